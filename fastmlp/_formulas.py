@@ -1,0 +1,196 @@
+"""Activations, losses and optimizer steps: their names, and each formula once, on vectors.
+
+Both kernels, the checks, the scalar reference and the docs read the tables here. It knows nothing of how nets are
+laid out. Derivatives are taken from an activation's output, which is all that the forward pass keeps.
+"""
+
+from enum import IntEnum
+
+from fastmlp._jit import inline
+from fastmlp._math import exp_of_negative, log1p, sigmoid, tanh
+from fastmlp._simd import Constants, absolute, constant, fma, select, sqrt
+
+
+class Activation(IntEnum):
+    """How the output of a unit follows from the weighted sum z of its inputs."""
+
+    IDENTITY = 0  # z
+    RELU = 1  # max(0, z), derivative 0 at 0
+    LEAKY_RELU = 2  # z for z > 0, slope · z otherwise; the derivative likewise
+    TANH = 3  # tanh(z)
+    SIGMOID = 4  # 1 / (1 + exp(−z))
+    SOFTMAX = 5  # exp(z_k) / Σ exp(z_j), over the layer
+
+
+class Loss(IntEnum):
+    """What training makes small; the exact means are in the docstring of `train`."""
+
+    BCE = 0  # −t log o − (1 − t) log(1 − o), from logits
+    CROSS_ENTROPY = 1  # −log o_class, from logits
+    MSE = 2  # (o − t)²
+
+
+class Method(IntEnum):
+    """The optimizer's rule."""
+
+    SGD = 0
+    ADAM = 1
+    RMSPROP = 2
+    RPROP = 3
+
+
+HIDDEN_ACTIVATIONS = {
+    member.name.lower(): member
+    for member in (
+        Activation.RELU,
+        Activation.LEAKY_RELU,
+        Activation.TANH,
+        Activation.SIGMOID,
+        Activation.IDENTITY,
+    )
+}
+OUTPUT_ACTIVATIONS = {
+    member.name.lower(): member
+    for member in (Activation.SIGMOID, Activation.SOFTMAX, Activation.IDENTITY, Activation.RELU)
+}
+# the losses that go with an output, the default first
+LOSSES = {
+    Activation.SIGMOID: {"bce": Loss.BCE, "mse": Loss.MSE},
+    Activation.SOFTMAX: {"cross_entropy": Loss.CROSS_ENTROPY, "mse": Loss.MSE},
+    Activation.IDENTITY: {"mse": Loss.MSE},
+    Activation.RELU: {"mse": Loss.MSE},
+}
+
+# Rows of a net's hyperparameters, as the kernels read them. What a method does not use is zero.
+LEARNING_RATE, L2, LEAKY_SLOPE, MOMENTUM = 0, 1, 2, 3
+BETA1, ONE_MINUS_BETA1, BETA2, ONE_MINUS_BETA2 = 4, 5, 6, 7  # RMSprop: alpha in the place of beta2
+EPSILON, DECAY_FACTOR = 8, 9  # DECAY_FACTOR = 1 − learning rate · weight decay
+ETA_MINUS, ETA_PLUS, MIN_STEP, MAX_STEP = 4, 5, 6, 7  # Rprop
+N_HYPERPARAMETERS = 10
+
+_ONE = Constants(single=(1.0,), double=(1.0,))
+_SMALLEST_NORMAL = Constants(single=(2.0**-126,), double=(2.0**-1022,))
+
+
+# ---------------------------------------------------------------------------------------------- activations
+
+
+@inline
+def activate(code, z, slope):
+    """The activation's output; softmax, which needs its whole layer, is not among these."""
+    if code == Activation.RELU:
+        return select(z < 0.0, 0.0, z)
+    if code == Activation.LEAKY_RELU:
+        return select(z < 0.0, z * slope, z)
+    if code == Activation.TANH:
+        return tanh(z)
+    if code == Activation.SIGMOID:
+        return sigmoid(z)
+    return z
+
+
+@inline
+def derive(code, a, gradient, slope):
+    """The gradient by z, from the activation's output a and the gradient by a."""
+    if code == Activation.RELU:
+        return select(a > 0.0, gradient, 0.0)
+    if code == Activation.LEAKY_RELU:
+        return select(a > 0.0, gradient, gradient * slope)
+    if code == Activation.TANH:
+        return gradient * fma(-a, a, 1.0)
+    if code == Activation.SIGMOID:
+        return gradient * (a * (1.0 - a))
+    return gradient
+
+
+# --------------------------------------------------------------------------------------------------- losses
+
+
+@inline
+def bce(z, target):
+    """−t log σ(z) − (1 − t) log(1 − σ(z)) = max(z, 0) − t z + log(1 + exp(−|z|))."""
+    return fma(-target, z, select(z < 0.0, 0.0, z)) + log1p(exp_of_negative(-absolute(z)))
+
+
+@inline
+def cross_entropy(z, greatest, log_sum, target):
+    """−t log softmax(z), given the greatest logit and the log of Σ exp(z − greatest); 0 where t is 0."""
+    return select(target > 0.0, target * ((greatest - z) + log_sum), 0.0)
+
+
+@inline
+def squared_error(output, target):
+    """(o − t)²."""
+    return (output - target) * (output - target)
+
+
+# ----------------------------------------------------------------------------------------------- optimizers
+
+
+@inline
+def without_subnormals(x):
+    """x, or 0 where x is subnormal: a moment that decays for ever would slow the processor down there."""
+    return select(absolute(x) < constant(x, _SMALLEST_NORMAL), 0.0, x)
+
+
+@inline
+def add_l2(gradient, weight, l2):
+    """The gradient of loss + l2/2 Σ w²; where l2 is 0 the bits do not change."""
+    return select(l2 != 0.0, fma(l2, weight, gradient), gradient)
+
+
+@inline
+def sgd(weight, gradient, learning_rate):
+    """w − η g."""
+    return fma(-learning_rate, gradient, weight)
+
+
+@inline
+def sgd_momentum(weight, gradient, velocity, learning_rate, momentum, nesterov):
+    """v ← μ v + g; w − η v, or with Nesterov w − η (g + μ v). Returns w, v. Where μ is 0 this is plain SGD."""
+    moving = momentum != 0.0
+    velocity = select(moving, fma(momentum, velocity, gradient), gradient)
+    step = velocity
+    if nesterov:
+        step = select(moving, fma(momentum, velocity, gradient), gradient)
+    return fma(-learning_rate, step, weight), without_subnormals(velocity)
+
+
+@inline
+def decaying_mean(mean, beta, one_minus_beta, gradient):
+    """β · mean + (1 − β) · g."""
+    return without_subnormals(fma(beta, mean, one_minus_beta * gradient))
+
+
+@inline
+def decaying_square(square, beta, one_minus_beta, gradient):
+    """β · square + (1 − β) · g²."""
+    return without_subnormals(fma(beta, square, one_minus_beta * gradient * gradient))
+
+
+@inline
+def adam(weight, mean, square, step, square_correction, epsilon, decay_factor):
+    """w (1 − η λ) − η m̂ / (√v̂ + ε), where `step` = η / (1 − β₁ᵗ) and `square_correction` = 1 / √(1 − β₂ᵗ)."""
+    return fma(-step, mean / fma(sqrt(square), square_correction, epsilon), weight * decay_factor)
+
+
+@inline
+def rmsprop_direction(gradient, square, epsilon):
+    """g / (√v + ε)."""
+    return gradient / (sqrt(square) + epsilon)
+
+
+@inline
+def sign(x):
+    """−1, 0 or 1."""
+    return select(x > 0.0, 1.0, select(x < 0.0, -1.0, x * 0.0))
+
+
+@inline
+def rprop(weight, gradient, previous, step, eta_minus, eta_plus, min_step, max_step):
+    """iRprop−: the step grows where the gradient keeps its sign and shrinks where it turned. Returns w, g, step."""
+    agreement = sign(gradient) * sign(previous)
+    step = step * select(agreement > 0.0, eta_plus, select(agreement < 0.0, eta_minus, constant(step, _ONE)))
+    step = select(step < min_step, min_step, select(step > max_step, max_step, step))
+    gradient = select(agreement < 0.0, 0.0, gradient)
+    return fma(-sign(gradient), step, weight), gradient, step

@@ -1,0 +1,102 @@
+"""What the kernels read and write: tuples of buffers, and what each row in them is.
+
+Symbols: L layers, S samples, n_in and n_out units of the net's ends, W lanes, T tiles, B samples a block, P
+parameters of a net. `training` and `inference` fill these in; the kernels trust them.
+"""
+
+from typing import NamedTuple
+
+from fastmlp._simd import Buffer
+
+BLOCK = 4  # samples: 4 · 2 registers of sums hide the latency of a fused multiply-add, and leave as many for the rest
+
+# Rows of a tile's controls
+ACTIVE, BEST_LOSS, WAITED, TARGET_LOSS, TARGET_ACCURACY, PATIENCE, TOLERANCE = range(7)
+N_CONTROLS = 7
+N_POWERS = 4
+
+# What became of a net
+RAN_ALL_EPOCHS, REACHED_TARGET, STALLED, DIVERGED, INTERRUPTED = range(5)
+
+# How samples are weighted
+UNWEIGHTED, BY_SAMPLE, BY_NET = range(3)
+
+
+class Net(NamedTuple):
+    """The architecture and its loss, the same for every net of a call."""
+
+    sizes: Buffer  # (L + 1,) units of each layer, the inputs first
+    activations: Buffer  # (L,) formulas.Activation
+    weight_rows: Buffer  # (L,) first parameter row of a layer's weights, in (out, in) order
+    bias_rows: Buffer  # (L,) first parameter row of its biases
+    unit_rows: Buffer  # (L + 1,) first scratch row of a layer's outputs; [0] is unused
+    n_layers: int
+    n_parameters: int
+    bias: bool
+    loss: int  # formulas.Loss
+
+
+class Data(NamedTuple):
+    """The samples: one after another, and in blocks of B whose samples lie side by side, the last one filled up."""
+
+    inputs: Buffer  # (S, n_in)
+    targets: Buffer  # (S, n_out), classes one-hot
+    blocked_inputs: Buffer  # (⌈S / B⌉, n_in, B)
+    blocked_targets: Buffer  # (⌈S / B⌉, n_out, B)
+    weights: Buffer  # (S,) for BY_SAMPLE
+    n_samples: int
+    weighting: int
+
+
+class Tiles(NamedTuple):
+    """The nets of a call, W a tile, one a lane."""
+
+    rows: Buffer  # (T, R, W): P parameters, P gradients, the optimizer's state
+    hyper: Buffer  # (T, N_HYPERPARAMETERS, W)
+    controls: Buffer  # (T, N_CONTROLS, W)
+    powers: Buffer  # (T, 4, W) float64: Adam's β₁, β₂, β₁ᵗ, β₂ᵗ
+    sample_weights: Buffer  # (T, S, W) for BY_NET
+    slots: Buffer  # (T, W) where in the results the lane's net belongs, −1 for none
+    count: int  # T
+    n_rows: int  # R
+    width: int  # W
+
+
+class Results(NamedTuple):
+    """One value a net, written when it finishes; its loss curve as it goes."""
+
+    loss: Buffer  # (n,)
+    accuracy: Buffer  # (n,)
+    epochs: Buffer  # (n,)
+    status: Buffer  # (n,)
+    curve: Buffer  # (n, n_records)
+    n_records: int
+
+
+class Plan(NamedTuple):
+    """How to train."""
+
+    method: int  # formulas.Method
+    batch_size: int  # S for the full batch
+    shuffle: bool
+    record_every: int  # epochs; 0 for never
+    rules: bool  # a stopping rule looks at the loss between epochs
+    has_l2: bool
+    has_momentum: bool
+    nesterov: bool
+    same_betas: bool  # Adam's β are the same in every lane
+    loss_scale: float  # 1 / n_out for bce and mse, 1 for cross entropy
+    delta_scale: float  # the same, twice that for mse
+    counts_accuracy: bool
+
+
+class Scratch(NamedTuple):
+    """One thread's working memory. A unit's row is B · W numbers, sample by sample."""
+
+    units: Buffer  # outputs of every unit
+    deltas: Buffer  # gradients of the loss by the weighted sum of every unit
+    inputs: Buffer  # (n_in, B) a gathered block
+    targets: Buffer  # (n_out, B)
+    weights: Buffer  # (B,) or (B, W)
+    lanes: Buffer  # (3, W) values to be looked at lane by lane
+    corrections: Buffer  # (2, W) Adam's factors of this step

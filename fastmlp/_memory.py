@@ -1,0 +1,49 @@
+"""How much memory a call will take, against how much there is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def available_bytes() -> int | None:
+    """Memory that this process can still get, or None where the system does not tell.
+
+    On Linux the least of what is free and what the control group allows.
+    """
+    limits = [limit for limit in (_free(), _control_group()) if limit is not None]
+    return min(limits, default=None)
+
+
+def _free() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _control_group() -> int | None:
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            return max(0, int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def refuse_if_too_large(needed: int, what: str, advice: str) -> None:
+    """Raise MemoryError when `needed` bytes are not to be had."""
+    available = available_bytes()
+    if available is not None and needed > available:
+        raise MemoryError(
+            f"{what} need about {needed / 2**20:,.0f} MiB, {available / 2**20:,.0f} MiB are free: {advice}"
+        )

@@ -1,0 +1,42 @@
+"""Counter-based random numbers: Philox4x32-10, a function of (seed, net number, purpose, position) and nothing else.
+
+So every number can be drawn anywhere, in any order, on any number of threads, and comes out the same. The key is
+the seed; the counter holds the position (32 bits), the purpose (32 bits) and the net number (64 bits). Lanes run
+over nets or over positions. Words of 32 bits sit in lanes of 64, where a product of two has room.
+Reference: Salmon, Moraes, Dror and Shaw, Parallel random numbers: as easy as 1, 2, 3, SC 2011.
+"""
+
+from fastmlp._jit import inline
+from fastmlp._simd import from_bits
+
+INITIAL_WEIGHTS = 0
+SHUFFLING = 1
+DROPOUT = 2
+BOOTSTRAP = 3
+
+_WORD = 0xFFFFFFFF
+
+
+@inline
+def philox(c0, c1, c2, c3, seed):
+    """Four random words from the counter words c0 … c3 (uint64 lanes below 2^32) and the 64-bit `seed` (uint64)."""
+    k0, k1 = seed & _WORD, seed >> 32
+    for _ in range(10):
+        p0 = (c0 & _WORD) * 0xD2511F53
+        p1 = (c2 & _WORD) * 0xCD9E8D57
+        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & _WORD, (p0 >> 32) ^ c3 ^ k1, p0 & _WORD
+        k0, k1 = (k0 + 0x9E3779B9) & _WORD, (k1 + 0xBB67AE85) & _WORD
+    return c0, c1, c2, c3
+
+
+@inline
+def uniform_pair(net, purpose, position, seed):
+    """Two float64 numbers, uniform on the multiples of 2^-52 in [0, 1), for uint64 lanes of one net and position."""
+    a, b, c, d = philox(position & _WORD, purpose, net & _WORD, net >> 32, seed)
+    return _unit(a, b), _unit(c, d)
+
+
+@inline
+def _unit(low, high):
+    """The upper 52 of 64 random bits as a fraction: put behind the exponent of 1, then less 1."""
+    return from_bits((((high << 32) | low) >> 12) | 0x3FF0000000000000) - 1.0

@@ -1,0 +1,80 @@
+"""Run independent tasks on threads, so that Ctrl-C and the caller's own code stay in the calling thread."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fastmlp._checks import whole_number
+
+_DONE = object()
+
+
+def available_threads() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def thread_count(threads: object) -> int:
+    """The checked number of threads; None for all processors that this process may use."""
+    return available_threads() if threads is None else whole_number("threads", threads, 1, 1024)
+
+
+def run(
+    tasks: Iterable[Any],
+    work: Callable[[Any, Any, Callable[[Any], None]], None],
+    new_scratch: Callable[[], Any],
+    threads: int,
+    halt: Any,
+    on_report: Callable[[Any], bool | None],
+) -> tuple[bool, list[Any]]:
+    """Call `work(task, scratch, report)` for every task, on `threads` threads.
+
+    What a task reports is handed to `on_report` in the calling thread. When that returns True, or Ctrl-C comes,
+    `halt[0]` becomes 1: `work` is to return soon. Returns whether Ctrl-C came, and the tasks that were not begun.
+    An exception in a task ends all and is raised here.
+    """
+    remaining, lock, reports = iter(tasks), threading.Lock(), queue.SimpleQueue()
+
+    def worker() -> None:
+        try:
+            scratch = new_scratch()
+            while not halt[0]:
+                with lock:
+                    task = next(remaining, _DONE)
+                if task is _DONE:
+                    break
+                work(task, scratch, reports.put)
+        except BaseException as error:
+            halt[0] = 1
+            reports.put(error)
+        finally:
+            reports.put(_DONE)
+
+    workers = [threading.Thread(target=worker, name=f"fastmlp-{i}", daemon=True) for i in range(threads)]
+    for thread in workers:
+        thread.start()
+    running, interrupted, failure = threads, False, None
+    while running:
+        try:
+            report = reports.get()
+            if report is _DONE:
+                running -= 1
+            elif isinstance(report, BaseException):
+                failure = report
+            elif on_report(report):
+                halt[0] = 1
+        except KeyboardInterrupt:
+            interrupted, halt[0] = True, 1
+        except Exception as error:
+            failure, halt[0] = error, 1
+    for thread in workers:
+        thread.join()
+    if failure is not None:
+        raise failure
+    return interrupted, list(remaining)

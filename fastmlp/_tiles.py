@@ -1,0 +1,141 @@
+"""Into the tiles and out again: draw initial weights, copy parameters in, copy finished nets out, close the gaps.
+
+The user's order of a net's parameters is, layer by layer, the weights (in, out) and then the biases; `row_of` maps it
+to the rows of a tile. Symbols are those of `_layout`; D is the vector of W float64 numbers, U that of W uint64.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastmlp import _layout as layout
+from fastmlp._formulas import N_HYPERPARAMETERS
+from fastmlp._jit import inline, kernel
+from fastmlp._math import normal_pair
+from fastmlp._philox import INITIAL_WEIGHTS, SHUFFLING, uniform_pair
+from fastmlp._simd import Buffer, broadcast, convert, fma, lane_count, lane_numbers, load, store
+
+CONSTANT, UNIFORM, NORMAL = range(3)
+
+
+class Groups(NamedTuple):
+    """How each layer's weights, and each layer's biases, are drawn: 2 L groups in the user's order."""
+
+    sizes: Buffer  # (2 L,) parameters
+    kinds: Buffer  # (2 L,) CONSTANT, UNIFORM or NORMAL
+    first: Buffer  # (2 L,) float64: the constant, the lower end, or the mean
+    second: Buffer  # (2 L,) float64: nothing, upper end − lower end, or the standard deviation
+    count: int
+
+
+@kernel
+def draw(F, D, U, tiles, groups, row_of, net_ids, seed):
+    """Fill the parameter rows: in float64 from Philox, then rounded. `net_ids` (T, W) are the nets' numbers."""
+    key, purpose = broadcast(U, seed), broadcast(U, np.uint64(INITIAL_WEIGHTS))
+    for tile in range(tiles.count):
+        net = load(U, net_ids, tile)
+        position = 0
+        for group in range(groups.count):
+            first, second = groups.first[group], groups.second[group]
+            for _ in range(groups.sizes[group]):
+                value = broadcast(D, first)
+                if groups.kinds[group] != CONSTANT:
+                    u, v = uniform_pair(net, purpose, broadcast(U, np.uint64(position >> 1)), key)
+                    if groups.kinds[group] == NORMAL:
+                        u, v = normal_pair(1.0 - u, v)
+                    value = fma(second, v if position & 1 else u, value)
+                store(tiles.rows, tile * tiles.n_rows + row_of[position], convert(F, value))
+                position += 1
+
+
+@kernel
+def copy_in(F, tiles, parameters, row_of, n_parameters, first_net):
+    """Copy nets from `parameters` (n, P), the one at `first_net` into the first lane, and so on."""
+    for tile in range(tiles.count):
+        for lane in range(tiles.width):
+            if tiles.slots[tile * tiles.width + lane] >= 0:
+                source = (first_net + tile * tiles.width + lane) * n_parameters
+                for p in range(n_parameters):
+                    row = tile * tiles.n_rows + row_of[p]
+                    tiles.rows[row * tiles.width + lane] = parameters[source + p]
+
+
+@kernel
+def copy_out(F, tiles, parameters, row_of, n_parameters, first_row, everything):
+    """Copy the nets that have finished (or `everything`) to `parameters` (n, P); they leave their lanes.
+
+    Every NaN is written with the same bits, which IEEE 754 leaves open. `first_row` is 0 for the parameters, P for
+    the gradients. Returns how many nets left.
+    """
+    left = 0
+    for tile in range(tiles.count):
+        active = (tile * layout.N_CONTROLS + layout.ACTIVE) * tiles.width
+        for lane in range(tiles.width):
+            slot = tiles.slots[tile * tiles.width + lane]
+            if slot >= 0 and (everything or tiles.controls[active + lane] == 0.0):
+                for p in range(n_parameters):
+                    row = tile * tiles.n_rows + first_row + row_of[p]
+                    value = tiles.rows[row * tiles.width + lane]
+                    parameters[slot * n_parameters + p] = value if value == value else np.nan
+                tiles.slots[tile * tiles.width + lane] = -1
+                left += 1
+    return left
+
+
+@inline
+def _move_lane(buffer, n_rows, width, source, target):
+    """Copy one lane of every row from lane number `source` to lane number `target`, counted over all tiles."""
+    source_base = source // width * n_rows * width + source % width
+    target_base = target // width * n_rows * width + target % width
+    for r in range(n_rows):
+        buffer[target_base + r * width] = buffer[source_base + r * width]
+
+
+@kernel
+def close_gaps(F, tiles, n_samples):
+    """Move the nets that still train into the lanes of those that left, in order; returns how many there are.
+
+    `n_samples` is S where every net has sample weights of its own, else 0.
+    """
+    width, kept = tiles.width, 0
+    for lane in range(tiles.count * width):
+        if tiles.slots[lane] >= 0:
+            if lane != kept:
+                _move_lane(tiles.rows, tiles.n_rows, width, lane, kept)
+                _move_lane(tiles.hyper, N_HYPERPARAMETERS, width, lane, kept)
+                _move_lane(tiles.controls, layout.N_CONTROLS, width, lane, kept)
+                _move_lane(tiles.powers, layout.N_POWERS, width, lane, kept)
+                _move_lane(tiles.sample_weights, n_samples, width, lane, kept)
+                tiles.slots[kept] = tiles.slots[lane]
+            kept += 1
+    for lane in range(kept, tiles.count * width):
+        tiles.slots[lane] = -1
+        tiles.controls[(lane // width * layout.N_CONTROLS + layout.ACTIVE) * width + lane % width] = 0.0
+    return kept
+
+
+@kernel
+def shuffle(D, U, orders, uniforms, n_samples, first_epoch, stop_epoch, seed):
+    """Write a permutation of the sample numbers for each epoch to `orders` (epochs, S), keyed by (seed, epoch).
+
+    Fisher and Yates' method; `uniforms` is scratch for S numbers, rounded up to two vectors. Reference: Durstenfeld,
+    Algorithm 235: random permutation, 1964.
+    """
+    key, purpose = broadcast(U, seed), broadcast(U, np.uint64(SHUFFLING))
+    n_lanes = lane_count(D)
+    for epoch in range(first_epoch, stop_epoch):
+        number = broadcast(U, np.uint64(epoch))
+        for block in range((n_samples + 2 * n_lanes - 1) // (2 * n_lanes)):
+            u, v = uniform_pair(number, purpose, lane_numbers(U, np.uint64(block * n_lanes)), key)
+            store(uniforms, 2 * block, u)
+            store(uniforms, 2 * block + 1, v)
+        base = (epoch - first_epoch) * n_samples
+        for i in range(n_samples):
+            orders[base + i] = i
+        for i in range(n_samples - 1, 0, -1):
+            # position i is the first or the second number of pair i // 2
+            pair = i // 2
+            row = 2 * (pair // n_lanes) + i % 2
+            j = min(i, int(uniforms[row * n_lanes + pair % n_lanes] * (i + 1)))
+            a, b = orders[base + i], orders[base + j]
+            orders[base + i], orders[base + j] = b, a

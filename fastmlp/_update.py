@@ -1,0 +1,129 @@
+"""One optimizer step on every parameter of a tile, from the gradient rows: the loops around `_formulas`.
+
+It knows nothing of samples. Rows and hyperparameters are those of `_layout` and `_formulas`; F is the vector of W
+numbers. Nets outside the mask `active` keep their parameters.
+"""
+
+import numpy as np
+
+from fastmlp import _formulas as formulas
+from fastmlp._formulas import Method
+from fastmlp._jit import inline
+from fastmlp._simd import broadcast, load, select, store
+
+
+@inline
+def update(F, net, plan, tiles, tile, active, corrections):
+    """Take the step of the plan's method."""
+    base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
+    if plan.has_l2:
+        _add_l2(F, net, tiles, base, load(F, tiles.hyper, h + formulas.L2))
+    if plan.method == Method.SGD:
+        _sgd(F, net, plan, tiles, base, h, active)
+    elif plan.method == Method.ADAM:
+        _adam(F, net, tiles, base, h, active, corrections)
+    elif plan.method == Method.RMSPROP:
+        _rmsprop(F, net, plan, tiles, base, h, active)
+    else:
+        _rprop(F, net, tiles, base, h, active)
+
+
+@inline
+def _add_l2(F, net, tiles, base, l2):
+    rows, gradients = tiles.rows, base + net.n_parameters
+    for layer in range(net.n_layers):
+        first = net.weight_rows[layer]
+        for r in range(first, first + net.sizes[layer] * net.sizes[layer + 1]):
+            g = formulas.add_l2(load(F, rows, gradients + r), load(F, rows, base + r), l2)
+            store(rows, gradients + r, g)
+
+
+@inline
+def _sgd(F, net, plan, tiles, base, h, active):
+    rows, gradients = tiles.rows, base + net.n_parameters
+    velocities = gradients + net.n_parameters
+    learning_rate = load(F, tiles.hyper, h + formulas.LEARNING_RATE)
+    momentum = load(F, tiles.hyper, h + formulas.MOMENTUM)
+    for r in range(net.n_parameters):
+        w, g = load(F, rows, base + r), load(F, rows, gradients + r)
+        if plan.has_momentum:
+            velocity = load(F, rows, velocities + r)
+            new, velocity = formulas.sgd_momentum(w, g, velocity, learning_rate, momentum, plan.nesterov)
+            store(rows, velocities + r, velocity)
+        else:
+            new = formulas.sgd(w, g, learning_rate)
+        store(rows, base + r, select(active, new, w))
+
+
+@inline
+def _adam(F, net, tiles, base, h, active, corrections):
+    rows, gradients = tiles.rows, base + net.n_parameters
+    means, squares = gradients + net.n_parameters, gradients + 2 * net.n_parameters
+    step = load(F, tiles.hyper, h + formulas.LEARNING_RATE) * load(F, corrections, 0)
+    square_correction = load(F, corrections, 1)
+    beta1, one_minus_beta1 = load(F, tiles.hyper, h + formulas.BETA1), load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA1)
+    beta2, one_minus_beta2 = load(F, tiles.hyper, h + formulas.BETA2), load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA2)
+    epsilon = load(F, tiles.hyper, h + formulas.EPSILON)
+    decay_factor = load(F, tiles.hyper, h + formulas.DECAY_FACTOR)
+    for r in range(net.n_parameters):
+        w, g = load(F, rows, base + r), load(F, rows, gradients + r)
+        mean = formulas.decaying_mean(load(F, rows, means + r), beta1, one_minus_beta1, g)
+        square = formulas.decaying_square(load(F, rows, squares + r), beta2, one_minus_beta2, g)
+        new = formulas.adam(w, mean, square, step, square_correction, epsilon, decay_factor)
+        store(rows, means + r, mean)
+        store(rows, squares + r, square)
+        store(rows, base + r, select(active, new, w))
+
+
+@inline
+def _rmsprop(F, net, plan, tiles, base, h, active):
+    rows, gradients = tiles.rows, base + net.n_parameters
+    squares, velocities = gradients + net.n_parameters, gradients + 2 * net.n_parameters
+    learning_rate = load(F, tiles.hyper, h + formulas.LEARNING_RATE)
+    momentum = load(F, tiles.hyper, h + formulas.MOMENTUM)
+    alpha, one_minus_alpha = load(F, tiles.hyper, h + formulas.BETA2), load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA2)
+    epsilon = load(F, tiles.hyper, h + formulas.EPSILON)
+    for r in range(net.n_parameters):
+        w, g = load(F, rows, base + r), load(F, rows, gradients + r)
+        square = formulas.decaying_square(load(F, rows, squares + r), alpha, one_minus_alpha, g)
+        direction = formulas.rmsprop_direction(g, square, epsilon)
+        store(rows, squares + r, square)
+        if plan.has_momentum:
+            velocity = load(F, rows, velocities + r)
+            new, velocity = formulas.sgd_momentum(w, direction, velocity, learning_rate, momentum, False)
+            store(rows, velocities + r, velocity)
+        else:
+            new = formulas.sgd(w, direction, learning_rate)
+        store(rows, base + r, select(active, new, w))
+
+
+@inline
+def _rprop(F, net, tiles, base, h, active):
+    rows, gradients = tiles.rows, base + net.n_parameters
+    previous_gradients, steps = gradients + net.n_parameters, gradients + 2 * net.n_parameters
+    eta_minus, eta_plus = load(F, tiles.hyper, h + formulas.ETA_MINUS), load(F, tiles.hyper, h + formulas.ETA_PLUS)
+    min_step, max_step = load(F, tiles.hyper, h + formulas.MIN_STEP), load(F, tiles.hyper, h + formulas.MAX_STEP)
+    for r in range(net.n_parameters):
+        w, g = load(F, rows, base + r), load(F, rows, gradients + r)
+        previous, step = load(F, rows, previous_gradients + r), load(F, rows, steps + r)
+        new, previous, step = formulas.rprop(w, g, previous, step, eta_minus, eta_plus, min_step, max_step)
+        store(rows, previous_gradients + r, previous)
+        store(rows, steps + r, step)
+        store(rows, base + r, select(active, new, w))
+
+
+@inline
+def advance_powers(F, plan, tiles, tile, corrections):
+    """Adam's 1 / (1 − β₁ᵗ) and 1 / √(1 − β₂ᵗ) of the next step, by repeated multiplication in float64."""
+    powers, width = tiles.powers, tiles.width
+    first = tile * 4 * width
+    for lane in range(1 if plan.same_betas else width):
+        beta1, beta2 = first + lane, first + width + lane
+        power1, power2 = beta1 + 2 * width, beta2 + 2 * width
+        powers[power1] *= powers[beta1]
+        powers[power2] *= powers[beta2]
+        corrections[lane] = 1.0 / (1.0 - powers[power1])
+        corrections[width + lane] = 1.0 / np.sqrt(1.0 - powers[power2])
+    if plan.same_betas:
+        store(corrections, 0, broadcast(F, corrections[0]))
+        store(corrections, 1, broadcast(F, corrections[width]))

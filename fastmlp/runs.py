@@ -1,0 +1,213 @@
+"""What training gives: `Runs`, the results of many nets, and `Network`, one of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from fastmlp import _layout as layout
+from fastmlp._inference import predict, predict_mean
+from fastmlp._names import choose
+from fastmlp.architecture import Architecture
+
+
+class Status(IntEnum):
+    """What became of a net."""
+
+    RAN_ALL_EPOCHS = layout.RAN_ALL_EPOCHS
+    REACHED_TARGET = layout.REACHED_TARGET
+    STALLED = layout.STALLED
+    DIVERGED = layout.DIVERGED
+    INTERRUPTED = layout.INTERRUPTED
+
+
+class _Parameters:
+    """Weights and biases as views of one array (…, P): a layer's weights (in, out), then its biases."""
+
+    architecture: Architecture
+    parameters: np.ndarray
+
+    def _layers(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        first = 0
+        lead = self.parameters.shape[:-1]
+        for n_in, n_out in self.architecture.shapes:
+            weights = self.parameters[..., first : first + n_in * n_out].reshape(*lead, n_in, n_out)
+            first += n_in * n_out
+            biases = None
+            if self.architecture.bias:
+                biases = self.parameters[..., first : first + n_out]
+                first += n_out
+            yield weights, biases
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Each layer's weights, (…, in, out) as scikit-learn and Keras have them."""
+        return [weights for weights, _ in self._layers()]
+
+    @property
+    def weights_out_in(self) -> list[np.ndarray]:
+        """Each layer's weights, (…, out, in) as PyTorch has them."""
+        return [np.swapaxes(weights, -1, -2) for weights, _ in self._layers()]
+
+    @property
+    def biases(self) -> list[np.ndarray]:
+        """Each layer's biases, (…, out); an empty list for a net without."""
+        return [biases for _, biases in self._layers() if biases is not None]
+
+
+class Network(_Parameters):
+    """One trained net.
+
+    Attributes
+    ----------
+    architecture : Architecture
+    weights, weights_out_in, biases : list of ndarray
+        One array a layer: (in, out), (out, in), (out,).
+    parameters : ndarray of shape (P,)
+        All of them in one row.
+    net_id : int
+        Its number, which with the seed fixes its initial weights.
+    loss, accuracy, epochs, status
+        How its training ended; see `Runs`.
+    """
+
+    def __init__(
+        self, architecture: Architecture, parameters: np.ndarray, net_id: int, loss: float, accuracy: float,
+        epochs: int, status: Status,
+    ) -> None:  # fmt: skip
+        self.architecture = architecture
+        self.parameters = parameters
+        self.net_id = net_id
+        self.loss = loss
+        self.accuracy = accuracy
+        self.epochs = epochs
+        self.status = status
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Outputs (n_samples, n_outputs) for inputs X (n_samples, n_inputs)."""
+        return predict(self.architecture, self.parameters[None], X)[0]
+
+    def __repr__(self) -> str:
+        sizes = "-".join(map(str, self.architecture.sizes))
+        return (
+            f"Network({sizes}, net_id={self.net_id}, loss={self.loss:.4g}, accuracy={self.accuracy:.4g}, "
+            f"epochs={self.epochs}, {self.status.name.lower()})"
+        )
+
+
+class Runs(_Parameters):
+    """The results of training many nets, one value a net in every array.
+
+    ``runs[…]`` with a slice, a mask or an index array is again `Runs`; with one number it is a `Network`.
+
+    Attributes
+    ----------
+    architecture : Architecture
+    loss : ndarray of shape (n_nets,)
+        The mean loss over the training samples at the final weights, without the L2 term; NaN for a net that diverged.
+    accuracy : ndarray of shape (n_nets,)
+        Share of the samples with every output on the right side of 0.5, or for softmax with the right class; NaN where
+        no right side is defined.
+    epochs : ndarray of shape (n_nets,), int64
+        Epochs that the net was trained.
+    status : ndarray of shape (n_nets,), int8
+        A `Status` a net.
+    history : ndarray of shape (n_nets, n_records) or None
+        The loss after 0, `record_every`, 2 `record_every`, … epochs; NaN once a net has stopped.
+    net_ids : ndarray of shape (n_nets,), uint64
+    seed : int
+    parameters : ndarray of shape (n_nets, P)
+        All weights and biases of a net in one row: layer by layer the weights (in, out), then the biases.
+    weights, weights_out_in, biases : list of ndarray
+        The same as one array a layer, (n_nets, in, out), (n_nets, out, in) and (n_nets, out): views.
+    compile_seconds, train_seconds : float
+        Time that this call spent compiling (or loading) the kernels, and training.
+    """
+
+    _PER_NET = ("parameters", "loss", "accuracy", "epochs", "status", "net_ids")
+
+    def __init__(
+        self, architecture: Architecture, parameters: np.ndarray, loss: np.ndarray, accuracy: np.ndarray,
+        epochs: np.ndarray, status: np.ndarray, net_ids: np.ndarray, seed: int, history: np.ndarray | None = None,
+        compile_seconds: float = 0.0, train_seconds: float = 0.0,
+    ) -> None:  # fmt: skip
+        self.architecture = architecture
+        self.parameters = parameters
+        self.loss = loss
+        self.accuracy = accuracy
+        self.epochs = epochs
+        self.status = status
+        self.net_ids = net_ids
+        self.seed = seed
+        self.history = history
+        self.compile_seconds = compile_seconds
+        self.train_seconds = train_seconds
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+    def __getitem__(self, which: Any) -> Runs | Network:
+        slope = self.architecture.leaky_slope
+        architecture = self.architecture.with_slope(slope[which]) if isinstance(slope, np.ndarray) else self.architecture
+        if isinstance(which, (int, np.integer)):
+            return Network(
+                architecture, self.parameters[which], int(self.net_ids[which]), float(self.loss[which]),
+                float(self.accuracy[which]), int(self.epochs[which]), Status(int(self.status[which])),
+            )  # fmt: skip
+        return Runs(
+            architecture=architecture,
+            seed=self.seed,
+            history=None if self.history is None else self.history[which],
+            compile_seconds=self.compile_seconds,
+            train_seconds=self.train_seconds,
+            **{name: getattr(self, name)[which] for name in self._PER_NET},
+        )
+
+    def __iter__(self) -> Iterator[Network]:
+        return (self[i] for i in range(len(self)))  # type: ignore[misc]
+
+    def best(self) -> Network:
+        """The net of the least loss; the first of several."""
+        if np.isnan(self.loss).all():
+            raise ValueError(f"no net of {self!r} has a finite loss: lower the learning rate")
+        return self[int(np.nanargmin(self.loss))]  # type: ignore[return-value]
+
+    def predict(self, X: Any, *, reduce: str | None = None, threads: int | None = None) -> np.ndarray:
+        """Outputs for inputs X (n_samples, n_inputs).
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_inputs)
+        reduce : {None, "mean"}
+            None for every net's, "mean" for their mean over the nets, which takes little memory.
+        threads : int or None
+            None for all processors that this process may use.
+
+        Returns
+        -------
+        ndarray of shape (n_nets, n_samples, n_outputs), or (n_samples, n_outputs) in float64 for the mean
+        """
+        if reduce is None:
+            return predict(self.architecture, self.parameters, X, threads=threads)
+        choose("reduce", reduce, {"mean": None})
+        return predict_mean(self.architecture, self.parameters, X, threads=threads)
+
+    def weights_sha256(self) -> str:
+        """A hash of all weights and biases, the same on every processor: of `parameters` in little-endian order."""
+        little = self.parameters.astype(self.parameters.dtype.newbyteorder("<"), copy=False)
+        return hashlib.sha256(np.ascontiguousarray(little)).hexdigest()
+
+    def counts(self) -> dict[str, int]:
+        """How many nets ended in which way."""
+        return {status.name.lower(): int((self.status == status).sum()) for status in Status}
+
+    def __repr__(self) -> str:
+        sizes = "-".join(map(str, self.architecture.sizes))
+        ended = ", ".join(f"{name}: {count:,}" for name, count in self.counts().items() if count)
+        finite = self.loss[np.isfinite(self.loss)]
+        losses = f"loss {finite.min():.4g} to {finite.max():.4g}, " if finite.size else ""
+        return f"Runs({len(self):,} x {sizes}, {self.parameters.dtype}, {losses}{ended})"
