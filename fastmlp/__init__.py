@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from fastmlp.architecture import Architecture
+from fastmlp.gradients import LossAndGradients, loss_and_gradients
 from fastmlp.initializers import Initializer, Normal, Uniform, VarianceScaling
 from fastmlp.optimizers import SGD, Adam, Optimizer, RMSprop, Rprop
 from fastmlp.runs import Network, Runs, Status
@@ -18,6 +19,7 @@ __all__ = [
     "Adam",
     "Architecture",
     "Initializer",
+    "LossAndGradients",
     "Network",
     "Normal",
     "Optimizer",
@@ -29,5 +31,6 @@ __all__ = [
     "TrainingInterrupted",
     "Uniform",
     "VarianceScaling",
+    "loss_and_gradients",
     "train",
 ]

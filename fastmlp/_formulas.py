@@ -33,6 +33,7 @@ class Loss(IntEnum):
 class Method(IntEnum):
     """The optimizer's rule."""
 
+    NONE = -1  # gradients alone are wanted
     SGD = 0
     ADAM = 1
     RMSPROP = 2

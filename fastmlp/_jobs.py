@@ -94,11 +94,12 @@ class Job:
     def compile(self) -> float:
         """Compile the kernels, or load them from the cache; returns the seconds it took."""
         begun = time.perf_counter()
-        tiles = TileArrays(self.vectors, 0, 0, self.n_rows)
-        tiles.count = 0
+        tiles = TileArrays(self.vectors, 0, 0, self.n_rows, self.n_weighted)  # none
         self._fill(tiles)
         self._train(tiles, self._orders(0, 0), 0, 0, 1, self.new_scratch())
-        copy_out(self.vectors.F, tiles.kernel_view, Buffer(self.parameters), self.row_of, 0, 0, False)
+        if self.plan.rules:
+            close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
+        self._copy_out(tiles, everything=True)
         return time.perf_counter() - begun
 
     def train_chunk(

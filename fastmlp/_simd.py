@@ -113,13 +113,13 @@ def host_lanes(dtype):
     dtype = np.dtype(dtype)
     asked = os.environ.get("FASTMLP_LANES")
     if asked is None:
-        return Lanes(dtype, (128 if "+avx512f" in _cpu_features() else 64) // dtype.itemsize)
+        return Lanes(dtype, (128 if "+avx512f" in cpu_features() else 64) // dtype.itemsize)
     if asked not in ("2", "4", "8", "16", "32", "64"):
         raise ValueError(f"FASTMLP_LANES={asked!r}: the number of float32 lanes must be 2, 4, 8, 16, 32 or 64")
     return Lanes(dtype, int(asked) * 4 // dtype.itemsize)
 
 
-def _cpu_features():
+def cpu_features():
     """LLVM's feature flags of the processor that numba compiles for."""
     if config.CPU_NAME in (None, "host"):
         return (config.CPU_FEATURES or get_host_cpu_features()).split(",")

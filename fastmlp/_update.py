@@ -24,7 +24,7 @@ def update(F, net, plan, tiles, tile, active, corrections):
         _adam(F, net, tiles, base, h, active, corrections)
     elif plan.method == Method.RMSPROP:
         _rmsprop(F, net, plan, tiles, base, h, active)
-    else:
+    elif plan.method == Method.RPROP:
         _rprop(F, net, tiles, base, h, active)
 
 

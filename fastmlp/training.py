@@ -167,13 +167,13 @@ def train(
     >>> runs.best().predict(X).round().ravel().tolist()
     [0.0, 1.0, 1.0, 0.0]
     """
-    job, runs = _planned(**{name: value for name, value in locals().items() if name not in _HOW_TO_RUN})
-    n_threads = _threads.thread_count(threads)
+    settings = {name: value for name, value in locals().items() if name not in _HOW_TO_RUN}
     if callback is not None and not callable(callback):
         raise TypeError(f"callback={callback!r}: needs a function of one argument")
+    _threads.thread_count(threads)
+    job, runs = planned(**settings)
     runs.compile_seconds = job.compile()
-    interrupted = _run(job, runs, n_threads, progress, callback)
-    if interrupted:
+    if run(job, runs, threads, progress, callback):
         raise TrainingInterrupted(runs)
     return runs
 
@@ -181,10 +181,10 @@ def train(
 _HOW_TO_RUN = ("threads", "progress", "callback")
 
 
-def _planned(
+def planned(
     *, architecture: Any, X: Any, y: Any, n_nets: Any, seed: Any, optimizer: Any, epochs: Any, loss: Any, init: Any,
     batch_size: Any, shuffle: Any, l2: Any, sample_weight: Any, target_loss: Any, target_accuracy: Any, patience: Any,
-    tol: Any, record_every: Any, net_ids: Any, dtype: Any,
+    tol: Any, record_every: Any, net_ids: Any, dtype: Any, gradients_only: bool = False,
 ) -> tuple[Job, Runs]:  # fmt: skip
     """Check everything, and lay out the job and its still empty results."""
     if not isinstance(architecture, Architecture):
@@ -200,7 +200,9 @@ def _planned(
             raise TypeError(f"{name}={value!r}: needs True or False")
 
     initial, n_given = None, 1
-    if isinstance(init, (tuple, list)):
+    if isinstance(init, np.ndarray) and gradients_only:
+        initial, n_given = init, len(init)
+    elif isinstance(init, (tuple, list)):
         if len(init) != 2:
             raise ValueError(f"init has {len(init)} parts; needs the pair (weights, biases)")
         initial = checks.parameters(*init, architecture, float_type)
@@ -234,7 +236,7 @@ def _planned(
     loss_scale, delta_scale = loss_scales(loss_code, architecture.sizes[-1])
     n_records = epochs // every + 1 if every else 0
     plan = layout.Plan(
-        method=int(optimizer.method),
+        method=int(Method.NONE if gradients_only else optimizer.method),
         batch_size=batch,
         shuffle=bool(shuffle) and batch < n_samples,
         record_every=every,
@@ -302,7 +304,7 @@ def _allocated(
         sample_weights=weights if by_net else None,
         n_state_rows=optimizer.n_state_rows,
         parameters=runs.parameters,
-        gradients=None,
+        gradients=np.zeros((nets, n_parameters), dtype) if plan.method == Method.NONE else None,
         results=results,
         epochs_run=runs.epochs,
         halt=np.zeros(1, np.int8),
@@ -342,12 +344,12 @@ def _groups(init: Any, architecture: Architecture) -> Groups:
     )
 
 
-def _run(
-    job: Job, runs: Runs, threads: int, progress: bool, callback: Callable[[Progress], Any] | None
+def run(
+    job: Job, runs: Runs, threads: int | None, progress: bool = False, callback: Callable[[Progress], Any] | None = None
 ) -> bool:
     """Train all chunks; returns whether Ctrl-C came."""
-    nets = len(runs)
-    chunks = job.chunks(threads)
+    nets, n_threads = len(runs), _threads.thread_count(threads)
+    chunks = job.chunks(n_threads)
     begun = time.perf_counter()
     done = finished = 0
     bar = _progress_bar(nets * job.epochs) if progress else None
@@ -364,7 +366,7 @@ def _run(
         return callback(state) is True
 
     interrupted, not_begun = _threads.run(
-        chunks, job.train_chunk, job.new_scratch, min(threads, len(chunks)), job.halt, on_report
+        chunks, job.train_chunk, job.new_scratch, min(n_threads, len(chunks)), job.halt, on_report
     )
     for chunk in not_begun:
         job.train_chunk(chunk, job.new_scratch(), lambda report: None)

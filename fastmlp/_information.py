@@ -1,0 +1,64 @@
+"""What `fastmlp info` and `fastmlp warmup` do."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from pathlib import Path
+
+import llvmlite
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+
+import fastmlp
+from fastmlp import _lanes, _threads
+from fastmlp._simd import cpu_features, host_lanes
+
+
+def cache_folder() -> str:
+    """Where numba keeps the compiled kernels."""
+    path = getattr(_lanes.train_tiles, "stats", None)
+    return str(path.cache_path) if path is not None else "none: NUMBA_DISABLE_JIT is set"
+
+
+def show() -> int:
+    """Print what matters for speed and for a bug report."""
+    cpu = numba.config.CPU_NAME or llvm.get_host_cpu_name()
+    interesting = ("sse2", "avx2", "fma", "avx512f", "neon", "sve")
+    present = [name for name in interesting if f"+{name}" in cpu_features()]
+    rows = {
+        "fastmlp": fastmlp.__version__,
+        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        "numpy, numba, llvmlite": f"{np.__version__}, {numba.__version__}, {llvmlite.__version__}",
+        "processor": f"{cpu}: {', '.join(present) or 'no vector features found'}",
+        "vector width": ", ".join(f"{host_lanes(t).count} {t} lanes" for t in ("float32", "float64")),
+        "threads": _threads.available_threads(),
+        "cache folder": cache_folder(),
+    }
+    for name, value in rows.items():
+        print(f"{name + ':':24}{value}")
+    return 0
+
+
+def warm_up() -> int:
+    """Train and predict a few tiny nets in every way that has machine code of its own."""
+    X, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]
+    arch = fastmlp.Architecture((2, 4, 1))
+    weights = [np.zeros((1, a, b)) for a, b in arch.shapes], [np.zeros((1, b)) for _, b in arch.shapes]
+    ways = {
+        "full batch": {"target_loss": 0.1},
+        "minibatches": {"batch_size": 2},
+        "one sample at a time": {"batch_size": 1},
+        "given weights": {"init": weights},
+    }
+    begun = time.perf_counter()
+    for dtype in ("float32", "float64"):
+        for name, settings in ways.items():
+            first = time.perf_counter()
+            runs = fastmlp.train(arch, X, y, epochs=2, dtype=dtype, **settings)
+            runs.predict(X)
+            print(f"{dtype}, {name}: {time.perf_counter() - first:.1f} s", flush=True)
+    print(f"All compiled in {time.perf_counter() - begun:.1f} s into {Path(cache_folder())}", file=sys.stdout)
+    return 0

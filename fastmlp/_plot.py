@@ -1,0 +1,61 @@
+"""The picture of `fastmlp xor`. Needs matplotlib."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from fastmlp.runs import Runs, Status
+
+BLUE, GREY, RED = "#1f5fa8", "#8a8f98", "#b3392f"
+
+
+def draw_xor(runs: Runs, facts: dict[str, Any], plateaus: dict[float, str], path: str) -> None:
+    """Share solved against epochs (where nets stop when solved), and the histogram of final losses, to a file."""
+    reached = np.sort(runs.epochs[runs.status == Status.REACHED_TARGET])
+    figure = Figure(figsize=(11, 4.6) if reached.size else (6.5, 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 2 if reached.size else 1, squeeze=False)[0]
+    if reached.size:
+        _draw_solved(axes[0], reached, facts)
+    _draw_losses(axes[-1], runs.loss[np.isfinite(runs.loss)], plateaus)
+    sizes = "-".join(map(str, facts["sizes"]))
+    figure.suptitle(
+        f"{facts['restarts']:,} restarts of {sizes} on XOR: {facts['solved_share']:.1%} solved  "
+        f"({facts['hidden']}, {facts['init']}, {facts['optimizer']}, learning rate {facts['learning_rate']:g})",
+        fontsize=11,
+    )
+    figure.savefig(path, dpi=130)
+
+
+def _draw_solved(axes: Any, reached: np.ndarray, facts: dict[str, Any]) -> None:
+    epochs = np.concatenate([[0], reached, [facts["epochs"]]])
+    share = np.concatenate([[0], np.arange(1, reached.size + 1), [reached.size]]) / facts["restarts"]
+    chosen = np.unique(np.linspace(0, epochs.size - 1, 2000).astype(int))
+    axes.step(epochs[chosen], 100 * share[chosen], where="post", color=BLUE, linewidth=2)
+    axes.fill_between(epochs[chosen], 100 * share[chosen], step="post", color=BLUE, alpha=0.12)
+    half = np.median(reached)
+    axes.axvline(half, color=GREY, linewidth=1, linestyle=":")
+    axes.text(half, 3, f" half of them by epoch {half:,.0f}", color=GREY, fontsize=9)
+    axes.set(xlim=(0, facts["epochs"]), ylim=(0, 100), xlabel="epochs", ylabel="restarts solved, %")
+    axes.set_title(f"solved: mean loss at most {facts['stop_at_loss']}", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_losses(axes: Any, losses: np.ndarray, plateaus: dict[float, str]) -> None:
+    counts, edges = np.histogram(np.minimum(losses, 0.8), np.linspace(0, 0.8, 161))
+    shown = np.maximum(100 * counts / max(1, losses.size), 1e-12)
+    axes.stairs(shown, edges, fill=True, color=BLUE)
+    floor = max(1e-4, 50 / max(1, losses.size))
+    axes.set(yscale="log", ylim=(floor, 300), xlim=(0, 0.8), xlabel="final loss (mean cross-entropy)")
+    axes.set_ylabel("share of restarts, % (log scale)")
+    for loss, meaning in plateaus.items():
+        axes.axvline(loss, color=RED, linewidth=0.8, linestyle=":", zorder=0)
+        axes.text(
+            loss - 0.006, 250, f"{loss:.4f}: {meaning}", rotation=90, ha="right", va="top", fontsize=8, color=RED
+        )
+    axes.set_title("where the losses end: stuck nets pile up on plateaus", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,156 @@
+"""What `fastmlp xor` does: many restarts of one small net on XOR, and what became of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from math import log, sqrt
+from typing import Any
+
+import numpy as np
+
+import fastmlp
+from fastmlp import _threads
+from fastmlp._names import choose
+from fastmlp._simd import host_lanes
+from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.runs import Runs, Status
+
+X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+Y = np.array([0, 1, 1, 0])
+
+# A net stops when its mean loss over the four samples is at most this. Then no sample's loss exceeds 0.4, so the right
+# answer has at least exp(−0.4) = 67 %.
+STOP_AT_LOSS = 0.1
+
+# Where the loss of stuck nets piles up, and what their four outputs are there
+PLATEAUS = {
+    log(2) / 2: "two right, two at 1/2",
+    (log(3) + 2 * log(1.5)) / 4: "outputs 1/3, 1/3, 1, 1/3 or the like",
+    log(2): "all four at 1/2",
+}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, then print the report or the JSON object; returns the exit code."""
+    runs, interrupted = _train(options)
+    facts = _facts(runs, options)
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        _report(runs, facts, options)
+        if not options.no_picture:
+            _picture(runs, facts, options.picture)
+    if interrupted:
+        print("fastmlp xor: interrupted; this is what was trained until then", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _train(options: argparse.Namespace) -> tuple[Runs, bool]:
+    optimizer = choose("optimizer", options.optimizer, OPTIMIZERS)(learning_rate=options.learning_rate)
+    arch = fastmlp.Architecture(options.sizes, hidden=options.hidden)
+    try:
+        runs = fastmlp.train(
+            arch, X, Y, n_nets=options.restarts, seed=options.seed, optimizer=optimizer, epochs=options.epochs,
+            init=options.init, dtype=options.dtype, threads=options.threads,
+            target_loss=None if options.no_stop else STOP_AT_LOSS,
+            progress=not (options.json or options.no_progress),
+        )  # fmt: skip
+    except fastmlp.TrainingInterrupted as interruption:
+        return interruption.runs, True
+    return runs, False
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The 95 % interval of a share. Reference: Wilson, Probable inference, the law of succession, 1927."""
+    z = 1.959963984540054
+    share = successes / trials
+    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z / (1 + z * z / trials) * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _facts(runs: Runs, options: argparse.Namespace) -> dict[str, Any]:
+    solved = int((runs.accuracy == 1).sum())
+    net_epochs = int(runs.epochs.sum())
+    low, high = wilson_interval(solved, len(runs))
+    return {
+        "restarts": len(runs),
+        "sizes": list(options.sizes),
+        "epochs": options.epochs,
+        "solved": solved,
+        "solved_share": solved / len(runs),
+        "solved_interval_95": [low, high],
+        "status": runs.counts(),
+        "compile_seconds": runs.compile_seconds,
+        "train_seconds": runs.train_seconds,
+        "net_epochs": net_epochs,
+        "net_epochs_per_second": net_epochs / max(runs.train_seconds, 1e-9),
+        "threads": _threads.thread_count(options.threads),
+        "vector_width": host_lanes(options.dtype).count,
+        "dtype": options.dtype,
+        "seed": options.seed,
+        "hidden": options.hidden,
+        "init": options.init,
+        "optimizer": options.optimizer,
+        "learning_rate": options.learning_rate,
+        "stop_at_loss": None if options.no_stop else STOP_AT_LOSS,
+        "fastmlp": fastmlp.__version__,
+        "weights_sha256": runs.weights_sha256(),
+    }
+
+
+def _report(runs: Runs, facts: dict[str, Any], options: argparse.Namespace) -> None:
+    sizes = "-".join(map(str, options.sizes))
+    low, high = facts["solved_interval_95"]
+    print(f"{len(runs):,} restarts of {sizes}, {options.hidden} and sigmoid, {options.init}, "
+          f"{options.optimizer} at learning rate {options.learning_rate:g}, seed {options.seed}")  # fmt: skip
+    print(f"Solved XOR: {facts['solved']:,} = {facts['solved_share']:.2%}  (95 % interval {low:.2%} to {high:.2%})")
+    reached = runs.epochs[runs.status == Status.REACHED_TARGET]
+    if reached.size:
+        spread = np.percentile(reached, (5, 25, 50, 75, 95)).round().astype(int)
+        print(f"Epochs until the mean loss was at most {STOP_AT_LOSS} (each right answer has at least 67 % then): "
+              f"median {spread[2]:,}, half between {spread[1]:,} and {spread[3]:,}, "
+              f"nine in ten between {spread[0]:,} and {spread[4]:,}")  # fmt: skip
+    diverged = facts["status"]["diverged"]
+    if diverged:
+        print(f"Diverged: {diverged:,}; a lower learning rate helps")
+    print("Final losses:")
+    print(histogram(runs.loss))
+    print(f"Compiled or loaded in {facts['compile_seconds']:.2f} s, trained in {facts['train_seconds']:.2f} s: "
+          f"{facts['net_epochs']:,} net-epochs, {facts['net_epochs_per_second'] / 1e6:,.1f} million a second, "
+          f"on {facts['threads']} threads with {facts['vector_width']} {facts['dtype']} lanes")  # fmt: skip
+    print(f"SHA-256 of all final weights: {facts['weights_sha256']}")
+
+
+def histogram(losses: np.ndarray, width: int = 50, step: float = 0.025) -> str:
+    """A histogram in text; the plateaus are named beside their bins."""
+    finite = losses[np.isfinite(losses)]
+    if not finite.size:
+        return "  (none is finite)"
+    bins = np.arange(0, 0.8 + step / 2, step)
+    counts, _ = np.histogram(np.minimum(finite, 0.8 - step / 2), bins)
+    lines = []
+    for low, count in zip(bins[:-1], counts, strict=True):
+        if count:
+            names = [f"{at:.4f}: {what}" for at, what in PLATEAUS.items() if low <= at < low + step]
+            bar = "#" * max(1, round(width * count / counts.max()))
+            upper = "and more" if low + step > 0.8 - step / 2 else f"to {low + step:.3f}"
+            lines.append(f"  {low:.3f} {upper:8} {count:>11,}  {bar}{'  ' + names[0] if names else ''}")
+    return "\n".join(lines)
+
+
+def _picture(runs: Runs, facts: dict[str, Any], path: str) -> None:
+    try:
+        from fastmlp._plot import draw_xor
+    except ImportError:
+        print('For a picture install matplotlib: pip install "fastmlp[plot]"')
+        return
+    try:
+        draw_xor(runs, facts, PLATEAUS, path)
+    except (OSError, ValueError) as error:
+        print(f"fastmlp xor: the picture could not be written to {path}: {error}", file=sys.stderr)
+        return
+    print(f"Picture: {path}")

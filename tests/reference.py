@@ -1,0 +1,285 @@
+"""The scalar reference: one net, plain loops, one accumulator a sum, every fused multiply-add written out.
+
+It knows nothing of vectors, tiles or lanes. exp and its relatives are those of `fastmlp._math`, which test_math.py
+checks by themselves. Numbers keep the dtype of the arrays: a literal would make them float64, hence `zero` and `one`.
+"""
+
+import numpy as np
+from numba import njit
+
+from fastmlp import _formulas as formulas
+from fastmlp import _math
+from fastmlp import _simd as simd
+from fastmlp._formulas import Activation, Loss, Method
+from fastmlp._simd import Buffer, Lanes
+
+RELU, LEAKY_RELU, TANH, SIGMOID, SOFTMAX = (int(getattr(Activation, n)) for n in "RELU LEAKY_RELU TANH SIGMOID SOFTMAX".split())
+BCE, CROSS_ENTROPY = int(Loss.BCE), int(Loss.CROSS_ENTROPY)
+SGD, ADAM, RMSPROP = int(Method.SGD), int(Method.ADAM), int(Method.RMSPROP)
+
+
+def scalar(function):
+    """A function of vectors as one of numbers: a vector of one lane, through the memory `cell`."""
+
+    @njit
+    def of_numbers(lane, cell, x):
+        cell[0] = x
+        simd.store(cell, 0, function(simd.load(lane, cell, 0)))
+        return cell[0]
+
+    return of_numbers
+
+
+exp_of_negative, sigmoid, tanh, log, log1p, sqrt = map(
+    scalar, (_math.exp_of_negative, _math.sigmoid, _math.tanh, _math.log, _math.log1p, simd.sqrt)
+)
+
+
+@njit
+def fma(lane, cell, a, b, c):
+    cell[0], cell[1], cell[2] = a, b, c
+    simd.store(cell, 0, simd.fma(simd.load(lane, cell, 0), simd.load(lane, cell, 1), simd.load(lane, cell, 2)))
+    return cell[0]
+
+
+@njit
+def activate(lane, cell, code, z, slope, zero):
+    if code == RELU:
+        return zero if z < zero else z
+    if code == LEAKY_RELU:
+        return z * slope if z < zero else z
+    if code == TANH:
+        return tanh(lane, cell, z)
+    if code == SIGMOID:
+        return sigmoid(lane, cell, z)
+    return z
+
+
+@njit
+def derive(lane, cell, code, a, g, slope, zero, one):
+    """The gradient by z from the activation's output a and the gradient g by a."""
+    if code == RELU:
+        return g if a > zero else zero
+    if code == LEAKY_RELU:
+        return g if a > zero else g * slope
+    if code == TANH:
+        return g * fma(lane, cell, -a, a, one)
+    if code == SIGMOID:
+        return g * (a * (one - a))
+    return g
+
+
+@njit
+def forward(lane, cell, sizes, codes, bias, slope, w, x, units, zero):
+    """Outputs of every unit; of the last layer the weighted sums. units[l] belongs to layer l."""
+    first = 0
+    for i in range(sizes[0]):
+        units[0, i] = x[i]
+    for layer in range(len(sizes) - 1):
+        n_in, n_out = sizes[layer], sizes[layer + 1]
+        for j in range(n_out):
+            z = w[first + n_in * n_out + j] if bias else zero
+            for i in range(n_in):
+                z = fma(lane, cell, w[first + i * n_out + j], units[layer, i], z)
+            last = layer == len(sizes) - 2
+            units[layer + 1, j] = z if last else activate(lane, cell, codes[layer], z, slope, zero)
+        first += n_in * n_out + (n_out if bias else 0)
+
+
+@njit
+def outputs(lane, cell, code, z, o, zero, one):
+    """Output activation of the sums z into o; returns the greatest sum and log Σ exp(z − greatest)."""
+    greatest, total = z[0], zero
+    if code != SOFTMAX:
+        for k in range(len(z)):
+            o[k] = activate(lane, cell, code, z[k], zero, zero)
+        return greatest, zero
+    for k in range(1, len(z)):
+        if greatest < z[k]:
+            greatest = z[k]
+    for k in range(len(z)):
+        o[k] = exp_of_negative(lane, cell, z[k] - greatest)
+        total = total + o[k]
+    share = one / total
+    for k in range(len(z)):
+        o[k] = o[k] * share
+    return greatest, log(lane, cell, total)
+
+
+@njit
+def sample_loss(lane, cell, loss, z, o, t, greatest, log_sum, zero):
+    total = zero
+    for k in range(len(z)):
+        if loss == BCE:
+            positive = zero if z[k] < zero else z[k]
+            total = total + (
+                fma(lane, cell, -t[k], z[k], positive) + log1p(lane, cell, exp_of_negative(lane, cell, -abs(z[k])))
+            )
+        elif loss == CROSS_ENTROPY:
+            total = total + (t[k] * ((greatest - z[k]) + log_sum) if t[k] > zero else zero)
+        else:
+            total = total + (o[k] - t[k]) * (o[k] - t[k])
+    return total
+
+
+@njit
+def is_right(code, z, o, t, half):
+    if code == SOFTMAX:
+        return t[np.argmax(z)] > half
+    for k in range(len(z)):
+        if not (o[k] - half) * (t[k] - half) > half - half:
+            return False
+    return True
+
+
+@njit
+def backward(lane, cell, sizes, codes, loss, bias, slope, w, units, o, t, scale, deltas, g, zero, one):
+    """Add one sample's gradients to g."""
+    n_layers, code = len(sizes) - 1, codes[-1]
+    dot = zero
+    if loss not in (BCE, CROSS_ENTROPY) and code == SOFTMAX:
+        for k in range(len(o)):
+            dot = fma(lane, cell, (o[k] - t[k]) * scale, o[k], dot)
+    for k in range(len(o)):
+        delta = (o[k] - t[k]) * scale
+        if loss not in (BCE, CROSS_ENTROPY):
+            delta = o[k] * (delta - dot) if code == SOFTMAX else derive(lane, cell, code, o[k], delta, zero, zero, one)
+        deltas[n_layers, k] = delta
+    first = len(w)
+    for layer in range(n_layers - 1, -1, -1):
+        n_in, n_out = sizes[layer], sizes[layer + 1]
+        first -= n_in * n_out + (n_out if bias else 0)
+        for i in range(n_in if layer else 0):
+            down = zero
+            for j in range(n_out):
+                down = fma(lane, cell, w[first + i * n_out + j], deltas[layer + 1, j], down)
+            deltas[layer, i] = derive(lane, cell, codes[layer - 1], units[layer, i], down, slope, zero, one)
+        for j in range(n_out):
+            for i in range(n_in):
+                p = first + i * n_out + j
+                g[p] = fma(lane, cell, deltas[layer + 1, j], units[layer, i], g[p])
+            if bias:
+                g[first + n_in * n_out + j] = g[first + n_in * n_out + j] + deltas[layer + 1, j]
+
+
+@njit
+def step(lane, cell, method, nesterov, h, w, g, state1, state2, corrections, zero, one, tiny):
+    """One optimizer step on every parameter."""
+    rate, momentum = h[formulas.LEARNING_RATE], h[formulas.MOMENTUM]
+    for p in range(len(w)):
+        if method == SGD:
+            direction = g[p]
+            if momentum != zero:
+                velocity = fma(lane, cell, momentum, state1[p], g[p])
+                direction = fma(lane, cell, momentum, velocity, g[p]) if nesterov else velocity
+                state1[p] = zero if abs(velocity) < tiny else velocity
+            w[p] = fma(lane, cell, -rate, direction, w[p])
+        elif method == ADAM:
+            m = fma(lane, cell, h[formulas.BETA1], state1[p], h[formulas.ONE_MINUS_BETA1] * g[p])
+            v = fma(lane, cell, h[formulas.BETA2], state2[p], h[formulas.ONE_MINUS_BETA2] * g[p] * g[p])
+            state1[p], state2[p] = zero if abs(m) < tiny else m, zero if abs(v) < tiny else v
+            root = fma(lane, cell, sqrt(lane, cell, state2[p]), corrections[1], h[formulas.EPSILON])
+            w[p] = fma(lane, cell, -(rate * corrections[0]), state1[p] / root, w[p] * h[formulas.DECAY_FACTOR])
+        elif method == RMSPROP:
+            v = fma(lane, cell, h[formulas.BETA2], state1[p], h[formulas.ONE_MINUS_BETA2] * g[p] * g[p])
+            state1[p] = zero if abs(v) < tiny else v
+            direction = g[p] / (sqrt(lane, cell, state1[p]) + h[formulas.EPSILON])
+            if momentum != zero:
+                direction = fma(lane, cell, momentum, state2[p], direction)
+                state2[p] = zero if abs(direction) < tiny else direction
+            w[p] = fma(lane, cell, -rate, direction, w[p])
+        else:
+            agreement = np.sign(g[p]) * np.sign(state1[p])
+            if agreement > zero:
+                state2[p] = state2[p] * h[formulas.ETA_PLUS]
+            elif agreement < zero:
+                state2[p] = state2[p] * h[formulas.ETA_MINUS]
+            state2[p] = min(max(state2[p], h[formulas.MIN_STEP]), h[formulas.MAX_STEP])
+            state1[p] = zero if agreement < zero else g[p]
+            w[p] = fma(lane, cell, -np.sign(state1[p]), state2[p], w[p])
+
+
+@njit
+def train_reference(
+    lane, cell, sizes, codes, loss, bias, w, X, T, sample_weight, orders, batch, epochs, method, nesterov, h, betas,
+    loss_scale, delta_scale, constants,
+):
+    """Train the net w (P,) in place; returns its final loss and accuracy. orders[e] are the samples of epoch e."""
+    zero, one, half, tiny = constants[0], constants[1], constants[2], constants[3]
+    n, n_layers, widest = len(X), len(sizes) - 1, max(sizes)
+    units, deltas = np.zeros((n_layers + 1, widest), w.dtype), np.zeros((n_layers + 1, widest), w.dtype)
+    o, g = np.zeros(sizes[-1], w.dtype), np.zeros_like(w)
+    state1, state2, corrections = np.zeros_like(w), np.zeros_like(w), np.zeros(2, w.dtype)
+    if method not in (SGD, ADAM, RMSPROP):
+        state2[:] = h[formulas.LEARNING_RATE]
+    powers = np.ones(2)
+    slope, l2 = h[formulas.LEAKY_SLOPE], h[formulas.L2]
+    for epoch in range(epochs):
+        for start in range(0, n, batch):
+            chosen = orders[epoch, start : start + batch]
+            total = zero
+            for s in chosen:
+                total = total + sample_weight[s]
+            inverse = delta_scale / total if total > zero else zero
+            g[:] = zero
+            for s in chosen:
+                forward(lane, cell, sizes, codes, bias, slope, w, X[s], units, zero)
+                outputs(lane, cell, codes[-1], units[n_layers, : sizes[-1]], o, zero, one)
+                scale = sample_weight[s] * inverse
+                backward(
+                    lane, cell, sizes, codes, loss, bias, slope, w, units, o, T[s], scale, deltas, g, zero, one
+                )
+            if l2 != zero:
+                first = 0
+                for layer in range(n_layers):
+                    count = sizes[layer] * sizes[layer + 1]
+                    for p in range(first, first + count):
+                        g[p] = fma(lane, cell, l2, w[p], g[p])
+                    first += count + (sizes[layer + 1] if bias else 0)
+            powers *= betas
+            if method == ADAM:
+                corrections[0], corrections[1] = 1.0 / (1.0 - powers[0]), 1.0 / np.sqrt(1.0 - powers[1])
+            step(lane, cell, method, nesterov, h, w, g, state1, state2, corrections, zero, one, tiny)
+    total_loss, total_weight, right = zero, zero, 0
+    for s in range(n):
+        forward(lane, cell, sizes, codes, bias, slope, w, X[s], units, zero)
+        z = units[n_layers, : sizes[-1]]
+        greatest, log_sum = outputs(lane, cell, codes[-1], z, o, zero, one)
+        losses = sample_loss(lane, cell, loss, z, o, T[s], greatest, log_sum, zero)
+        total_loss = fma(lane, cell, sample_weight[s], losses, total_loss)
+        total_weight = total_weight + sample_weight[s]
+        right += is_right(codes[-1], z, o, T[s], half)
+    return total_loss / total_weight * loss_scale, right
+
+
+def run_reference(job, net):
+    """Train net number `net` of a planned job by the reference; returns its parameters, loss and count of right."""
+    dtype = job.parameters.dtype
+    architecture, plan, data = job.architecture, job.plan, job.data
+    w = job.initial[net].copy()
+    cell = simd.aligned_zeros(16, dtype)
+    X = data.inputs.array.reshape(data.n_samples, -1)
+    T = data.targets.array.reshape(data.n_samples, -1)
+    weights = np.ones(len(X), dtype)
+    if job.sample_weights is not None:
+        weights = job.sample_weights[net]
+    elif data.weighting:
+        weights = data.weights.array
+    h = np.zeros(formulas.N_HYPERPARAMETERS, dtype)
+    for row, values in job.hyper.items():
+        h[row] = values[net] if np.ndim(values) else values
+    betas = np.array([beta[net] if np.ndim(beta) else beta for beta in job.betas], np.float64)
+    orders = np.tile(np.arange(len(X)), (max(1, job.epochs), 1))
+    if plan.shuffle:
+        orders = job._orders(0, job.epochs).array.reshape(job.epochs, len(X)).astype(np.int64)
+    tiny = np.finfo(dtype).tiny
+    loss, right = train_reference(
+        Lanes(dtype, 1), Buffer(cell), np.array(architecture.sizes), np.array(architecture.activations, np.int64),
+        job.net.loss, architecture.bias, w, X, T, weights, orders, plan.batch_size, job.epochs, plan.method,
+        plan.nesterov, h, betas, dtype.type(plan.loss_scale), dtype.type(plan.delta_scale),
+        np.array([0, 1, 0.5, tiny], dtype),
+    )  # fmt: skip
+    w[np.isnan(w)] = np.nan
+    return w, dtype.type(loss), right
+
+

@@ -1,0 +1,166 @@
+"""exp and its relatives against correctly rounded values, in units in the last place."""
+
+import mpmath
+import numba
+import numpy as np
+import pytest
+
+from fastmlp import _math
+from fastmlp._simd import Buffer, Lanes, aligned_zeros, load, store
+
+LANES = 32
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.625, -0.625, 88.72283, 88.72284, -87.33655, -103.97, -104.0,
+           709.782712893384, 709.7827128933841, -745.1332191019411, -745.2, 1e-45, -1e-45, 1.1754944e-38, 3.4028235e38,
+           5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, -1.7976931348623157e308]  # fmt: skip
+# function, its correctly rounded meaning, the interval it is for, the bound in ulp
+FUNCTIONS = {
+    "exp": (_math.exp, np.exp, (-np.inf, np.inf)),
+    "exp_of_negative": (_math.exp_of_negative, np.exp, (-np.inf, 0.0)),
+    "sigmoid": (_math.sigmoid, lambda x: 1 / (1 + np.exp(-x)), (-np.inf, np.inf)),
+    "tanh": (_math.tanh, np.tanh, (-np.inf, np.inf)),
+    "log": (_math.log, np.log, (-np.inf, np.inf)),
+    "log1p": (_math.log1p, np.log1p, (-np.inf, np.inf)),
+}
+# the bounds that the docstrings state
+BOUNDS = {
+    "exp": (0.92, 0.92),
+    "exp_of_negative": (0.92, 0.92),
+    "sigmoid": (1.61, 1.61),
+    "tanh": (1.2, 1.2),
+    "log": (0.83, 0.83),
+    "log1p": (1.4, 1.4),
+}
+
+
+def applied(function):
+    @numba.njit(nogil=True)
+    def over(lanes, source, target, rows):
+        for row in range(rows):
+            store(target, row, function(load(lanes, source, row)))
+
+    def run(x):
+        padded = aligned_zeros(-(-x.size // LANES) * LANES, x.dtype)
+        padded[: x.size] = x
+        result = aligned_zeros(padded.size, x.dtype)
+        over(Lanes(x.dtype, LANES), Buffer(padded), Buffer(result), padded.size // LANES)
+        return result[: x.size]
+
+    return run
+
+
+@numba.njit
+def worst_ulp(found, exact, smallest_exponent, digits, overflow):
+    """The greatest error in ulp, and how many values are wrong in kind (NaN, infinity, zero or its sign)."""
+    worst, wrong = 0.0, 0
+    for i in range(found.size):
+        y, e = np.float64(found[i]), exact[i]
+        if np.isnan(e) or np.isnan(y):
+            wrong += np.isnan(e) != np.isnan(y)
+        elif np.isinf(y) or np.isinf(e):
+            wrong += (y > 0) != (e > 0) or abs(e) < overflow
+        elif e == 0:
+            wrong += y != 0 or np.signbit(y) != np.signbit(e)
+        else:
+            exponent = max(np.floor(np.log2(abs(e))), smallest_exponent)
+            worst = max(worst, abs(y - e) / 2.0 ** (exponent - digits))
+    return worst, wrong
+
+
+def check_single(name, x):
+    function, exact, (low, high) = FUNCTIONS[name]
+    with np.errstate(invalid="ignore"):
+        x = x[((x >= low) & (x <= high)) | np.isnan(x)]
+    with np.errstate(all="ignore"):
+        wanted = exact(x.astype(np.float64))
+    return worst_ulp(applied_single[name](x), wanted, -126.0, 23.0, 3.4028235e38)
+
+
+applied_single = {name: applied(function) for name, (function, _, _) in FUNCTIONS.items()}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_float32_on_a_thousandth_of_all_inputs(name):
+    with np.errstate(over="ignore", under="ignore"):
+        special = np.array(SPECIAL).astype(np.float32)
+    x = np.concatenate([np.arange(0, 2**32, 997, dtype=np.uint64).astype(np.uint32).view(np.float32), special])
+    worst, wrong = check_single(name, x)
+    assert wrong == 0
+    assert worst <= BOUNDS[name][0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_float32_on_all_inputs(name):
+    worst = 0.0
+    for first in range(0, 2**32, 2**25):
+        x = np.arange(first, first + 2**25, dtype=np.uint64).astype(np.uint32).view(np.float32)
+        error, wrong = check_single(name, x)
+        assert wrong == 0, first
+        worst = max(worst, error)
+    print(f"{name}: {worst:.3f} ulp")
+    assert worst <= BOUNDS[name][0]
+    assert worst <= 2
+
+
+def double_inputs(rng, n):
+    third = n // 3
+    return np.concatenate([
+        rng.normal(size=third) * 10 ** rng.uniform(-3, 3, third),
+        rng.uniform(-1, 1, third),
+        rng.integers(0, 2**64, n - 2 * third, dtype=np.uint64).view(np.float64),
+        SPECIAL,
+    ])  # fmt: skip
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 60, reason="needs a long double wider than float64")
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("n", [10**6, pytest.param(10**7, marks=pytest.mark.slow)])
+def test_float64_on_random_and_special_inputs(name, n):
+    function, exact, (low, high) = FUNCTIONS[name]
+    x = double_inputs(np.random.default_rng(1), n)
+    with np.errstate(invalid="ignore"):
+        x = x[((x >= low) & (x <= high)) | np.isnan(x)]
+    found = applied(function)(x)
+    with np.errstate(all="ignore"):
+        wanted = exact(x.astype(np.longdouble))
+        rounded = wanted.astype(np.float64)
+        ulp = np.spacing(np.abs(rounded)).astype(np.longdouble)
+        errors = np.abs(found - wanted) / ulp
+    finite = np.isfinite(rounded)
+    assert ((found == rounded) | (np.isnan(found) & np.isnan(rounded)))[~finite].all()
+    zero = rounded == 0
+    assert (np.signbit(found) == np.signbit(rounded))[zero].all()
+    assert errors[finite].max() <= BOUNDS[name][1]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_float64_against_mpmath(name):
+    """The long double reference above is itself checked: a few thousand values in 60 digits."""
+    function, _, (_, high) = FUNCTIONS[name]
+    x = np.random.default_rng(2).uniform(-20, min(20.0, high), 2000)
+    x = np.abs(x) if name == "log" else (np.maximum(x, -0.999) if name == "log1p" else x)
+    found = applied(function)(x)
+    exact = {"exp_of_negative": mpmath.exp, "sigmoid": lambda v: 1 / (1 + mpmath.exp(-v))}.get(name) or getattr(mpmath, name)
+    with mpmath.workdps(60):
+        errors = [abs(mpmath.mpf(f) - exact(mpmath.mpf(v))) / mpmath.mpf(np.spacing(abs(f))) for f, v in zip(found, x, strict=True)]
+    assert max(errors) <= 2
+
+
+def test_normal_pair_is_box_and_mullers():
+    @numba.njit
+    def pairs(lanes, u, v, x, y):
+        for row in range(64):
+            a, b = _math.normal_pair(load(lanes, u, row), load(lanes, v, row))
+            store(x, row, a)
+            store(y, row, b)
+
+    rng = np.random.default_rng(3)
+    u, v, x, y = (aligned_zeros(64 * LANES, np.float64) for _ in range(4))
+    u[:], v[:] = 1 - rng.random(u.size), rng.random(v.size)
+    u[:4], v[:4] = (1.0, 2.0**-52, 0.5, 0.5), (0.0, 0.25, 0.5, 0.75)
+    pairs(Lanes("float64", LANES), *map(Buffer, (u, v, x, y)))
+    with mpmath.workdps(40):
+        for i in range(u.size):
+            radius, angle = mpmath.sqrt(-2 * mpmath.log(mpmath.mpf(u[i]))), 2 * mpmath.pi * mpmath.mpf(v[i])
+            assert abs(x[i] - radius * mpmath.cos(angle)) < 4e-15
+            assert abs(y[i] - radius * mpmath.sin(angle)) < 4e-15
