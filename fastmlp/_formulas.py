@@ -77,10 +77,22 @@ _SMALLEST_NORMAL = Constants(single=(2.0**-126,), double=(2.0**-1022,))
 
 
 @inline
+def relu(z):
+    """0 if z < 0 else z: a NaN stays a NaN."""
+    return select(z < 0.0, 0.0, z)
+
+
+@inline
+def relu_backward(a, gradient):
+    """The gradient by z, from the output a and the gradient by a."""
+    return select(a > 0.0, gradient, 0.0)
+
+
+@inline
 def activate(code, z, slope):
-    """The activation's output; softmax, which needs its whole layer, is not among these."""
+    """A hidden activation's output."""
     if code == Activation.RELU:
-        return select(z < 0.0, 0.0, z)
+        return relu(z)
     if code == Activation.LEAKY_RELU:
         return select(z < 0.0, z * slope, z)
     if code == Activation.TANH:
@@ -91,10 +103,10 @@ def activate(code, z, slope):
 
 
 @inline
-def derive(code, a, gradient, slope):
-    """The gradient by z, from the activation's output a and the gradient by a."""
+def activation_backward(code, a, gradient, slope):
+    """The gradient by z, from a hidden activation's output a and the gradient by a."""
     if code == Activation.RELU:
-        return select(a > 0.0, gradient, 0.0)
+        return relu_backward(a, gradient)
     if code == Activation.LEAKY_RELU:
         return select(a > 0.0, gradient, gradient * slope)
     if code == Activation.TANH:
@@ -102,6 +114,22 @@ def derive(code, a, gradient, slope):
     if code == Activation.SIGMOID:
         return gradient * (a * (1.0 - a))
     return gradient
+
+
+@inline
+def activate_output(code, z):
+    """An output activation; softmax, which needs its whole layer, is not among these."""
+    if code == Activation.SIGMOID:
+        return sigmoid(z)
+    return relu(z) if code == Activation.RELU else z
+
+
+@inline
+def output_backward(code, o, gradient):
+    """The gradient by z, from an output o and the gradient by o; softmax is not among these."""
+    if code == Activation.SIGMOID:
+        return gradient * (o * (1.0 - o))
+    return relu_backward(o, gradient) if code == Activation.RELU else gradient
 
 
 # --------------------------------------------------------------------------------------------------- losses
@@ -123,6 +151,12 @@ def cross_entropy(z, greatest, log_sum, target):
 def squared_error(output, target):
     """(o − t)²."""
     return (output - target) * (output - target)
+
+
+@inline
+def output_delta(output, target, scale):
+    """(o − t) · scale: the gradient of bce and cross entropy by the logit, half that of the squared error by o."""
+    return fma(output, scale, -(target * scale))
 
 
 # ----------------------------------------------------------------------------------------------- optimizers

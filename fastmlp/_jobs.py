@@ -7,8 +7,10 @@ the gaps they leave are closed, so that the cost follows the nets that still tra
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,7 +64,6 @@ class Job:
     parameters: np.ndarray  # (n, P)
     gradients: np.ndarray | None  # (n, P), where they are wanted
     results: layout.Results
-    epochs_run: np.ndarray  # the array of results.epochs
     halt: np.ndarray  # (1,) int8
 
     @property
@@ -94,13 +95,17 @@ class Job:
     def compile(self) -> float:
         """Compile the kernels, or load them from the cache; returns the seconds it took."""
         begun = time.perf_counter()
+        with _no_garbage_collection():
+            self._call_every_kernel()
+        return time.perf_counter() - begun
+
+    def _call_every_kernel(self) -> None:
         tiles = TileArrays(self.vectors, 0, 0, self.n_rows, self.n_weighted)  # none
         self._fill(tiles)
         self._train(tiles, self._orders(0, 0), 0, 0, 1, self.new_scratch())
         if self.plan.rules:
             close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
         self._copy_out(tiles, everything=True)
-        return time.perf_counter() - begun
 
     def train_chunk(
         self, chunk: tuple[int, int], scratch: layout.Scratch, report: Callable[[Report], None]
@@ -129,8 +134,6 @@ class Job:
                 self._copy_out(tiles, everything=False)
                 close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
                 tiles.count = -(-active // tiles.width)
-        still_training = tiles.slots[(tiles.slots >= 0) & (tiles.controls[:, layout.ACTIVE] != 0)]
-        self.epochs_run[still_training] = epoch
         self._copy_out(tiles, everything=True)
 
     def _first_slice(self, tiles: int) -> int:
@@ -195,6 +198,18 @@ class Job:
             copy_out(F, tiles.kernel_view, gradients, self.row_of, n_parameters, n_parameters, everything)
             tiles.slots[...] = slots
         copy_out(F, tiles.kernel_view, Buffer(self.parameters), self.row_of, n_parameters, 0, everything)
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Compiling makes millions of objects that live on: looking through them again and again takes a sixth of it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 _NO_ORDERS = Buffer(np.zeros(1, np.int32))

@@ -13,6 +13,7 @@ from fastmlp._formulas import Activation, Loss, Method
 from fastmlp._jit import inline, kernel
 from fastmlp._math import exp_of_negative, log
 from fastmlp._simd import any_lane, broadcast, fma, fold_add, fold_fma, load, ratio, repeat, select, spread, store
+from fastmlp._small import is_small, train_small
 from fastmlp._update import advance_powers, update
 
 # ------------------------------------------------------------------------------------------------ one block
@@ -62,7 +63,7 @@ def outputs_of(Blk, net, units, outputs):
     else:
         for k in range(n_out):
             z = load(Blk, units, here + k)
-            store(outputs, here + k, formulas.activate(code, z, z))
+            store(outputs, here + k, formulas.activate_output(code, z))
     return greatest, log_sum
 
 
@@ -103,13 +104,13 @@ def _output_deltas(Blk, F, net, targets, first_target, scale, deltas, probe):
         for k in range(n_out):
             o = load(Blk, deltas, here + k)
             t = spread(Blk, F, targets, first_target + k * ratio(Blk, F))
-            dot = fma((o - t) * scale, o, dot)
+            dot = fma(formulas.output_delta(o, t, scale), o, dot)
     for k in range(n_out):
         o = load(Blk, deltas, here + k)
         t = spread(Blk, F, targets, first_target + k * ratio(Blk, F))
-        delta = (o - t) * scale
+        delta = formulas.output_delta(o, t, scale)
         if net.loss == Loss.MSE:
-            delta = o * (delta - dot) if code == Activation.SOFTMAX else formulas.derive(code, o, delta, o)
+            delta = o * (delta - dot) if code == Activation.SOFTMAX else formulas.output_backward(code, o, delta)
         probe = fold_fma(probe, delta, broadcast(Blk, 0.0), ratio(Blk, F))
         store(deltas, here + k, delta)
     return probe
@@ -125,7 +126,7 @@ def _passed_down(Blk, F, net, rows, base, layer, i, slope, units, deltas):
         down = fma(repeat(Blk, load(F, rows, weight)), load(Blk, deltas, here + j), down)
         weight += n_in
     a = load(Blk, units, net.unit_rows[layer] + i)
-    return formulas.derive(net.activations[layer - 1], a, down, repeat(Blk, slope))
+    return formulas.activation_backward(net.activations[layer - 1], a, down, repeat(Blk, slope))
 
 
 @inline
@@ -168,32 +169,31 @@ def _backward(
     `fused` also takes the step; a layer's weights change only after its gradients were passed down through them.
     """
     gradients = base + net.n_parameters
-    for layer in range(net.n_layers - 1, 0, -1):
-        n_in, below = net.sizes[layer], net.unit_rows[layer]
-        for i in range(n_in):
-            delta = _passed_down(Blk, F, net, rows, base, layer, i, slope, units, deltas)
+    for layer in range(max(net.n_layers - 1, 1), 0, -1):
+        # `layer` is the upper one of two; a net of one layer has its outputs in the place of hidden units
+        n_units, below = net.sizes[layer], net.unit_rows[layer]
+        for i in range(n_units):
+            if layer < net.n_layers:
+                delta = _passed_down(Blk, F, net, rows, base, layer, i, slope, units, deltas)
+            else:
+                delta = load(Blk, deltas, below + i)
             if layer == 1:
                 _first_layer_gradients(
                     Blk, F, net, rows, base, i, delta, inputs, first_input, count, fresh, fused, active, learning_rate
                 )
             else:
                 store(deltas, below + i, delta)
-        row = net.weight_rows[layer]
-        for j in range(net.sizes[layer + 1]):
-            delta = load(Blk, deltas, net.unit_rows[layer + 1] + j)
-            bias_row = net.bias_rows[layer] + j
-            _bias_gradient(F, net, rows, base, bias_row, delta, count, fresh, fused, active, learning_rate)
-            for i in range(n_in):
-                total = broadcast(F, 0.0) if fresh else load(F, rows, gradients + row)
-                total = fold_fma(total, delta, load(Blk, units, below + i), count)
-                _descend(F, net, rows, base, row, total, fused, active, learning_rate)
-                row += 1
-    if net.n_layers == 1:
-        for j in range(net.sizes[1]):
-            delta = load(Blk, deltas, net.unit_rows[1] + j)
-            _first_layer_gradients(
-                Blk, F, net, rows, base, j, delta, inputs, first_input, count, fresh, fused, active, learning_rate
-            )
+        if layer < net.n_layers:
+            row = net.weight_rows[layer]
+            for j in range(net.sizes[layer + 1]):
+                delta = load(Blk, deltas, net.unit_rows[layer + 1] + j)
+                bias_row = net.bias_rows[layer] + j
+                _bias_gradient(F, net, rows, base, bias_row, delta, count, fresh, fused, active, learning_rate)
+                for i in range(n_units):
+                    total = broadcast(F, 0.0) if fresh else load(F, rows, gradients + row)
+                    total = fold_fma(total, delta, load(Blk, units, below + i), count)
+                    _descend(F, net, rows, base, row, total, fused, active, learning_rate)
+                    row += 1
 
 
 # ----------------------------------------------------------------------------------------- samples and weights
@@ -212,14 +212,25 @@ def _gather(data, orders, order, position, count, block, n_in, n_out, scratch):
 
 
 @inline
-def _gather_weights(F, data, tiles, tile, orders, order, position, count, block, scratch):
-    for s in range(block):
-        place = position + min(s, count - 1)
-        sample = orders[order + place] if order >= 0 else place
-        if data.weighting == layout.BY_SAMPLE:
-            scratch.weights[s] = data.weights[sample]
-        else:
-            store(scratch.weights, s, load(F, tiles.sample_weights, tile * data.n_samples + sample))
+def _block_weights(Blk, F, data, tiles, tile, orders, order, position, count, scratch):
+    """The weights of the samples at `position` of the order."""
+    weights = broadcast(Blk, 1.0)
+    if data.weighting != layout.UNWEIGHTED:
+        for s in range(ratio(Blk, F)):
+            place = position + min(s, count - 1)
+            sample = orders[order + place] if order >= 0 else place
+            if data.weighting == layout.BY_SAMPLE:
+                scratch.weights[s] = data.weights[sample]
+            else:
+                store(scratch.weights, s, load(F, tiles.sample_weights, tile * data.n_samples + sample))
+        weights = spread(Blk, F, scratch.weights, 0) if data.weighting == layout.BY_SAMPLE else load(Blk, scratch.weights, 0)
+    return weights
+
+
+@inline
+def _inverse(plan, weight_sum):
+    """What turns a sum over samples into the gradient of the mean; 0 for a minibatch without weight."""
+    return select(weight_sum > 0.0, plan.delta_scale / weight_sum, 0.0)
 
 
 @inline
@@ -311,20 +322,33 @@ def train_tiles(Blk, F, net, data, plan, tiles, results, orders, first_epoch, st
     The rules look at the weights as they stand between epochs. With the full batch this costs no extra pass, because
     the epoch's own forward pass yields the loss before its update; with minibatches it is one more forward pass.
     `orders` (epochs, S) holds the shuffled sample numbers from `first_epoch` on. When another thread makes `halt` (1,)
-    true, the kernel returns after the block that it is at, with every weight as the last update left it.
+    true, the kernel returns after the block that it is at, with every weight as the last update left it. What the
+    results say of a net that still trains holds if training ends here.
     """
     n, B = data.n_samples, ratio(Blk, F)
     n_in, n_out = net.sizes[0], net.sizes[net.n_layers]
     full_batch = plan.batch_size >= n
     fusing = plan.method == Method.SGD and not plan.has_l2 and not plan.has_momentum
+    small = is_small(Blk, F, net, data, plan)
     nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
     for tile in range(tiles.count):
         base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
         slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
         learning_rate = load(F, tiles.hyper, h + formulas.LEARNING_RATE)
         active = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE) != 0.0
-        for epoch in range(first_epoch, stop_epoch + (stop_epoch == last_epoch)):
-            if not any_lane(active) or halt[0]:
+        scale = broadcast(Blk, 0.0)
+        if small:
+            weights = _block_weights(Blk, F, data, tiles, tile, orders, -1, 0, n, scratch)
+            scale = weights * repeat(Blk, _inverse(plan, _weight_sum(F, data, tiles, tile, orders, -1, 0, n)))
+        epoch, cut_short = first_epoch - 1, False
+        while not cut_short:
+            epoch += 1
+            if small and any_lane(active):
+                epoch += train_small(
+                    Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale, active, stop_epoch - epoch,
+                    scratch, halt,
+                )  # fmt: skip
+            if epoch == stop_epoch + (stop_epoch == last_epoch) or not any_lane(active) or halt[0]:
                 break
             training = epoch < last_epoch
             recording = plan.record_every > 0 and epoch % plan.record_every == 0
@@ -337,11 +361,11 @@ def train_tiles(Blk, F, net, data, plan, tiles, results, orders, first_epoch, st
                 stop = n if whole else min(n, start + plan.batch_size)
                 order = (epoch - first_epoch) * n if plan.shuffle and not whole else -1
                 weight_sum = _weight_sum(F, data, tiles, tile, orders, order, start, stop)
-                inverse = select(weight_sum > 0.0, plan.delta_scale / weight_sum, 0.0)
+                inverse = _inverse(plan, weight_sum)
                 loss_sum, right_sum, probe = zero, zero, zero
                 for position in range(start, stop, B):
                     if halt[0]:
-                        learn = False
+                        learn, cut_short = False, True
                         break
                     count, last = min(B, stop - position), position + B >= stop
                     inputs, targets = data.blocked_inputs, data.blocked_targets
@@ -350,13 +374,7 @@ def train_tiles(Blk, F, net, data, plan, tiles, results, orders, first_epoch, st
                         _gather(data, orders, order, position, count, B, n_in, n_out, scratch)
                         inputs, targets = scratch.inputs, scratch.targets
                         first_input, first_target = 0, 0
-                    weights = broadcast(Blk, 1.0)
-                    if data.weighting != layout.UNWEIGHTED:
-                        _gather_weights(F, data, tiles, tile, orders, order, position, count, B, scratch)
-                        if data.weighting == layout.BY_SAMPLE:
-                            weights = spread(Blk, F, scratch.weights, 0)
-                        else:
-                            weights = load(Blk, scratch.weights, 0)
+                    weights = _block_weights(Blk, F, data, tiles, tile, orders, order, position, count, scratch)
                     forward(Blk, F, net, tiles.rows, base, inputs, first_input, slope, scratch.units)
                     greatest, log_sum = outputs_of(Blk, net, scratch.units, scratch.deltas)
                     if measure:
@@ -389,10 +407,13 @@ def train_tiles(Blk, F, net, data, plan, tiles, results, orders, first_epoch, st
                             Blk, F, net, tiles.rows, base, inputs, first_input, count, slope, scratch.units,
                             scratch.deltas, position == start, fusing and last, active, learning_rate,
                         )  # fmt: skip
+                if cut_short:
+                    break
                 if learn and not fusing:
                     if plan.method == Method.ADAM:
                         advance_powers(F, plan, tiles, tile, scratch.corrections)
                     update(F, net, plan, tiles, tile, active, scratch.corrections)
+        _leave(F, tiles, tile, results, active, layout.INTERRUPTED, epoch, nothing, nothing, scratch.lanes)
         store(tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE, select(active, broadcast(F, 1.0), 0.0))
 
 

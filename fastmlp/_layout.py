@@ -81,6 +81,7 @@ class Plan(NamedTuple):
     shuffle: bool
     record_every: int  # epochs; 0 for never
     rules: bool  # a stopping rule looks at the loss between epochs
+    only_target_loss: bool  # no other rule does
     has_l2: bool
     has_momentum: bool
     nesterov: bool

@@ -241,6 +241,7 @@ def planned(
         shuffle=bool(shuffle) and batch < n_samples,
         record_every=every,
         rules=any(rule is not None for rule in (target_loss, target_accuracy, patience)),
+        only_target_loss=target_accuracy is None and patience is None,
         has_l2=bool(np.any(hyper[formulas.L2])),
         has_momentum=bool(np.any(hyper.get(formulas.MOMENTUM, 0.0))),
         nesterov=bool(getattr(optimizer, "nesterov", False)),
@@ -306,7 +307,6 @@ def _allocated(
         parameters=runs.parameters,
         gradients=np.zeros((nets, n_parameters), dtype) if plan.method == Method.NONE else None,
         results=results,
-        epochs_run=runs.epochs,
         halt=np.zeros(1, np.int8),
     )
     return job, runs

@@ -139,9 +139,9 @@ def backward(lane, cell, sizes, codes, loss, bias, slope, w, units, o, t, scale,
     dot = zero
     if loss not in (BCE, CROSS_ENTROPY) and code == SOFTMAX:
         for k in range(len(o)):
-            dot = fma(lane, cell, (o[k] - t[k]) * scale, o[k], dot)
+            dot = fma(lane, cell, fma(lane, cell, o[k], scale, -(t[k] * scale)), o[k], dot)
     for k in range(len(o)):
-        delta = (o[k] - t[k]) * scale
+        delta = fma(lane, cell, o[k], scale, -(t[k] * scale))
         if loss not in (BCE, CROSS_ENTROPY):
             delta = o[k] * (delta - dot) if code == SOFTMAX else derive(lane, cell, code, o[k], delta, zero, zero, one)
         deltas[n_layers, k] = delta

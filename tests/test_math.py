@@ -25,7 +25,7 @@ FUNCTIONS = {
 BOUNDS = {
     "exp": (0.92, 0.92),
     "exp_of_negative": (0.92, 0.92),
-    "sigmoid": (1.61, 1.61),
+    "sigmoid": (2.0, 2.0),
     "tanh": (1.2, 1.2),
     "log": (0.83, 0.83),
     "log1p": (1.4, 1.4),

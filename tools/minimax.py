@@ -67,7 +67,7 @@ FITS = (
     ("exp(r) = 1 + r + r² c(r)", EXP, lambda r: r**2 + mpf(10) ** -20, -LN2 / 2, LN2 / 2, 4, 9),
     ("log(1+f) = f − f²/2 + f³ c(f)", LOG1P, lambda f: abs(f) ** 2 + mpf(10) ** -20, sqrt(mpf(1) / 2) - 1, sqrt(mpf(2)) - 1, 8, 19),
     ("tanh(x) = x + x³ c(x²)", TANH, lambda y: y + mpf(10) ** -20, 0, mpf("0.4"), 4, 11),
-    ("1/d on [1, 2]", lambda d: 1 / d, lambda d: d, 1, 2, 2, 3),
+    ("1/(1+e) on [0, 1]", lambda e: 1 / (1 + e), lambda e: 1 + e, 0, 1, 3, 3),
     ("sin(π r/2) = π r/2 + r³ c(r²)", SIN, lambda y: y + mpf(10) ** -20, 0, mpf(1) / 4, None, 6),
     ("cos(π r/2) = 1 + r² c(r²)", COS, lambda y: y + mpf(10) ** -20, 0, mpf(1) / 4, None, 7),
 )  # fmt: skip
