@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     xor.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
     xor.add_argument("--no-stop", action="store_true", help="train all nets for all epochs, solved or not")
     xor.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    xor.add_argument("--picture", default="xor.png", metavar="FILE", help="where the picture goes, if matplotlib is here")
+    xor.add_argument(
+        "--picture", default="xor.png", metavar="FILE", help="where the picture goes, if matplotlib is here"
+    )
     xor.add_argument("--no-picture", action="store_true", help="draw no picture")
     xor.add_argument("--no-progress", action="store_true", help="show no progress bar")
 

@@ -131,11 +131,12 @@ class TileArrays:
 
     @property
     def kernel_view(self) -> layout.Tiles:
-        return layout.Tiles(*self._buffers, self.count, self.n_rows, self.width)
+        rows, hyper, controls, powers, sample_weights, slots = self._buffers
+        return layout.Tiles(rows, hyper, controls, powers, sample_weights, slots, self.count, self.n_rows, self.width)
 
     def fill(self, row: np.ndarray, values: float | np.ndarray) -> None:
         """Write one value a net, or one for all, to a row (T, W) such as `hyper[:, k]`."""
-        if np.ndim(values) == 0:
+        if not isinstance(values, np.ndarray):
             row[...] = values
         else:
             padded = np.resize(values[self.first : self.stop], row.size)

@@ -196,15 +196,18 @@ def parameters(
 ) -> np.ndarray:
     """Lists over the layers, weights (n, in, out) and biases (n, out), as one array (n, P)."""
     shapes = architecture.shapes
-    for name, given, wanted in (("weights", weights, len(shapes)), ("biases", biases, len(shapes) * architecture.bias)):
-        if given is None and not wanted:
+    for name, given, n_arrays in (
+        ("weights", weights, len(shapes)),
+        ("biases", biases, len(shapes) * architecture.bias),
+    ):
+        if given is None and not n_arrays:
             continue
-        if not isinstance(given, (list, tuple)) or len(given) != wanted:
+        if not isinstance(given, (list, tuple)) or len(given) != n_arrays:
             got = f"{len(given)} arrays" if isinstance(given, (list, tuple)) else type(given).__name__
-            raise ValueError(f"{name} is {got}; needs a list of {wanted} arrays, one a layer")
+            raise ValueError(f"{name} is {got}; needs a list of {n_arrays} arrays, one a layer")
     parts = []
     for layer, (n_in, n_out) in enumerate(shapes):
-        wanted = [(f"weights[{layer}]", weights[layer], (n_in, n_out))]
+        wanted: list[tuple[str, Any, tuple[int, ...]]] = [(f"weights[{layer}]", weights[layer], (n_in, n_out))]
         if architecture.bias:
             wanted.append((f"biases[{layer}]", biases[layer], (n_out,)))
         for name, given, shape in wanted:

@@ -19,9 +19,7 @@ from fastmlp.architecture import Architecture
 NETS_A_BLOCK = 1024  # a fixed number: the mean adds up the nets of a block first, and must not depend on the machine
 
 
-def predict(
-    architecture: Architecture, parameters: np.ndarray, X: Any, threads: int | None = None
-) -> np.ndarray:
+def predict(architecture: Architecture, parameters: np.ndarray, X: Any, threads: int | None = None) -> np.ndarray:
     """Outputs (n, S, n_out) of the nets `parameters` (n, P) for inputs X (S, n_in)."""
     samples = checks.inputs(X, architecture, parameters.dtype)
     shape = (len(parameters), len(samples), architecture.sizes[-1])
@@ -38,9 +36,7 @@ def predict(
     return outputs
 
 
-def predict_mean(
-    architecture: Architecture, parameters: np.ndarray, X: Any, threads: int | None = None
-) -> np.ndarray:
+def predict_mean(architecture: Architecture, parameters: np.ndarray, X: Any, threads: int | None = None) -> np.ndarray:
     """The mean of the outputs over the nets, (S, n_out), in float64."""
     samples = checks.inputs(X, architecture, parameters.dtype)
     sums: dict[int, np.ndarray] = {}

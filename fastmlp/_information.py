@@ -6,11 +6,13 @@ import platform
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
 import numba
 import numpy as np
+from numba.core import config
 
 import fastmlp
 from fastmlp import _lanes, _threads
@@ -25,7 +27,7 @@ def cache_folder() -> str:
 
 def show() -> int:
     """Print what matters for speed and for a bug report."""
-    cpu = numba.config.CPU_NAME or llvm.get_host_cpu_name()
+    cpu = getattr(config, "CPU_NAME", None) or llvm.get_host_cpu_name()
     interesting = ("sse2", "avx2", "fma", "avx512f", "neon", "sve")
     present = [name for name in interesting if f"+{name}" in cpu_features()]
     rows = {
@@ -47,7 +49,7 @@ def warm_up() -> int:
     X, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]
     arch = fastmlp.Architecture((2, 4, 1))
     weights = [np.zeros((1, a, b)) for a, b in arch.shapes], [np.zeros((1, b)) for _, b in arch.shapes]
-    ways = {
+    ways: dict[str, dict[str, Any]] = {
         "full batch": {"target_loss": 0.1},
         "minibatches": {"batch_size": 2},
         "one sample at a time": {"batch_size": 1},

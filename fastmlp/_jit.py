@@ -49,7 +49,7 @@ class _InlinedLibrary(JITCodeLibrary):
     def _finalize_final_module(self):
         self._finalized = True
 
-    def get_pointer_to_function(self, name):
+    def get_pointer_to_function(self, _name):
         return 0
 
     @property

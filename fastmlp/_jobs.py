@@ -107,9 +107,7 @@ class Job:
             close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
         self._copy_out(tiles, everything=True)
 
-    def train_chunk(
-        self, chunk: tuple[int, int], scratch: layout.Scratch, report: Callable[[Report], None]
-    ) -> None:
+    def train_chunk(self, chunk: tuple[int, int], scratch: layout.Scratch, report: Callable[[Report], None]) -> None:
         """Train the nets of one chunk to the end, or until `halt`."""
         tiles = TileArrays(self.vectors, *chunk, self.n_rows, self.n_weighted)
         self._fill(tiles)

@@ -223,7 +223,9 @@ def _block_weights(Blk, F, data, tiles, tile, orders, order, position, count, sc
                 scratch.weights[s] = data.weights[sample]
             else:
                 store(scratch.weights, s, load(F, tiles.sample_weights, tile * data.n_samples + sample))
-        weights = spread(Blk, F, scratch.weights, 0) if data.weighting == layout.BY_SAMPLE else load(Blk, scratch.weights, 0)
+        weights = (
+            spread(Blk, F, scratch.weights, 0) if data.weighting == layout.BY_SAMPLE else load(Blk, scratch.weights, 0)
+        )
     return weights
 
 
@@ -331,7 +333,7 @@ def train_tiles(Blk, F, net, data, plan, tiles, results, orders, first_epoch, st
     fusing = plan.method == Method.SGD and not plan.has_l2 and not plan.has_momentum
     small = is_small(Blk, F, net, data, plan)
     nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
-    for tile in range(tiles.count):
+    for tile in range(tiles.n_tiles):
         base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
         slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
         learning_rate = load(F, tiles.hyper, h + formulas.LEARNING_RATE)
@@ -392,7 +394,17 @@ def train_tiles(Blk, F, net, data, plan, tiles, results, orders, first_epoch, st
                                 )
                             if plan.rules or not training:
                                 active = _apply_rules(
-                                    F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, scratch.lanes
+                                    F,
+                                    plan,
+                                    tiles,
+                                    tile,
+                                    results,
+                                    active,
+                                    loss,
+                                    accuracy,
+                                    epoch,
+                                    last_epoch,
+                                    scratch.lanes,
                                 )
                     if learn:
                         scale = weights * repeat(Blk, inverse)
@@ -422,7 +434,7 @@ def predict_tiles(Blk, F, net, data, tiles, predictions, scratch):
     """Write the outputs of every net for every sample to `predictions` (n, S, n_out)."""
     n, B, width = data.n_samples, ratio(Blk, F), tiles.width
     n_in, n_out, here = net.sizes[0], net.sizes[net.n_layers], net.unit_rows[net.n_layers]
-    for tile in range(tiles.count):
+    for tile in range(tiles.n_tiles):
         base = tile * tiles.n_rows
         slope = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.LEAKY_SLOPE)
         for position in range(0, n, B):

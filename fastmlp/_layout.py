@@ -57,7 +57,7 @@ class Tiles(NamedTuple):
     powers: Buffer  # (T, 4, W) float64: Adam's β₁, β₂, β₁ᵗ, β₂ᵗ
     sample_weights: Buffer  # (T, S, W) for BY_NET
     slots: Buffer  # (T, W) where in the results the lane's net belongs, −1 for none
-    count: int  # T
+    n_tiles: int  # T
     n_rows: int  # R
     width: int  # W
 

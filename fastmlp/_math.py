@@ -6,20 +6,16 @@ ones (tests/test_math.py), in units in the last place (ulp). NaN gives NaN. The 
 tools/minimax.py; the methods are those of Muller, Elementary Functions, 3rd edition (2016), chapters 9 to 11.
 """
 
-
-
 from fastmlp._jit import inline
 from fastmlp._simd import Constants, absolute, bits, constant, fma, from_bits, itemsize, polynomial, select, sqrt
-
-
 
 # exp(r), whose first two coefficients are 1, for |r| <= ln 2 / 2
 _EXP = Constants(
     single=(1.0, 1.0, 0.5, 0.166665181517601, 0.04166620597243309, 0.008368882350623608, 0.0013950577704235911),
     double=(
-        1.0, 1.0, 0.5000000000000012, 0.166666666666667, 0.04166666666651554, 0.008333333333307168, 0.0013888888946981337,
-        0.00019841269917463816, 2.480148998037017e-05, 2.7557216234235714e-06, 2.763126592230357e-07,
-        2.511788005914069e-08,
+        1.0, 1.0, 0.5000000000000012, 0.166666666666667, 0.04166666666651554, 0.008333333333307168,
+        0.0013888888946981337, 0.00019841269917463816, 2.480148998037017e-05, 2.7557216234235714e-06,
+        2.763126592230357e-07, 2.511788005914069e-08,
     ),
 )  # fmt: skip
 # log(1 + f) = f − f²/2 + f³ c(f) for √½ <= 1 + f <= √2

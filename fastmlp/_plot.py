@@ -54,8 +54,6 @@ def _draw_losses(axes: Any, losses: np.ndarray, plateaus: dict[float, str]) -> N
     axes.set_ylabel("share of restarts, % (log scale)")
     for loss, meaning in plateaus.items():
         axes.axvline(loss, color=RED, linewidth=0.8, linestyle=":", zorder=0)
-        axes.text(
-            loss - 0.006, 250, f"{loss:.4f}: {meaning}", rotation=90, ha="right", va="top", fontsize=8, color=RED
-        )
+        axes.text(loss - 0.006, 250, f"{loss:.4f}: {meaning}", rotation=90, ha="right", va="top", fontsize=8, color=RED)
     axes.set_title("where the losses end: stuck nets pile up on plateaus", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)

@@ -670,8 +670,10 @@ def _binary(function, floats, integers, result=lambda vector: vector):
             a, b = _as_vectors(context, builder, vector, (left, right), (a, b))
             if name in ("==", "!=", "<", "<=", ">", ">="):
                 unordered = name == "!=" and isinstance(vector.dtype, types.Float)
-                compare = builder.icmp_unsigned if isinstance(vector.dtype, types.Integer) else (
-                    builder.fcmp_unordered if unordered else builder.fcmp_ordered
+                compare = (
+                    builder.icmp_unsigned
+                    if isinstance(vector.dtype, types.Integer)
+                    else (builder.fcmp_unordered if unordered else builder.fcmp_ordered)
                 )
                 return compare(name, a, b)
             return getattr(builder, name)(a, b)

@@ -13,7 +13,20 @@ from fastmlp import _layout as layout
 from fastmlp._formulas import Activation, Loss, Method
 from fastmlp._jit import inline
 from fastmlp._math import sigmoid
-from fastmlp._simd import absolute, any_lane, broadcast, fma, fold_add, fold_fma, load, ratio, repeat, select, spread, store
+from fastmlp._simd import (
+    absolute,
+    any_lane,
+    broadcast,
+    fma,
+    fold_add,
+    fold_fma,
+    load,
+    ratio,
+    repeat,
+    select,
+    spread,
+    store,
+)
 
 # The mean of |o − t| never exceeds the mean cross-entropy. Where it is not below this multiple of the target, which
 # allows for rounding, the target cannot have been reached and the loss need not be known.

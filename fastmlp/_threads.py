@@ -39,7 +39,8 @@ def run(
     `halt[0]` becomes 1: `work` is to return soon. Returns whether Ctrl-C came, and the tasks that were not begun.
     An exception in a task ends all and is raised here.
     """
-    remaining, lock, reports = iter(tasks), threading.Lock(), queue.SimpleQueue()
+    remaining, lock = iter(tasks), threading.Lock()
+    reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def worker() -> None:
         try:

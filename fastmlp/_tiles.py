@@ -1,7 +1,8 @@
 """Into the tiles and out again: draw initial weights, copy parameters in, copy finished nets out, close the gaps.
 
 The user's order of a net's parameters is, layer by layer, the weights (in, out) and then the biases; `row_of` maps it
-to the rows of a tile. Symbols are those of `_layout`; D is the vector of W float64 numbers, U that of W uint64.
+to the rows of a tile. Symbols are those of `_layout`; D is the vector of W float64 numbers, U that of W uint64. A
+kernel that has no use for F takes it all the same, for what `_simd` makes known through it to numba's cache.
 """
 
 from typing import NamedTuple
@@ -25,17 +26,17 @@ class Groups(NamedTuple):
     kinds: Buffer  # (2 L,) CONSTANT, UNIFORM or NORMAL
     first: Buffer  # (2 L,) float64: the constant, the lower end, or the mean
     second: Buffer  # (2 L,) float64: nothing, upper end − lower end, or the standard deviation
-    count: int
+    n_groups: int
 
 
 @kernel
 def draw(F, D, U, tiles, groups, row_of, net_ids, seed):
     """Fill the parameter rows: in float64 from Philox, then rounded. `net_ids` (T, W) are the nets' numbers."""
     key, purpose = broadcast(U, seed), broadcast(U, np.uint64(INITIAL_WEIGHTS))
-    for tile in range(tiles.count):
+    for tile in range(tiles.n_tiles):
         net = load(U, net_ids, tile)
         position = 0
-        for group in range(groups.count):
+        for group in range(groups.n_groups):
             first, second = groups.first[group], groups.second[group]
             for _ in range(groups.sizes[group]):
                 value = broadcast(D, first)
@@ -51,7 +52,7 @@ def draw(F, D, U, tiles, groups, row_of, net_ids, seed):
 @kernel
 def copy_in(F, tiles, parameters, row_of, n_parameters, first_net):
     """Copy nets from `parameters` (n, P), the one at `first_net` into the first lane, and so on."""
-    for tile in range(tiles.count):
+    for tile in range(tiles.n_tiles):
         for lane in range(tiles.width):
             if tiles.slots[tile * tiles.width + lane] >= 0:
                 source = (first_net + tile * tiles.width + lane) * n_parameters
@@ -68,7 +69,7 @@ def copy_out(F, tiles, parameters, row_of, n_parameters, first_row, everything):
     the gradients. Returns how many nets left.
     """
     left = 0
-    for tile in range(tiles.count):
+    for tile in range(tiles.n_tiles):
         active = (tile * layout.N_CONTROLS + layout.ACTIVE) * tiles.width
         for lane in range(tiles.width):
             slot = tiles.slots[tile * tiles.width + lane]
@@ -76,7 +77,7 @@ def copy_out(F, tiles, parameters, row_of, n_parameters, first_row, everything):
                 for p in range(n_parameters):
                     row = tile * tiles.n_rows + first_row + row_of[p]
                     value = tiles.rows[row * tiles.width + lane]
-                    parameters[slot * n_parameters + p] = value if value == value else np.nan
+                    parameters[slot * n_parameters + p] = np.nan if np.isnan(value) else value
                 tiles.slots[tile * tiles.width + lane] = -1
                 left += 1
     return left
@@ -98,7 +99,7 @@ def close_gaps(F, tiles, n_samples):
     `n_samples` is S where every net has sample weights of its own, else 0.
     """
     width, kept = tiles.width, 0
-    for lane in range(tiles.count * width):
+    for lane in range(tiles.n_tiles * width):
         if tiles.slots[lane] >= 0:
             if lane != kept:
                 _move_lane(tiles.rows, tiles.n_rows, width, lane, kept)
@@ -108,7 +109,7 @@ def close_gaps(F, tiles, n_samples):
                 _move_lane(tiles.sample_weights, n_samples, width, lane, kept)
                 tiles.slots[kept] = tiles.slots[lane]
             kept += 1
-    for lane in range(kept, tiles.count * width):
+    for lane in range(kept, tiles.n_tiles * width):
         tiles.slots[lane] = -1
         tiles.controls[(lane // width * layout.N_CONTROLS + layout.ACTIVE) * width + lane % width] = 0.0
     return kept

@@ -61,8 +61,14 @@ def _adam(F, net, tiles, base, h, active, corrections):
     means, squares = gradients + net.n_parameters, gradients + 2 * net.n_parameters
     step = load(F, tiles.hyper, h + formulas.LEARNING_RATE) * load(F, corrections, 0)
     square_correction = load(F, corrections, 1)
-    beta1, one_minus_beta1 = load(F, tiles.hyper, h + formulas.BETA1), load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA1)
-    beta2, one_minus_beta2 = load(F, tiles.hyper, h + formulas.BETA2), load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA2)
+    beta1, one_minus_beta1 = (
+        load(F, tiles.hyper, h + formulas.BETA1),
+        load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA1),
+    )
+    beta2, one_minus_beta2 = (
+        load(F, tiles.hyper, h + formulas.BETA2),
+        load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA2),
+    )
     epsilon = load(F, tiles.hyper, h + formulas.EPSILON)
     decay_factor = load(F, tiles.hyper, h + formulas.DECAY_FACTOR)
     for r in range(net.n_parameters):
@@ -81,7 +87,10 @@ def _rmsprop(F, net, plan, tiles, base, h, active):
     squares, velocities = gradients + net.n_parameters, gradients + 2 * net.n_parameters
     learning_rate = load(F, tiles.hyper, h + formulas.LEARNING_RATE)
     momentum = load(F, tiles.hyper, h + formulas.MOMENTUM)
-    alpha, one_minus_alpha = load(F, tiles.hyper, h + formulas.BETA2), load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA2)
+    alpha, one_minus_alpha = (
+        load(F, tiles.hyper, h + formulas.BETA2),
+        load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA2),
+    )
     epsilon = load(F, tiles.hyper, h + formulas.EPSILON)
     for r in range(net.n_parameters):
         w, g = load(F, rows, base + r), load(F, rows, gradients + r)

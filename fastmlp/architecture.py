@@ -51,8 +51,8 @@ class Architecture:
         names = (self.hidden,) * n_hidden if isinstance(self.hidden, str) else tuple(self.hidden)
         if len(names) != n_hidden:
             raise ValueError(
-                f"hidden={self.hidden!r} names {len(names)} activations, but sizes={sizes} has {n_hidden} hidden layers: "
-                "give one name for all, or one for each"
+                f"hidden={self.hidden!r} names {len(names)} activations, but sizes={sizes} has {n_hidden} hidden layers"
+                ": give one name for all, or one for each"
             )
         if isinstance(self.hidden, str):
             choose("hidden", self.hidden, HIDDEN_ACTIVATIONS)
@@ -73,7 +73,9 @@ class Architecture:
         object.__setattr__(self, "leaky_slope", float(slope) if slope.ndim == 0 else slope.astype(np.float64))
         object.__setattr__(self, "activations", tuple(codes))
         if self.n_parameters > MAX_PARAMETERS:
-            raise ValueError(f"sizes={sizes} make {self.n_parameters:,} parameters a net; at most {MAX_PARAMETERS:,} fit")
+            raise ValueError(
+                f"sizes={sizes} make {self.n_parameters:,} parameters a net; at most {MAX_PARAMETERS:,} fit"
+            )
 
     def __eq__(self, other: object) -> bool:
         return (

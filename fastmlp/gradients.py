@@ -69,10 +69,10 @@ def loss_and_gradients(
         init=parameters, batch_size=None, shuffle=False, l2=0.0, sample_weight=sample_weight, target_loss=None,
         target_accuracy=None, patience=None, tol=0.0, record_every=1, net_ids=None, dtype=dtype, gradients_only=True,
     )  # fmt: skip
+    assert job.gradients is not None
+    assert runs.history is not None
     job.compile()
     if run(job, runs, threads):
         raise KeyboardInterrupt
-    gradients = Runs(
-        architecture, job.gradients, runs.loss, runs.accuracy, runs.epochs, runs.status, runs.net_ids, 0
-    )
+    gradients = Runs(architecture, job.gradients, runs.loss, runs.accuracy, runs.epochs, runs.status, runs.net_ids, 0)
     return LossAndGradients(runs.history[:, 0], gradients.weights, gradients.biases)

@@ -36,7 +36,8 @@ class Optimizer:
         values = np.asarray(given)
         if values.dtype.kind not in "fiu" or values.ndim > 1:
             raise TypeError(
-                f"{type(self).__name__}({name}={given!r}): needs a number, or a one-dimensional array with one for each net"
+                f"{type(self).__name__}({name}={given!r}): "
+                "needs a number, or a one-dimensional array with one for each net"
             )
         values = values.astype(np.float64)
         zero_allowed = name in self._may_be_zero

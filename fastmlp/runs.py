@@ -152,7 +152,9 @@ class Runs(_Parameters):
 
     def __getitem__(self, which: Any) -> Runs | Network:
         slope = self.architecture.leaky_slope
-        architecture = self.architecture.with_slope(slope[which]) if isinstance(slope, np.ndarray) else self.architecture
+        architecture = (
+            self.architecture.with_slope(slope[which]) if isinstance(slope, np.ndarray) else self.architecture
+        )
         if isinstance(which, (int, np.integer)):
             return Network(
                 architecture, self.parameters[which], int(self.net_ids[which]), float(self.loss[which]),
@@ -199,7 +201,7 @@ class Runs(_Parameters):
     def weights_sha256(self) -> str:
         """A hash of all weights and biases, the same on every processor: of `parameters` in little-endian order."""
         little = self.parameters.astype(self.parameters.dtype.newbyteorder("<"), copy=False)
-        return hashlib.sha256(np.ascontiguousarray(little)).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(little).data).hexdigest()
 
     def counts(self) -> dict[str, int]:
         """How many nets ended in which way."""

@@ -205,7 +205,7 @@ def planned(
     elif isinstance(init, (tuple, list)):
         if len(init) != 2:
             raise ValueError(f"init has {len(init)} parts; needs the pair (weights, biases)")
-        initial = checks.parameters(*init, architecture, float_type)
+        initial = checks.parameters(init[0], init[1], architecture, float_type)
         n_given = len(initial)
     numbers = checks.net_numbers(net_ids, n_nets, n_given)
     nets = len(numbers)
@@ -369,7 +369,7 @@ def run(
         chunks, job.train_chunk, job.new_scratch, min(n_threads, len(chunks)), job.halt, on_report
     )
     for chunk in not_begun:
-        job.train_chunk(chunk, job.new_scratch(), lambda report: None)
+        job.train_chunk(chunk, job.new_scratch(), lambda _report: None)
     if bar is not None:
         bar.close()
     runs.train_seconds = time.perf_counter() - begun

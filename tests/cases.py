@@ -26,7 +26,9 @@ def random_job(rng, max_width=40, max_nets=40, dtype=None):
 
     optimizers = (
         lambda: fastmlp.SGD(setting(0.01, 0.5), sometimes_zero(0, 0.9), bool(rng.random() < 0.5)),
-        lambda: fastmlp.Adam(setting(0.001, 0.1), setting(0.5, 0.95), setting(0.9, 0.999), 1e-8, sometimes_zero(0, 0.1)),
+        lambda: fastmlp.Adam(
+            setting(0.001, 0.1), setting(0.5, 0.95), setting(0.9, 0.999), 1e-8, sometimes_zero(0, 0.1)
+        ),
         lambda: fastmlp.RMSprop(setting(0.001, 0.1), setting(0.9, 0.99), 1e-8, sometimes_zero(0, 0.9)),
         lambda: fastmlp.Rprop(setting(0.001, 0.1)),
     )
@@ -58,5 +60,12 @@ def random_job(rng, max_width=40, max_nets=40, dtype=None):
 
 def planned(**settings):
     """The job and the empty results that `train` would make of these settings."""
-    rest = {"target_loss": None, "target_accuracy": None, "patience": None, "tol": 1e-4, "record_every": None, "net_ids": None}
+    rest = {
+        "target_loss": None,
+        "target_accuracy": None,
+        "patience": None,
+        "tol": 1e-4,
+        "record_every": None,
+        "net_ids": None,
+    }
     return training.planned(**{**rest, **settings})

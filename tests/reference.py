@@ -13,7 +13,9 @@ from fastmlp import _simd as simd
 from fastmlp._formulas import Activation, Loss, Method
 from fastmlp._simd import Buffer, Lanes
 
-RELU, LEAKY_RELU, TANH, SIGMOID, SOFTMAX = (int(getattr(Activation, n)) for n in "RELU LEAKY_RELU TANH SIGMOID SOFTMAX".split())
+RELU, LEAKY_RELU, TANH, SIGMOID, SOFTMAX = (
+    int(getattr(Activation, n)) for n in ["RELU", "LEAKY_RELU", "TANH", "SIGMOID", "SOFTMAX"]
+)
 BCE, CROSS_ENTROPY = int(Loss.BCE), int(Loss.CROSS_ENTROPY)
 SGD, ADAM, RMSPROP = int(Method.SGD), int(Method.ADAM), int(Method.RMSPROP)
 
@@ -95,8 +97,7 @@ def outputs(lane, cell, code, z, o, zero, one):
             o[k] = activate(lane, cell, code, z[k], zero, zero)
         return greatest, zero
     for k in range(1, len(z)):
-        if greatest < z[k]:
-            greatest = z[k]
+        greatest = max(greatest, z[k])
     for k in range(len(z)):
         o[k] = exp_of_negative(lane, cell, z[k] - greatest)
         total = total + o[k]
@@ -201,8 +202,26 @@ def step(lane, cell, method, nesterov, h, w, g, state1, state2, corrections, zer
 
 @njit
 def train_reference(
-    lane, cell, sizes, codes, loss, bias, w, X, T, sample_weight, orders, batch, epochs, method, nesterov, h, betas,
-    loss_scale, delta_scale, constants,
+    lane,
+    cell,
+    sizes,
+    codes,
+    loss,
+    bias,
+    w,
+    X,
+    T,
+    sample_weight,
+    orders,
+    batch,
+    epochs,
+    method,
+    nesterov,
+    h,
+    betas,
+    loss_scale,
+    delta_scale,
+    constants,
 ):
     """Train the net w (P,) in place; returns its final loss and accuracy. orders[e] are the samples of epoch e."""
     zero, one, half, tiny = constants[0], constants[1], constants[2], constants[3]
@@ -226,9 +245,7 @@ def train_reference(
                 forward(lane, cell, sizes, codes, bias, slope, w, X[s], units, zero)
                 outputs(lane, cell, codes[-1], units[n_layers, : sizes[-1]], o, zero, one)
                 scale = sample_weight[s] * inverse
-                backward(
-                    lane, cell, sizes, codes, loss, bias, slope, w, units, o, T[s], scale, deltas, g, zero, one
-                )
+                backward(lane, cell, sizes, codes, loss, bias, slope, w, units, o, T[s], scale, deltas, g, zero, one)
             if l2 != zero:
                 first = 0
                 for layer in range(n_layers):
@@ -281,5 +298,3 @@ def run_reference(job, net):
     )  # fmt: skip
     w[np.isnan(w)] = np.nan
     return w, dtype.type(loss), right
-
-

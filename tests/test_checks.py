@@ -69,7 +69,11 @@ BAD_CALLS = [
     ({"sample_weight": [1, np.inf, 1, 1]}, ValueError, "sample_weight has inf at 1"),
     ({"target_loss": -1}, ValueError, "target_loss=-1"),
     ({"target_accuracy": 1.5}, ValueError, "target_accuracy=1.5: needs numbers from 0 to 1"),
-    ({"target_accuracy": 1.0, "architecture": IDENTITY, "y": [1, 2, 3, 4]}, ValueError, "target_accuracy needs classes"),
+    (
+        {"target_accuracy": 1.0, "architecture": IDENTITY, "y": [1, 2, 3, 4]},
+        ValueError,
+        "target_accuracy needs classes",
+    ),
     ({"patience": 0}, ValueError, "patience=0"),
     ({"tol": -1e-3}, ValueError, "tol=-0.001"),
     ({"record_every": 0}, ValueError, "record_every=0"),
@@ -86,7 +90,9 @@ BAD_CALLS = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "error", "message"), BAD_CALLS, ids=[f"{list(c)} {i}" for i, (c, _, _) in enumerate(BAD_CALLS)])
+@pytest.mark.parametrize(
+    ("changes", "error", "message"), BAD_CALLS, ids=[f"{list(c)} {i}" for i, (c, _, _) in enumerate(BAD_CALLS)]
+)
 def test_train_refuses_before_any_kernel_runs(changes, error, message, monkeypatch):
     for kernel in ("train_tiles", "draw", "copy_in", "copy_out", "shuffle"):
         monkeypatch.setattr(_jobs, kernel, lambda *args: pytest.fail("a kernel ran"))
@@ -137,9 +143,17 @@ def test_architecture_refuses(arguments, settings, error, message):
         (lambda: fastmlp.VarianceScaling(0, "in", "normal"), ValueError, "scale=0"),
         (lambda: fastmlp.VarianceScaling(1, "out", "normal"), ValueError, "fan='out'"),
         (lambda: fastmlp.loss_and_gradients(ARCH, WEIGHTS, None, XOR_X, XOR_Y), ValueError, "biases is NoneType"),
-        (lambda: fastmlp.loss_and_gradients((2, 4, 1), WEIGHTS, BIASES, XOR_X, XOR_Y), TypeError, "needs a fastmlp.Arch"),
+        (
+            lambda: fastmlp.loss_and_gradients((2, 4, 1), WEIGHTS, BIASES, XOR_X, XOR_Y),
+            TypeError,
+            "needs a fastmlp.Arch",
+        ),
         (lambda: fastmlp.train(ARCH, XOR_X, XOR_Y, epochs=0).predict([[1, 2, 3]]), ValueError, r"X has shape \(1, 3\)"),
-        (lambda: fastmlp.train(ARCH, XOR_X, XOR_Y, epochs=0).predict(XOR_X, reduce="median"), ValueError, "reduce='median'"),
+        (
+            lambda: fastmlp.train(ARCH, XOR_X, XOR_Y, epochs=0).predict(XOR_X, reduce="median"),
+            ValueError,
+            "reduce='median'",
+        ),
     ],
 )
 def test_the_other_names_refuse(make, error, message):

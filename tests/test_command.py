@@ -27,14 +27,34 @@ def test_xor_reports_and_draws(tmp_path):
 
 
 def test_xor_json_has_what_scripts_need_and_repeats(tmp_path):
-    arguments = ("xor", "--restarts", "1000", "--epochs", "300", "--no-stop", "--json", "--sizes", "2-3-1", "--seed", "5")
+    arguments = (
+        "xor",
+        "--restarts",
+        "1000",
+        "--epochs",
+        "300",
+        "--no-stop",
+        "--json",
+        "--sizes",
+        "2-3-1",
+        "--seed",
+        "5",
+    )
     first, second = (json.loads(command(*arguments, "--threads", n, folder=tmp_path).stdout) for n in "12")
     assert first["net_epochs"] == 300_000
     assert first["sizes"] == [2, 3, 1]
     assert first["threads"] == 1
     assert 0 < first["solved"] < 1000
     assert first["weights_sha256"] == second["weights_sha256"]
-    assert {"restarts", "epochs", "compile_seconds", "train_seconds", "net_epochs_per_second", "vector_width", "dtype"} <= set(first)
+    assert {
+        "restarts",
+        "epochs",
+        "compile_seconds",
+        "train_seconds",
+        "net_epochs_per_second",
+        "vector_width",
+        "dtype",
+    } <= set(first)
     assert not list(tmp_path.iterdir())
 
 
@@ -50,7 +70,13 @@ def test_xor_json_has_what_scripts_need_and_repeats(tmp_path):
         (("xor", "--init", "zeros"), "init='zeros' is not known"),
         (("xor", "--dtype", "float16"), "dtype='float16'"),
         (("xor", "--seed", "-1"), "seed=-1"),
-        (("xor", "--fast",), "unrecognized arguments: --fast"),
+        (
+            (
+                "xor",
+                "--fast",
+            ),
+            "unrecognized arguments: --fast",
+        ),
         (("swim",), "invalid choice: 'swim'"),
         ((), "the following arguments are required: command"),
     ],

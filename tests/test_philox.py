@@ -16,7 +16,9 @@ ONES = 0xFFFFFFFF
 
 @numba.njit
 def words(U, counter, seed, result):
-    four = philox(load(U, counter, 0), load(U, counter, 1), load(U, counter, 2), load(U, counter, 3), broadcast(U, seed))
+    four = philox(
+        load(U, counter, 0), load(U, counter, 1), load(U, counter, 2), load(U, counter, 3), broadcast(U, seed)
+    )
     for i in range(4):
         store(result, i, four[i])
 

@@ -23,7 +23,9 @@ def test_kernel_has_the_bits_of_the_scalar_reference(seed):
             if runs.status[net] == fastmlp.Status.DIVERGED:
                 continue  # frozen where the reference goes on
             parameters, loss, right = run_reference(job, net)
-            description = {name: settings[name] for name in ("architecture", "optimizer", "loss", "batch_size", "dtype")}
+            description = {
+                name: settings[name] for name in ("architecture", "optimizer", "loss", "batch_size", "dtype")
+            }
             assert bits(runs.parameters[net]) == bits(parameters), (net, description)
             assert bits(runs.loss[net]) == bits(loss), (net, description)
             if job.plan.counts_accuracy:

@@ -124,9 +124,7 @@ def test_weights_come_out_as_they_went_in(sizes):
         weights = [rng.normal(size=(5, a, b)) for a, b in arch.shapes]
         biases = [rng.normal(size=(5, b)) for _, b in arch.shapes] if bias else []
         X = rng.normal(size=(6, sizes[0]))
-        runs = fastmlp.train(
-            arch, X, np.zeros((6, sizes[-1])), init=(weights, biases), epochs=0, dtype="float64"
-        )
+        runs = fastmlp.train(arch, X, np.zeros((6, sizes[-1])), init=(weights, biases), epochs=0, dtype="float64")
         for given_array, out in zip(weights + biases, runs.weights + runs.biases, strict=True):
             assert bits(given_array) == bits(out)
         assert runs.weights_out_in[0].shape == (5, sizes[1], sizes[0])
@@ -332,7 +330,9 @@ def test_extreme_logits_give_finite_losses():
     optimizer=st.sampled_from(["sgd", "adam", "rmsprop", "rprop"]),
     threads=st.integers(1, 3),
 )
-def test_any_shape_and_options_give_results_of_the_right_shape(sizes, nets, n, epochs, batch_size, dtype, optimizer, threads):
+def test_any_shape_and_options_give_results_of_the_right_shape(
+    sizes, nets, n, epochs, batch_size, dtype, optimizer, threads
+):
     arch = fastmlp.Architecture(sizes, output="identity")
     rng = np.random.default_rng(n)
     runs = fastmlp.train(

@@ -4,6 +4,7 @@ Each is the polynomial of least greatest weighted error, found by Remez's exchan
 rounded to the precision it is for. Reference: Muller, Elementary Functions, 3rd edition (2016), chapter 3.
 """
 
+import numpy as np
 from mpmath import cos, exp, log, lu_solve, matrix, mp, mpf, pi, polyval, sin, sqrt, tanh
 
 mp.dps = 50
@@ -51,11 +52,7 @@ def removable(function, at_zero):
     return lambda x: at_zero if abs(x) < mpf(10) ** -15 else function(x)
 
 
-def one(x):
-    return mpf(1)
-
-
-LN2 = log(mpf(2))
+LN2, SQRT2 = log(mpf(2)), sqrt(mpf(2))
 EXP = removable(lambda r: (exp(r) - 1 - r) / r**2, mpf(1) / 2)
 LOG1P = removable(lambda f: (log(1 + f) - f + f**2 / 2) / f**3, mpf(1) / 3)
 TANH = removable(lambda y: (tanh(sqrt(y)) / sqrt(y) - 1) / y, -mpf(1) / 3)
@@ -65,7 +62,7 @@ COS = removable(lambda y: (cos(pi / 2 * sqrt(y)) - 1) / y, -((pi / 2) ** 2) / 2)
 # name, function, weight, interval, degree for single and for double precision (None: not needed)
 FITS = (
     ("exp(r) = 1 + r + r² c(r)", EXP, lambda r: r**2 + mpf(10) ** -20, -LN2 / 2, LN2 / 2, 4, 9),
-    ("log(1+f) = f − f²/2 + f³ c(f)", LOG1P, lambda f: abs(f) ** 2 + mpf(10) ** -20, sqrt(mpf(1) / 2) - 1, sqrt(mpf(2)) - 1, 8, 19),
+    ("log(1+f) = f − f²/2 + f³ c(f)", LOG1P, lambda f: f**2 + mpf(10) ** -20, SQRT2 / 2 - 1, SQRT2 - 1, 8, 19),
     ("tanh(x) = x + x³ c(x²)", TANH, lambda y: y + mpf(10) ** -20, 0, mpf("0.4"), 4, 11),
     ("1/(1+e) on [0, 1]", lambda e: 1 / (1 + e), lambda e: 1 + e, 0, 1, 3, 3),
     ("sin(π r/2) = π r/2 + r³ c(r²)", SIN, lambda y: y + mpf(10) ** -20, 0, mpf(1) / 4, None, 6),
@@ -74,8 +71,6 @@ FITS = (
 
 
 def main():
-    import numpy as np
-
     for name, function, weight, low, high, *degrees in FITS:
         for kind, degree in zip((np.float32, np.float64), degrees, strict=True):
             if degree is None:

@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m benchmarks.xor`, and the classes that asv runs."""

@@ -1,0 +1,69 @@
+"""The kernels as plain Python on NumPy vectors: the same bits as compiled, on small cases of every branch.
+
+Under NUMBA_DISABLE_JIT=1 this measures the kernels' coverage; compiled, it is a quick test of the same hashes.
+"""
+
+import hashlib
+
+import numpy as np
+import pytest
+from conftest import XOR_X, XOR_Y, bits
+
+import fastmlp
+
+# name: optimizer, second hidden activation, output, loss, batch size, hash of parameters and losses
+JOBS = {
+    "sgd": (fastmlp.SGD(0.5), "leaky_relu", "sigmoid", "bce", None, "68133f7c5e928a58"),
+    "momentum": (fastmlp.SGD(0.2, 0.9), "tanh", "softmax", "cross_entropy", 4, "6d86c1c16b2060d1"),
+    "nesterov": (fastmlp.SGD(0.2, 0.9, True), "sigmoid", "softmax", "mse", 1, "c29e5fccaabc3486"),
+    "adam": (
+        fastmlp.Adam(0.05, beta1=[0.9, 0.8, 0.9], weight_decay=0.01),
+        "identity",
+        "sigmoid",
+        "mse",
+        4,
+        "f14cd5c86a9c4ba2",
+    ),
+    "rmsprop": (fastmlp.RMSprop(0.02, momentum=0.5), "relu", "relu", "mse", None, "f544c6211329e0d9"),
+    "rprop": (fastmlp.Rprop(0.05), "tanh", "identity", "mse", None, "3f2d16f9c4b585a8"),
+    "short cut": (fastmlp.SGD(0.5), None, None, "bce", None, "90b1e0d3c1e26710"),
+}
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+def run(name):
+    optimizer, activation, output, loss, batch_size, _ = JOBS[name]
+    if activation is None:
+        return fastmlp.train(
+            fastmlp.Architecture((2, 3, 1)), XOR_X, XOR_Y, n_nets=9, epochs=30, optimizer=optimizer, target_loss=0.4
+        )
+    rng = np.random.Generator(np.random.PCG64(3))
+    arch = fastmlp.Architecture((2, 3, 2, 2), ("relu", activation), output)
+    X, y = rng.integers(-8, 9, (6, 2)) / 4, rng.integers(0, 2, 6)
+    return fastmlp.train(
+        arch, X, y if output == "softmax" else np.stack([y, 1 - y], axis=1), n_nets=3, epochs=3, optimizer=optimizer,
+        loss=loss, batch_size=batch_size, l2=[0.0, 0.01, 0.02], record_every=2, threads=1, patience=2, tol=0.05,
+        init=fastmlp.Normal(0.5, bias=fastmlp.Uniform(-1, 1)),
+        sample_weight=[None, np.arange(1, 7), np.arange(1, 19).reshape(3, 6)][len(name) % 3],
+    )  # fmt: skip
+
+
+def digest(name):
+    runs = run(name)
+    return hashlib.sha256(bits(runs.parameters) + bits(runs.loss)).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_the_bits_of_compiled_code(name):
+    assert digest(name) == JOBS[name][-1]
+
+
+def test_prediction_and_gradients():
+    arch = fastmlp.Architecture((2, 3, 1), bias=False)
+    weights = [np.ones((2, 2, 3)), np.ones((2, 3, 1))]
+    result = fastmlp.loss_and_gradients(arch, weights, [], [[0.5, 0.25]], [0.0])
+    output = 1 / (1 + np.exp(-2.25))
+    np.testing.assert_allclose(result.loss, -np.log(1 - output))
+    np.testing.assert_allclose(result.weight_gradients[1][0].ravel(), output * 0.75)
+    runs = fastmlp.train(arch, [[0.5, 0.25]], [0.0], init=(weights, []), epochs=0, dtype="float64")
+    np.testing.assert_allclose(runs.predict([[0.5, 0.25]]), output)
