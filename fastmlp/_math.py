@@ -18,6 +18,10 @@ _EXP = Constants(
         2.763126592230357e-07, 2.511788005914069e-08,
     ),
 )  # fmt: skip
+# the same times 2^-64, for `exp_of_negative`
+_EXP_SMALL = Constants(
+    single=[value * 2.0**-64 for value in _EXP.single], double=[value * 2.0**-64 for value in _EXP.double]
+)
 # log(1 + f) = f − f²/2 + f³ c(f) for √½ <= 1 + f <= √2
 _LOG = Constants(
     single=(
@@ -92,11 +96,10 @@ _NAN = Constants(single=(float("nan"),), double=(float("nan"),))
 
 
 @inline
-def _exp_reduced(x, shifted, whole):
-    """exp(x − n ln 2), n the whole number that `shifted` = n + `whole` holds."""
+def _reduced(x, shifted, whole):
+    """x − n ln 2, n the whole number that `shifted` = n + `whole` holds."""
     n = shifted - whole
-    r = fma(-n, constant(x, _LN2_LOW), fma(-n, constant(x, _LN2_HIGH), x))
-    return polynomial(r, _EXP)
+    return fma(-n, constant(x, _LN2_LOW), fma(-n, constant(x, _LN2_HIGH), x))
 
 
 @inline
@@ -105,7 +108,7 @@ def exp(x):
     x = select(x < constant(x, _EXP_LOW), constant(x, _EXP_LOW), x)
     x = select(x > constant(x, _EXP_HIGH), constant(x, _EXP_HIGH), x)
     shifted = fma(x, constant(x, _LOG2_E), constant(x, _ROUND_HALVES))
-    power = _exp_reduced(x, shifted, constant(x, _ROUND_HALVES))
+    power = polynomial(_reduced(x, shifted, constant(x, _ROUND_HALVES)), _EXP)
     # 2^n in two factors, so that neither over- nor underflows before the result does
     n = bits(shifted) - constant(bits(x), _ROUND_BITS)
     half = n >> 1
@@ -116,12 +119,14 @@ def exp(x):
 
 @inline
 def exp_of_negative(x):
-    """exp(x) for x <= 0, in fewer steps: the factor 2^n comes 2^64 too large, which a last product takes back."""
+    """exp(x) for x <= 0, in fewer steps: the factor 2^n comes 2^64 too large, and the polynomial as much too small.
+
+    So neither is subnormal where their product is.
+    """
     x = select(x < constant(x, _EXP_LOW), constant(x, _EXP_LOW), x)
     shifted = fma(x, constant(x, _LOG2_E), constant(x, _ROUND_EXPONENT))
-    power = _exp_reduced(x, shifted, constant(x, _ROUND_EXPONENT))
-    scale = from_bits(bits(shifted) << constant(bits(x), _MANTISSA))
-    return power * scale * 2.0**-64
+    power = polynomial(_reduced(x, shifted, constant(x, _ROUND_EXPONENT)), _EXP_SMALL)
+    return power * from_bits(bits(shifted) << constant(bits(x), _MANTISSA))
 
 
 @inline
