@@ -6,7 +6,7 @@ parameters of a net. `training` and `inference` fill these in; the kernels trust
 
 from typing import NamedTuple
 
-from fastmlp._simd import Buffer
+from fastmlp._simd import Buffer, kernel_argument
 
 BLOCK = 4  # samples: 4 · 2 registers of sums hide the latency of a fused multiply-add, and leave as many for the rest
 
@@ -22,6 +22,7 @@ RAN_ALL_EPOCHS, REACHED_TARGET, STALLED, DIVERGED, INTERRUPTED = range(5)
 UNWEIGHTED, BY_SAMPLE, BY_NET = range(3)
 
 
+@kernel_argument
 class Net(NamedTuple):
     """The architecture and its loss, the same for every net of a call."""
 
@@ -36,6 +37,7 @@ class Net(NamedTuple):
     loss: int  # formulas.Loss
 
 
+@kernel_argument
 class Data(NamedTuple):
     """The samples: one after another, and in blocks of B whose samples lie side by side, the last one filled up."""
 
@@ -48,6 +50,7 @@ class Data(NamedTuple):
     weighting: int
 
 
+@kernel_argument
 class Tiles(NamedTuple):
     """The nets of a call, W a tile, one a lane."""
 
@@ -62,6 +65,7 @@ class Tiles(NamedTuple):
     width: int  # W
 
 
+@kernel_argument
 class Results(NamedTuple):
     """One value a net, written when it finishes; its loss curve as it goes."""
 
@@ -73,6 +77,7 @@ class Results(NamedTuple):
     n_records: int
 
 
+@kernel_argument
 class Plan(NamedTuple):
     """How to train."""
 
@@ -91,6 +96,7 @@ class Plan(NamedTuple):
     counts_accuracy: bool
 
 
+@kernel_argument
 class Scratch(NamedTuple):
     """One thread's working memory. A unit's row is B · W numbers, sample by sample."""
 

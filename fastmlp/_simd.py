@@ -173,6 +173,24 @@ class ConstantsType(types.Type):
         super().__init__(name=f"constants({self.values})")
 
 
+_NUMBER_TYPES = {int: types.intp, bool: types.boolean, float: types.float64}
+
+
+@functools.cache
+def _tuple_type(kind, fields):
+    return types.NamedTuple([_NUMBER_TYPES.get(field, field) for field in fields], kind)
+
+
+def kernel_argument(kind):
+    """Mark a NamedTuple of buffers and numbers: its Numba type is then looked up, not worked out, at every call."""
+
+    def typeof_tuple(value, _context):
+        return _tuple_type(kind, tuple(x._numba_type_ if type(x) is Buffer else type(x) for x in value))
+
+    typeof_impl.register(kind)(typeof_tuple)
+    return kind
+
+
 def _llvm_scalar(dtype):
     if isinstance(dtype, types.Float):
         return ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType()
@@ -459,20 +477,20 @@ def _as_llvm(value, dtype):
 
 # ------------------------------------------------------------------------------------------------ arithmetic
 
-_library = ctypes.CDLL(ctypes.util.find_library("m")) if os.name == "posix" else ctypes.cdll.msvcrt
-for _name, _ctype in (("fmaf", ctypes.c_float), ("fma", ctypes.c_double)):
-    _function = getattr(_library, _name)
-    _function.argtypes = [_ctype] * 3
-    _function.restype = _ctype
-_fma_single = np.frompyfunc(_library.fmaf, 3, 1)
-_fma_double = np.frompyfunc(_library.fma, 3, 1)
+
+@functools.cache
+def _library_fma(dtype):
+    """The C library's fused multiply-add, which is rounded once, as a function of arrays."""
+    library = ctypes.CDLL(ctypes.util.find_library("m")) if os.name == "posix" else ctypes.cdll.ucrtbase
+    function, number = (library.fmaf, ctypes.c_float) if dtype == np.float32 else (library.fma, ctypes.c_double)
+    function.argtypes, function.restype = [number] * 3, number
+    return np.frompyfunc(function, 3, 1)
 
 
 def fma(a, b, c):
     """a · b + c, rounded once; each is a vector or a number."""
     dtype = next(value.dtype for value in (a, b, c) if isinstance(value, np.ndarray))
-    exact = _fma_single if dtype == np.float32 else _fma_double
-    return exact(*(np.asarray(value, dtype) for value in (a, b, c))).astype(dtype)
+    return _library_fma(dtype)(*(np.asarray(value, dtype) for value in (a, b, c))).astype(dtype)
 
 
 def _fma(*args):

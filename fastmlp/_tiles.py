@@ -14,11 +14,12 @@ from fastmlp._formulas import N_HYPERPARAMETERS
 from fastmlp._jit import inline, kernel
 from fastmlp._math import normal_pair
 from fastmlp._philox import INITIAL_WEIGHTS, SHUFFLING, uniform_pair
-from fastmlp._simd import Buffer, broadcast, convert, fma, lane_count, lane_numbers, load, store
+from fastmlp._simd import Buffer, broadcast, convert, fma, kernel_argument, lane_count, lane_numbers, load, store
 
 CONSTANT, UNIFORM, NORMAL = range(3)
 
 
+@kernel_argument
 class Groups(NamedTuple):
     """How each layer's weights, and each layer's biases, are drawn: 2 L groups in the user's order."""
 
