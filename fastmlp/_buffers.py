@@ -142,6 +142,12 @@ class TileArrays:
             padded = np.resize(values[self.first : self.stop], row.size)
             row[...] = padded.reshape(row.shape)
 
+    def fill_samples(self, weights: np.ndarray) -> None:
+        """Write the sample weights (n, S) of these nets."""
+        lanes = np.zeros((self.count * self.width, weights.shape[1]), weights.dtype)
+        lanes[: self.stop - self.first] = weights[self.first : self.stop]
+        self.sample_weights[...] = lanes.reshape(self.count, self.width, -1).transpose(0, 2, 1)
+
     @staticmethod
     def nbytes(nets: int, vectors: Vectors, n_rows: int, n_samples_weighted: int = 0) -> int:
         """Bytes that tiles of so many nets take."""

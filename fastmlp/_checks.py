@@ -129,9 +129,9 @@ def _one_hot(classes: np.ndarray, n_classes: int, n_samples: int, dtype: np.dtyp
     return result
 
 
-def counts_accuracy(architecture: Architecture, target_array: np.ndarray) -> bool:
-    """Whether a right side is defined: for classes, and where every target is 0 or 1."""
-    return architecture.activations[-1] == Activation.SOFTMAX or bool(np.isin(target_array, (0, 1)).all())
+def counts_accuracy(target_array: np.ndarray) -> bool:
+    """Whether a right side is defined: where every target is 0 or 1, as classes are."""
+    return bool(np.isin(target_array, (0, 1)).all())
 
 
 def sample_weights(given: Any, n_samples: int, n_nets: int, dtype: np.dtype) -> np.ndarray | None:
@@ -147,8 +147,14 @@ def sample_weights(given: Any, n_samples: int, n_nets: int, dtype: np.dtype) -> 
     array = cast_finite("sample_weight", array, dtype)
     if (array < 0).any():
         raise ValueError(f"sample_weight has the value {array.min()}; needs numbers of at least 0")
-    if not (array.sum(axis=-1) > 0).all():
+    total, limits = array.sum(axis=-1, dtype=np.float64), np.finfo(dtype)
+    if not (total > 0).all():
         raise ValueError("sample_weight is 0 for every sample: at least one sample needs a weight above 0")
+    if not ((total < limits.max / 16) & (total > limits.tiny * 16)).all():
+        raise ValueError(
+            f"sample_weight adds up to {np.max(total):.3g}, which {dtype} cannot divide by: scale the weights, "
+            "for only their ratios count"
+        )
     return array
 
 
@@ -175,10 +181,29 @@ def bounded(
     return result
 
 
-def net_numbers(net_ids: Any, n_nets: int | None, fallback: int) -> np.ndarray:
+def in_dtype(name: str, values: float | np.ndarray, dtype: np.dtype) -> float | np.ndarray:
+    """`values`, if they keep their kind when rounded to `dtype`: finite, and neither 0 nor 1 if they were not."""
+    exact = np.asarray(values, np.float64)
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = exact.astype(dtype)
+    same = np.isfinite(rounded) & ((rounded == 0) == (exact == 0)) & ((rounded < 1) == (exact < 1))
+    if not same.all():
+        wrong = exact[~same][0] if exact.ndim else float(exact)
+        raise ValueError(f"{name} has the value {wrong!r}, which {dtype} cannot tell from 0, 1 or infinity")
+    return values
+
+
+def net_count(net_ids: Any, n_nets: int | None, fallback: int) -> int:
+    """How many nets are asked for."""
+    if net_ids is not None:
+        return np.size(net_ids)
+    return whole_number("n_nets", fallback if n_nets is None else n_nets, 1, 2**40)
+
+
+def net_numbers(net_ids: Any, n_nets: int | None, count: int) -> np.ndarray:
     """The nets' numbers, (n_nets,) uint64."""
     if net_ids is None:
-        return np.arange(whole_number("n_nets", fallback if n_nets is None else n_nets, 1, 2**40), dtype=np.uint64)
+        return np.arange(count, dtype=np.uint64)
     array = np.asarray(net_ids)
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise TypeError(f"net_ids has dtype {array.dtype} and shape {array.shape}; needs a row of whole numbers")

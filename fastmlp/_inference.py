@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from fastmlp._tiles import copy_in
 from fastmlp.architecture import Architecture
 
 NETS_A_BLOCK = 1024  # a fixed number: the mean adds up the nets of a block first, and must not depend on the machine
+BLOCK_BYTES = 2**24
 
 
 def predict(architecture: Architecture, parameters: np.ndarray, X: Any, threads: int | None = None) -> np.ndarray:
@@ -24,60 +26,76 @@ def predict(architecture: Architecture, parameters: np.ndarray, X: Any, threads:
     samples = checks.inputs(X, architecture, parameters.dtype)
     shape = (len(parameters), len(samples), architecture.sizes[-1])
     refuse_if_too_large(
-        int(np.prod(shape, dtype=np.int64)) * parameters.dtype.itemsize, f"predictions of shape {shape}",
+        math.prod(shape) * parameters.dtype.itemsize, f"predictions of shape {shape}",
         "predict fewer samples at once, or the mean with reduce='mean'",
     )  # fmt: skip
     outputs = np.empty(shape, parameters.dtype)
+    n_threads = _threads.thread_count(threads)
+    parts = [
+        (nets, part)
+        for part in _sample_parts(architecture, parameters, len(samples), n_threads)
+        for nets in _net_blocks(parameters)
+    ]
 
-    def work(block: tuple[int, int], scratch: Any, _report: Any) -> None:
-        outputs[slice(*block)] = _block(architecture, parameters, samples, block, scratch)
+    def work(task: tuple[slice, slice], scratch: Any, _report: Any) -> None:
+        nets, part = task
+        outputs[nets, part] = _block(architecture, parameters, nets, samples[part], scratch)
 
-    _run(architecture, parameters, work, threads)
+    _run(architecture, parameters, parts, work, n_threads)
     return outputs
 
 
 def predict_mean(architecture: Architecture, parameters: np.ndarray, X: Any, threads: int | None = None) -> np.ndarray:
     """The mean of the outputs over the nets, (S, n_out), in float64."""
     samples = checks.inputs(X, architecture, parameters.dtype)
-    sums: dict[int, np.ndarray] = {}
-
-    def work(block: tuple[int, int], scratch: Any, _report: Any) -> None:
-        outputs = _block(architecture, parameters, samples, block, scratch)
-        sums[block[0]] = outputs.sum(axis=0, dtype=np.float64)
-
-    _run(architecture, parameters, work, threads)
+    if not len(parameters):
+        raise ValueError("the mean over no nets is not defined: the selection is empty")
     total = np.zeros((len(samples), architecture.sizes[-1]))
-    for first in sorted(sums):
-        total += sums[first]
+    n_threads = _threads.thread_count(threads)
+
+    def work(part: slice, scratch: Any, _report: Any) -> None:
+        for nets in _net_blocks(parameters):
+            outputs = _block(architecture, parameters, nets, samples[part], scratch)
+            total[part] += outputs.sum(axis=0, dtype=np.float64)
+
+    _run(architecture, parameters, _sample_parts(architecture, parameters, len(samples), n_threads), work, n_threads)
     return total / len(parameters)
 
 
-def _run(architecture: Architecture, parameters: np.ndarray, work: Any, threads: int | None) -> None:
+def _net_blocks(parameters: np.ndarray) -> list[slice]:
+    return [slice(first, first + NETS_A_BLOCK) for first in range(0, len(parameters), NETS_A_BLOCK)]
+
+
+def _sample_parts(architecture: Architecture, parameters: np.ndarray, n_samples: int, threads: int) -> list[slice]:
+    """Parts of the samples, so that a block's outputs fit into `BLOCK_BYTES` and every thread has some."""
+    nets = max(1, min(len(parameters), NETS_A_BLOCK))
+    fitting = BLOCK_BYTES // (nets * architecture.sizes[-1] * parameters.dtype.itemsize)
+    size = max(1, min(fitting, -(-n_samples // threads)))
+    return [slice(first, first + size) for first in range(0, n_samples, size)]
+
+
+def _run(architecture: Architecture, parameters: np.ndarray, tasks: list[Any], work: Any, threads: int) -> None:
     vectors, halt = Vectors.of(parameters.dtype), np.zeros(1, np.int8)
-    nets = len(parameters)
-    blocks = [(first, min(nets, first + NETS_A_BLOCK)) for first in range(0, nets, NETS_A_BLOCK)]
-    n_threads = min(_threads.thread_count(threads), len(blocks))
     interrupted, _ = _threads.run(
-        blocks, work, lambda: scratch_buffers(architecture, vectors), n_threads, halt, lambda _report: None
-    )
+        tasks, work, lambda: scratch_buffers(architecture, vectors), min(threads, max(1, len(tasks))), halt,
+        lambda _report: None,
+    )  # fmt: skip
     if interrupted:
         raise KeyboardInterrupt
 
 
 def _block(
-    architecture: Architecture, parameters: np.ndarray, samples: np.ndarray, block: tuple[int, int], scratch: Any
+    architecture: Architecture, parameters: np.ndarray, nets: slice, samples: np.ndarray, scratch: Any
 ) -> np.ndarray:
-    """Outputs of the nets of one block."""
-    vectors = Vectors.of(parameters.dtype)
+    """Outputs of some nets for some samples."""
+    vectors, own = Vectors.of(parameters.dtype), np.ascontiguousarray(parameters[nets])
     net = net_buffers(architecture, architecture.default_loss)
-    tiles = TileArrays(vectors, 0, block[1] - block[0], net.n_parameters)
+    tiles = TileArrays(vectors, 0, len(own), net.n_parameters)
     slope = architecture.leaky_slope
-    tiles.fill(tiles.hyper[:, formulas.LEAKY_SLOPE], slope[slice(*block)] if isinstance(slope, np.ndarray) else slope)
-    own = np.ascontiguousarray(parameters[slice(*block)])
+    tiles.fill(tiles.hyper[:, formulas.LEAKY_SLOPE], slope[nets] if isinstance(slope, np.ndarray) else slope)
     row_of = Buffer(row_order(architecture))
     copy_in(vectors.F, tiles.kernel_view, Buffer(own), row_of, net.n_parameters, 0)
     outputs = np.empty((len(own), len(samples), architecture.sizes[-1]), parameters.dtype)
-    none = np.zeros((len(samples), architecture.sizes[-1]), parameters.dtype)
-    data = data_buffers(samples, none, None, vectors.block)
+    data = data_buffers(samples, np.zeros_like(outputs[0]), None, vectors.block)
     predict_tiles(vectors.Blk, vectors.F, net, data, tiles.kernel_view, Buffer(outputs), scratch)
     return outputs

@@ -159,8 +159,7 @@ class Job:
             tiles.fill(tiles.powers[:, row], values)
         tiles.powers[:, 2:] = 1
         if self.sample_weights is not None:
-            for sample in range(self.n_weighted):
-                tiles.fill(tiles.sample_weights[:, sample], self.sample_weights[:, sample])
+            tiles.fill_samples(self.sample_weights)
         if self.groups is not None:
             net_ids = aligned_zeros((tiles.count, tiles.width), np.uint64)
             net_ids.ravel()[: tiles.stop - tiles.first] = self.net_ids[tiles.first : tiles.stop]

@@ -300,8 +300,8 @@ def _apply_rules(F, plan, tiles, tile, results, active, loss, accuracy, epoch, l
         _leave(F, tiles, tile, results, reached, layout.REACHED_TARGET, epoch, loss, accuracy, lanes)
         active = active & ~reached
         best = load(F, controls, c + layout.BEST_LOSS)
-        waited = load(F, controls, c + layout.WAITED) + 1.0
-        waited = select(loss > best - load(F, controls, c + layout.TOLERANCE), waited, 0.0)
+        improved = (loss < best) & (loss <= best - load(F, controls, c + layout.TOLERANCE))
+        waited = select(improved, 0.0, load(F, controls, c + layout.WAITED) + 1.0)
         store(controls, c + layout.WAITED, waited)
         store(controls, c + layout.BEST_LOSS, select(loss < best, loss, best))
         if epoch < last_epoch:

@@ -34,10 +34,19 @@ def _control_group() -> int | None:
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ):
         try:
-            return max(0, int(Path(limit).read_text()) - int(Path(used).read_text()))
+            taken = int(Path(used).read_text()) - _page_cache(Path(used).with_name("memory.stat"))
+            return max(0, int(Path(limit).read_text()) - taken)
         except (OSError, ValueError):
             continue
     return None
+
+
+def _page_cache(statistics: Path) -> int:
+    """Bytes that a control group holds of files, and gives back when they are wanted."""
+    for line in statistics.read_text().splitlines():
+        if line.startswith(("inactive_file ", "total_inactive_file ")):
+            return int(line.split()[1])
+    return 0
 
 
 def refuse_if_too_large(needed: int, what: str, advice: str) -> None:

@@ -11,8 +11,6 @@ from fastmlp._simd import from_bits
 
 INITIAL_WEIGHTS = 0
 SHUFFLING = 1
-DROPOUT = 2
-BOOTSTRAP = 3
 
 _WORD = 0xFFFFFFFF
 

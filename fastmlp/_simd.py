@@ -626,20 +626,6 @@ def _any_lane(vector):
     return types.boolean, emit
 
 
-def all_lanes(mask):
-    """Whether the mask is true everywhere."""
-    return bool(mask.all())
-
-
-@_compiles(all_lanes, VectorType)
-def _all_lanes(vector):
-    def emit(context, builder, mask):
-        integer = builder.bitcast(mask, ir.IntType(vector.count))
-        return builder.icmp_signed("==", integer, integer.type(-1))
-
-    return types.boolean, emit
-
-
 def bits(x):
     """The same bits as unsigned integers."""
     return x.view(np.uint32 if x.itemsize == 4 else np.uint64)

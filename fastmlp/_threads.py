@@ -41,6 +41,7 @@ def run(
     """
     remaining, lock = iter(tasks), threading.Lock()
     reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    interrupted, failure = False, None
 
     def worker() -> None:
         try:
@@ -58,24 +59,31 @@ def run(
             reports.put(_DONE)
 
     workers = [threading.Thread(target=worker, name=f"fastmlp-{i}", daemon=True) for i in range(threads)]
-    for thread in workers:
-        thread.start()
-    running, interrupted, failure = threads, False, None
-    while running:
+    waiting = iter(workers)
+    begun: list[threading.Thread] = []
+    # Ctrl-C may come between any two steps below, even between taking a report and looking at it. So each round
+    # begins by looking at what there is; the count of workers that are done only says how long it is worth waiting.
+    done = 0
+    while True:
         try:
-            report = reports.get()
-            if report is _DONE:
-                running -= 1
-            elif isinstance(report, BaseException):
-                failure = report
-            elif on_report(report):
+            for thread in waiting:
+                begun.append(thread)
+                thread.start()
+            if reports.empty() and not any(thread.is_alive() for thread in begun):
+                break
+            try:
+                report = reports.get(timeout=0.5 if done < threads else 0.001)
+            except queue.Empty:
+                continue
+            done += report is _DONE
+            if isinstance(report, BaseException):
+                failure, halt[0] = report, 1
+            elif report is not _DONE and on_report(report):
                 halt[0] = 1
         except KeyboardInterrupt:
             interrupted, halt[0] = True, 1
-        except Exception as error:
+        except BaseException as error:
             failure, halt[0] = error, 1
-    for thread in workers:
-        thread.join()
     if failure is not None:
         raise failure
     return interrupted, list(remaining)

@@ -127,12 +127,21 @@ def advance_powers(F, plan, tiles, tile, corrections):
     powers, width = tiles.powers, tiles.width
     first = tile * 4 * width
     for lane in range(1 if plan.same_betas else width):
-        beta1, beta2 = first + lane, first + width + lane
-        power1, power2 = beta1 + 2 * width, beta2 + 2 * width
-        powers[power1] *= powers[beta1]
-        powers[power2] *= powers[beta2]
+        power1, power2 = first + 2 * width + lane, first + 3 * width + lane
+        powers[power1] = _normal_or_zero(powers[power1] * powers[first + lane])
+        powers[power2] = _normal_or_zero(powers[power2] * powers[first + width + lane])
         corrections[lane] = 1.0 / (1.0 - powers[power1])
         corrections[width + lane] = 1.0 / np.sqrt(1.0 - powers[power2])
     if plan.same_betas:
         store(corrections, 0, broadcast(F, corrections[0]))
         store(corrections, 1, broadcast(F, corrections[width]))
+        # in every lane, for a net may move to any
+        for lane in range(1, width):
+            powers[first + 2 * width + lane] = powers[first + 2 * width]
+            powers[first + 3 * width + lane] = powers[first + 3 * width]
+
+
+@inline
+def _normal_or_zero(power):
+    """A power so small that it no longer counts is 0: as a subnormal number it would slow every step down."""
+    return power if power > 2.0**-1000 else 0.0

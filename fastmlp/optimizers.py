@@ -244,6 +244,13 @@ class Rprop(Optimizer):
     method = Method.RPROP
     _below_one = ("eta_minus",)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if np.any(np.asarray(self.min_step) > np.asarray(self.max_step)):
+            raise ValueError(
+                f"Rprop(min_step={self.min_step}, max_step={self.max_step}): min_step must not exceed max_step"
+            )
+
     @property
     def n_state_rows(self) -> int:
         return 2

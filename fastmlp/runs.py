@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
@@ -155,7 +156,8 @@ class Runs(_Parameters):
         architecture = (
             self.architecture.with_slope(slope[which]) if isinstance(slope, np.ndarray) else self.architecture
         )
-        if isinstance(which, (int, np.integer)):
+        if np.ndim(which) == 0 and not isinstance(which, (slice, bool, np.bool_)):
+            which = operator.index(which)
             return Network(
                 architecture, self.parameters[which], int(self.net_ids[which]), float(self.loss[which]),
                 float(self.accuracy[which]), int(self.epochs[which]), Status(int(self.status[which])),

@@ -25,6 +25,7 @@ from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.runs import Runs
 
 MAX_EPOCHS = 2**53
+MAX_SAMPLES_SINGLE = 2**24
 MAX_PATIENCE = 2**24  # counted in the nets' dtype
 
 
@@ -44,8 +45,8 @@ class Progress(NamedTuple):
 class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C came; `runs` holds every net as it stood.
 
-    Nets that were not yet at their end have `Status.INTERRUPTED`, the weights of their last update, the epochs they
-    had completed, and NaN for loss and accuracy.
+    Nets that were not yet at their end have `Status.INTERRUPTED`, the weights of their last update (or their initial
+    ones), the epochs they had completed, and NaN for loss and accuracy.
     """
 
     def __init__(self, runs: Runs) -> None:
@@ -136,8 +137,8 @@ def train(
     progress : bool, default False
         Whether to show a progress bar on standard error.
     callback : callable, optional
-        Called with a `Progress` now and then, in the calling thread. If it returns True, training ends and the nets
-        that were not done have `Status.INTERRUPTED`.
+        Called with a `Progress` now and then, in the calling thread. If it returns something true, training ends and
+        the nets that were not done have `Status.INTERRUPTED`.
 
     Returns
     -------
@@ -150,13 +151,16 @@ def train(
     MemoryError
         When the results would not fit into the memory that is free.
     TrainingInterrupted
-        On Ctrl-C, within half a second; its `runs` holds what is trained so far.
+        On Ctrl-C, within half a second plus the time to draw initial weights for nets not yet begun; its `runs` holds
+        what is trained so far.
 
     Notes
     -----
     Stopping rules and `record_every` look at the weights between epochs, so ``runs.loss`` is the loss of the weights
-    in ``runs``. With the full batch this is free; with minibatches it is one more forward pass an epoch. A net whose
-    gradient is no longer finite has diverged: it keeps its last weights and stops.
+    in ``runs``. With the full batch this is free; with minibatches it is one more forward pass an epoch.
+
+    A net has diverged, and stops, when the gradients at its outputs are no longer finite, or its loss where a rule or
+    the end looks at it. It keeps the weights it has then, which may have overflowed themselves.
 
     Examples
     --------
@@ -195,9 +199,8 @@ def planned(
     optimizer = _optimizer(optimizer)
     loss = architecture.default_loss if loss is None else loss
     loss_code = choose("loss", loss, LOSSES[architecture.activations[-1]])
-    for name, value in (("shuffle", shuffle),):
-        if not isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"{name}={value!r}: needs True or False")
+    if not isinstance(shuffle, (bool, np.bool_)):
+        raise TypeError(f"shuffle={shuffle!r}: needs True or False")
 
     initial, n_given = None, 1
     if isinstance(init, np.ndarray) and gradients_only:
@@ -207,7 +210,11 @@ def planned(
             raise ValueError(f"init has {len(init)} parts; needs the pair (weights, biases)")
         initial = checks.parameters(init[0], init[1], architecture, float_type)
         n_given = len(initial)
-    numbers = checks.net_numbers(net_ids, n_nets, n_given)
+    every = 0 if record_every is None else checks.whole_number("record_every", record_every, 1)
+    n_records = epochs // every + 1 if every else 0
+    wanted = checks.net_count(net_ids, n_nets, n_given)
+    _refuse_if_too_large(wanted, architecture, optimizer, float_type, n_records, gradients_only)
+    numbers = checks.net_numbers(net_ids, n_nets, wanted)
     nets = len(numbers)
     if initial is not None and n_given != nets:
         raise ValueError(f"init holds {n_given} nets, but {nets} are to be trained: both need the same number")
@@ -215,26 +222,29 @@ def planned(
 
     samples = checks.inputs(X, architecture, float_type)
     n_samples = len(samples)
+    if float_type == np.float32 and n_samples > MAX_SAMPLES_SINGLE:
+        raise ValueError(f"X has {n_samples:,} samples; float32 counts to {MAX_SAMPLES_SINGLE:,}: pass dtype='float64'")
     target_array = checks.targets(y, architecture, loss_code, n_samples, float_type)
     weights = checks.sample_weights(sample_weight, n_samples, nets, float_type)
     batch = n_samples if batch_size is None else min(n_samples, checks.whole_number("batch_size", batch_size, 1))
-    every = 0 if record_every is None else checks.whole_number("record_every", record_every, 1)
-    counting = checks.counts_accuracy(architecture, target_array)
+    counting = checks.counts_accuracy(target_array)
     if target_accuracy is not None and not counting:
         raise ValueError("target_accuracy needs classes: a softmax output, or targets that are all 0 or 1")
 
-    hyper = {row: checks.one_each(type(optimizer).__name__, value, nets) for row, value in optimizer.rows().items()}
-    hyper[formulas.L2] = checks.bounded("l2", l2, nets, 0.0)
-    hyper[formulas.LEAKY_SLOPE] = slope
+    owner = type(optimizer).__name__
+    for name, value in optimizer.settings.items():
+        checks.in_dtype(f"{owner}({name}=…)", checks.one_each(f"{owner}({name}=…)", value, nets), float_type)
+    hyper = optimizer.rows()
+    hyper[formulas.L2] = checks.in_dtype("l2", checks.bounded("l2", l2, nets, 0.0), float_type)
+    hyper[formulas.LEAKY_SLOPE] = checks.in_dtype("leaky_slope", slope, float_type)
     controls = {
         layout.BEST_LOSS: np.inf,
         layout.TARGET_LOSS: checks.bounded("target_loss", target_loss, nets, 0.0, none=-np.inf),
         layout.TARGET_ACCURACY: checks.bounded("target_accuracy", target_accuracy, nets, 0.0, 1.0, none=np.inf),
         layout.PATIENCE: checks.bounded("patience", patience, nets, 1.0, MAX_PATIENCE, none=np.inf),
-        layout.TOLERANCE: checks.bounded("tol", tol, nets, 0.0),
+        layout.TOLERANCE: checks.bounded("tol", tol, nets, 0.0, float(np.finfo(float_type).max)),
     }
     loss_scale, delta_scale = loss_scales(loss_code, architecture.sizes[-1])
-    n_records = epochs // every + 1 if every else 0
     plan = layout.Plan(
         method=int(Method.NONE if gradients_only else optimizer.method),
         batch_size=batch,
@@ -270,7 +280,6 @@ def _allocated(
     weights: np.ndarray | None, hyper: dict, controls: dict, plan: layout.Plan, vectors: Vectors, n_records: int,
 ) -> tuple[Job, Runs]:  # fmt: skip
     nets, dtype, n_parameters = len(net_ids), vectors.F.dtype, architecture.n_parameters
-    _refuse_if_too_large(nets, architecture, optimizer, vectors, n_records)
     by_net = weights is not None and weights.ndim == 2
     runs = Runs(
         architecture=architecture,
@@ -313,15 +322,15 @@ def _allocated(
 
 
 def _refuse_if_too_large(
-    nets: int, architecture: Architecture, optimizer: Optimizer, vectors: Vectors, n_records: int
+    nets: int, architecture: Architecture, optimizer: Optimizer, dtype: np.dtype, n_records: int, gradients: bool
 ) -> None:
-    dtype, n_parameters = vectors.F.dtype, architecture.n_parameters
+    vectors, n_parameters = Vectors.of(dtype), architecture.n_parameters
     rows = (2 + optimizer.n_state_rows) * n_parameters
     working = TileArrays.nbytes(vectors.width, vectors, rows) + 2 * vectors.Blk.count * dtype.itemsize * sum(
         architecture.sizes
     )
     refuse_if_too_large(
-        nets * (dtype.itemsize * (n_parameters + n_records + 2) + 25) + working,
+        nets * (dtype.itemsize * ((1 + gradients) * n_parameters + n_records + 2) + 25) + working,
         f"the results of {nets:,} nets with {n_parameters:,} parameters"
         + (f" and {n_records:,} recorded losses" if n_records else ""),
         "train fewer nets at once, in shards of net_ids" + (", or record less often" if n_records else ""),
@@ -363,7 +372,7 @@ def run(
         if callback is None:
             return False
         state = Progress(done, nets * job.epochs, finished, nets, time.perf_counter() - begun)
-        return callback(state) is True
+        return bool(callback(state))
 
     interrupted, not_begun = _threads.run(
         chunks, job.train_chunk, job.new_scratch, min(n_threads, len(chunks)), job.halt, on_report

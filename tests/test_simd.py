@@ -22,7 +22,6 @@ OPERATIONS = {
     "polynomial": lambda L, x, y: simd.polynomial(x, POLYNOMIAL),
     "broadcast": lambda L, x, y: x + simd.broadcast(L, 0.1),
     "any": lambda L, x, y: x if simd.any_lane(x > y) else y,
-    "all": lambda L, x, y: x if simd.all_lanes(x > y) else y,
 }
 
 

@@ -70,7 +70,7 @@ def test_patience_counts_epochs_without_a_fall_of_tol(xor, batch_size):
     for net, curve in enumerate(curves):
         best, waited, stop = np.inf, 0, 200
         for epoch, loss in enumerate(curve):
-            waited = waited + 1 if loss > np.float32(best) - np.float32(1e-3) else 0
+            waited = 0 if loss < best and loss <= np.float32(best) - np.float32(1e-3) else waited + 1
             best = min(best, loss)
             if waited >= 7 and epoch < 200:
                 stop = epoch
@@ -78,6 +78,26 @@ def test_patience_counts_epochs_without_a_fall_of_tol(xor, batch_size):
         assert runs.epochs[net] == stop
         assert (runs.status[net] == Status.STALLED) == (stop < 200)
     assert (runs.status == Status.STALLED).sum() > 3
+
+
+def test_patience_sees_that_a_large_loss_does_not_fall():
+    """A loss so large that subtracting tol does not change it in float32, of a net whose units are all silent."""
+    arch = fastmlp.Architecture((1, 2, 1), output="identity")
+    start = ([[[[-1.0, -1.0]]], [[[1.0], [1.0]]]], [[[-1.0, -1.0]], [[0.0]]])
+    for tol in (1e-4, 0.0):
+        runs = fastmlp.train(
+            arch, [[1.0], [2.0]], [1e5, -1e5], init=start, optimizer=SGD, epochs=100, patience=5, tol=tol
+        )
+        assert runs.status[0] == Status.STALLED
+        assert runs.epochs[0] == 5
+
+
+def test_accuracy_is_defined_for_classes_alone():
+    arch = fastmlp.Architecture((1, 2), output="softmax")
+    soft = fastmlp.train(arch, [[1.0], [2.0]], [[0.25, 0.75], [5, -3]], loss="mse", epochs=1)
+    assert np.isnan(soft.accuracy).all()
+    hard = fastmlp.train(arch, [[1.0], [2.0]], [1, 1], loss="mse", epochs=500, optimizer=SGD)
+    assert hard.accuracy[0] == 1
 
 
 def test_target_accuracy_stops_when_every_sample_is_right(xor):
@@ -164,7 +184,7 @@ def test_subsets_are_runs_and_one_is_a_network(xor):
         assert isinstance(subset, fastmlp.Runs)
         assert bits(subset.predict(X)) == bits(outputs[which])
         assert bits(subset.history) == bits(runs.history[which])
-    net = runs[np.int64(-1)]
+    net = runs[np.array(-1)]
     assert isinstance(net, fastmlp.Network)
     assert net.net_id == 49
     assert net.architecture.leaky_slope == slopes[-1]
@@ -216,7 +236,7 @@ def test_progress_callback_and_early_end(xor):
 
     def until_some(progress):
         seen.append(progress)
-        return progress.net_epochs > progress.total_net_epochs / 4
+        return np.bool_(progress.net_epochs > progress.total_net_epochs / 4)
 
     runs = fastmlp.train(arch, X, y, n_nets=100_000, optimizer=SGD, epochs=1000, callback=until_some)
     assert seen[0].n_nets == 100_000
