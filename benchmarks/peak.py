@@ -6,7 +6,8 @@ import numba
 import numpy as np
 
 from fastmlp import _threads
-from fastmlp._simd import Buffer, aligned_zeros, broadcast, fma, host_lanes, load, store
+from fastmlp._simd import broadcast, fma, load, store
+from fastmlp._vectors import Buffer, aligned_zeros, host_lanes
 
 CHAINS = 6  # times the registers of a vector: enough independent sums to hide the latency
 ROUNDS = 1_000_000

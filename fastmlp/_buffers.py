@@ -9,7 +9,7 @@ import numpy as np
 
 from fastmlp import _layout as layout
 from fastmlp._formulas import LOSSES, N_HYPERPARAMETERS, Loss
-from fastmlp._simd import Buffer, Lanes, aligned_zeros, host_lanes
+from fastmlp._vectors import Buffer, Lanes, aligned_zeros, host_lanes
 
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
@@ -146,7 +146,7 @@ class TileArrays:
         """Write the sample weights (n, S) of these nets."""
         lanes = np.zeros((self.count * self.width, weights.shape[1]), weights.dtype)
         lanes[: self.stop - self.first] = weights[self.first : self.stop]
-        self.sample_weights[...] = lanes.reshape(self.count, self.width, -1).transpose(0, 2, 1)
+        self.sample_weights[...] = lanes.reshape(self.count, self.width, weights.shape[1]).transpose(0, 2, 1)
 
     @staticmethod
     def nbytes(nets: int, vectors: Vectors, n_rows: int, n_samples_weighted: int = 0) -> int:

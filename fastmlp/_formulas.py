@@ -8,7 +8,8 @@ from enum import IntEnum
 
 from fastmlp._jit import inline
 from fastmlp._math import exp_of_negative, log1p, sigmoid, tanh
-from fastmlp._simd import Constants, absolute, constant, fma, select, sqrt
+from fastmlp._simd import absolute, constant, fma, select, sqrt
+from fastmlp._vectors import Constants
 
 
 class Activation(IntEnum):

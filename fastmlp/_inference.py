@@ -13,8 +13,8 @@ from fastmlp import _threads
 from fastmlp._buffers import TileArrays, Vectors, data_buffers, net_buffers, row_order, scratch_buffers
 from fastmlp._lanes import predict_tiles
 from fastmlp._memory import refuse_if_too_large
-from fastmlp._simd import Buffer
 from fastmlp._tiles import copy_in
+from fastmlp._vectors import Buffer
 from fastmlp.architecture import Architecture
 
 NETS_A_BLOCK = 1024  # a fixed number: the mean adds up the nets of a block first, and must not depend on the machine

@@ -16,7 +16,7 @@ from numba.core import config
 
 import fastmlp
 from fastmlp import _lanes, _threads
-from fastmlp._simd import cpu_features, host_lanes
+from fastmlp._vectors import cpu_features, host_lanes
 
 
 def cache_folder() -> str:

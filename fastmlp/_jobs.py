@@ -21,8 +21,8 @@ from fastmlp import _layout as layout
 from fastmlp._buffers import TileArrays, Vectors, scratch_buffers
 from fastmlp._formulas import Method
 from fastmlp._lanes import train_tiles
-from fastmlp._simd import Buffer, aligned_zeros
 from fastmlp._tiles import Groups, close_gaps, copy_in, copy_out, draw, shuffle
+from fastmlp._vectors import Buffer, aligned_zeros
 from fastmlp.architecture import Architecture
 
 SLICE_SECONDS = 0.05

@@ -6,7 +6,7 @@ parameters of a net. `training` and `inference` fill these in; the kernels trust
 
 from typing import NamedTuple
 
-from fastmlp._simd import Buffer, kernel_argument
+from fastmlp._vectors import Buffer, kernel_argument
 
 BLOCK = 4  # samples: 4 · 2 registers of sums hide the latency of a fused multiply-add, and leave as many for the rest
 

@@ -2,7 +2,7 @@
 
 The user's order of a net's parameters is, layer by layer, the weights (in, out) and then the biases; `row_of` maps it
 to the rows of a tile. Symbols are those of `_layout`; D is the vector of W float64 numbers, U that of W uint64. A
-kernel that has no use for F takes it all the same, for what `_simd` makes known through it to numba's cache.
+kernel that has no use for F takes it all the same, for what `_vectors` makes known through it to numba's cache.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,8 @@ from fastmlp._formulas import N_HYPERPARAMETERS
 from fastmlp._jit import inline, kernel
 from fastmlp._math import normal_pair
 from fastmlp._philox import INITIAL_WEIGHTS, SHUFFLING, uniform_pair
-from fastmlp._simd import Buffer, broadcast, convert, fma, kernel_argument, lane_count, lane_numbers, load, store
+from fastmlp._simd import broadcast, convert, fma, lane_count, lane_numbers, load, store
+from fastmlp._vectors import Buffer, kernel_argument
 
 CONSTANT, UNIFORM, NORMAL = range(3)
 

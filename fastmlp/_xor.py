@@ -13,7 +13,7 @@ import numpy as np
 import fastmlp
 from fastmlp import _threads
 from fastmlp._names import choose
-from fastmlp._simd import host_lanes
+from fastmlp._vectors import host_lanes
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.runs import Runs, Status
 

@@ -17,8 +17,8 @@ from fastmlp._formulas import LOSSES, Method
 from fastmlp._jobs import Job, Report
 from fastmlp._memory import refuse_if_too_large
 from fastmlp._names import choose
-from fastmlp._simd import Buffer
 from fastmlp._tiles import Groups
+from fastmlp._vectors import Buffer
 from fastmlp.architecture import Architecture
 from fastmlp.initializers import INITIALIZERS, Initializer
 from fastmlp.optimizers import OPTIMIZERS, Optimizer

@@ -11,7 +11,7 @@ from fastmlp import _formulas as formulas
 from fastmlp import _math
 from fastmlp import _simd as simd
 from fastmlp._formulas import Activation, Loss, Method
-from fastmlp._simd import Buffer, Lanes
+from fastmlp._vectors import Buffer, Lanes, aligned_zeros
 
 RELU, LEAKY_RELU, TANH, SIGMOID, SOFTMAX = (
     int(getattr(Activation, n)) for n in ["RELU", "LEAKY_RELU", "TANH", "SIGMOID", "SOFTMAX"]
@@ -274,7 +274,7 @@ def run_reference(job, net):
     dtype = job.parameters.dtype
     architecture, plan, data = job.architecture, job.plan, job.data
     w = job.initial[net].copy()
-    cell = simd.aligned_zeros(16, dtype)
+    cell = aligned_zeros(16, dtype)
     X = data.inputs.array.reshape(data.n_samples, -1)
     T = data.targets.array.reshape(data.n_samples, -1)
     weights = np.ones(len(X), dtype)

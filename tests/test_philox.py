@@ -8,7 +8,8 @@ from conftest import bits
 
 import fastmlp
 from fastmlp._philox import philox, uniform_pair
-from fastmlp._simd import Buffer, Lanes, aligned_zeros, broadcast, load, store
+from fastmlp._simd import broadcast, load, store
+from fastmlp._vectors import Buffer, Lanes, aligned_zeros
 
 U = Lanes("uint64", 8)
 ONES = 0xFFFFFFFF

@@ -6,7 +6,8 @@ import pytest
 from conftest import bits
 
 from fastmlp import _simd as simd
-from fastmlp._simd import Buffer, Constants, Lanes, aligned_zeros
+from fastmlp import _vectors
+from fastmlp._vectors import Buffer, Constants, Lanes, aligned_zeros, host_lanes
 
 KINDS = [Lanes(dtype, count) for dtype in ("float32", "float64") for count in (2, 8, 32)]
 POLYNOMIAL = Constants(single=(0.25, -1.5, 3.0), double=(0.25, -1.5, 3.0))
@@ -85,19 +86,19 @@ def test_fma_is_rounded_once():
 
 def test_width_follows_the_environment(monkeypatch):
     monkeypatch.setenv("FASTMLP_LANES", "16")
-    assert simd.host_lanes("float32") == Lanes("float32", 16)
-    assert simd.host_lanes("float64") == Lanes("float64", 8)
+    assert host_lanes("float32") == Lanes("float32", 16)
+    assert host_lanes("float64") == Lanes("float64", 8)
     monkeypatch.setenv("FASTMLP_LANES", "17")
     with pytest.raises(ValueError, match="FASTMLP_LANES='17'.*must be 2, 4, 8"):
-        simd.host_lanes("float32")
+        host_lanes("float32")
 
 
 @pytest.mark.parametrize(("features", "lanes"), [("+avx2,+avx512f", 32), ("+avx2,+fma", 16), ("+neon", 16), ("", 16)])
 def test_width_follows_the_processor(monkeypatch, features, lanes):
     monkeypatch.delenv("FASTMLP_LANES", raising=False)
-    monkeypatch.setattr(simd, "cpu_features", lambda: features.split(","))
-    assert simd.host_lanes("float32").count == lanes
-    assert simd.host_lanes("float64").count == lanes // 2
+    monkeypatch.setattr(_vectors, "cpu_features", lambda: features.split(","))
+    assert host_lanes("float32").count == lanes
+    assert host_lanes("float64").count == lanes // 2
 
 
 def test_a_buffer_needs_contiguous_memory():

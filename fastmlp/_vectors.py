@@ -1,0 +1,305 @@
+"""What a vector is: kinds of vectors, buffers, embedded constants, their Numba types, and how operations are compiled.
+
+It knows no operation; those are in `_simd`. A `Lanes` object says which vectors are meant (`float32x32`). Kernels take
+it as an argument: it is part of their compiled signature, so one process may run several widths, and numba's cache
+keeps them apart.
+"""
+
+import functools
+import hashlib
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, config, types
+from numba.core.codegen import get_host_cpu_features
+from numba.core.datamodel import models
+from numba.core.imputils import lower_constant
+from numba.core.typing import signature
+from numba.core.typing.templates import AbstractTemplate, infer_global
+from numba.extending import NativeValue, lower_builtin, register_model, typeof_impl, unbox
+
+
+def _fingerprint():
+    """Eight characters that change with the sources of the compiled code.
+
+    Numba's cache looks only at the file of the function it caches; as part of every kernel's signature this
+    also sees a change in the modules below it.
+    """
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("_*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+_FINGERPRINT = _fingerprint()
+
+
+class Lanes:
+    """A kind of vector: `count` numbers of `dtype` (float32, float64, uint32 or uint64)."""
+
+    __slots__ = ("count", "dtype")
+
+    def __init__(self, dtype, count):
+        self.dtype = np.dtype(dtype)
+        self.count = int(count)
+
+    def __repr__(self):
+        return f"{self.dtype}x{self.count}"
+
+    def __eq__(self, other):
+        return isinstance(other, Lanes) and (self.dtype, self.count) == (other.dtype, other.count)
+
+    def __hash__(self):
+        return hash((self.dtype, self.count))
+
+
+class Buffer:
+    """An array as kernels see it: its numbers one after another, with no shape and no reference count.
+
+    A kernel that gets arrays counts references to them at every use, which costs more than a small net's
+    arithmetic. Whoever makes a buffer from an array keeps it alive: the buffer does, for as long as it lives.
+    """
+
+    __slots__ = ("_numba_type_", "address", "array")
+
+    def __init__(self, array):
+        if not array.flags.c_contiguous:
+            raise ValueError("a buffer needs a C-contiguous array")
+        self.array = array.reshape(-1)
+        self.address = array.ctypes.data
+        self._numba_type_ = _buffer_type(array.dtype)
+
+    def __getitem__(self, index):
+        return self.array[index]
+
+    def __setitem__(self, index, value):
+        self.array[index] = value
+
+
+def aligned_zeros(shape, dtype):
+    """A C-contiguous array of zeros on a 64-byte boundary, as vectors are loaded from."""
+    size = math.prod(np.atleast_1d(shape).tolist()) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+class Constants:
+    """Numbers that a formula embeds: `single` for lanes of 4 bytes, `double` for lanes of 8."""
+
+    __slots__ = ("double", "single")
+
+    def __init__(self, *, single, double):
+        self.single = tuple(single)
+        self.double = tuple(double)
+
+
+def host_lanes(dtype):
+    """The vectors to use on this processor: 128 bytes with AVX-512, 64 without; FASTMLP_LANES overrides.
+
+    Several registers a value hide the latency of a fused multiply-add: two of 64 bytes with AVX-512, two of
+    32 with AVX2, four of 16 with NEON and SSE2.
+    """
+    dtype = np.dtype(dtype)
+    asked = os.environ.get("FASTMLP_LANES")
+    if asked is None:
+        return Lanes(dtype, (128 if "+avx512f" in cpu_features() else 64) // dtype.itemsize)
+    if asked not in ("2", "4", "8", "16", "32", "64"):
+        raise ValueError(f"FASTMLP_LANES={asked!r}: the number of float32 lanes must be 2, 4, 8, 16, 32 or 64")
+    return Lanes(dtype, int(asked) * 4 // dtype.itemsize)
+
+
+def cpu_features():
+    """LLVM's feature flags of the processor that numba compiles for."""
+    if config.CPU_NAME in (None, "host"):
+        return (config.CPU_FEATURES or get_host_cpu_features()).split(",")
+    return (config.CPU_FEATURES or "").split(",")
+
+
+# ------------------------------------------------------------------------------------------- Numba's types
+
+
+class VectorType(types.Type):
+    """`count` lanes of a Numba scalar type; of booleans for a mask."""
+
+    def __init__(self, dtype, count):
+        self.dtype = dtype
+        self.count = count
+        super().__init__(name=f"vector({dtype}x{count})")
+
+    def of(self, dtype):
+        return VectorType(dtype, self.count)
+
+    @property
+    def llvm(self):
+        return ir.VectorType(_llvm_scalar(self.dtype), self.count)
+
+    @property
+    def alignment(self):
+        """Bytes: buffers are 64-byte aligned, and so is each row of a vector of 64 bytes or more."""
+        return min(64, self.count * self.dtype.bitwidth // 8)
+
+
+class LanesType(types.Type):
+    def __init__(self, lanes):
+        self.vector = VectorType(getattr(types, lanes.dtype.name), lanes.count)
+        super().__init__(name=f"lanes({lanes}, {_FINGERPRINT})")
+
+
+class BufferType(types.Type):
+    def __init__(self, dtype):
+        self.dtype = dtype
+        super().__init__(name=f"buffer({dtype})")
+
+
+@functools.cache
+def _buffer_type(dtype):
+    return BufferType(getattr(types, dtype.name))
+
+
+class ConstantsType(types.Type):
+    def __init__(self, constants):
+        self.values = {32: constants.single, 64: constants.double}
+        super().__init__(name=f"constants({self.values})")
+
+
+_NUMBER_TYPES = {int: types.intp, bool: types.boolean, float: types.float64}
+
+
+@functools.cache
+def _tuple_type(kind, fields):
+    return types.NamedTuple([_NUMBER_TYPES.get(field, field) for field in fields], kind)
+
+
+def kernel_argument(kind):
+    """Mark a NamedTuple of buffers and numbers: its Numba type is then looked up, not worked out, at every call."""
+
+    def typeof_tuple(value, _context):
+        return _tuple_type(kind, tuple(x._numba_type_ if type(x) is Buffer else type(x) for x in value))
+
+    typeof_impl.register(kind)(typeof_tuple)
+    return kind
+
+
+def _llvm_scalar(dtype):
+    if isinstance(dtype, types.Float):
+        return ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType()
+    return ir.IntType(1 if dtype == types.boolean else dtype.bitwidth)
+
+
+@register_model(VectorType)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, vector):
+        super().__init__(manager, vector, vector.llvm)
+
+
+@register_model(BufferType)
+class _BufferModel(models.PrimitiveModel):
+    def __init__(self, manager, buffer):
+        super().__init__(manager, buffer, _llvm_scalar(buffer.dtype).as_pointer())
+
+
+register_model(LanesType)(models.OpaqueModel)
+register_model(ConstantsType)(models.OpaqueModel)
+typeof_impl.register(Lanes)(lambda lanes, _context: LanesType(lanes))
+typeof_impl.register(Constants)(lambda constants, _context: ConstantsType(constants))
+
+
+@lower_constant(LanesType)
+@lower_constant(ConstantsType)
+def _lower_to_nothing(context, _builder, _type, _value):
+    return context.get_dummy_value()
+
+
+typeof_impl.register(Buffer)(lambda buffer, _context: buffer._numba_type_)
+
+
+@unbox(BufferType)
+def _unbox_buffer(buffer_type, value, unboxing):
+    address = unboxing.pyapi.object_getattr_string(value, "address")
+    pointer = unboxing.pyapi.long_as_voidptr(address)
+    unboxing.pyapi.decref(address)
+    return NativeValue(unboxing.builder.bitcast(pointer, unboxing.context.get_value_type(buffer_type)))
+
+
+@unbox(LanesType)
+def _unbox_lanes(_type, _value, unboxing):
+    return NativeValue(unboxing.context.get_dummy_value())
+
+
+# -------------------------------------------------------------------------------- how an operation is compiled
+
+
+def compiles(function, *kinds):
+    """Give `function` on arguments of these kinds its code.
+
+    The decorated `define(*types)` returns the result's Numba type and `emit(context, builder, *values)`.
+    """
+
+    def register(define):
+        class Template(AbstractTemplate):
+            key = function
+
+            def generic(self, args, keywords):
+                fits = len(args) == len(kinds) and all(map(isinstance, args, kinds))
+                return signature(define(*args)[0], *args) if fits and not keywords else None
+
+        infer_global(function)(Template)
+
+        @lower_builtin(function, *kinds)
+        def lower(context, builder, sig, values):
+            return define(*sig.args)[1](context, builder, *values)
+
+        return define
+
+    return register
+
+
+def splat(context, builder, scalar_type, scalar, vector):
+    """`scalar`, cast to the dtype of `vector`, in every lane."""
+    value = context.cast(builder, scalar, types.unliteral(scalar_type), vector.dtype)
+    first = builder.insert_element(ir.Constant(vector.llvm, ir.Undefined), value, ir.IntType(32)(0))
+    return shuffled(builder, first, [0] * vector.count)
+
+
+def as_vectors(context, builder, vector, kinds, values):
+    """`values`, those that are plain numbers in every lane."""
+    return [
+        value if isinstance(kind, VectorType) else splat(context, builder, kind, value, vector)
+        for kind, value in zip(kinds, values, strict=True)
+    ]
+
+
+def shuffled(builder, value, mask):
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(mask)), mask)
+    return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
+
+
+def part(builder, value, count, index):
+    return shuffled(builder, value, list(range(index * count, (index + 1) * count)))
+
+
+def concatenate(builder, parts):
+    while len(parts) > 1:
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), 2 * parts[0].type.count), list(range(2 * parts[0].type.count)))
+        parts = [builder.shuffle_vector(a, b, mask) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
+
+
+def intrinsic(builder, name, vector, *values):
+    suffix = f"v{vector.count}f{vector.dtype.bitwidth}"
+    function_type = ir.FunctionType(vector.llvm, [vector.llvm] * len(values))
+    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, f"llvm.{name}.{suffix}"), values)
+
+
+def address(context, builder, row_type, row, vector, pointer):
+    row = context.cast(builder, row, types.unliteral(row_type), types.intp)
+    return builder.gep(builder.bitcast(pointer, vector.llvm.as_pointer()), [row])
+
+
+def rows_of(array, count):
+    """`array`, C-contiguous, seen as rows of `count` numbers."""
+    return array.reshape(-1)[: array.size // count * count].reshape(-1, count)
