@@ -3,11 +3,9 @@
 import subprocess
 import sys
 
-import numpy as np
-
 import fastmlp
+from fastmlp._xor import X, Y
 
-X, Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
 EPOCHS = 200
 
 

@@ -1,12 +1,10 @@
 """Speed of the headline job beside the processor's peak and pure NumPy, in one process: `python -m benchmarks.xor`.
 
 XOR, full-batch gradient descent, all nets for all epochs. A net-epoch is one pass of one net over its four samples,
-update included. Useful flops are those of the products alone: 2 · in · out a sample for the forward pass, for the
-weight gradient, and (but for the first layer) for the gradient passed down.
+update included; the share of peak counts its useful flops (`Architecture.useful_flops`).
 """
 
 import argparse
-import itertools
 import json
 import time
 
@@ -15,17 +13,11 @@ import numpy as np
 import fastmlp
 from benchmarks.peak import peak_flops
 from fastmlp import _threads
+from fastmlp._xor import X, Y
 
-X, Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
 NETS = 65_536
 NUMPY_NETS = 4096
 ROUNDS = 5
-
-
-def useful_flops(sizes, n_samples):
-    """Useful flops of a net-epoch."""
-    products = [a * b for a, b in itertools.pairwise(sizes)]
-    return 2 * n_samples * (3 * sum(products) - products[0])
 
 
 def measure(sizes, threads, dtype="float32", epochs=1000, nets=NETS):
@@ -38,7 +30,7 @@ def measure(sizes, threads, dtype="float32", epochs=1000, nets=NETS):
         peaks.append(peak_flops(dtype, threads))
         runs = fastmlp.train(arch, X, Y, epochs=epochs, **settings)
         rates.append(nets * epochs / runs.train_seconds)
-        shares.append(rates[-1] * useful_flops(sizes, len(X)) / peaks[-1])
+        shares.append(rates[-1] * arch.useful_flops(len(X)) / peaks[-1])
     return {
         "sizes": "-".join(map(str, sizes)),
         "dtype": dtype,

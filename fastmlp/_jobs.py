@@ -74,12 +74,6 @@ class Job:
     def n_weighted(self) -> int:
         return 0 if self.sample_weights is None else self.sample_weights.shape[1]
 
-    @property
-    def flops_per_net_epoch(self) -> int:
-        """Multiplications and additions of the products: forward, weight gradient, gradient passed down."""
-        products = [a * b for a, b in self.architecture.shapes]
-        return 2 * self.data.n_samples * (3 * sum(products) - products[0])
-
     def chunks(self, threads: int) -> list[tuple[int, int]]:
         """(first, stop) of every chunk of nets."""
         width, nets = self.vectors.width, len(self.net_ids)
@@ -135,7 +129,7 @@ class Job:
         self._copy_out(tiles, everything=True)
 
     def _first_slice(self, tiles: int) -> int:
-        flops = self.flops_per_net_epoch * tiles * self.vectors.width
+        flops = self.architecture.useful_flops(self.data.n_samples) * tiles * self.vectors.width
         return self._within_limits(FIRST_SLICE_FLOPS / max(1, flops))
 
     def _next_slice(self, length: int, seconds: float) -> int:

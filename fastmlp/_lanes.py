@@ -200,11 +200,16 @@ def _backward(
 
 
 @inline
+def _sample_at(orders, order, place):
+    """The sample at a place of the order that begins at `order`; −1 stands for the samples' own order."""
+    return orders[order + place] if order >= 0 else place
+
+
+@inline
 def _gather(data, orders, order, position, count, block, n_in, n_out, scratch):
     """Lay the samples at `position` of the order side by side; a block that is not full repeats its last one."""
     for s in range(block):
-        place = position + min(s, count - 1)
-        sample = orders[order + place] if order >= 0 else place
+        sample = _sample_at(orders, order, position + min(s, count - 1))
         for i in range(n_in):
             scratch.inputs[i * block + s] = data.inputs[sample * n_in + i]
         for k in range(n_out):
@@ -217,8 +222,7 @@ def _block_weights(Blk, F, data, tiles, tile, orders, order, position, count, sc
     weights = broadcast(Blk, 1.0)
     if data.weighting != layout.UNWEIGHTED:
         for s in range(ratio(Blk, F)):
-            place = position + min(s, count - 1)
-            sample = orders[order + place] if order >= 0 else place
+            sample = _sample_at(orders, order, position + min(s, count - 1))
             if data.weighting == layout.BY_SAMPLE:
                 scratch.weights[s] = data.weights[sample]
             else:
@@ -243,7 +247,7 @@ def _weight_sum(F, data, tiles, tile, orders, order, start, stop):
         total = broadcast(F, stop - start)
     else:
         for position in range(start, stop):
-            sample = orders[order + position] if order >= 0 else position
+            sample = _sample_at(orders, order, position)
             if data.weighting == layout.BY_SAMPLE:
                 total = total + broadcast(F, data.weights[sample])
             else:
@@ -394,18 +398,9 @@ def train_tiles(Blk, F, net, data, plan, tiles, results, orders, first_epoch, st
                                 )
                             if plan.rules or not training:
                                 active = _apply_rules(
-                                    F,
-                                    plan,
-                                    tiles,
-                                    tile,
-                                    results,
-                                    active,
-                                    loss,
-                                    accuracy,
-                                    epoch,
-                                    last_epoch,
+                                    F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch,
                                     scratch.lanes,
-                                )
+                                )  # fmt: skip
                     if learn:
                         scale = weights * repeat(Blk, inverse)
                         probe = _output_deltas(Blk, F, net, targets, first_target, scale, scratch.deltas, probe)

@@ -107,6 +107,15 @@ class Architecture:
         """The loss that `train` uses when none is named."""
         return next(iter(LOSSES[self.activations[-1]]))
 
+    def useful_flops(self, n_samples: int) -> int:
+        """Multiplications and additions of a net-epoch, one pass of one net over so many samples.
+
+        Those of the products alone: 2 · in · out a sample for a layer's forward pass, for its weight gradient, and (but
+        for the first layer) for the gradient passed down.
+        """
+        products = [n_in * n_out for n_in, n_out in self.shapes]
+        return 2 * n_samples * (3 * sum(products) - products[0])
+
     def with_slope(self, leaky_slope: float | np.ndarray) -> Architecture:
         """The same with another `leaky_slope`."""
         return replace(self, leaky_slope=leaky_slope)
