@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -65,17 +66,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "xor":
+        from fastmlp._xor import run
+
+        return run(options)
+    from fastmlp import _information
+
+    return _information.show() if options.command == "info" else _information.warm_up()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        if options.command == "xor":
-            from fastmlp._xor import run
-
-            return run(options)
-        from fastmlp import _information
-
-        return _information.show() if options.command == "info" else _information.warm_up()
+        return _run(options)
     except (ValueError, TypeError, MemoryError) as error:
         print(f"fastmlp {options.command}: {error}", file=sys.stderr)
         return 2
@@ -87,5 +92,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+def command() -> NoReturn:
+    """The process `fastmlp`."""
+    code = main()
+    gc.freeze()  # else Python looks through all that Numba made once more before it exits: a third of a second
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()
