@@ -9,10 +9,15 @@ import numpy as np
 
 from fastmlp import _layout as layout
 from fastmlp._formulas import LOSSES, N_HYPERPARAMETERS, Loss
-from fastmlp._vectors import Buffer, Lanes, aligned_zeros, host_lanes
+from fastmlp._vectors import Buffer, Lanes, aligned_zeros, host_lanes, units_at_once
 
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
+
+
+CHUNK_BYTES = 2**19
+CHUNK_SAMPLES = 64
+CACHED_BYTES = 24 * 1024  # half of the first-level cache of most servers
 
 
 @dataclass(frozen=True)
@@ -20,14 +25,25 @@ class Vectors:
     """The kinds of vectors that the kernels of one call work with."""
 
     F: Lanes  # W numbers of the nets' dtype
-    Blk: Lanes  # B · W of them
+    Blk: Lanes  # B · W of them: B samples of a unit
+    Units: Lanes  # U · B · W: of U units
+    Line: Lanes  # I · W: I columns of a unit's gradients
+    Patch: Lanes  # U · I · W: of U units
     D: Lanes  # W float64
     U: Lanes  # W uint64
 
     @classmethod
-    def of(cls, dtype: np.dtype, samples: int = layout.BLOCK) -> Vectors:
-        F = host_lanes(dtype)
-        return cls(F, Lanes(dtype, F.count * samples), Lanes("float64", F.count), Lanes("uint64", F.count))
+    def of(cls, dtype: np.dtype, samples: int = layout.BLOCK, narrow: bool = False) -> Vectors:
+        F = host_lanes(dtype, narrow)
+        units = units_at_once(F, layout.BLOCK)
+
+        def times(number: int) -> Lanes:
+            return Lanes(dtype, F.count * number)
+
+        return cls(
+            F, times(samples), times(units * samples), times(layout.BLOCK), times(units * layout.BLOCK),
+            Lanes("float64", F.count), Lanes("uint64", F.count),
+        )  # fmt: skip
 
     @property
     def width(self) -> int:
@@ -38,74 +54,113 @@ class Vectors:
         return self.Blk.count // self.F.count
 
 
-def net_buffers(architecture: Architecture, loss: str) -> layout.Net:
+def net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> layout.Net:
     """The architecture as the kernels read it."""
-    sizes, weight_rows, bias_rows, unit_rows = np.array(architecture.sizes), [], [], [0, 0]
+
+    def span(units: int) -> int:
+        rows = CACHED_BYTES // (vectors.width * vectors.F.dtype.itemsize)
+        return max(1, min(rows // units, CHUNK_SAMPLES) // vectors.block) * vectors.block
+
+    sizes, weight_rows, unit_rows = np.array(architecture.sizes), [], [0, 0]
     row = 0
     for n_in, n_out in architecture.shapes:
         weight_rows.append(row)
-        bias_rows.append(row + n_in * n_out)
-        row += n_in * n_out + n_out * architecture.bias
-        unit_rows.append(unit_rows[-1] + n_out)
+        row += (n_in + architecture.bias) * n_out
+        unit_rows.append(unit_rows[-1] + n_out + 1)
     return layout.Net(
         sizes=Buffer(sizes),
         activations=Buffer(np.array([int(code) for code in architecture.activations])),
         weight_rows=Buffer(np.array(weight_rows)),
-        bias_rows=Buffer(np.array(bias_rows)),
         unit_rows=Buffer(np.array(unit_rows[:-1])),
+        # inputs are one number for all nets, so that the first weights are loaded just once a chunk
+        forward_spans=Buffer(np.array([CHUNK_SAMPLES, *map(span, architecture.sizes[1:-1])])),
+        backward_spans=Buffer(np.array([*map(span, architecture.sizes[1:])])),
         n_layers=architecture.n_layers,
         n_parameters=row,
+        n_unit_rows=unit_rows[-1] | 1,  # odd, so that samples do not compete for the same places in the cache
         bias=architecture.bias,
         loss=int(LOSSES[architecture.activations[-1]][loss]),
     )
 
 
+def ends_of_parameters(architecture: Architecture, net: layout.Net) -> layout.Ends:
+    """The ends of each parameter, in the order of a tile's rows."""
+    sources, targets, hidden = [], [], architecture.sizes[0] + 1
+    for layer, (n_in, n_out) in enumerate(architecture.shapes):
+        below = hidden + net.unit_rows[layer] if layer else 0
+        sources.append(np.tile(below + np.arange(n_in + architecture.bias), n_out))
+        targets.append(np.repeat(hidden + net.unit_rows[layer + 1] + np.arange(n_out), n_in + architecture.bias))
+    return layout.Ends(Buffer(np.concatenate(sources)), Buffer(np.concatenate(targets)))
+
+
+def whole_lines(columns: int) -> int:
+    """`columns`, rounded up to whole lines of gradients."""
+    return -(-columns // layout.BLOCK) * layout.BLOCK
+
+
 def row_order(architecture: Architecture) -> np.ndarray:
-    """For each parameter in the user's order (weights (in, out), then biases) its row in a tile ((out, in))."""
+    """For each parameter in the user's order (weights (in, out), then biases) its row in a tile."""
     rows, first = [], 0
     for n_in, n_out in architecture.shapes:
-        rows.append(first + np.arange(n_in * n_out).reshape(n_out, n_in).T.ravel())
-        first += n_in * n_out
-        if architecture.bias:
-            rows.append(first + np.arange(n_out))
-            first += n_out
+        unit_by_unit = first + np.arange((n_in + architecture.bias) * n_out).reshape(n_out, -1)
+        rows.append(unit_by_unit.T.ravel())
+        first += unit_by_unit.size
     return np.concatenate(rows)
 
 
-def data_buffers(X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, block: int) -> layout.Data:
+def data_buffers(X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> layout.Data:
     """The samples (S, n_in) and targets (S, n_out), of the nets' dtype; weights (S,), (n, S) or None."""
     weighting = layout.UNWEIGHTED if weights is None else (layout.BY_SAMPLE if weights.ndim == 1 else layout.BY_NET)
+    n_samples, n_in = X.shape
+    inputs = np.zeros((n_samples, whole_lines(n_in + 1)), X.dtype)
+    inputs[:, :n_in], inputs[:, n_in] = X, 1
     return layout.Data(
-        inputs=Buffer(X),
+        inputs=Buffer(inputs),
         targets=Buffer(targets),
-        blocked_inputs=Buffer(_blocked(X, block)),
-        blocked_targets=Buffer(_blocked(targets, block)),
         weights=Buffer(weights if weighting == layout.BY_SAMPLE else np.zeros(1, X.dtype)),
-        n_samples=len(X),
+        n_samples=n_samples,
+        n_columns=inputs.shape[1],
         weighting=weighting,
     )
 
 
-def _blocked(samples: np.ndarray, block: int) -> np.ndarray:
-    """(S, n) → (⌈S / block⌉, n, block), the last block filled up with its last sample."""
-    missing = -len(samples) % block
-    filled = np.concatenate([samples, np.repeat(samples[-1:], missing, axis=0)]) if missing else samples
-    return np.ascontiguousarray(filled.reshape(-1, block, samples.shape[1]).transpose(0, 2, 1))
-
-
-def scratch_buffers(architecture: Architecture, vectors: Vectors) -> layout.Scratch:
-    """One thread's working memory."""
+def scratch_buffers(architecture: Architecture, net: layout.Net, vectors: Vectors, n_samples: int) -> layout.Scratch:
+    """One thread's working memory, for chunks of at most `n_samples`."""
     dtype, width, block = vectors.F.dtype, vectors.width, vectors.block
-    units = sum(architecture.sizes[1:])
+    fitting = min(CHUNK_SAMPLES, max(1, CHUNK_BYTES // (2 * net.n_unit_rows * width * dtype.itemsize)))
+    chunks = -(-n_samples // fitting)
+    capacity = -(-n_samples // (chunks * block)) * block
+    # a line may read a few rows beyond a layer's, and so beyond the last sample's
+    units, deltas = (aligned_zeros((capacity * net.n_unit_rows + layout.BLOCK, width), dtype) for _ in range(2))
+    for n_out, row in zip(architecture.sizes[1:], net.unit_rows[1:], strict=True):
+        units[row + n_out :: net.n_unit_rows] = 1
+    return _scratch(units, deltas, capacity, vectors)
+
+
+def tiny_scratch_buffers(net: layout.Net, vectors: Vectors, n_samples: int) -> layout.Scratch:
+    """One thread's working memory for `_tiny`."""
+    n_blocks = -(-n_samples // vectors.block)
+    shape = (n_blocks, net.sizes[0] + 1 + net.n_unit_rows, vectors.block, vectors.width)
+    units, deltas = (aligned_zeros(shape, vectors.F.dtype) for _ in range(2))
+    return _scratch(units, deltas, n_blocks * vectors.block, vectors)
+
+
+def _scratch(units: np.ndarray, deltas: np.ndarray, capacity: int, vectors: Vectors) -> layout.Scratch:
+    dtype, width, block = vectors.F.dtype, vectors.width, vectors.block
     return layout.Scratch(
-        units=Buffer(aligned_zeros((units, block, width), dtype)),
-        deltas=Buffer(aligned_zeros((units, block, width), dtype)),
-        inputs=Buffer(aligned_zeros((architecture.sizes[0], block), dtype)),
-        targets=Buffer(aligned_zeros((architecture.sizes[-1], block), dtype)),
+        units=Buffer(units),
+        deltas=Buffer(deltas),
+        samples=Buffer(np.zeros(capacity, np.int64)),
         weights=Buffer(aligned_zeros((block, width), dtype)),
         lanes=Buffer(aligned_zeros((3, width), dtype)),
         corrections=Buffer(aligned_zeros((2, width), dtype)),
+        capacity=capacity,
     )
+
+
+def rows_of_a_tile(n_state_rows: int, n_parameters: int) -> int:
+    """Parameters, gradients, the optimizer's state, and what a line of gradients may read beyond them."""
+    return (2 + n_state_rows) * n_parameters + layout.BLOCK - 1
 
 
 class TileArrays:

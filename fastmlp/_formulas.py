@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from fastmlp._jit import inline
 from fastmlp._math import exp_of_negative, log1p, sigmoid, tanh
-from fastmlp._simd import absolute, constant, fma, select, sqrt
+from fastmlp._simd import absolute, bits, constant, fma, select, sqrt
 from fastmlp._vectors import Constants
 
 
@@ -71,7 +71,7 @@ ETA_MINUS, ETA_PLUS, MIN_STEP, MAX_STEP = 4, 5, 6, 7  # Rprop
 N_HYPERPARAMETERS = 10
 
 _ONE = Constants(single=(1.0,), double=(1.0,))
-_SMALLEST_NORMAL = Constants(single=(2.0**-126,), double=(2.0**-1022,))
+_EXPONENT = Constants(single=(0x7F800000,), double=(0x7FF0000000000000,))
 
 
 # ---------------------------------------------------------------------------------------------- activations
@@ -166,7 +166,8 @@ def output_delta(output, target, scale):
 @inline
 def without_subnormals(x):
     """x, or 0 where x is subnormal: a moment that decays for ever would slow the processor down there."""
-    return select(absolute(x) < constant(x, _SMALLEST_NORMAL), 0.0, x)
+    exponent = bits(x) & constant(bits(x), _EXPONENT)
+    return select(exponent != 0, x, 0.0)
 
 
 @inline

@@ -19,6 +19,7 @@ from fastmlp.architecture import Architecture
 
 NETS_A_BLOCK = 1024  # a fixed number: the mean adds up the nets of a block first, and must not depend on the machine
 BLOCK_BYTES = 2**24
+SAMPLES_A_CHUNK = 64
 
 
 def predict(architecture: Architecture, parameters: np.ndarray, X: Any, threads: int | None = None) -> np.ndarray:
@@ -76,9 +77,10 @@ def _sample_parts(architecture: Architecture, parameters: np.ndarray, n_samples:
 
 def _run(architecture: Architecture, parameters: np.ndarray, tasks: list[Any], work: Any, threads: int) -> None:
     vectors, halt = Vectors.of(parameters.dtype), np.zeros(1, np.int8)
+    net = net_buffers(architecture, architecture.default_loss, vectors)
     interrupted, _ = _threads.run(
-        tasks, work, lambda: scratch_buffers(architecture, vectors), min(threads, max(1, len(tasks))), halt,
-        lambda _report: None,
+        tasks, work, lambda: scratch_buffers(architecture, net, vectors, SAMPLES_A_CHUNK),
+        min(threads, max(1, len(tasks))), halt, lambda _report: None,
     )  # fmt: skip
     if interrupted:
         raise KeyboardInterrupt
@@ -89,13 +91,13 @@ def _block(
 ) -> np.ndarray:
     """Outputs of some nets for some samples."""
     vectors, own = Vectors.of(parameters.dtype), np.ascontiguousarray(parameters[nets])
-    net = net_buffers(architecture, architecture.default_loss)
+    net = net_buffers(architecture, architecture.default_loss, vectors)
     tiles = TileArrays(vectors, 0, len(own), net.n_parameters)
     slope = architecture.leaky_slope
     tiles.fill(tiles.hyper[:, formulas.LEAKY_SLOPE], slope[nets] if isinstance(slope, np.ndarray) else slope)
     row_of = Buffer(row_order(architecture))
     copy_in(vectors.F, tiles.kernel_view, Buffer(own), row_of, net.n_parameters, 0)
     outputs = np.empty((len(own), len(samples), architecture.sizes[-1]), parameters.dtype)
-    data = data_buffers(samples, np.zeros_like(outputs[0]), None, vectors.block)
-    predict_tiles(vectors.Blk, vectors.F, net, data, tiles.kernel_view, Buffer(outputs), scratch)
+    data = data_buffers(samples, np.zeros_like(outputs[0]), None)
+    predict_tiles(vectors.Units, vectors.Blk, vectors.F, net, data, tiles.kernel_view, Buffer(outputs), scratch)
     return outputs

@@ -18,10 +18,11 @@ import numpy as np
 
 from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
-from fastmlp._buffers import TileArrays, Vectors, scratch_buffers
+from fastmlp._buffers import TileArrays, Vectors, rows_of_a_tile, scratch_buffers, tiny_scratch_buffers
 from fastmlp._formulas import Method
 from fastmlp._lanes import train_tiles
 from fastmlp._tiles import Groups, close_gaps, copy_in, copy_out, draw, shuffle
+from fastmlp._tiny import train_tiny_tiles
 from fastmlp._vectors import Buffer, aligned_zeros
 from fastmlp.architecture import Architecture
 
@@ -48,6 +49,7 @@ class Job:
     architecture: Architecture
     vectors: Vectors
     net: layout.Net
+    ends: layout.Ends | None  # for tiny jobs, which have a kernel of their own
     data: layout.Data
     plan: layout.Plan
     epochs: int
@@ -68,7 +70,7 @@ class Job:
 
     @property
     def n_rows(self) -> int:
-        return (2 + self.n_state_rows) * self.net.n_parameters
+        return rows_of_a_tile(self.n_state_rows, self.net.n_parameters)
 
     @property
     def n_weighted(self) -> int:
@@ -84,7 +86,9 @@ class Job:
         return [(first, min(first + size, nets)) for first in range(0, nets, size)]
 
     def new_scratch(self) -> layout.Scratch:
-        return scratch_buffers(self.architecture, self.vectors)
+        if self.ends is not None:
+            return tiny_scratch_buffers(self.net, self.vectors, self.data.n_samples)
+        return scratch_buffers(self.architecture, self.net, self.vectors, self.plan.batch_size)
 
     def compile(self) -> float:
         """Compile the kernels, or load them from the cache; returns the seconds it took."""
@@ -176,9 +180,16 @@ class Job:
     def _train(
         self, tiles: TileArrays, orders: Buffer, first: int, stop: int, last: int, scratch: layout.Scratch
     ) -> None:
+        v = self.vectors
+        if self.ends is not None:
+            train_tiny_tiles(
+                v.Blk, v.F, self.net, self.ends, self.data, self.plan, tiles.kernel_view, self.results, first, stop,
+                last, scratch, Buffer(self.halt),
+            )  # fmt: skip
+            return
         train_tiles(
-            self.vectors.Blk, self.vectors.F, self.net, self.data, self.plan, tiles.kernel_view, self.results, orders,
-            first, stop, last, scratch, Buffer(self.halt),
+            v.Patch, v.Line, v.Units, v.Blk, v.F, self.net, self.data, self.plan, tiles.kernel_view, self.results,
+            orders, first, stop, last, scratch, Buffer(self.halt),
         )  # fmt: skip
 
     def _copy_out(self, tiles: TileArrays, everything: bool) -> None:

@@ -1,14 +1,14 @@
 """What the kernels read and write: tuples of buffers, and what each row in them is.
 
-Symbols: L layers, S samples, n_in and n_out units of the net's ends, W lanes, T tiles, B samples a block, P
-parameters of a net. `training` and `inference` fill these in; the kernels trust them.
+Symbols: L layers, S samples, n_in and n_out units of the net's ends, W lanes, T tiles, B samples a block, C samples a
+chunk, P parameters of a net. `training` and `inference` fill these in; the kernels trust them.
 """
 
 from typing import NamedTuple
 
 from fastmlp._vectors import Buffer, kernel_argument
 
-BLOCK = 4  # samples: 4 · 2 registers of sums hide the latency of a fused multiply-add, and leave as many for the rest
+BLOCK = 4  # samples of a block, and columns of a line of gradients
 
 # Rows of a tile's controls
 ACTIVE, BEST_LOSS, WAITED, TARGET_LOSS, TARGET_ACCURACY, PATIENCE, TOLERANCE = range(7)
@@ -28,25 +28,34 @@ class Net(NamedTuple):
 
     sizes: Buffer  # (L + 1,) units of each layer, the inputs first
     activations: Buffer  # (L,) formulas.Activation
-    weight_rows: Buffer  # (L,) first parameter row of a layer's weights, in (out, in) order
-    bias_rows: Buffer  # (L,) first parameter row of its biases
+    weight_rows: Buffer  # (L,) first parameter row of a layer: for each unit its weights, then its bias
     unit_rows: Buffer  # (L + 1,) first scratch row of a layer's outputs; [0] is unused
+    forward_spans: Buffer  # (L,) for how many samples a layer's inputs fit into the first-level cache
+    backward_spans: Buffer  # (L,) for how many samples the gradients by its outputs do
     n_layers: int
     n_parameters: int
+    n_unit_rows: int  # scratch rows a sample
     bias: bool
     loss: int  # formulas.Loss
 
 
 @kernel_argument
-class Data(NamedTuple):
-    """The samples: one after another, and in blocks of B whose samples lie side by side, the last one filled up."""
+class Ends(NamedTuple):
+    """What each parameter connects, as rows of the scratch memory of `_tiny`."""
 
-    inputs: Buffer  # (S, n_in)
+    sources: Buffer  # (P,) of its input, or of the ones for a bias
+    targets: Buffer  # (P,) of its unit
+
+
+@kernel_argument
+class Data(NamedTuple):
+    """The samples."""
+
+    inputs: Buffer  # (S, n_columns): the inputs, 1 as the input of the bias, zeros
     targets: Buffer  # (S, n_out), classes one-hot
-    blocked_inputs: Buffer  # (⌈S / B⌉, n_in, B)
-    blocked_targets: Buffer  # (⌈S / B⌉, n_out, B)
     weights: Buffer  # (S,) for BY_SAMPLE
     n_samples: int
+    n_columns: int
     weighting: int
 
 
@@ -54,7 +63,7 @@ class Data(NamedTuple):
 class Tiles(NamedTuple):
     """The nets of a call, W a tile, one a lane."""
 
-    rows: Buffer  # (T, R, W): P parameters, P gradients, the optimizer's state
+    rows: Buffer  # (T, R, W): P parameters, P gradients, the optimizer's state, room to read over the end
     hyper: Buffer  # (T, N_HYPERPARAMETERS, W)
     controls: Buffer  # (T, N_CONTROLS, W)
     powers: Buffer  # (T, 4, W) float64: Adam's β₁, β₂, β₁ᵗ, β₂ᵗ
@@ -98,12 +107,16 @@ class Plan(NamedTuple):
 
 @kernel_argument
 class Scratch(NamedTuple):
-    """One thread's working memory. A unit's row is B · W numbers, sample by sample."""
+    """One thread's working memory, for a chunk of up to C samples, a multiple of B.
 
-    units: Buffer  # outputs of every unit
-    deltas: Buffer  # gradients of the loss by the weighted sum of every unit
-    inputs: Buffer  # (n_in, B) a gathered block
-    targets: Buffer  # (n_out, B)
-    weights: Buffer  # (B,) or (B, W)
+    A sample's rows in `units` and `deltas` are the layers' units, each hidden layer followed by a row of ones, as the
+    input of the next layer's biases, and filled up to whole lines.
+    """
+
+    units: Buffer  # (C, n_unit_rows, W) outputs of every unit
+    deltas: Buffer  # (C, n_unit_rows, W) gradients of the loss by the weighted sum of every unit
+    samples: Buffer  # (C,) the samples' numbers
+    weights: Buffer  # (B, W)
     lanes: Buffer  # (3, W) values to be looked at lane by lane
     corrections: Buffer  # (2, W) Adam's factors of this step
+    capacity: int  # C

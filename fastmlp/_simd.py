@@ -127,6 +127,102 @@ def _spread(block, lanes, buffer, index_type):
     return block.vector, emit
 
 
+def spread_samples(block, lanes, buffer, samples, first, step, column):
+    """`column` of the next samples, each filling one vector's worth of lanes.
+
+    Rows of the buffer are `step` numbers long; `samples[first]`, `samples[first + 1]`, … are row numbers.
+    """
+    rows = samples.array[first : first + block.count // lanes.count]
+    return np.repeat(buffer.array[rows * step + column], lanes.count)
+
+
+@compiles(spread_samples, LanesType, LanesType, BufferType, BufferType, types.Integer, types.Integer, types.Integer)
+def _spread_samples(block, lanes, buffer, _samples, *index_types):
+    def emit(context, builder, _block, _lanes, pointer, samples, *indices):
+        first, step, column = (
+            context.cast(builder, index, types.unliteral(index_type), types.intp)
+            for index, index_type in zip(indices, index_types, strict=True)
+        )
+        parts = []
+        for offset in range(block.vector.count // lanes.vector.count):
+            sample = builder.load(builder.gep(samples, [builder.add(first, first.type(offset))]))
+            number = builder.load(builder.gep(pointer, [builder.add(builder.mul(sample, step), column)]))
+            parts.append(splat(context, builder, buffer.dtype, number, lanes.vector))
+        return concatenate(builder, parts)
+
+    return block.vector, emit
+
+
+def load_grid(grid, line, lanes, buffer, row, outer_step, inner_step):
+    """The rows row + u · outer_step + i · inner_step of a buffer, end to end: u the outer index, i the inner one.
+
+    `line` says how many inner ones there are, `grid` how many in all. A step of 0 repeats a row.
+    """
+    return rows_of(buffer.array, lanes.count)[_grid(grid.count, line, lanes, row, outer_step, inner_step)].ravel()
+
+
+def _grid(count, line, lanes, row, outer_step, inner_step):
+    outer, inner = np.arange(count // line.count), np.arange(line.count // lanes.count)
+    return row + outer[:, None] * outer_step + inner * inner_step
+
+
+@compiles(load_grid, LanesType, LanesType, LanesType, BufferType, types.Integer, types.Integer, types.Integer)
+def _load_grid(grid, line, lanes, _buffer, *index_types):
+    vector = lanes.vector
+
+    def emit(context, builder, _grid, _line, _lanes, pointer, *indices):
+        rows = _grid_rows(context, builder, grid.vector.count, line, lanes, indices, index_types)
+        parts = []
+        for _, row in rows:
+            place = address(context, builder, types.intp, row, vector, pointer)
+            parts.append(builder.load(place, align=vector.alignment))
+        return concatenate(builder, parts)
+
+    return grid.vector, emit
+
+
+def _grid_rows(context, builder, count, line, lanes, indices, index_types):
+    """(inner index, row number) of every row of a grid."""
+    row, outer_step, inner_step = (
+        context.cast(builder, index, types.unliteral(index_type), types.intp)
+        for index, index_type in zip(indices, index_types, strict=True)
+    )
+    for outer in range(count // line.vector.count):
+        for inner in range(line.vector.count // lanes.vector.count):
+            offset = builder.add(
+                builder.mul(outer_step, outer_step.type(outer)), builder.mul(inner_step, inner_step.type(inner))
+            )
+            yield inner, builder.add(row, offset)
+
+
+def store_grid(line, lanes, buffer, row, outer_step, inner_step, value, count):
+    """Write what `load_grid` reads, for the inner indices below `count`."""
+    index = _grid(value.size, line, lanes, row, outer_step, inner_step)
+    parts = value.reshape(*index.shape, lanes.count)
+    rows_of(buffer.array, lanes.count)[index[:, :count]] = parts[:, :count]
+
+
+@compiles(
+    store_grid, LanesType, LanesType, BufferType, types.Integer, types.Integer, types.Integer, VectorType, types.Integer
+)
+def _store_grid(line, lanes, _buffer, *rest):
+    *index_types, value_type, _count_type = rest
+    vector = lanes.vector
+
+    def emit(context, builder, _line, _lanes, pointer, *rest):
+        *indices, value, count = rest
+        rows = list(_grid_rows(context, builder, value_type.count, line, lanes, indices, index_types))
+        for inner in range(line.vector.count // vector.count):
+            with builder.if_then(builder.icmp_signed("<", count.type(inner), count), likely=True):
+                for index, (own_inner, row) in enumerate(rows):
+                    if own_inner == inner:
+                        place = address(context, builder, types.intp, row, vector, pointer)
+                        builder.store(part(builder, value, vector.count, index), place, align=vector.alignment)
+        return context.get_dummy_value()
+
+    return types.none, emit
+
+
 def ratio(block, lanes):
     """How many vectors of `lanes` fit into one of `block`: a constant of the compiled code."""
     return block.count // lanes.count
@@ -156,7 +252,7 @@ def repeat(block, value):
 @compiles(repeat, LanesType, VectorType)
 def _repeat(block, vector):
     times = block.vector.count // vector.count
-    return block.vector, lambda context, builder, _, value: concatenate(builder, [value] * times)
+    return vector.of_count(block.vector.count), lambda context, builder, _, value: concatenate(builder, [value] * times)
 
 
 def constant(like, constants):

@@ -24,7 +24,7 @@ from fastmlp._simd import (
     ratio,
     repeat,
     select,
-    spread,
+    spread_samples,
     store,
 )
 
@@ -60,27 +60,28 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
     It stops before an epoch at which a net of the mask `active` may have reached its target or diverged. `scale` is
     what each sample's gradient is multiplied with.
     """
-    rows, units, constants = tiles.rows, scratch.units, scratch.deltas
-    n_hidden, count = net.sizes[1], data.n_samples
+    rows, units, count, n_hidden = tiles.rows, scratch.deltas, data.n_samples, net.sizes[1]
+    targets_row, scale_row = n_hidden, n_hidden + 1
     first_weight, second_weight = base + net.weight_rows[0], base + net.weight_rows[1]
-    first_bias, second_bias = base + net.bias_rows[0], base + net.bias_rows[1]
+    second_bias = second_weight + n_hidden
     limit = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.TARGET_LOSS) * MARGIN
     zero = broadcast(F, 0.0)
-    x0, x1 = spread(Blk, F, data.blocked_inputs, 0), spread(Blk, F, data.blocked_inputs, ratio(Blk, F))
+    x0 = spread_samples(Blk, F, data.inputs, scratch.samples, 0, data.n_columns, 0)
+    x1 = spread_samples(Blk, F, data.inputs, scratch.samples, 0, data.n_columns, 1)
     # what the hidden units do not need waits in memory
-    store(constants, 0, spread(Blk, F, data.blocked_targets, 0) * scale)
-    store(constants, 1, scale)
+    store(units, targets_row, spread_samples(Blk, F, data.targets, scratch.samples, 0, 1, 0) * scale)
+    store(units, scale_row, scale)
     for epoch in range(epochs):
         z = repeat(Blk, load(F, rows, second_bias))
         for j in range(n_hidden):
-            a = repeat(Blk, load(F, rows, first_bias + j))
-            a = fma(repeat(Blk, load(F, rows, first_weight + 2 * j)), x0, a)
-            a = fma(repeat(Blk, load(F, rows, first_weight + 2 * j + 1)), x1, a)
+            a = repeat(Blk, load(F, rows, first_weight + 3 * j + 2))
+            a = fma(repeat(Blk, load(F, rows, first_weight + 3 * j)), x0, a)
+            a = fma(repeat(Blk, load(F, rows, first_weight + 3 * j + 1)), x1, a)
             a = formulas.relu(a)
             store(units, j, a)
             z = fma(repeat(Blk, load(F, rows, second_weight + j)), a, z)
         o = sigmoid(z)
-        delta = fma(o, load(Blk, constants, 1), -load(Blk, constants, 0))  # formulas.output_delta
+        delta = fma(o, load(Blk, units, scale_row), -load(Blk, units, targets_row))  # formulas.output_delta
         # each gradient is at most 1, so their sum is finite just when they all are
         total = fold_add(zero, delta, count)
         attention = active & ~(absolute(total) < np.inf)
@@ -94,9 +95,9 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
             a, w = load(Blk, units, j), load(F, rows, second_weight + j)
             hidden_delta = formulas.relu_backward(a, fma(repeat(Blk, w), delta, 0.0))
             _descend(F, rows, second_weight + j, fold_fma(zero, delta, a, count), active, learning_rate)
-            _descend(F, rows, first_weight + 2 * j, fold_fma(zero, hidden_delta, x0, count), active, learning_rate)
-            _descend(F, rows, first_weight + 2 * j + 1, fold_fma(zero, hidden_delta, x1, count), active, learning_rate)
-            _descend(F, rows, first_bias + j, fold_add(zero, hidden_delta, count), active, learning_rate)
+            _descend(F, rows, first_weight + 3 * j, fold_fma(zero, hidden_delta, x0, count), active, learning_rate)
+            _descend(F, rows, first_weight + 3 * j + 1, fold_fma(zero, hidden_delta, x1, count), active, learning_rate)
+            _descend(F, rows, first_weight + 3 * j + 2, fold_add(zero, hidden_delta, count), active, learning_rate)
         _descend(F, rows, second_bias, total, active, learning_rate)
     return epochs
 

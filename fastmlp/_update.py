@@ -1,4 +1,4 @@
-"""One optimizer step on every parameter of a tile, from the gradient rows: the loops around `_formulas`.
+"""One optimizer step on parameters of a tile, from the gradient rows: the loops around `_formulas`.
 
 It knows nothing of samples. Rows and hyperparameters are those of `_layout` and `_formulas`; F is the vector of W
 numbers. Nets outside the mask `active` keep their parameters.
@@ -13,77 +13,83 @@ from fastmlp._simd import broadcast, load, select, store
 
 
 @inline
-def update(F, net, plan, tiles, tile, active, corrections):
-    """Take the step of the plan's method."""
-    base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
-    if plan.has_l2:
-        _add_l2(F, net, tiles, base, load(F, tiles.hyper, h + formulas.L2))
+def update(F, net, plan, tiles, tile, first, stop, active, corrections):
+    """Take the step of the plan's method on the parameters in the rows from `first` to `stop`."""
+    h = tile * formulas.N_HYPERPARAMETERS
     if plan.method == Method.SGD:
-        _sgd(F, net, plan, tiles, base, h, active)
+        _sgd(F, net, plan, tiles, first, stop, h, active)
     elif plan.method == Method.ADAM:
-        _adam(F, net, tiles, base, h, active, corrections)
+        settings = adam_settings(F, tiles, tile, corrections)
+        for r in range(first, stop):
+            adam_step(F, net, tiles.rows, r, load(F, tiles.rows, r + net.n_parameters), active, settings)
     elif plan.method == Method.RMSPROP:
-        _rmsprop(F, net, plan, tiles, base, h, active)
+        _rmsprop(F, net, plan, tiles, first, stop, h, active)
     elif plan.method == Method.RPROP:
-        _rprop(F, net, tiles, base, h, active)
+        _rprop(F, net, tiles, first, stop, h, active)
 
 
 @inline
-def _add_l2(F, net, tiles, base, l2):
-    rows, gradients = tiles.rows, base + net.n_parameters
-    for layer in range(net.n_layers):
-        first = net.weight_rows[layer]
-        for r in range(first, first + net.sizes[layer] * net.sizes[layer + 1]):
-            g = formulas.add_l2(load(F, rows, gradients + r), load(F, rows, base + r), l2)
-            store(rows, gradients + r, g)
+def add_l2(F, net, tiles, tile, layer, first_unit, stop_unit):
+    """Add L2's part to the gradients of the weights, not the biases, of some units of a layer."""
+    rows, n_in, n_columns = tiles.rows, net.sizes[layer], net.sizes[layer] + net.bias
+    l2 = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.L2)
+    for j in range(first_unit, stop_unit):
+        first = tile * tiles.n_rows + net.weight_rows[layer] + j * n_columns
+        for w in range(first, first + n_in):
+            g = formulas.add_l2(load(F, rows, w + net.n_parameters), load(F, rows, w), l2)
+            store(rows, w + net.n_parameters, g)
 
 
 @inline
-def _sgd(F, net, plan, tiles, base, h, active):
-    rows, gradients = tiles.rows, base + net.n_parameters
+def _sgd(F, net, plan, tiles, first, stop, h, active):
+    rows, gradients = tiles.rows, net.n_parameters
     velocities = gradients + net.n_parameters
     learning_rate = load(F, tiles.hyper, h + formulas.LEARNING_RATE)
     momentum = load(F, tiles.hyper, h + formulas.MOMENTUM)
-    for r in range(net.n_parameters):
-        w, g = load(F, rows, base + r), load(F, rows, gradients + r)
+    for r in range(first, stop):
+        w, g = load(F, rows, r), load(F, rows, gradients + r)
         if plan.has_momentum:
             velocity = load(F, rows, velocities + r)
             new, velocity = formulas.sgd_momentum(w, g, velocity, learning_rate, momentum, plan.nesterov)
             store(rows, velocities + r, velocity)
         else:
             new = formulas.sgd(w, g, learning_rate)
-        store(rows, base + r, select(active, new, w))
+        store(rows, r, select(active, new, w))
 
 
 @inline
-def _adam(F, net, tiles, base, h, active, corrections):
-    rows, gradients = tiles.rows, base + net.n_parameters
-    means, squares = gradients + net.n_parameters, gradients + 2 * net.n_parameters
-    step = load(F, tiles.hyper, h + formulas.LEARNING_RATE) * load(F, corrections, 0)
-    square_correction = load(F, corrections, 1)
-    beta1, one_minus_beta1 = (
+def adam_settings(F, tiles, tile, corrections):
+    """What Adam's step needs beside a parameter and its gradient."""
+    h = tile * formulas.N_HYPERPARAMETERS
+    return (
         load(F, tiles.hyper, h + formulas.BETA1),
         load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA1),
-    )
-    beta2, one_minus_beta2 = (
         load(F, tiles.hyper, h + formulas.BETA2),
         load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA2),
+        load(F, tiles.hyper, h + formulas.EPSILON),
+        load(F, tiles.hyper, h + formulas.DECAY_FACTOR),
+        load(F, tiles.hyper, h + formulas.LEARNING_RATE) * load(F, corrections, 0),
+        load(F, corrections, 1),
     )
-    epsilon = load(F, tiles.hyper, h + formulas.EPSILON)
-    decay_factor = load(F, tiles.hyper, h + formulas.DECAY_FACTOR)
-    for r in range(net.n_parameters):
-        w, g = load(F, rows, base + r), load(F, rows, gradients + r)
-        mean = formulas.decaying_mean(load(F, rows, means + r), beta1, one_minus_beta1, g)
-        square = formulas.decaying_square(load(F, rows, squares + r), beta2, one_minus_beta2, g)
-        new = formulas.adam(w, mean, square, step, square_correction, epsilon, decay_factor)
-        store(rows, means + r, mean)
-        store(rows, squares + r, square)
-        store(rows, base + r, select(active, new, w))
 
 
 @inline
-def _rmsprop(F, net, plan, tiles, base, h, active):
-    rows, gradients = tiles.rows, base + net.n_parameters
+def adam_step(F, net, rows, r, g, active, settings):
+    """Adam's step on the parameter in row r."""
+    beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon, decay_factor, step, square_correction = settings
+    means, squares = r + 2 * net.n_parameters, r + 3 * net.n_parameters
+    w = load(F, rows, r)
+    mean = formulas.decaying_mean(load(F, rows, means), beta1, one_minus_beta1, g)
+    square = formulas.decaying_square(load(F, rows, squares), beta2, one_minus_beta2, g)
+    new = formulas.adam(w, mean, square, step, square_correction, epsilon, decay_factor)
+    store(rows, means, mean)
+    store(rows, squares, square)
+    store(rows, r, select(active, new, w))
+
+
+@inline
+def _rmsprop(F, net, plan, tiles, first, stop, h, active):
+    rows, gradients = tiles.rows, net.n_parameters
     squares, velocities = gradients + net.n_parameters, gradients + 2 * net.n_parameters
     learning_rate = load(F, tiles.hyper, h + formulas.LEARNING_RATE)
     momentum = load(F, tiles.hyper, h + formulas.MOMENTUM)
@@ -92,8 +98,8 @@ def _rmsprop(F, net, plan, tiles, base, h, active):
         load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA2),
     )
     epsilon = load(F, tiles.hyper, h + formulas.EPSILON)
-    for r in range(net.n_parameters):
-        w, g = load(F, rows, base + r), load(F, rows, gradients + r)
+    for r in range(first, stop):
+        w, g = load(F, rows, r), load(F, rows, gradients + r)
         square = formulas.decaying_square(load(F, rows, squares + r), alpha, one_minus_alpha, g)
         direction = formulas.rmsprop_direction(g, square, epsilon)
         store(rows, squares + r, square)
@@ -103,22 +109,22 @@ def _rmsprop(F, net, plan, tiles, base, h, active):
             store(rows, velocities + r, velocity)
         else:
             new = formulas.sgd(w, direction, learning_rate)
-        store(rows, base + r, select(active, new, w))
+        store(rows, r, select(active, new, w))
 
 
 @inline
-def _rprop(F, net, tiles, base, h, active):
-    rows, gradients = tiles.rows, base + net.n_parameters
+def _rprop(F, net, tiles, first, stop, h, active):
+    rows, gradients = tiles.rows, net.n_parameters
     previous_gradients, steps = gradients + net.n_parameters, gradients + 2 * net.n_parameters
     eta_minus, eta_plus = load(F, tiles.hyper, h + formulas.ETA_MINUS), load(F, tiles.hyper, h + formulas.ETA_PLUS)
     min_step, max_step = load(F, tiles.hyper, h + formulas.MIN_STEP), load(F, tiles.hyper, h + formulas.MAX_STEP)
-    for r in range(net.n_parameters):
-        w, g = load(F, rows, base + r), load(F, rows, gradients + r)
+    for r in range(first, stop):
+        w, g = load(F, rows, r), load(F, rows, gradients + r)
         previous, step = load(F, rows, previous_gradients + r), load(F, rows, steps + r)
         new, previous, step = formulas.rprop(w, g, previous, step, eta_minus, eta_plus, min_step, max_step)
         store(rows, previous_gradients + r, previous)
         store(rows, steps + r, step)
-        store(rows, base + r, select(active, new, w))
+        store(rows, r, select(active, new, w))
 
 
 @inline

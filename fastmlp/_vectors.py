@@ -9,6 +9,7 @@ import functools
 import hashlib
 import math
 import os
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -97,19 +98,35 @@ class Constants:
         self.double = tuple(double)
 
 
-def host_lanes(dtype):
+def host_lanes(dtype, narrow=False):
     """The vectors to use on this processor: 128 bytes with AVX-512, 64 without; FASTMLP_LANES overrides.
 
     Several registers a value hide the latency of a fused multiply-add: two of 64 bytes with AVX-512, two of
-    32 with AVX2, four of 16 with NEON and SSE2.
+    32 with AVX2, four of 16 with NEON and SSE2. `narrow` asks for one register, where other sums do that.
     """
     dtype = np.dtype(dtype)
     asked = os.environ.get("FASTMLP_LANES")
     if asked is None:
-        return Lanes(dtype, (128 if "+avx512f" in cpu_features() else 64) // dtype.itemsize)
+        wide = 128 if register_bytes() == 64 else 64
+        return Lanes(dtype, (register_bytes() if narrow else wide) // dtype.itemsize)
     if asked not in ("2", "4", "8", "16", "32", "64"):
         raise ValueError(f"FASTMLP_LANES={asked!r}: the number of float32 lanes must be 2, 4, 8, 16, 32 or 64")
     return Lanes(dtype, int(asked) * 4 // dtype.itemsize)
+
+
+def units_at_once(lanes, samples):
+    """How many units' sums of so many samples fit into half of the registers."""
+    registers = 16 if "+avx512f" in cpu_features() or _is_arm() else 8
+    return max(1, registers * register_bytes() // (samples * lanes.count * lanes.dtype.itemsize))
+
+
+def register_bytes():
+    features = cpu_features()
+    return 64 if "+avx512f" in features else 32 if "+avx2" in features else 16
+
+
+def _is_arm():
+    return platform.machine().lower() in ("aarch64", "arm64")
 
 
 def cpu_features():
@@ -132,6 +149,9 @@ class VectorType(types.Type):
 
     def of(self, dtype):
         return VectorType(dtype, self.count)
+
+    def of_count(self, count):
+        return VectorType(self.dtype, count)
 
     @property
     def llvm(self):

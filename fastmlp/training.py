@@ -12,7 +12,16 @@ from fastmlp import _checks as checks
 from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
 from fastmlp import _threads
-from fastmlp._buffers import TileArrays, Vectors, data_buffers, loss_scales, net_buffers, row_order
+from fastmlp._buffers import (
+    TileArrays,
+    Vectors,
+    data_buffers,
+    ends_of_parameters,
+    loss_scales,
+    net_buffers,
+    row_order,
+    rows_of_a_tile,
+)
 from fastmlp._formulas import LOSSES, Method
 from fastmlp._jobs import Job, Report
 from fastmlp._memory import refuse_if_too_large
@@ -182,6 +191,10 @@ def train(
     return runs
 
 
+# a job is tiny where `_tiny` is the faster kernel: measured, see docs/performance.md
+TINY_SAMPLES = 16
+TINY_PARAMETERS = 128
+
 _HOW_TO_RUN = ("threads", "progress", "callback")
 
 
@@ -260,11 +273,12 @@ def planned(
         delta_scale=delta_scale,
         counts_accuracy=counting,
     )
+    tiny = batch == n_samples <= TINY_SAMPLES and architecture.n_parameters <= TINY_PARAMETERS
     # online learning needs no blocks of samples
-    vectors = Vectors.of(float_type, 1 if batch == 1 and n_samples > 1 else layout.BLOCK)
+    vectors = Vectors.of(float_type, 1 if batch == 1 and n_samples > 1 else layout.BLOCK, narrow=not tiny)
     return _allocated(
         architecture, loss, optimizer, init, initial, numbers, seed, epochs, samples, target_array, weights, hyper,
-        controls, plan, vectors, n_records,
+        controls, plan, vectors, n_records, tiny,
     )  # fmt: skip
 
 
@@ -278,6 +292,7 @@ def _allocated(
     architecture: Architecture, loss: str, optimizer: Optimizer, init: Any, initial: np.ndarray | None,
     net_ids: np.ndarray, seed: int, epochs: int, samples: np.ndarray, target_array: np.ndarray,
     weights: np.ndarray | None, hyper: dict, controls: dict, plan: layout.Plan, vectors: Vectors, n_records: int,
+    tiny: bool,
 ) -> tuple[Job, Runs]:  # fmt: skip
     nets, dtype, n_parameters = len(net_ids), vectors.F.dtype, architecture.n_parameters
     by_net = weights is not None and weights.ndim == 2
@@ -296,11 +311,13 @@ def _allocated(
     results = layout.Results(
         Buffer(runs.loss), Buffer(runs.accuracy), Buffer(runs.epochs), Buffer(runs.status), Buffer(curve), n_records
     )
+    net = net_buffers(architecture, loss, vectors)
     job = Job(
         architecture=architecture,
         vectors=vectors,
-        net=net_buffers(architecture, loss),
-        data=data_buffers(samples, target_array, weights, vectors.block),
+        net=net,
+        ends=ends_of_parameters(architecture, net) if tiny else None,
+        data=data_buffers(samples, target_array, weights),
         plan=plan,
         epochs=epochs,
         seed=np.uint64(seed),
@@ -325,7 +342,7 @@ def _refuse_if_too_large(
     nets: int, architecture: Architecture, optimizer: Optimizer, dtype: np.dtype, n_records: int, gradients: bool
 ) -> None:
     vectors, n_parameters = Vectors.of(dtype), architecture.n_parameters
-    rows = (2 + optimizer.n_state_rows) * n_parameters
+    rows = rows_of_a_tile(optimizer.n_state_rows, n_parameters)
     working = TileArrays.nbytes(vectors.width, vectors, rows) + 2 * vectors.Blk.count * dtype.itemsize * sum(
         architecture.sizes
     )

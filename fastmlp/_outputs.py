@@ -1,0 +1,91 @@
+"""The net's outputs for one block of samples, their losses, and the gradients of the loss by the weighted sums.
+
+Blk is the vector of B · W numbers: B samples of one unit. `row` is where the block's first sample has its first output
+unit, `unit_step` rows before the next unit, `step` rows before the next sample; other symbols are those of `_layout`.
+"""
+
+import numpy as np
+
+from fastmlp import _formulas as formulas
+from fastmlp._formulas import Activation, Loss
+from fastmlp._jit import inline
+from fastmlp._math import exp_of_negative, log
+from fastmlp._simd import broadcast, fma, fold_fma, load_grid, ratio, select, spread_samples, store_grid
+
+
+@inline
+def outputs_of(Blk, F, net, units, outputs, row, unit_step, step):
+    """The output activation, from the weighted sums; returns the greatest sum z and log Σ exp(z_k − z)."""
+    n_out = net.sizes[net.n_layers]
+    code = net.activations[net.n_layers - 1]
+    greatest = load_grid(Blk, Blk, F, units, row, 0, step)
+    log_sum = broadcast(Blk, 0.0)
+    if code == Activation.SOFTMAX:
+        for k in range(1, n_out):
+            z = load_grid(Blk, Blk, F, units, row + k * unit_step, 0, step)
+            greatest = select(greatest < z, z, greatest)
+        total = broadcast(Blk, 0.0)
+        for k in range(n_out):
+            e = exp_of_negative(load_grid(Blk, Blk, F, units, row + k * unit_step, 0, step) - greatest)
+            total = total + e
+            store_grid(Blk, F, outputs, row + k * unit_step, 0, step, e, ratio(Blk, F))
+        log_sum = log(total)
+        share = 1.0 / total
+        for k in range(n_out):
+            o = load_grid(Blk, Blk, F, outputs, row + k * unit_step, 0, step) * share
+            store_grid(Blk, F, outputs, row + k * unit_step, 0, step, o, ratio(Blk, F))
+    else:
+        for k in range(n_out):
+            z = load_grid(Blk, Blk, F, units, row + k * unit_step, 0, step)
+            store_grid(Blk, F, outputs, row + k * unit_step, 0, step, formulas.activate_output(code, z), ratio(Blk, F))
+    return greatest, log_sum
+
+
+@inline
+def losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, step, greatest, log_sum):
+    """Each sample's loss, summed over the outputs, and 1 where the sample is on the right side, 0 where not."""
+    n_out = net.sizes[net.n_layers]
+    losses, right = broadcast(Blk, 0.0), broadcast(Blk, 1.0)
+    best, target_of_best = broadcast(Blk, -np.inf), broadcast(Blk, 0.0)
+    for k in range(n_out):
+        z = load_grid(Blk, Blk, F, units, row + k * unit_step, 0, step)
+        o = load_grid(Blk, Blk, F, outputs, row + k * unit_step, 0, step)
+        t = spread_samples(Blk, F, data.targets, samples, s, n_out, k)
+        if net.loss == Loss.BCE:
+            losses = losses + formulas.bce(z, t)
+        elif net.loss == Loss.CROSS_ENTROPY:
+            losses = losses + formulas.cross_entropy(z, greatest, log_sum, t)
+        else:
+            losses = losses + formulas.squared_error(o, t)
+        right = select((o - 0.5) * (t - 0.5) > 0.0, right, 0.0)
+        better = best < z
+        best = select(better, z, best)
+        target_of_best = select(better, t, target_of_best)
+    if net.activations[net.n_layers - 1] == Activation.SOFTMAX:
+        right = target_of_best
+    return losses, right
+
+
+@inline
+def output_deltas(Blk, F, net, data, samples, s, scale, deltas, row, unit_step, step, probe):
+    """Turn the outputs in `deltas` into the gradients of the loss by the weighted sums.
+
+    Returns `probe`, a sum of zeros, which becomes NaN with the first gradient that is not finite.
+    """
+    n_out = net.sizes[net.n_layers]
+    code = net.activations[net.n_layers - 1]
+    dot = broadcast(Blk, 0.0)
+    if net.loss == Loss.MSE and code == Activation.SOFTMAX:
+        for k in range(n_out):
+            o = load_grid(Blk, Blk, F, deltas, row + k * unit_step, 0, step)
+            t = spread_samples(Blk, F, data.targets, samples, s, n_out, k)
+            dot = fma(formulas.output_delta(o, t, scale), o, dot)
+    for k in range(n_out):
+        o = load_grid(Blk, Blk, F, deltas, row + k * unit_step, 0, step)
+        t = spread_samples(Blk, F, data.targets, samples, s, n_out, k)
+        delta = formulas.output_delta(o, t, scale)
+        if net.loss == Loss.MSE:
+            delta = o * (delta - dot) if code == Activation.SOFTMAX else formulas.output_backward(code, o, delta)
+        probe = fold_fma(probe, delta, broadcast(Blk, 0.0), ratio(Blk, F))
+        store_grid(Blk, F, deltas, row + k * unit_step, 0, step, delta, ratio(Blk, F))
+    return probe

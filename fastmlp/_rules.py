@@ -1,0 +1,71 @@
+"""How training ends, net by net: what is noted of nets that leave, and the rules that stop them.
+
+It knows nothing of how nets compute. A mask or a vector has one entry for each net of a tile; symbols are those of
+`_layout`.
+"""
+
+import numpy as np
+
+from fastmlp import _layout as layout
+from fastmlp._jit import inline
+from fastmlp._simd import any_lane, broadcast, load, select, store
+
+
+@inline
+def leave(F, tiles, tile, results, leaving, status, epoch, loss, accuracy, lanes):
+    """Note how the nets of the mask `leaving` ended."""
+    if any_lane(leaving):
+        width = tiles.width
+        store(lanes, 0, select(leaving, broadcast(F, 1.0), 0.0))
+        store(lanes, 1, loss)
+        store(lanes, 2, accuracy)
+        for lane in range(width):
+            slot = tiles.slots[tile * width + lane]
+            if lanes[lane] != 0.0 and slot >= 0:
+                results.status[slot] = status
+                results.epochs[slot] = epoch
+                results.loss[slot] = lanes[width + lane]
+                results.accuracy[slot] = lanes[2 * width + lane]
+
+
+@inline
+def record_losses(F, tiles, tile, results, active, loss, record, lanes):
+    """Put the losses of the active nets on their curves."""
+    width = tiles.width
+    store(lanes, 0, select(active, broadcast(F, 1.0), 0.0))
+    store(lanes, 1, loss)
+    for lane in range(width):
+        slot = tiles.slots[tile * width + lane]
+        if lanes[lane] != 0.0 and slot >= 0:
+            results.curve[slot * results.n_records + record] = lanes[width + lane]
+
+
+@inline
+def apply_rules(F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, lanes):
+    """Stop the nets that reached their target, stalled or diverged, and at the end all; returns who goes on."""
+    c = tile * layout.N_CONTROLS
+    controls = tiles.controls
+    nothing = broadcast(F, np.nan)
+    broken = active & ~(loss < np.inf)
+    leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, lanes)
+    active = active & ~broken
+    if plan.rules:
+        reached = (loss <= load(F, controls, c + layout.TARGET_LOSS)) | (
+            accuracy >= load(F, controls, c + layout.TARGET_ACCURACY)
+        )
+        reached = active & reached
+        leave(F, tiles, tile, results, reached, layout.REACHED_TARGET, epoch, loss, accuracy, lanes)
+        active = active & ~reached
+        best = load(F, controls, c + layout.BEST_LOSS)
+        improved = (loss < best) & (loss <= best - load(F, controls, c + layout.TOLERANCE))
+        waited = select(improved, 0.0, load(F, controls, c + layout.WAITED) + 1.0)
+        store(controls, c + layout.WAITED, waited)
+        store(controls, c + layout.BEST_LOSS, select(loss < best, loss, best))
+        if epoch < last_epoch:
+            stalled = active & (waited >= load(F, controls, c + layout.PATIENCE))
+            leave(F, tiles, tile, results, stalled, layout.STALLED, epoch, loss, accuracy, lanes)
+            active = active & ~stalled
+    if epoch == last_epoch:
+        leave(F, tiles, tile, results, active, layout.RAN_ALL_EPOCHS, epoch, loss, accuracy, lanes)
+        active = active & ~active
+    return active

@@ -1,0 +1,58 @@
+"""Which samples a kernel works on, and what each weighs.
+
+F is the vector of W numbers, Blk that of B · W, B samples of W nets; other symbols are those of `_layout`.
+"""
+
+from fastmlp import _layout as layout
+from fastmlp._jit import inline
+from fastmlp._simd import broadcast, load, ratio, select, spread_samples, store
+
+
+@inline
+def choose_samples(orders, order, first, count, n_filled, samples):
+    """Note the numbers of the samples from place `first` of the order on; the last one is repeated up to `n_filled`.
+
+    The order begins at `order` of `orders`; −1 stands for the samples' own order.
+    """
+    for s in range(n_filled):
+        samples[s] = _sample_at(orders, order, first + min(s, count - 1))
+
+
+@inline
+def _sample_at(orders, order, place):
+    return orders[order + place] if order >= 0 else place
+
+
+@inline
+def block_weights(Blk, F, data, tiles, tile, samples, s, scratch):
+    """The weights of one block of samples."""
+    weights = broadcast(Blk, 1.0)
+    if data.weighting == layout.BY_SAMPLE:
+        weights = spread_samples(Blk, F, data.weights, samples, s, 1, 0)
+    elif data.weighting == layout.BY_NET:
+        for b in range(ratio(Blk, F)):
+            store(scratch.weights, b, load(F, tiles.sample_weights, tile * data.n_samples + samples[s + b]))
+        weights = load(Blk, scratch.weights, 0)
+    return weights
+
+
+@inline
+def inverse_of(plan, weight_sum):
+    """What turns a sum over samples into the gradient of the mean; 0 for a minibatch without weight."""
+    return select(weight_sum > 0.0, plan.delta_scale / weight_sum, 0.0)
+
+
+@inline
+def weight_sum_of(F, data, tiles, tile, orders, order, start, stop):
+    """Sum of the weights of the samples from `start` to `stop`."""
+    total = broadcast(F, 0.0)
+    if data.weighting == layout.UNWEIGHTED:
+        total = broadcast(F, stop - start)
+    else:
+        for position in range(start, stop):
+            sample = _sample_at(orders, order, position)
+            if data.weighting == layout.BY_SAMPLE:
+                total = total + broadcast(F, data.weights[sample])
+            else:
+                total = total + load(F, tiles.sample_weights, tile * data.n_samples + sample)
+    return total

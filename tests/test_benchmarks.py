@@ -1,0 +1,42 @@
+"""What fastmlp is compared with trains the same nets: from the same weights to the same losses."""
+
+import numpy as np
+import pytest
+
+from benchmarks import numpy_nets, peers
+from benchmarks.compare import baselines
+from benchmarks.workloads import WORKLOADS, Workload
+
+SMALL = [
+    Workload((2, 4, 1), 5, 7),
+    Workload((2, 4, 4, 1), 5, 7, "adam"),
+    Workload((6, 5, 1), 5, 3, "adam", 23, 8),
+    Workload((6, 5, 4), 5, 3, "adam", 23, 8),
+]
+
+
+@pytest.mark.parametrize("workload", SMALL, ids=lambda w: w.name)
+def test_numpy_trains_the_same_nets(workload):
+    X, y = workload.data()
+    for name, trainer in baselines(workload).items():
+        weights, biases = workload.initial(5, "float64")
+        trainer(workload, weights, biases, X, y, workload.epochs)
+        expected = workload.train(dtype="float64")
+        np.testing.assert_allclose(weights[0], expected.weights[0], rtol=1e-9, atol=1e-12, err_msg=name)
+        losses = numpy_nets.loss_of(workload, weights, biases, X, y)
+        np.testing.assert_allclose(losses, expected.loss, rtol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("workload", SMALL, ids=lambda w: w.name)
+@pytest.mark.parametrize("name", ["JAX jit(vmap)", "PyTorch stacked"])
+@pytest.mark.filterwarnings("ignore")
+def test_peers_train_the_same_nets(workload, name):
+    if name not in peers.installed():
+        pytest.skip(f"{name} is not installed")
+    X, y = workload.data()
+    run = peers.installed()[name](workload, *workload.initial(5), X, y)
+    np.testing.assert_allclose(run(workload.epochs), workload.train().loss, rtol=1e-4, atol=1e-5)
+
+
+def test_the_workloads_are_those_of_the_table():
+    assert [w.sizes for w in WORKLOADS] == [(2, 4, 1), (2, 16, 1), (2, 4, 4, 1), (24, 8, 1), (30, 32, 1), (64, 64, 10)]
