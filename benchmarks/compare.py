@@ -1,0 +1,167 @@
+"""fastmlp beside pure NumPy and every installed peer, in one table from one run: `python -m benchmarks.compare`.
+
+In each round everything is measured once, one after the other, and the ratios are taken within the round; the table
+gives medians over the rounds. Competitors use as many threads as they like, and each may split the nets into the
+groups that suit it best. Kernels are warmed up first. Definitions: docs/performance.md.
+"""
+
+import argparse
+import json
+import platform
+import time
+from functools import partial
+
+import numpy as np
+
+from benchmarks import numpy_nets, peers
+from benchmarks.peak import peak_flops
+from benchmarks.workloads import WORKLOADS
+from fastmlp import _threads
+
+SECONDS = 0.4  # a measurement of a competitor
+GROUPS = (1024, 4096, 65_536)  # nets at once that competitors may choose from
+QUICK_SECONDS = 0.02
+
+
+def baselines(workload):
+    """Name and trainer of the pure-NumPy ones that can do this workload."""
+    found = {
+        "NumPy, one net at a time": numpy_nets.train_one_at_a_time,
+        "NumPy, batched matmul": numpy_nets.train_batched,
+    }
+    if workload.sizes[0] == 2 and len(workload.sizes) == 3 and workload.optimizer == "sgd":
+        found["NumPy, net index last"] = numpy_nets.train_net_last
+    return found
+
+
+class Competitor:
+    """Something else that trains the workload: `run(epochs)` on `nets` nets."""
+
+    def __init__(self, name, nets, run, seconds):
+        self.name, self.nets, self.run = name, nets, run
+        self.epochs = 1
+        run(1)  # what compiles, compiles here
+        while True:
+            elapsed = _seconds(partial(run, self.epochs))
+            if elapsed > seconds / 4 or self.epochs > 10**5:
+                break
+            self.epochs *= 4
+        self.epochs = max(1, round(self.epochs * seconds / elapsed))
+
+    def rate(self):
+        """Net-epochs a second."""
+        return self.nets * self.epochs / _seconds(partial(self.run, self.epochs))
+
+
+def competitors(workload, seconds):
+    """Everyone who can do the workload, each with the number of nets at once that suits it best."""
+    X, y = workload.data()
+    found = []
+    for name, trainer in baselines(workload).items():
+
+        def start(nets, trainer=trainer):
+            arrays = workload.initial(nets)
+            return lambda epochs: trainer(workload, *arrays, X, y, epochs)
+
+        found.append(_best(name, _group_sizes(workload, "one net" in name), start, seconds))
+    for name, peer in peers.installed().items():
+
+        def start_peer(nets, peer=peer):
+            return peer(workload, *workload.initial(nets), X, y)
+
+        found.append(_best(name, _group_sizes(workload, name == "scikit-learn"), start_peer, seconds))
+    return found
+
+
+def _group_sizes(workload, one_by_one):
+    if one_by_one:
+        return (1,)
+    return [nets for nets in GROUPS if nets <= workload.nets] or [workload.nets]
+
+
+def _best(name, group_sizes, start, seconds):
+    candidates = [Competitor(name, nets, start(nets), seconds) for nets in group_sizes]
+    return max(candidates, key=lambda c: np.median([c.rate() for _ in range(3)]) if len(candidates) > 1 else 0)
+
+
+def _seconds(function):
+    begun = time.perf_counter()
+    function()
+    return time.perf_counter() - begun
+
+
+def compare(workload, rounds, quick=False):
+    """One row: medians over the rounds."""
+    threads = _threads.available_threads()
+    epochs = max(1, workload.epochs // (50 if quick else 1))
+    workload.train(epochs=1, nets=64)
+    others = competitors(workload, QUICK_SECONDS if quick else SECONDS)
+    table = {key: [] for key in ("one", "all", "share", "speedup", "share_all", "peak", *(c.name for c in others))}
+    for _ in range(rounds):
+        before = peak_flops("float32", 1)
+        one = workload.train(epochs=epochs, threads=1)
+        peak = (before + peak_flops("float32", 1)) / 2
+        every = workload.train(epochs=epochs, threads=threads)
+        rate_one, rate_all = (workload.nets * epochs / runs.train_seconds for runs in (one, every))
+        table["one"].append(rate_one)
+        table["all"].append(rate_all)
+        table["peak"].append(peak)
+        table["share"].append(rate_one * workload.flops / peak)
+        table["share_all"].append(rate_all * workload.flops / peak_flops("float32", threads))
+        table["speedup"].append(rate_all / rate_one)
+        for competitor in others:
+            table[competitor.name].append(rate_all / competitor.rate())
+    medians = {key: float(np.median(values)) for key, values in table.items()}
+    return {
+        "workload": workload.name,
+        "threads": threads,
+        "net_epochs_per_second_one_thread": medians["one"],
+        "net_epochs_per_second": medians["all"],
+        "peak_one_thread": medians["peak"],
+        "share_of_peak_one_thread": medians["share"],
+        "share_of_peak": medians["share_all"],
+        "speedup_of_threads": medians["speedup"],
+        "times": {c.name: medians[c.name] for c in others},
+        "nets_at_once": {c.name: c.nets for c in others},
+        "rounds": table,
+    }
+
+
+def lines(rows, names):
+    """The table as lists of cells, the heading first."""
+    yield ["workload", "net-epochs/s", "share of peak, 1 thread", "threads", *(f"× {name}" for name in names)]
+    for row in rows:
+        yield [
+            row["workload"],
+            f"{row['net_epochs_per_second']:,.0f}",
+            f"{row['share_of_peak_one_thread']:.0%}",
+            f"{row['threads']}: × {row['speedup_of_threads']:.2f}",
+            *(f"{row['times'][name]:,.1f}" if name in row["times"] else "" for name in names),
+        ]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON object, every round included")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.add_argument("--quick", action="store_true", help="a fiftieth of the work, to see that it runs")
+    parser.add_argument("--rounds", type=int, default=5, help="default 5")
+    parser.add_argument("--only", default="", help="workloads whose name contains this")
+    options = parser.parse_args()
+    rounds = 1 if options.quick else options.rounds
+    rows = [compare(workload, rounds, options.quick) for workload in WORKLOADS if options.only in workload.name]
+    if options.json:
+        print(json.dumps({"machine": platform.processor() or platform.machine(), "rows": rows}))
+        return
+    names = list(dict.fromkeys(name for row in rows for name in row["times"]))
+    table = list(lines(rows, names))
+    if options.markdown:
+        table.insert(1, ["---"] * len(table[0]))
+        print("\n".join(f"| {' | '.join(row)} |" for row in table))
+        return
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    print("\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in table))
+
+
+if __name__ == "__main__":
+    main()

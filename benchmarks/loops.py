@@ -1,0 +1,60 @@
+"""Instructions of the training kernels' innermost loops, counted from their machine code: `python -m benchmarks.loops`.
+
+For each loop with multiply-adds, divisions or square roots: how often each kind of instruction occurs, and how many
+cycles one turn takes at least on a processor that starts two multiply-adds, two loads and one store a cycle.
+"""
+
+import re
+import sys
+
+from benchmarks.workloads import WORKLOADS
+from fastmlp._lanes import train_tiles
+from fastmlp._tiny import train_tiny_tiles
+
+HEADER = ("kernel", "instructions", "multiply-adds", "other arithmetic", "loads", "stores", "divide, root", "cycles")
+
+
+def innermost_loops(assembly):
+    """The instructions of every block that jumps back to its own beginning."""
+    block, label = [], None
+    for line in assembly.splitlines():
+        instruction = line.split("#")[0].strip()
+        if match := re.match(r"(\.L\w+):", instruction):
+            block, label = [], match[1]
+        elif instruction and not instruction.startswith("."):
+            block.append(instruction)
+            if instruction.startswith("j"):
+                if instruction.split()[-1] == label:
+                    yield block
+                block, label = [], None
+
+
+def count(block):
+    """How many instructions of each kind, and the cycles that they take at least."""
+    fma = sum("fmadd" in i or "fnmadd" in i or "fmsub" in i for i in block)
+    slow = sum(i.startswith(("vdiv", "vsqrt")) for i in block)
+    packed = sum(bool(re.match(r"v\w+p[sd]\s", i)) for i in block)
+    moves = sum(i.startswith(("vmova", "vmovu", "vbroadcast")) for i in block)
+    stores = sum(i.startswith("vmov") and i.rstrip().endswith(")") for i in block)
+    loads = sum("(" in i and i.startswith("v") for i in block) - stores
+    other = max(0, packed - fma - slow - moves)
+    cycles = max((fma + other) / 2, loads / 2, stores, len(block) / 8)
+    return len(block), fma, other, loads, stores, slow, cycles
+
+
+def main():
+    for workload in (WORKLOADS[2], WORKLOADS[3]):
+        workload.train(epochs=1, nets=32, threads=1)
+    rows = [HEADER]
+    for name, kernel in (("tiny", train_tiny_tiles), ("lanes", train_tiles)):
+        for assembly in kernel.inspect_asm().values():
+            for block in innermost_loops(assembly):
+                numbers = count(block)
+                if numbers[1] >= 8 or numbers[5]:
+                    rows.append((name, *map(str, numbers[:-1]), f"{numbers[-1]:g}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    print("\n".join("  ".join(map(str.rjust, row, widths)) for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

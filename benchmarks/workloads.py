@@ -1,0 +1,77 @@
+"""What is measured: data, nets and optimizer of each row of the comparison, and how fastmlp trains it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+import fastmlp
+from fastmlp._xor import X as XOR_X
+from fastmlp._xor import Y as XOR_Y
+
+LEARNING_RATES = {"sgd": 0.5, "adam": 0.01}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """`epochs` are as many as the comparison runs on one thread; others run fewer, and rates are compared."""
+
+    sizes: tuple[int, ...]
+    nets: int
+    epochs: int
+    optimizer: str = "sgd"
+    n_samples: int = 4
+    batch_size: int | None = None
+
+    @property
+    def name(self):
+        batch = "full batch" if self.batch_size is None else f"minibatch {self.batch_size}"
+        sizes = "-".join(map(str, self.sizes))
+        return f"{sizes} {self.optimizer}, {self.n_samples:,} samples, {batch}, {self.nets:,} nets"
+
+    @property
+    def output(self):
+        return "softmax" if self.sizes[-1] > 1 else "sigmoid"
+
+    @property
+    def architecture(self):
+        return fastmlp.Architecture(self.sizes, output=self.output)
+
+    @property
+    def flops(self):
+        """Useful ones of a net-epoch."""
+        return self.architecture.useful_flops(self.n_samples)
+
+    def data(self):
+        """X (S, in) and y (S,): XOR, or noisy blobs, one a class."""
+        if self.sizes[0] == 2:
+            return XOR_X, XOR_Y
+        rng = np.random.default_rng(0)
+        classes = max(2, self.sizes[-1])
+        y = rng.integers(0, classes, self.n_samples)
+        centres = rng.normal(size=(classes, self.sizes[0]))
+        return centres[y] + 2 * rng.normal(size=(self.n_samples, self.sizes[0])), y
+
+    def train(self, epochs=None, threads=None, nets=None, **settings):
+        """fastmlp's runs."""
+        X, y = self.data()
+        rate = LEARNING_RATES[self.optimizer]
+        optimizer = fastmlp.SGD(rate) if self.optimizer == "sgd" else fastmlp.Adam(rate)
+        return fastmlp.train(
+            self.architecture, X, y, n_nets=nets or self.nets, epochs=self.epochs if epochs is None else epochs,
+            optimizer=optimizer, batch_size=self.batch_size, shuffle=False, threads=threads, **settings,
+        )  # fmt: skip
+
+    def initial(self, nets, dtype="float32"):
+        """Weights (n, in, out) and biases (n, out) of the layers, which others start from."""
+        runs = self.train(epochs=0, nets=nets, dtype=dtype)
+        return [w.copy() for w in runs.weights], [b.copy() for b in runs.biases]
+
+
+WORKLOADS = (
+    Workload((2, 4, 1), 65_536, 1000),
+    Workload((2, 16, 1), 65_536, 400),
+    Workload((2, 4, 4, 1), 65_536, 150, "adam"),
+    Workload((24, 8, 1), 1024, 300, "adam", 200),
+    Workload((30, 32, 1), 256, 100, "adam", 455, 32),
+    Workload((64, 64, 10), 64, 25, "adam", 1437, 64),
+)
