@@ -83,16 +83,6 @@ def net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> layo
     )
 
 
-def ends_of_parameters(architecture: Architecture, net: layout.Net) -> layout.Ends:
-    """The ends of each parameter, in the order of a tile's rows."""
-    sources, targets, hidden = [], [], architecture.sizes[0] + 1
-    for layer, (n_in, n_out) in enumerate(architecture.shapes):
-        below = hidden + net.unit_rows[layer] if layer else 0
-        sources.append(np.tile(below + np.arange(n_in + architecture.bias), n_out))
-        targets.append(np.repeat(hidden + net.unit_rows[layer + 1] + np.arange(n_out), n_in + architecture.bias))
-    return layout.Ends(Buffer(np.concatenate(sources)), Buffer(np.concatenate(targets)))
-
-
 def whole_lines(columns: int) -> int:
     """`columns`, rounded up to whole lines of gradients."""
     return -(-columns // layout.BLOCK) * layout.BLOCK
@@ -137,12 +127,11 @@ def scratch_buffers(architecture: Architecture, net: layout.Net, vectors: Vector
     return _scratch(units, deltas, capacity, vectors)
 
 
-def tiny_scratch_buffers(net: layout.Net, vectors: Vectors, n_samples: int) -> layout.Scratch:
+def tiny_scratch_buffers(net: layout.Net, vectors: Vectors) -> layout.Scratch:
     """One thread's working memory for `_tiny`."""
-    n_blocks = -(-n_samples // vectors.block)
-    shape = (n_blocks, net.sizes[0] + 1 + net.n_unit_rows, vectors.block, vectors.width)
+    shape = (net.sizes[0] + 1 + net.n_unit_rows, vectors.block, vectors.width)
     units, deltas = (aligned_zeros(shape, vectors.F.dtype) for _ in range(2))
-    return _scratch(units, deltas, n_blocks * vectors.block, vectors)
+    return _scratch(units, deltas, vectors.block, vectors)
 
 
 def _scratch(units: np.ndarray, deltas: np.ndarray, capacity: int, vectors: Vectors) -> layout.Scratch:
@@ -150,6 +139,7 @@ def _scratch(units: np.ndarray, deltas: np.ndarray, capacity: int, vectors: Vect
     return layout.Scratch(
         units=Buffer(units),
         deltas=Buffer(deltas),
+        band=Buffer(aligned_zeros((capacity, vectors.Units.count // vectors.Blk.count, width), dtype)),
         samples=Buffer(np.zeros(capacity, np.int64)),
         weights=Buffer(aligned_zeros((block, width), dtype)),
         lanes=Buffer(aligned_zeros((3, width), dtype)),

@@ -49,7 +49,7 @@ class Job:
     architecture: Architecture
     vectors: Vectors
     net: layout.Net
-    ends: layout.Ends | None  # for tiny jobs, which have a kernel of their own
+    tiny: bool  # tiny jobs have a kernel of their own
     data: layout.Data
     plan: layout.Plan
     epochs: int
@@ -86,8 +86,8 @@ class Job:
         return [(first, min(first + size, nets)) for first in range(0, nets, size)]
 
     def new_scratch(self) -> layout.Scratch:
-        if self.ends is not None:
-            return tiny_scratch_buffers(self.net, self.vectors, self.data.n_samples)
+        if self.tiny:
+            return tiny_scratch_buffers(self.net, self.vectors)
         return scratch_buffers(self.architecture, self.net, self.vectors, self.plan.batch_size)
 
     def compile(self) -> float:
@@ -181,10 +181,10 @@ class Job:
         self, tiles: TileArrays, orders: Buffer, first: int, stop: int, last: int, scratch: layout.Scratch
     ) -> None:
         v = self.vectors
-        if self.ends is not None:
+        if self.tiny:
             train_tiny_tiles(
-                v.Blk, v.F, self.net, self.ends, self.data, self.plan, tiles.kernel_view, self.results, first, stop,
-                last, scratch, Buffer(self.halt),
+                v.Blk, v.F, self.net, self.data, self.plan, tiles.kernel_view, self.results, first, stop, last, scratch,
+                Buffer(self.halt),
             )  # fmt: skip
             return
         train_tiles(

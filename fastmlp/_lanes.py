@@ -102,8 +102,8 @@ def train_tiles(
                             )
                             active = active & ~broken
                         backward(
-                            Patch, Line, Units, Blk, F, net, plan, tiles, tile, data, samples, count, slope, units,
-                            deltas, first == start, last, active, scratch.corrections,
+                            Patch, Line, Units, Blk, F, net, plan, tiles, tile, data, scratch, count, slope,
+                            first == start, last, active,
                         )  # fmt: skip
                 if cut_short:
                     break

@@ -40,14 +40,6 @@ class Net(NamedTuple):
 
 
 @kernel_argument
-class Ends(NamedTuple):
-    """What each parameter connects, as rows of the scratch memory of `_tiny`."""
-
-    sources: Buffer  # (P,) of its input, or of the ones for a bias
-    targets: Buffer  # (P,) of its unit
-
-
-@kernel_argument
 class Data(NamedTuple):
     """The samples."""
 
@@ -115,6 +107,7 @@ class Scratch(NamedTuple):
 
     units: Buffer  # (C, n_unit_rows, W) outputs of every unit
     deltas: Buffer  # (C, n_unit_rows, W) gradients of the loss by the weighted sum of every unit
+    band: Buffer  # (C, U, W) the same of a few units at a time
     samples: Buffer  # (C,) the samples' numbers
     weights: Buffer  # (B, W)
     lanes: Buffer  # (3, W) values to be looked at lane by lane

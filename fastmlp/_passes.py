@@ -68,101 +68,128 @@ def _activate(Blk, F, net, layer, slope, units, first, stop):
 
 @inline
 def backward(
-    Patch, Line, Units, Blk, F, net, plan, tiles, tile, data, samples, count, slope, units, deltas, fresh, last, active,
-    corrections,
+    Patch, Line, Units, Blk, F, net, plan, tiles, tile, data, scratch, count, slope, fresh, last, active
 ):  # fmt: skip
     """Add the gradients of a chunk's first `count` samples to the gradient rows; `fresh` starts them at zero.
 
-    After the `last` chunk of a minibatch the optimizer takes its step, unit by unit of the first layer and layer by
-    layer above it, while the gradients are in cache. A layer's weights change only after gradients were passed down
-    through them.
+    After the `last` chunk of a minibatch the optimizer takes its step on each patch of parameters as soon as their
+    gradients are known: its divisions and roots then overlap with the next patch's products. A layer's weights change
+    only after gradients were passed down through them.
     """
-    U, base = ratio(Units, Blk), tile * tiles.n_rows
-    for layer in range(net.n_layers - 1, -1, -1):
-        if layer > 0:
-            n_below = net.sizes[layer]
-            several = n_below & -U
-            span = net.backward_spans[layer]
-            for s in range(0, count, span):
-                stop = min(count, s + span)
-                _pass_down(Units, Blk, F, net, tiles.rows, base, layer, s, stop, units, deltas, 0, several)
-                _pass_down(Blk, Blk, F, net, tiles.rows, base, layer, s, stop, units, deltas, several, n_below)
-            if net.activations[layer - 1] > Activation.RELU:
-                _derive(Blk, F, net, layer, slope, units, deltas, count)
+    U, deltas, step = ratio(Units, Blk), scratch.deltas, net.n_unit_rows
+    for layer in range(net.n_layers - 1, 1, -1):
+        several, span, row = net.sizes[layer] & -U, net.backward_spans[layer], net.unit_rows[layer]
+        for s in range(0, count, span):
+            stop = min(count, s + span)
+            _pass_down(Units, Blk, F, net, tiles, tile, layer, scratch, s, stop, 0, several, deltas, row, step)
+            _pass_down(
+                Blk, Blk, F, net, tiles, tile, layer, scratch, s, stop, several, net.sizes[layer], deltas,
+                row + several, step,
+            )  # fmt: skip
+        if net.activations[layer - 1] > Activation.RELU:
+            _derive(Blk, F, net, layer, slope, scratch.units, count, 0, net.sizes[layer], deltas, row, step)
+    for layer in range(net.n_layers):
         n_out = net.sizes[layer + 1]
         several = n_out & -U
+        # gradients by the first hidden layer are needed just once: a few units' worth of memory serves them all
+        by_bands = layer == 0 and net.n_layers > 1
         j = 0
         while j < n_out:
             first, j = j, n_out
             if first < several:
-                j = first + U if layer == 0 else several
+                j = first + U if by_bands else several
+            row = net.unit_rows[layer + 1] + first
+            if by_bands:
+                deltas, row, step = scratch.band, 0, U
+                if first < several:
+                    _pass_down(Units, Blk, F, net, tiles, tile, 1, scratch, 0, count, first, j, deltas, row, step)
+                else:
+                    _pass_down(Blk, Blk, F, net, tiles, tile, 1, scratch, 0, count, first, j, deltas, row, step)
+                if net.activations[0] > Activation.RELU:
+                    _derive(Blk, F, net, 1, slope, scratch.units, count, first, j, deltas, row, step)
+            else:
+                deltas, step = scratch.deltas, net.n_unit_rows
+            if first < several:
                 _gradients(
-                    Patch, Line, F, net, tiles.rows, base, layer, data, samples, count, units, deltas, fresh, first, j
-                )
+                    Patch, Line, F, net, plan, tiles, tile, layer, data, scratch, count, deltas, row, step, fresh, last,
+                    active, first, j,
+                )  # fmt: skip
             else:
                 _gradients(
-                    Line, Line, F, net, tiles.rows, base, layer, data, samples, count, units, deltas, fresh, first, j
-                )
-            if last:
-                if plan.has_l2:
-                    add_l2(F, net, tiles, tile, layer, first, j)
-                row, n_columns = base + net.weight_rows[layer], net.sizes[layer] + net.bias
-                update(F, net, plan, tiles, tile, row + first * n_columns, row + j * n_columns, active, corrections)
+                    Line, Line, F, net, plan, tiles, tile, layer, data, scratch, count, deltas, row, step, fresh, last,
+                    active, first, j,
+                )  # fmt: skip
 
 
 @inline
-def _pass_down(Units, Blk, F, net, rows, base, layer, first, stop, units, deltas, first_unit, stop_unit):
-    """Gradients by the outputs of some units below `layer`, or by their weighted sums, if they are ReLU units."""
+def _pass_down(
+    Units, Blk, F, net, tiles, tile, layer, scratch, first, stop, first_unit, stop_unit, target, target_row, target_step
+):
+    """Gradients by the outputs of some units below `layer`, or by their weighted sums, if they are ReLU units.
+
+    Those of sample s go to the rows from target_row + s · target_step on.
+    """
     n_columns, n_unit_rows = net.sizes[layer] + net.bias, net.n_unit_rows
+    base = tile * tiles.n_rows + net.weight_rows[layer]
     for i in range(first_unit, stop_unit, ratio(Units, Blk)):
-        weight = base + net.weight_rows[layer] + i
         for s in range(first, stop, ratio(Blk, F)):
             above, here = s * n_unit_rows + net.unit_rows[layer + 1], s * n_unit_rows + net.unit_rows[layer] + i
             down = broadcast(Units, 0.0)
             for j in range(net.sizes[layer + 1]):
-                delta = load_grid(Units, Blk, F, deltas, above + j, 0, n_unit_rows)
-                down = fma(load_grid(Units, Blk, F, rows, weight + j * n_columns, 1, 0), delta, down)
+                delta = load_grid(Units, Blk, F, scratch.deltas, above + j, 0, n_unit_rows)
+                down = fma(load_grid(Units, Blk, F, tiles.rows, base + i + j * n_columns, 1, 0), delta, down)
             if net.activations[layer - 1] == Activation.RELU:
-                down = formulas.relu_backward(load_grid(Units, Blk, F, units, here, 1, n_unit_rows), down)
-            store_grid(Blk, F, deltas, here, 1, n_unit_rows, down, ratio(Blk, F))
+                down = formulas.relu_backward(load_grid(Units, Blk, F, scratch.units, here, 1, n_unit_rows), down)
+            row = target_row + s * target_step + i - first_unit
+            store_grid(Blk, F, target, row, 1, target_step, down, ratio(Blk, F))
 
 
 @inline
-def _derive(Blk, F, net, layer, slope, units, deltas, count):
+def _derive(Blk, F, net, layer, slope, units, count, first_unit, stop_unit, target, target_row, target_step):
     """Turn gradients by outputs into gradients by weighted sums."""
     for s in range(0, count, ratio(Blk, F)):
-        row = s * net.n_unit_rows + net.unit_rows[layer]
-        for i in range(net.sizes[layer]):
-            a = load_grid(Blk, Blk, F, units, row + i, 0, net.n_unit_rows)
-            gradient = load_grid(Blk, Blk, F, deltas, row + i, 0, net.n_unit_rows)
+        for i in range(first_unit, stop_unit):
+            a = load_grid(Blk, Blk, F, units, s * net.n_unit_rows + net.unit_rows[layer] + i, 0, net.n_unit_rows)
+            row = target_row + s * target_step + i - first_unit
+            gradient = load_grid(Blk, Blk, F, target, row, 0, target_step)
             delta = formulas.activation_backward(net.activations[layer - 1], a, gradient, repeat(Blk, slope))
-            store_grid(Blk, F, deltas, row + i, 0, net.n_unit_rows, delta, ratio(Blk, F))
+            store_grid(Blk, F, target, row, 0, target_step, delta, ratio(Blk, F))
 
 
 @inline
 def _gradients(
-    Patch, Line, F, net, rows, base, layer, data, samples, count, units, deltas, fresh, first_unit, stop_unit
-):
-    """Gradients of the weights and biases of some units of a layer, summed over a chunk's samples.
+    Patch, Line, F, net, plan, tiles, tile, layer, data, scratch, count, deltas, delta_row, delta_step, fresh, last,
+    active, first_unit, stop_unit,
+):  # fmt: skip
+    """Gradients of the weights and biases of some units of a layer, summed over a chunk's samples, and the step.
 
     A bias is the weight of an input that is always 1, which follows the others in `inputs` and `units`.
     """
-    n_columns, n_unit_rows = net.sizes[layer] + net.bias, net.n_unit_rows
+    n_columns, n_unit_rows, P = net.sizes[layer] + net.bias, net.n_unit_rows, net.n_parameters
     for i in range(0, n_columns, ratio(Line, F)):
         for j in range(first_unit, stop_unit, ratio(Patch, Line)):
-            gradient = base + net.n_parameters + net.weight_rows[layer] + j * n_columns + i
+            first = tile * tiles.n_rows + net.weight_rows[layer] + j * n_columns + i
             total = broadcast(Patch, 0.0)
             if not fresh:
-                total = load_grid(Patch, Line, F, rows, gradient, n_columns, 1)
-            delta_row, unit_row = net.unit_rows[layer + 1] + j, net.unit_rows[layer] + i
+                total = load_grid(Patch, Line, F, tiles.rows, first + P, n_columns, 1)
+            row = delta_row + j - first_unit
             if layer == 0:
                 for s in range(count):
-                    delta = load_grid(Patch, Line, F, deltas, delta_row + s * n_unit_rows, 1, 0)
-                    x = repeat(Patch, spread(Line, F, data.inputs, samples[s] * data.n_columns + i))
+                    delta = load_grid(Patch, Line, F, deltas, row + s * delta_step, 1, 0)
+                    x = repeat(Patch, spread(Line, F, data.inputs, scratch.samples[s] * data.n_columns + i))
                     total = fma(delta, x, total)
             else:
+                unit_row = net.unit_rows[layer] + i
                 for s in range(count):
-                    delta = load_grid(Patch, Line, F, deltas, delta_row + s * n_unit_rows, 1, 0)
-                    a = load_grid(Patch, Line, F, units, unit_row + s * n_unit_rows, 0, 1)
+                    delta = load_grid(Patch, Line, F, deltas, row + s * delta_step, 1, 0)
+                    a = load_grid(Patch, Line, F, scratch.units, unit_row + s * n_unit_rows, 0, 1)
                     total = fma(delta, a, total)
-            store_grid(Line, F, rows, gradient, n_columns, 1, total, n_columns - i)
+            store_grid(Line, F, tiles.rows, first + P, n_columns, 1, total, n_columns - i)
+            if last:
+                size = min(ratio(Line, F), n_columns - i)
+                if plan.has_l2:
+                    of_weights = min(size, net.sizes[layer] - i)
+                    add_l2(F, net, tiles, tile, first, ratio(Patch, Line), n_columns, of_weights)
+                update(
+                    F, net, plan, tiles, tile, first, ratio(Patch, Line), n_columns, size, active, scratch.corrections
+                )

@@ -21,7 +21,6 @@ from fastmlp._simd import (
     fold_add,
     fold_fma,
     load,
-    ratio,
     repeat,
     select,
     spread_samples,
@@ -34,7 +33,7 @@ MARGIN = 1.001
 
 
 @inline
-def is_small(Blk, F, net, data, plan):
+def is_small(net, plan):
     """Whether the short cut serves this job."""
     return (
         net.n_layers == 2
@@ -43,8 +42,6 @@ def is_small(Blk, F, net, data, plan):
         and net.activations[0] == Activation.RELU
         and net.loss == Loss.BCE
         and net.bias
-        and data.n_samples <= ratio(Blk, F)
-        and plan.batch_size >= data.n_samples
         and plan.method == Method.SGD
         and not plan.has_l2
         and not plan.has_momentum

@@ -1,12 +1,12 @@
-"""The lanes kernel for tiny jobs: a few samples, all at once in each update, and layers of a few units, like XOR.
+"""The lanes kernel for tiny jobs: at most B samples, all at once in each update, and layers of a few units, like XOR.
 
 There the general kernel's loops are too short to pay for their own upkeep. Here each unit is one short loop over its
 inputs, and each parameter's gradient one line of code. Every operation on a net's numbers is the general kernel's, in
 the same order, so the bits are the same.
 
-Blk is the vector of B · W numbers, B samples of one unit. In scratch memory a block's rows of such vectors are the
-inputs, ones as the input of the biases, and the layers' units, each layer followed by ones too. Other symbols are those
-of `_layout`.
+Blk is the vector of B · W numbers, B samples of one unit. In scratch memory the rows of such vectors are the inputs,
+ones as the input of the biases, and the layers' units, each layer followed by ones too. Other symbols are those of
+`_layout`.
 """
 
 import numpy as np
@@ -36,18 +36,20 @@ from fastmlp._update import adam_settings, adam_step, add_l2, advance_powers, up
 
 
 @inline
-def _lay_out_inputs(Blk, F, net, data, samples, s, units, first_row):
-    for i in range(net.sizes[0]):
-        store(units, first_row + i, spread_samples(Blk, F, data.inputs, samples, s, data.n_columns, i))
-    store(units, first_row + net.sizes[0], broadcast(Blk, 1.0))
+def _lay_out_inputs(Blk, F, net, data, samples, units):
+    """Inputs, and the ones that stand for the inputs of biases."""
+    n_in = net.sizes[0]
+    for i in range(n_in):
+        store(units, i, spread_samples(Blk, F, data.inputs, samples, 0, data.n_columns, i))
+    store(units, n_in, broadcast(Blk, 1.0))
     for layer in range(1, net.n_layers):
-        store(units, first_row + net.sizes[0] + 1 + net.unit_rows[layer] + net.sizes[layer], broadcast(Blk, 1.0))
+        store(units, n_in + 1 + net.unit_rows[layer] + net.sizes[layer], broadcast(Blk, 1.0))
 
 
 @inline
-def _forward(Blk, F, net, rows, base, slope, units, first_row):
-    """Outputs of every unit for one block; of the last layer the weighted sums."""
-    below, here, weight = first_row, first_row + net.sizes[0] + 1, base
+def _forward(Blk, F, net, rows, base, slope, units):
+    """Outputs of every unit; of the last layer the weighted sums."""
+    below, here, weight = 0, net.sizes[0] + 1, base
     for layer in range(net.n_layers):
         n_in, hidden = net.sizes[layer], layer < net.n_layers - 1
         for j in range(net.sizes[layer + 1]):
@@ -62,11 +64,11 @@ def _forward(Blk, F, net, rows, base, slope, units, first_row):
 
 
 @inline
-def _pass_down(Blk, F, net, rows, base, slope, units, deltas, first_row):
+def _pass_down(Blk, F, net, rows, base, slope, units, deltas):
     """Gradients by the weighted sums of all hidden units, from those of the outputs."""
-    first_row += net.sizes[0] + 1
+    first_unit = net.sizes[0] + 1
     for layer in range(net.n_layers - 1, 0, -1):
-        above, here = first_row + net.unit_rows[layer + 1], first_row + net.unit_rows[layer]
+        above, here = first_unit + net.unit_rows[layer + 1], first_unit + net.unit_rows[layer]
         n_columns, code = net.sizes[layer] + net.bias, net.activations[layer - 1]
         for i in range(net.sizes[layer]):
             weight = base + net.weight_rows[layer] + i
@@ -79,90 +81,71 @@ def _pass_down(Blk, F, net, rows, base, slope, units, deltas, first_row):
 
 
 @inline
-def _gradient(Blk, F, ends, r, units, deltas, n_samples, n_unit_rows):
-    """The gradient of parameter r: of a bias like that of a weight whose input is 1."""
-    B, source, target = ratio(Blk, F), ends.sources[r], ends.targets[r]
-    whole = n_samples & -B
-    total = broadcast(F, 0.0)
-    for _ in range(0, whole, B):
-        total = fold_fma(total, load(Blk, deltas, target), load(Blk, units, source), B)
-        source, target = source + n_unit_rows, target + n_unit_rows
-    if whole < n_samples:
-        total = fold_fma(total, load(Blk, deltas, target), load(Blk, units, source), n_samples - whole)
-    return total
-
-
-@inline
-def _descend(Blk, F, net, ends, plan, tiles, tile, units, deltas, n_samples, n_unit_rows, active, corrections):
-    """Work out all gradients and take the optimizer's step."""
-    rows, base = tiles.rows, tile * tiles.n_rows
-    if plan.method == Method.ADAM and not plan.has_l2:
-        # at once, for the division and the square root then overlap with the next gradient's products
-        settings = adam_settings(F, tiles, tile, corrections)
-        for r in range(net.n_parameters):
-            g = _gradient(Blk, F, ends, r, units, deltas, n_samples, n_unit_rows)
-            adam_step(F, net, rows, base + r, g, active, settings)
-    else:
-        for r in range(net.n_parameters):
-            g = _gradient(Blk, F, ends, r, units, deltas, n_samples, n_unit_rows)
-            store(rows, base + net.n_parameters + r, g)
+def _descend(Blk, F, net, plan, tiles, tile, units, deltas, n_samples, active, corrections):
+    """Work out all gradients and take the optimizer's step; a bias is the weight of an input that is always 1."""
+    rows, base, zero = tiles.rows, tile * tiles.n_rows, broadcast(F, 0.0)
+    # Adam's divisions and roots overlap with the next gradient's products if its step follows each at once
+    at_once = plan.method == Method.ADAM and not plan.has_l2
+    settings = adam_settings(F, tiles, tile, corrections)
+    below, here, r = 0, net.sizes[0] + 1, base
+    for layer in range(net.n_layers):
+        n_columns = net.sizes[layer] + net.bias
+        for j in range(net.sizes[layer + 1]):
+            delta = load(Blk, deltas, here + j)
+            for i in range(n_columns):
+                g = fold_fma(zero, delta, load(Blk, units, below + i), n_samples)
+                if at_once:
+                    adam_step(F, net, rows, r, g, active, settings)
+                else:
+                    store(rows, r + net.n_parameters, g)
+                r += 1
         if plan.has_l2:
-            for layer in range(net.n_layers):
-                add_l2(F, net, tiles, tile, layer, 0, net.sizes[layer + 1])
-        update(F, net, plan, tiles, tile, base, base + net.n_parameters, active, corrections)
+            first = base + net.weight_rows[layer]
+            add_l2(F, net, tiles, tile, first, net.sizes[layer + 1], n_columns, net.sizes[layer])
+        below, here = here, here + net.sizes[layer + 1] + 1
+    if not at_once:
+        update(F, net, plan, tiles, tile, base, 1, 1, net.n_parameters, active, corrections)
 
 
 @kernel
-def train_tiny_tiles(Blk, F, net, ends, data, plan, tiles, results, first_epoch, stop_epoch, last_epoch, scratch, halt):
-    """Do what `_lanes.train_tiles` does, for a full batch that fits into the scratch memory."""
+def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, first_epoch, stop_epoch, last_epoch, scratch, halt):
+    """Do what `_lanes.train_tiles` does, for a full batch of at most B samples."""
     n, B = data.n_samples, ratio(Blk, F)
     samples, units, deltas = scratch.samples, scratch.units, scratch.deltas
-    n_unit_rows = net.sizes[0] + 1 + net.n_unit_rows
-    outputs = net.sizes[0] + 1 + net.unit_rows[net.n_layers]
-    small = is_small(Blk, F, net, data, plan)
+    outputs = (net.sizes[0] + 1 + net.unit_rows[net.n_layers]) * B
+    small = is_small(net, plan)
     nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
-    choose_samples(samples, -1, 0, n, (n + B - 1) & -B, samples)
+    choose_samples(samples, -1, 0, n, B, samples)
+    _lay_out_inputs(Blk, F, net, data, samples, units)
     for tile in range(tiles.n_tiles):
         base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
         slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
         active = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE) != 0.0
+        weights = block_weights(Blk, F, data, tiles, tile, samples, 0, scratch)
         weight_sum = weight_sum_of(F, data, tiles, tile, samples, -1, 0, n)
-        inverse = inverse_of(plan, weight_sum)
-        for s in range(0, n, B):
-            _lay_out_inputs(Blk, F, net, data, samples, s, units, s // B * n_unit_rows)
+        scale = weights * repeat(Blk, inverse_of(plan, weight_sum))
         epoch = first_epoch - 1
         while True:
             epoch += 1
             if small and any_lane(active):
-                weights = block_weights(Blk, F, data, tiles, tile, samples, 0, scratch)
                 epoch += train_small(
-                    Blk, F, net, data, plan, tiles, tile, base, load(F, tiles.hyper, h + formulas.LEARNING_RATE),
-                    weights * repeat(Blk, inverse), active, stop_epoch - epoch, scratch, halt,
+                    Blk, F, net, data, plan, tiles, tile, base, load(F, tiles.hyper, h + formulas.LEARNING_RATE), scale,
+                    active, stop_epoch - epoch, scratch, halt,
                 )  # fmt: skip
             if epoch == stop_epoch + (stop_epoch == last_epoch) or not any_lane(active) or halt[0]:
                 break
             learn = epoch < last_epoch
             recording = plan.record_every > 0 and epoch % plan.record_every == 0
-            measure = plan.rules or recording or not learn
-            loss_sum, right_sum, probe = zero, zero, zero
-            for s in range(0, n, B):
-                first_row = s // B * n_unit_rows
-                row = (first_row + outputs) * B
-                _forward(Blk, F, net, tiles.rows, base, slope, units, first_row)
-                greatest, log_sum = outputs_of(Blk, F, net, units, deltas, row, B, 1)
-                weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
-                if measure:
-                    losses, right = losses_of(
-                        Blk, F, net, data, samples, s, units, deltas, row, B, 1, greatest, log_sum
-                    )
-                    loss_sum = fold_fma(loss_sum, weights, losses, min(B, n - s))
-                    right_sum = fold_add(right_sum, right, min(B, n - s))
-                if learn:
-                    scale = weights * repeat(Blk, inverse)
-                    probe = output_deltas(Blk, F, net, data, samples, s, scale, deltas, row, B, 1, probe)
-            if measure:
-                loss = loss_sum / weight_sum * plan.loss_scale
-                accuracy = right_sum / n if plan.counts_accuracy else nothing
+            if learn and plan.method == Method.ADAM:
+                advance_powers(F, plan, tiles, tile, scratch.corrections)
+            _forward(Blk, F, net, tiles.rows, base, slope, units)
+            greatest, log_sum = outputs_of(Blk, F, net, units, deltas, outputs, B, 1)
+            if plan.rules or recording or not learn:
+                losses, right = losses_of(
+                    Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, greatest, log_sum
+                )
+                loss = fold_fma(zero, weights, losses, n) / weight_sum * plan.loss_scale
+                accuracy = fold_add(zero, right, n) / n if plan.counts_accuracy else nothing
                 if recording:
                     record_losses(F, tiles, tile, results, active, loss, epoch // plan.record_every, scratch.lanes)
                 if plan.rules or not learn:
@@ -170,15 +153,11 @@ def train_tiny_tiles(Blk, F, net, ends, data, plan, tiles, results, first_epoch,
                         F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, scratch.lanes
                     )
             if learn:
+                probe = output_deltas(Blk, F, net, data, samples, 0, scale, deltas, outputs, B, 1, zero)
                 broken = active & ~(probe == 0.0)
                 leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, scratch.lanes)
                 active = active & ~broken
-                if plan.method == Method.ADAM:
-                    advance_powers(F, plan, tiles, tile, scratch.corrections)
-                for s in range(0, n, B):
-                    _pass_down(Blk, F, net, tiles.rows, base, slope, units, deltas, s // B * n_unit_rows)
-                _descend(
-                    Blk, F, net, ends, plan, tiles, tile, units, deltas, n, n_unit_rows, active, scratch.corrections
-                )
+                _pass_down(Blk, F, net, tiles.rows, base, slope, units, deltas)
+                _descend(Blk, F, net, plan, tiles, tile, units, deltas, n, active, scratch.corrections)
         leave(F, tiles, tile, results, active, layout.INTERRUPTED, epoch, nothing, nothing, scratch.lanes)
         store(tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE, select(active, broadcast(F, 1.0), 0.0))

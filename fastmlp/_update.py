@@ -13,29 +13,31 @@ from fastmlp._simd import broadcast, load, select, store
 
 
 @inline
-def update(F, net, plan, tiles, tile, first, stop, active, corrections):
-    """Take the step of the plan's method on the parameters in the rows from `first` to `stop`."""
+def update(F, net, plan, tiles, tile, first, n_runs, step, length, active, corrections):
+    """Take the step of the plan's method on `n_runs` runs of `length` rows, `step` rows apart from row `first` on."""
     h = tile * formulas.N_HYPERPARAMETERS
     if plan.method == Method.SGD:
-        _sgd(F, net, plan, tiles, first, stop, h, active)
+        for run in range(first, first + n_runs * step, step):
+            _sgd(F, net, plan, tiles, run, run + length, h, active)
     elif plan.method == Method.ADAM:
         settings = adam_settings(F, tiles, tile, corrections)
-        for r in range(first, stop):
-            adam_step(F, net, tiles.rows, r, load(F, tiles.rows, r + net.n_parameters), active, settings)
+        for run in range(first, first + n_runs * step, step):
+            for r in range(run, run + length):
+                adam_step(F, net, tiles.rows, r, load(F, tiles.rows, r + net.n_parameters), active, settings)
     elif plan.method == Method.RMSPROP:
-        _rmsprop(F, net, plan, tiles, first, stop, h, active)
+        for run in range(first, first + n_runs * step, step):
+            _rmsprop(F, net, plan, tiles, run, run + length, h, active)
     elif plan.method == Method.RPROP:
-        _rprop(F, net, tiles, first, stop, h, active)
+        for run in range(first, first + n_runs * step, step):
+            _rprop(F, net, tiles, run, run + length, h, active)
 
 
 @inline
-def add_l2(F, net, tiles, tile, layer, first_unit, stop_unit):
-    """Add L2's part to the gradients of the weights, not the biases, of some units of a layer."""
-    rows, n_in, n_columns = tiles.rows, net.sizes[layer], net.sizes[layer] + net.bias
-    l2 = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.L2)
-    for j in range(first_unit, stop_unit):
-        first = tile * tiles.n_rows + net.weight_rows[layer] + j * n_columns
-        for w in range(first, first + n_in):
+def add_l2(F, net, tiles, tile, first, n_runs, step, length):
+    """Add L2's part to the gradients of such rows, which must be of weights."""
+    rows, l2 = tiles.rows, load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.L2)
+    for run in range(first, first + n_runs * step, step):
+        for w in range(run, run + length):
             g = formulas.add_l2(load(F, rows, w + net.n_parameters), load(F, rows, w), l2)
             store(rows, w + net.n_parameters, g)
 

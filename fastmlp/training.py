@@ -16,7 +16,6 @@ from fastmlp._buffers import (
     TileArrays,
     Vectors,
     data_buffers,
-    ends_of_parameters,
     loss_scales,
     net_buffers,
     row_order,
@@ -192,7 +191,6 @@ def train(
 
 
 # a job is tiny where `_tiny` is the faster kernel: measured, see docs/performance.md
-TINY_SAMPLES = 16
 TINY_PARAMETERS = 128
 
 _HOW_TO_RUN = ("threads", "progress", "callback")
@@ -273,7 +271,7 @@ def planned(
         delta_scale=delta_scale,
         counts_accuracy=counting,
     )
-    tiny = batch == n_samples <= TINY_SAMPLES and architecture.n_parameters <= TINY_PARAMETERS
+    tiny = batch == n_samples <= layout.BLOCK and architecture.n_parameters <= TINY_PARAMETERS
     # online learning needs no blocks of samples
     vectors = Vectors.of(float_type, 1 if batch == 1 and n_samples > 1 else layout.BLOCK, narrow=not tiny)
     return _allocated(
@@ -311,12 +309,11 @@ def _allocated(
     results = layout.Results(
         Buffer(runs.loss), Buffer(runs.accuracy), Buffer(runs.epochs), Buffer(runs.status), Buffer(curve), n_records
     )
-    net = net_buffers(architecture, loss, vectors)
     job = Job(
         architecture=architecture,
         vectors=vectors,
-        net=net,
-        ends=ends_of_parameters(architecture, net) if tiny else None,
+        net=net_buffers(architecture, loss, vectors),
+        tiny=tiny,
         data=data_buffers(samples, target_array, weights),
         plan=plan,
         epochs=epochs,
