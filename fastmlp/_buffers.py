@@ -9,7 +9,7 @@ import numpy as np
 
 from fastmlp import _layout as layout
 from fastmlp._formulas import LOSSES, N_HYPERPARAMETERS, Loss
-from fastmlp._vectors import Buffer, Lanes, aligned_zeros, host_lanes, units_at_once
+from fastmlp._vectors import MOST_UNITS, Buffer, Lanes, aligned_zeros, host_lanes, units_at_once
 
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 2**19
 CHUNK_SAMPLES = 64
+MOST_COLUMNS = MOST_UNITS * layout.BLOCK  # of a line of gradients
 CACHED_BYTES = 24 * 1024  # half of the first-level cache of most servers
 
 
@@ -102,10 +103,13 @@ def data_buffers(X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None)
     """The samples (S, n_in) and targets (S, n_out), of the nets' dtype; weights (S,), (n, S) or None."""
     weighting = layout.UNWEIGHTED if weights is None else (layout.BY_SAMPLE if weights.ndim == 1 else layout.BY_NET)
     n_samples, n_in = X.shape
-    inputs = np.zeros((n_samples, whole_lines(n_in + 1)), X.dtype)
+    columns = whole_lines(n_in + 1)
+    # a line of gradients may read beyond a sample's inputs, and so beyond the last sample's
+    memory = np.zeros(n_samples * columns + MOST_COLUMNS, X.dtype)
+    inputs = memory[: n_samples * columns].reshape(n_samples, columns)
     inputs[:, :n_in], inputs[:, n_in] = X, 1
     return layout.Data(
-        inputs=Buffer(inputs),
+        inputs=Buffer(memory),
         targets=Buffer(targets),
         weights=Buffer(weights if weighting == layout.BY_SAMPLE else np.zeros(1, X.dtype)),
         n_samples=n_samples,
@@ -119,9 +123,10 @@ def scratch_buffers(architecture: Architecture, net: layout.Net, vectors: Vector
     dtype, width, block = vectors.F.dtype, vectors.width, vectors.block
     fitting = min(CHUNK_SAMPLES, max(1, CHUNK_BYTES // (2 * net.n_unit_rows * width * dtype.itemsize)))
     chunks = -(-n_samples // fitting)
+    block = vectors.Units.count // width  # samples at once where it is unit by unit
     capacity = -(-n_samples // (chunks * block)) * block
     # a line may read a few rows beyond a layer's, and so beyond the last sample's
-    units, deltas = (aligned_zeros((capacity * net.n_unit_rows + layout.BLOCK, width), dtype) for _ in range(2))
+    units, deltas = (aligned_zeros((capacity * net.n_unit_rows + MOST_COLUMNS, width), dtype) for _ in range(2))
     for n_out, row in zip(architecture.sizes[1:], net.unit_rows[1:], strict=True):
         units[row + n_out :: net.n_unit_rows] = 1
     return _scratch(units, deltas, capacity, vectors)
@@ -150,7 +155,7 @@ def _scratch(units: np.ndarray, deltas: np.ndarray, capacity: int, vectors: Vect
 
 def rows_of_a_tile(n_state_rows: int, n_parameters: int) -> int:
     """Parameters, gradients, the optimizer's state, and what a line of gradients may read beyond them."""
-    return (2 + n_state_rows) * n_parameters + layout.BLOCK - 1
+    return (2 + n_state_rows) * n_parameters + MOST_COLUMNS
 
 
 class TileArrays:

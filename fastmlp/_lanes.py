@@ -31,7 +31,7 @@ def train_tiles(
     true, the kernel returns after the chunk that it is at, with every weight as the last update left it. What the
     results say of a net that still trains holds if training ends here.
     """
-    n, B = data.n_samples, ratio(Blk, F)
+    n, B, filled = data.n_samples, ratio(Blk, F), ratio(Units, F)
     samples, units, deltas = scratch.samples, scratch.units, scratch.deltas
     full_batch = plan.batch_size >= n
     chosen = False  # whether `samples` holds all of them
@@ -66,7 +66,7 @@ def train_tiles(
                         break
                     count, last = min(scratch.capacity, stop - first), first + scratch.capacity >= stop
                     if not whole or n > scratch.capacity or not chosen:
-                        choose_samples(orders, order, first, count, (count + B - 1) & -B, samples)
+                        choose_samples(orders, order, first, count, (count + filled - 1) & -filled, samples)
                         chosen = whole
                     forward(Units, Blk, F, net, tiles.rows, base, data, samples, count, slope, units)
                     for s in range(0, count, B):
@@ -114,14 +114,14 @@ def train_tiles(
 @kernel
 def predict_tiles(Units, Blk, F, net, data, tiles, predictions, scratch):
     """Write the outputs of every net for every sample to `predictions` (n, S, n_out)."""
-    n, B, width = data.n_samples, ratio(Blk, F), tiles.width
+    n, B, width, filled = data.n_samples, ratio(Blk, F), tiles.width, ratio(Units, F)
     samples, n_out, here = scratch.samples, net.sizes[net.n_layers], net.unit_rows[net.n_layers]
     for tile in range(tiles.n_tiles):
         base = tile * tiles.n_rows
         slope = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.LEAKY_SLOPE)
         for first in range(0, n, scratch.capacity):
             count = min(scratch.capacity, n - first)
-            choose_samples(scratch.samples, -1, first, count, (count + B - 1) & -B, samples)
+            choose_samples(scratch.samples, -1, first, count, (count + filled - 1) & -filled, samples)
             forward(Units, Blk, F, net, tiles.rows, base, data, samples, count, slope, scratch.units)
             for s in range(0, count, B):
                 row = s * net.n_unit_rows + here

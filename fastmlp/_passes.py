@@ -3,7 +3,8 @@
 Symbols are those of `_layout`. Vectors, by what they hold for each net of a tile: F one number (W in all), Blk B
 samples of a unit, Units B samples of U units, Line I columns of a unit's gradients, Patch those of U units. A vector
 that was loaded serves 4 or more multiply-adds, and the U · B · W sums of a loop fill half of the registers, which hides
-the latency of a multiply-add. What is left over when U does not divide a layer is done unit by unit.
+the latency of a multiply-add. What is left over when U does not divide a layer is done unit by unit, U times as many
+samples or columns at once.
 
 Every sum runs through one accumulator in index order, so a net's bits do not depend on what lies beside it.
 """
@@ -26,9 +27,9 @@ def forward(Units, Blk, F, net, rows, base, data, samples, count, slope, units):
         for s in range(0, count, span):
             stop = min(count, s + span)
             _weighted_sums(Units, Blk, F, net, rows, base, layer, data, samples, s, stop, units, 0, several)
-            _weighted_sums(Blk, Blk, F, net, rows, base, layer, data, samples, s, stop, units, several, n_out)
-            if layer < net.n_layers - 1 and net.activations[layer] > Activation.RELU:
-                _activate(Blk, F, net, layer, slope, units, s, stop)
+        _weighted_sums(Units, Units, F, net, rows, base, layer, data, samples, 0, count, units, several, n_out)
+        if layer < net.n_layers - 1 and net.activations[layer] > Activation.RELU:
+            _activate(Blk, F, net, layer, slope, units, count)
 
 
 @inline
@@ -56,9 +57,9 @@ def _weighted_sums(Units, Blk, F, net, rows, base, layer, data, samples, first, 
 
 
 @inline
-def _activate(Blk, F, net, layer, slope, units, first, stop):
+def _activate(Blk, F, net, layer, slope, units, count):
     """Turn weighted sums into outputs."""
-    for s in range(first, stop, ratio(Blk, F)):
+    for s in range(0, count, ratio(Blk, F)):
         row = s * net.n_unit_rows + net.unit_rows[layer + 1]
         for j in range(net.sizes[layer + 1]):
             z = load_grid(Blk, Blk, F, units, row + j, 0, net.n_unit_rows)
@@ -116,8 +117,8 @@ def backward(
                 )  # fmt: skip
             else:
                 _gradients(
-                    Line, Line, F, net, plan, tiles, tile, layer, data, scratch, count, deltas, row, step, fresh, last,
-                    active, first, j,
+                    Patch, Patch, F, net, plan, tiles, tile, layer, data, scratch, count, deltas, row, step, fresh,
+                    last, active, first, j,
                 )  # fmt: skip
 
 

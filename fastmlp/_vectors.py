@@ -114,10 +114,14 @@ def host_lanes(dtype, narrow=False):
     return Lanes(dtype, int(asked) * 4 // dtype.itemsize)
 
 
+MOST_UNITS = 4
+
+
 def units_at_once(lanes, samples):
     """How many units' sums of so many samples fit into half of the registers."""
     registers = 16 if "+avx512f" in cpu_features() or _is_arm() else 8
-    return max(1, registers * register_bytes() // (samples * lanes.count * lanes.dtype.itemsize))
+    fitting = registers * register_bytes() // (samples * lanes.count * lanes.dtype.itemsize)
+    return max(1, min(fitting, MOST_UNITS))
 
 
 def register_bytes():

@@ -275,7 +275,7 @@ def run_reference(job, net):
     architecture, plan, data = job.architecture, job.plan, job.data
     w = job.initial[net].copy()
     cell = aligned_zeros(16, dtype)
-    X = data.inputs.array.reshape(data.n_samples, -1)
+    X = data.inputs.array[: data.n_samples * data.n_columns].reshape(data.n_samples, -1)
     T = data.targets.array.reshape(data.n_samples, -1)
     weights = np.ones(len(X), dtype)
     if job.sample_weights is not None:
