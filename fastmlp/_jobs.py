@@ -32,7 +32,7 @@ SLICES_WITH_RULES = 24  # at least so many, so that gaps are closed in time
 CLOSE_GAPS_BELOW = 0.75  # of the lanes in use
 MAX_CHUNK_BYTES = 2**22
 MAX_CHUNK_TILES = 256
-CHUNKS_A_THREAD = 8
+CHUNKS_A_THREAD = 16
 
 
 class Report(NamedTuple):
