@@ -30,6 +30,7 @@ SLICE_SECONDS = 0.05
 FIRST_SLICE_FLOPS = 1e8  # a few milliseconds, until the speed is known
 SLICES_WITH_RULES = 24  # at least so many, so that gaps are closed in time
 CLOSE_GAPS_BELOW = 0.75  # of the lanes in use
+MIN_CHUNK_FLOPS = 10**8  # a millisecond: a chunk costs some tenths of one beside its training
 MAX_CHUNK_BYTES = 2**22
 MAX_CHUNK_TILES = 256
 CHUNKS_A_THREAD = 16
@@ -82,7 +83,8 @@ class Job:
         tile_bytes = TileArrays.nbytes(width, self.vectors, self.n_rows, self.n_weighted)
         tiles = -(-nets // width)
         share = -(-tiles // (threads * CHUNKS_A_THREAD))
-        size = max(1, min(share, MAX_CHUNK_TILES, MAX_CHUNK_BYTES // tile_bytes)) * width
+        worthwhile = MIN_CHUNK_FLOPS // max(1, self._flops_of_a_tile() * self.epochs)
+        size = max(1, min(max(share, worthwhile), MAX_CHUNK_TILES, MAX_CHUNK_BYTES // tile_bytes)) * width
         return [(first, min(first + size, nets)) for first in range(0, nets, size)]
 
     def new_scratch(self) -> layout.Scratch:
@@ -133,8 +135,11 @@ class Job:
         self._copy_out(tiles, everything=True)
 
     def _first_slice(self, tiles: int) -> int:
-        flops = self.architecture.useful_flops(self.data.n_samples) * tiles * self.vectors.width
-        return self._within_limits(FIRST_SLICE_FLOPS / max(1, flops))
+        return self._within_limits(FIRST_SLICE_FLOPS / max(1, self._flops_of_a_tile() * tiles))
+
+    def _flops_of_a_tile(self) -> int:
+        """Useful ones, of an epoch."""
+        return self.architecture.useful_flops(self.data.n_samples) * self.vectors.width
 
     def _next_slice(self, length: int, seconds: float) -> int:
         return self._within_limits(min(8 * length, length * SLICE_SECONDS / max(seconds, 1e-6)))

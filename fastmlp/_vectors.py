@@ -136,8 +136,11 @@ def _is_arm():
 def cpu_features():
     """LLVM's feature flags of the processor that numba compiles for."""
     if config.CPU_NAME in (None, "host"):
-        return (config.CPU_FEATURES or get_host_cpu_features()).split(",")
+        return (config.CPU_FEATURES or _host_features()).split(",")
     return (config.CPU_FEATURES or "").split(",")
+
+
+_host_features = functools.cache(get_host_cpu_features)
 
 
 # ------------------------------------------------------------------------------------------- Numba's types
