@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m benchmarks.xor`, and the classes that asv runs."""
+"""Benchmarks: `python -m benchmarks.compare`, the gate, and the classes that asv runs."""

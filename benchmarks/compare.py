@@ -6,7 +6,9 @@ groups that suit it best. Kernels are warmed up first. Definitions: docs/perform
 """
 
 import argparse
+import contextlib
 import json
+import os
 import platform
 import time
 from functools import partial
@@ -15,7 +17,7 @@ import numpy as np
 
 from benchmarks import numpy_nets, peers
 from benchmarks.peak import peak_flops
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import LEARNING_RATES, WORKLOADS
 from fastmlp import _threads
 
 SECONDS = 0.4  # a measurement of a competitor
@@ -73,6 +75,13 @@ def competitors(workload, seconds):
     return found
 
 
+def with_options(workload, epochs, threads):
+    """The same training with a rule that stops no net, a learning rate for each net, and a progress bar."""
+    rates = np.full(workload.nets, LEARNING_RATES[workload.optimizer])
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        return workload.train(epochs, threads, rate=rates, target_loss=1e-9, progress=True)
+
+
 def _group_sizes(workload, one_by_one):
     if one_by_one:
         return (1,)
@@ -96,7 +105,10 @@ def compare(workload, rounds, quick=False):
     epochs = max(1, workload.epochs // (50 if quick else 1))
     workload.train(epochs=1, nets=64)
     others = competitors(workload, QUICK_SECONDS if quick else SECONDS)
-    table = {key: [] for key in ("one", "all", "share", "speedup", "share_all", "peak", *(c.name for c in others))}
+    own = ("one", "all", "share", "speedup", "share_all", "peak", "float64", "options")
+    table = {key: [] for key in (*own, *(c.name for c in others))}
+    workload.train(epochs=1, nets=64, dtype="float64")
+    with_options(workload, 1, 1)
     for _ in range(rounds):
         before = peak_flops("float32", 1)
         one = workload.train(epochs=epochs, threads=1)
@@ -109,6 +121,8 @@ def compare(workload, rounds, quick=False):
         table["share"].append(rate_one * workload.flops / peak)
         table["share_all"].append(rate_all * workload.flops / peak_flops("float32", threads))
         table["speedup"].append(rate_all / rate_one)
+        table["float64"].append(one.train_seconds / workload.train(epochs, 1, dtype="float64").train_seconds)
+        table["options"].append(with_options(workload, epochs, 1).train_seconds / one.train_seconds)
         for competitor in others:
             table[competitor.name].append(rate_all / competitor.rate())
     medians = {key: float(np.median(values)) for key, values in table.items()}
@@ -121,6 +135,8 @@ def compare(workload, rounds, quick=False):
         "share_of_peak_one_thread": medians["share"],
         "share_of_peak": medians["share_all"],
         "speedup_of_threads": medians["speedup"],
+        "float64_over_float32": medians["float64"],
+        "options_over_none": medians["options"],
         "times": {c.name: medians[c.name] for c in others},
         "nets_at_once": {c.name: c.nets for c in others},
         "rounds": table,
@@ -129,13 +145,16 @@ def compare(workload, rounds, quick=False):
 
 def lines(rows, names):
     """The table as lists of cells, the heading first."""
-    yield ["workload", "net-epochs/s", "share of peak, 1 thread", "threads", *(f"× {name}" for name in names)]
+    own = ["workload", "net-epochs/s", "share of peak, 1 thread", "threads", "float64", "with options"]
+    yield [*own, *(f"× {name}" for name in names)]
     for row in rows:
         yield [
             row["workload"],
             f"{row['net_epochs_per_second']:,.0f}",
             f"{row['share_of_peak_one_thread']:.0%}",
             f"{row['threads']}: × {row['speedup_of_threads']:.2f}",
+            f"× {row['float64_over_float32']:.2f}",
+            f"{row['options_over_none'] - 1:+.0%}",
             *(f"{row['times'][name]:,.1f}" if name in row["times"] else "" for name in names),
         ]
 

@@ -51,7 +51,8 @@ def _forward(weights, biases, X):
 def _gradients(workload, weights, biases, X, targets):
     *inputs, z = _forward(weights, biases, X)
     if workload.output == "sigmoid":
-        outputs = 1 / (1 + np.exp(-z))
+        with np.errstate(over="ignore"):
+            outputs = 1 / (1 + np.exp(-z))
     else:
         exponentials = np.exp(z - z.max(axis=-1, keepdims=True))
         outputs = exponentials / exponentials.sum(axis=-1, keepdims=True)

@@ -51,10 +51,10 @@ class Workload:
         centres = rng.normal(size=(classes, self.sizes[0]))
         return centres[y] + 2 * rng.normal(size=(self.n_samples, self.sizes[0])), y
 
-    def train(self, epochs=None, threads=None, nets=None, **settings):
+    def train(self, epochs=None, threads=None, nets=None, rate=None, **settings):
         """fastmlp's runs."""
         X, y = self.data()
-        rate = LEARNING_RATES[self.optimizer]
+        rate = LEARNING_RATES[self.optimizer] if rate is None else rate
         optimizer = fastmlp.SGD(rate) if self.optimizer == "sgd" else fastmlp.Adam(rate)
         return fastmlp.train(
             self.architecture, X, y, n_nets=nets or self.nets, epochs=self.epochs if epochs is None else epochs,

@@ -1,4 +1,4 @@
-"""The kernels alone, for pytest-benchmark: `pytest benchmarks --benchmark-enable`."""
+"""The kernels alone, for pytest-benchmark: `pytest tests/test_kernel_speed.py --benchmark-enable`."""
 
 import numpy as np
 import pytest
