@@ -7,6 +7,8 @@ cycles one turn takes at least on a processor that starts two multiply-adds, two
 import re
 import sys
 
+from numba.core.caching import NullCache
+
 from benchmarks.workloads import WORKLOADS
 from fastmlp._lanes import train_tiles
 from fastmlp._tiny import train_tiny_tiles
@@ -43,6 +45,8 @@ def count(block):
 
 
 def main():
+    for kernel in (train_tiny_tiles, train_tiles):
+        kernel._cache = NullCache()  # Numba cannot show the machine code of what it has loaded
     for workload in (WORKLOADS[2], WORKLOADS[3]):
         workload.train(epochs=1, nets=32, threads=1)
     rows = [HEADER]

@@ -21,6 +21,14 @@ MOST_COLUMNS = MOST_UNITS * layout.BLOCK  # of a line of gradients
 CACHED_BYTES = 24 * 1024  # half of the first-level cache of most servers
 
 
+TINY_PARAMETERS = 1024  # up to here at least `_tiny` is the faster kernel: measured, see docs/performance.md
+
+
+def is_tiny(architecture: Architecture, n_samples: int, batch_size: int) -> bool:
+    """Whether a job is for the kernel of tiny jobs."""
+    return batch_size >= n_samples <= layout.BLOCK and architecture.n_parameters <= TINY_PARAMETERS
+
+
 @dataclass(frozen=True)
 class Vectors:
     """The kinds of vectors that the kernels of one call work with."""

@@ -16,6 +16,7 @@ from numba.core import config
 
 import fastmlp
 from fastmlp import _lanes, _threads
+from fastmlp._buffers import TINY_PARAMETERS
 from fastmlp._vectors import cpu_features, host_lanes
 
 
@@ -35,13 +36,18 @@ def show() -> int:
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "numpy, numba, llvmlite": f"{np.__version__}, {numba.__version__}, {llvmlite.__version__}",
         "processor": f"{cpu}: {', '.join(present) or 'no vector features found'}",
-        "vector width": ", ".join(f"{host_lanes(t).count} {t} lanes" for t in ("float32", "float64")),
+        "vector width": ", ".join(f"{_widths(t)} {t} lanes" for t in ("float32", "float64")),
         "threads": _threads.available_threads(),
         "cache folder": cache_folder(),
     }
     for name, value in rows.items():
         print(f"{name + ':':24}{value}")
     return 0
+
+
+def _widths(dtype: str) -> str:
+    tiny, larger = host_lanes(dtype).count, host_lanes(dtype, narrow=True).count
+    return str(tiny) if tiny == larger else f"{tiny} (nets beyond {TINY_PARAMETERS} parameters: {larger})"
 
 
 def warm_up() -> int:
@@ -51,9 +57,10 @@ def warm_up() -> int:
     weights = [np.zeros((1, a, b)) for a, b in arch.shapes], [np.zeros((1, b)) for _, b in arch.shapes]
     ways: dict[str, dict[str, Any]] = {
         "full batch": {"target_loss": 0.1},
-        "minibatches": {"batch_size": 2},
+        "minibatches": {"batch_size": 2, "target_loss": 0.1},
         "one sample at a time": {"batch_size": 1},
         "given weights": {"init": weights},
+        "given weights, minibatches": {"init": weights, "batch_size": 2},
     }
     begun = time.perf_counter()
     for dtype in ("float32", "float64"):

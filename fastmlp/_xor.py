@@ -12,6 +12,7 @@ import numpy as np
 
 import fastmlp
 from fastmlp import _threads
+from fastmlp._buffers import is_tiny
 from fastmlp._names import choose
 from fastmlp._vectors import host_lanes
 from fastmlp.optimizers import OPTIMIZERS
@@ -89,7 +90,7 @@ def _facts(runs: Runs, options: argparse.Namespace) -> dict[str, Any]:
         "net_epochs": net_epochs,
         "net_epochs_per_second": net_epochs / max(runs.train_seconds, 1e-9),
         "threads": _threads.thread_count(options.threads),
-        "vector_width": host_lanes(options.dtype).count,
+        "vector_width": host_lanes(options.dtype, narrow=not is_tiny(runs.architecture, len(X), len(X))).count,
         "dtype": options.dtype,
         "seed": options.seed,
         "hidden": options.hidden,

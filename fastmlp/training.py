@@ -16,6 +16,7 @@ from fastmlp._buffers import (
     TileArrays,
     Vectors,
     data_buffers,
+    is_tiny,
     loss_scales,
     net_buffers,
     row_order,
@@ -190,9 +191,6 @@ def train(
     return runs
 
 
-# a job is tiny where `_tiny` is the faster kernel: measured, see docs/performance.md
-TINY_PARAMETERS = 128
-
 _HOW_TO_RUN = ("threads", "progress", "callback")
 
 
@@ -271,7 +269,7 @@ def planned(
         delta_scale=delta_scale,
         counts_accuracy=counting,
     )
-    tiny = batch == n_samples <= layout.BLOCK and architecture.n_parameters <= TINY_PARAMETERS
+    tiny = is_tiny(architecture, n_samples, batch)
     # online learning needs no blocks of samples
     vectors = Vectors.of(float_type, 1 if batch == 1 and n_samples > 1 else layout.BLOCK, narrow=not tiny)
     return _allocated(
