@@ -28,7 +28,8 @@ from fastmlp.architecture import Architecture
 
 SLICE_SECONDS = 0.05
 FIRST_SLICE_FLOPS = 1e8  # a few milliseconds, until the speed is known
-SLICES_WITH_RULES = 24  # at least so many, so that gaps are closed in time
+SLICES_WITH_RULES = 24  # so many, so that gaps are closed in time,
+SHORT_SLICE_SECONDS = 0.005  # but none shorter than this
 CLOSE_GAPS_BELOW = 0.75  # of the lanes in use
 MIN_CHUNK_FLOPS = 10**8  # a millisecond: a chunk costs some tenths of one beside its training
 MAX_CHUNK_BYTES = 2**22
@@ -142,11 +143,13 @@ class Job:
         return self.architecture.useful_flops(self.data.n_samples) * self.vectors.width
 
     def _next_slice(self, length: int, seconds: float) -> int:
-        return self._within_limits(min(8 * length, length * SLICE_SECONDS / max(seconds, 1e-6)))
+        epochs_a_second = length / max(seconds, 1e-6)
+        wanted = min(8 * length, SLICE_SECONDS * epochs_a_second)
+        if self.plan.rules:
+            wanted = min(wanted, max(self.epochs / SLICES_WITH_RULES, SHORT_SLICE_SECONDS * epochs_a_second))
+        return self._within_limits(wanted)
 
     def _within_limits(self, length: float) -> int:
-        if self.plan.rules:
-            length = min(length, -(-self.epochs // SLICES_WITH_RULES))
         if self.plan.shuffle:
             length = min(length, 2**20 / self.data.n_samples)
         return max(1, int(length))
