@@ -12,6 +12,7 @@ import os
 import platform
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -162,6 +163,7 @@ def lines(rows, names):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object, every round included")
+    parser.add_argument("--keep", metavar="FILE", help="also write the JSON object to this file")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--quick", action="store_true", help="a fiftieth of the work, to see that it runs")
     parser.add_argument("--rounds", type=int, default=5, help="default 5")
@@ -169,8 +171,11 @@ def main():
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds
     rows = [compare(workload, rounds, options.quick) for workload in WORKLOADS if options.only in workload.name]
+    result = json.dumps({"machine": platform.processor() or platform.machine(), "rows": rows})
+    if options.keep:
+        Path(options.keep).write_text(result)
     if options.json:
-        print(json.dumps({"machine": platform.processor() or platform.machine(), "rows": rows}))
+        print(result)
         return
     names = list(dict.fromkeys(name for row in rows for name in row["times"]))
     table = list(lines(rows, names))

@@ -20,12 +20,12 @@ def seconds(workload, epochs):
 def series():
     """Name: (counts, seconds)."""
     nets = [10**3, 3162, 10**4, 31_623, 10**5, 316_228, 10**6]
-    epochs = [100, 316, 1000, 3162, 10_000]
-    samples = [128, 512, 2048, 8192, 32_768]
+    epochs = [1000, 3162, 10_000, 31_623]
+    samples = [1024, 4096, 16_384, 65_536]
     return {
-        "nets": (nets, [seconds(Workload((2, 4, 1), n, 200), 200) for n in nets]),
+        "nets": (nets, [seconds(Workload((2, 4, 1), n, 1000), 1000) for n in nets]),
         "epochs": (epochs, [seconds(Workload((2, 4, 1), 32_768, n), n) for n in epochs]),
-        "samples": (samples, [seconds(Workload((24, 8, 1), 256, 4, "adam", n), 4) for n in samples]),
+        "samples": (samples, [seconds(Workload((24, 8, 1), 256, 20, "adam", n), 20) for n in samples]),
     }
 
 
