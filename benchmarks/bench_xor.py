@@ -87,12 +87,12 @@ class RatioToNumpy(Xor):
         count = min(nets, NUMPY_NETS[version])
         arrays = self.workload.initial(count)
         X, y = self.workload.data()
-        epochs = max(1, 20_000 // count)
+        epochs = min(200, 20_000 // count)
         ratios = []
         for _ in range(ROUNDS):
             begun = time.perf_counter()
-            NUMPY[version](self.workload, *arrays, X, y, min(epochs, 200))
-            numpy_rate = count * min(epochs, 200) / (time.perf_counter() - begun)
+            NUMPY[version](self.workload, *arrays, X, y, epochs)
+            numpy_rate = count * epochs / (time.perf_counter() - begun)
             ratios.append(self.rate() / numpy_rate)
         return float(np.median(ratios))
 

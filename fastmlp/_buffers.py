@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
 
 
-CHUNK_BYTES = 2**19
+# A chunk of samples is at most so many, and its outputs and gradients at all units take at most so many bytes
 CHUNK_SAMPLES = 64
-MOST_COLUMNS = MOST_UNITS * layout.BLOCK  # of a line of gradients
+CHUNK_BYTES = 2**19
 CACHED_BYTES = 24 * 1024  # half of the first-level cache of most servers
-
-
+MOST_COLUMNS = MOST_UNITS * layout.BLOCK  # of a line of gradients
 TINY_PARAMETERS = 1024  # up to here at least `_tiny` is the faster kernel: measured, see docs/performance.md
 
 
@@ -128,7 +127,7 @@ def data_buffers(X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None)
 
 def scratch_buffers(architecture: Architecture, net: layout.Net, vectors: Vectors, n_samples: int) -> layout.Scratch:
     """One thread's working memory, for chunks of at most `n_samples`."""
-    dtype, width, block = vectors.F.dtype, vectors.width, vectors.block
+    dtype, width = vectors.F.dtype, vectors.width
     fitting = min(CHUNK_SAMPLES, max(1, CHUNK_BYTES // (2 * net.n_unit_rows * width * dtype.itemsize)))
     chunks = -(-n_samples // fitting)
     block = vectors.Units.count // width  # samples at once where it is unit by unit

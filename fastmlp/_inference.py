@@ -10,7 +10,15 @@ import numpy as np
 from fastmlp import _checks as checks
 from fastmlp import _formulas as formulas
 from fastmlp import _threads
-from fastmlp._buffers import TileArrays, Vectors, data_buffers, net_buffers, row_order, scratch_buffers
+from fastmlp._buffers import (
+    CHUNK_SAMPLES,
+    TileArrays,
+    Vectors,
+    data_buffers,
+    net_buffers,
+    row_order,
+    scratch_buffers,
+)
 from fastmlp._lanes import predict_tiles
 from fastmlp._memory import refuse_if_too_large
 from fastmlp._tiles import copy_in
@@ -19,7 +27,6 @@ from fastmlp.architecture import Architecture
 
 NETS_A_BLOCK = 1024  # a fixed number: the mean adds up the nets of a block first, and must not depend on the machine
 BLOCK_BYTES = 2**24
-SAMPLES_A_CHUNK = 64
 
 
 def predict(architecture: Architecture, parameters: np.ndarray, X: Any, threads: int | None = None) -> np.ndarray:
@@ -79,7 +86,7 @@ def _run(architecture: Architecture, parameters: np.ndarray, tasks: list[Any], w
     vectors, halt = Vectors.of(parameters.dtype), np.zeros(1, np.int8)
     net = net_buffers(architecture, architecture.default_loss, vectors)
     interrupted, _ = _threads.run(
-        tasks, work, lambda: scratch_buffers(architecture, net, vectors, SAMPLES_A_CHUNK),
+        tasks, work, lambda: scratch_buffers(architecture, net, vectors, CHUNK_SAMPLES),
         min(threads, max(1, len(tasks))), halt, lambda _report: None,
     )  # fmt: skip
     if interrupted:

@@ -34,7 +34,7 @@ MARGIN = 1.001
 
 @inline
 def is_small(net, plan):
-    """Whether the short cut serves this job."""
+    """Whether the short cut serves this job, which is a tiny one."""
     return (
         net.n_layers == 2
         and net.sizes[0] == 2
