@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 # A chunk of samples is at most so many, and its outputs and gradients at all units take at most so many bytes
-CHUNK_SAMPLES = 64
+CHUNK_SAMPLES = 256
 CHUNK_BYTES = 2**19
 CACHED_BYTES = 24 * 1024  # half of the first-level cache of most servers
 MOST_COLUMNS = MOST_UNITS * layout.BLOCK  # of a line of gradients
+ALIASING_BYTES = 4096
 TINY_PARAMETERS = 1024  # up to here at least `_tiny` is the faster kernel: measured, see docs/performance.md
 
 
@@ -37,6 +38,7 @@ class Vectors:
     Units: Lanes  # U · B · W: of U units
     Line: Lanes  # I · W: I columns of a unit's gradients
     Patch: Lanes  # U · I · W: of U units
+    Column: Lanes  # U · W: one column of U units' gradients
     D: Lanes  # W float64
     U: Lanes  # W uint64
 
@@ -49,7 +51,7 @@ class Vectors:
             return Lanes(dtype, F.count * number)
 
         return cls(
-            F, times(samples), times(units * samples), times(layout.BLOCK), times(units * layout.BLOCK),
+            F, times(samples), times(units * samples), times(layout.BLOCK), times(units * layout.BLOCK), times(units),
             Lanes("float64", F.count), Lanes("uint64", F.count),
         )  # fmt: skip
 
@@ -85,6 +87,7 @@ def net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> layo
         backward_spans=Buffer(np.array([*map(span, architecture.sizes[1:])])),
         n_layers=architecture.n_layers,
         n_parameters=row,
+        state_step=state_step(row, vectors),
         n_unit_rows=unit_rows[-1] | 1,  # odd, so that samples do not compete for the same places in the cache
         bias=architecture.bias,
         loss=int(LOSSES[architecture.activations[-1]][loss]),
@@ -160,9 +163,22 @@ def _scratch(units: np.ndarray, deltas: np.ndarray, capacity: int, vectors: Vect
     )
 
 
-def rows_of_a_tile(n_state_rows: int, n_parameters: int) -> int:
+def state_step(n_parameters: int, vectors: Vectors) -> int:
+    """Rows from a parameter to its gradient, and on to its states.
+
+    A load from an address whose last 12 bits are those of a store just before it has to wait. So the steps of all but
+    the smallest nets leave 1 KB when divided by 4 KB: then a parameter's rows are as far from each other as can be.
+    """
+    row_bytes = vectors.width * vectors.F.dtype.itemsize
+    if n_parameters * row_bytes < 4 * ALIASING_BYTES:
+        return n_parameters
+    rows = ALIASING_BYTES // row_bytes
+    return n_parameters + (rows // 4 - n_parameters) % rows
+
+
+def rows_of_a_tile(n_state_rows: int, state_step: int) -> int:
     """Parameters, gradients, the optimizer's state, and what a line of gradients may read beyond them."""
-    return (2 + n_state_rows) * n_parameters + MOST_COLUMNS
+    return (2 + n_state_rows) * state_step + MOST_COLUMNS
 
 
 class TileArrays:

@@ -65,10 +65,10 @@ LOSSES = {
 
 # Rows of a net's hyperparameters, as the kernels read them. What a method does not use is zero.
 LEARNING_RATE, L2, LEAKY_SLOPE, MOMENTUM = 0, 1, 2, 3
-BETA1, ONE_MINUS_BETA1, BETA2, ONE_MINUS_BETA2 = 4, 5, 6, 7  # RMSprop: alpha in the place of beta2
-EPSILON, DECAY_FACTOR = 8, 9  # DECAY_FACTOR = 1 − learning rate · weight decay
+ONE_MINUS_BETA1, ONE_MINUS_BETA2 = 4, 5  # RMSprop: alpha in the place of beta2
+EPSILON, DECAY_FACTOR = 6, 7  # DECAY_FACTOR = 1 − learning rate · weight decay
 ETA_MINUS, ETA_PLUS, MIN_STEP, MAX_STEP = 4, 5, 6, 7  # Rprop
-N_HYPERPARAMETERS = 10
+N_HYPERPARAMETERS = 8
 
 _ONE = Constants(single=(1.0,), double=(1.0,))
 _EXPONENT = Constants(single=(0x7F800000,), double=(0x7FF0000000000000,))
@@ -194,21 +194,21 @@ def sgd_momentum(weight, gradient, velocity, learning_rate, momentum, nesterov):
 
 
 @inline
-def decaying_mean(mean, beta, one_minus_beta, gradient):
-    """β · mean + (1 − β) · g."""
-    return without_subnormals(fma(beta, mean, one_minus_beta * gradient))
+def decaying_mean(mean, one_minus_beta, gradient):
+    """β · mean + (1 − β) · g = mean + (1 − β) (g − mean)."""
+    return without_subnormals(fma(one_minus_beta, gradient - mean, mean))
 
 
 @inline
-def decaying_square(square, beta, one_minus_beta, gradient):
-    """β · square + (1 − β) · g²."""
-    return without_subnormals(fma(beta, square, one_minus_beta * gradient * gradient))
+def decaying_square(square, one_minus_beta, gradient):
+    """β · square + (1 − β) · g² = square + (1 − β) (g² − square), which rounding never makes negative."""
+    return without_subnormals(fma(one_minus_beta, fma(gradient, gradient, -square), square))
 
 
 @inline
-def adam(weight, mean, square, step, square_correction, epsilon, decay_factor):
-    """w (1 − η λ) − η m̂ / (√v̂ + ε), where `step` = η / (1 − β₁ᵗ) and `square_correction` = 1 / √(1 − β₂ᵗ)."""
-    return fma(-step, mean / fma(sqrt(square), square_correction, epsilon), weight * decay_factor)
+def adam(weight, mean, square, step, square_correction, epsilon):
+    """w − η m̂ / (√v̂ + ε), where `step` = η / (1 − β₁ᵗ) and `square_correction` = 1 / √(1 − β₂ᵗ)."""
+    return fma(-step, mean / fma(sqrt(square), square_correction, epsilon), weight)
 
 
 @inline

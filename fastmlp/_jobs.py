@@ -72,7 +72,7 @@ class Job:
 
     @property
     def n_rows(self) -> int:
-        return rows_of_a_tile(self.n_state_rows, self.net.n_parameters)
+        return rows_of_a_tile(self.n_state_rows, self.net.state_step)
 
     @property
     def n_weighted(self) -> int:
@@ -173,7 +173,7 @@ class Job:
         elif self.initial is not None:
             copy_in(F, tiles.kernel_view, Buffer(self.initial), self.row_of, self.net.n_parameters, tiles.first)
         if self.plan.method == Method.RPROP:
-            tiles.rows[:, 3 * self.net.n_parameters :] = tiles.hyper[:, formulas.LEARNING_RATE, None]
+            tiles.rows[:, 3 * self.net.state_step :] = tiles.hyper[:, formulas.LEARNING_RATE, None]
 
     def _orders(self, first: int, stop: int) -> Buffer:
         """The samples' order in each epoch of a slice."""
@@ -196,8 +196,8 @@ class Job:
             )  # fmt: skip
             return
         train_tiles(
-            v.Patch, v.Line, v.Units, v.Blk, v.F, self.net, self.data, self.plan, tiles.kernel_view, self.results,
-            orders, first, stop, last, scratch, Buffer(self.halt),
+            v.Patch, v.Line, v.Column, v.Units, v.Blk, v.F, self.net, self.data, self.plan, tiles.kernel_view,
+            self.results, orders, first, stop, last, scratch, Buffer(self.halt),
         )  # fmt: skip
 
     def _copy_out(self, tiles: TileArrays, everything: bool) -> None:
@@ -205,7 +205,7 @@ class Job:
         if self.gradients is not None:
             slots = tiles.slots.copy()
             gradients = Buffer(self.gradients)
-            copy_out(F, tiles.kernel_view, gradients, self.row_of, n_parameters, n_parameters, everything)
+            copy_out(F, tiles.kernel_view, gradients, self.row_of, n_parameters, self.net.state_step, everything)
             tiles.slots[...] = slots
         copy_out(F, tiles.kernel_view, Buffer(self.parameters), self.row_of, n_parameters, 0, everything)
 

@@ -20,8 +20,8 @@ from fastmlp._update import advance_powers
 
 @kernel
 def train_tiles(
-    Patch, Line, Units, Blk, F, net, data, plan, tiles, results, orders, first_epoch, stop_epoch, last_epoch, scratch,
-    halt,
+    Patch, Line, Column, Units, Blk, F, net, data, plan, tiles, results, orders, first_epoch, stop_epoch, last_epoch,
+    scratch, halt,
 ):  # fmt: skip
     """Train every tile from `first_epoch` up to `stop_epoch`; when that is `last_epoch`, measure and finish.
 
@@ -102,7 +102,7 @@ def train_tiles(
                             )
                             active = active & ~broken
                         backward(
-                            Patch, Line, Units, Blk, F, net, plan, tiles, tile, data, scratch, count, slope,
+                            Patch, Line, Column, Units, Blk, F, net, plan, tiles, tile, data, scratch, count, slope,
                             first == start, last, active,
                         )  # fmt: skip
                 if cut_short:

@@ -34,6 +34,7 @@ class Net(NamedTuple):
     backward_spans: Buffer  # (L,) for how many samples the gradients by its outputs do
     n_layers: int
     n_parameters: int
+    state_step: int  # rows from a parameter to its gradient, from there to the optimizer's first state, and so on
     n_unit_rows: int  # scratch rows a sample
     bias: bool
     loss: int  # formulas.Loss
@@ -91,6 +92,7 @@ class Plan(NamedTuple):
     has_l2: bool
     has_momentum: bool
     nesterov: bool
+    has_decay: bool  # of weights, by Adam
     same_betas: bool  # Adam's β are the same in every lane
     loss_scale: float  # 1 / n_out for bce and mse, 1 for cross entropy
     delta_scale: float  # the same, twice that for mse

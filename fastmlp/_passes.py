@@ -1,19 +1,19 @@
 """The three products of a net, on a chunk of samples: weighted sums, gradients passed down, gradients of the weights.
 
 Symbols are those of `_layout`. Vectors, by what they hold for each net of a tile: F one number (W in all), Blk B
-samples of a unit, Units B samples of U units, Line I columns of a unit's gradients, Patch those of U units. A vector
-that was loaded serves 4 or more multiply-adds, and the U · B · W sums of a loop fill half of the registers, which hides
-the latency of a multiply-add. What is left over when U does not divide a layer is done unit by unit, U times as many
-samples or columns at once.
+samples of a unit, Units B samples of U units, Line I columns of a unit's gradients, Patch those of U units, Column one
+column of U units. A vector that was loaded serves 4 or more multiply-adds, and the U · B · W sums of a loop fill half
+of the registers, which hides the latency of a multiply-add. What is left over when U does not divide a layer is done
+unit by unit, U times as many samples or columns at once.
 
 Every sum runs through one accumulator in index order, so a net's bits do not depend on what lies beside it.
 """
 
 from fastmlp import _formulas as formulas
-from fastmlp._formulas import Activation
+from fastmlp._formulas import Activation, Method
 from fastmlp._jit import inline
-from fastmlp._simd import broadcast, fma, load_grid, ratio, repeat, spread, spread_samples, store_grid
-from fastmlp._update import add_l2, update
+from fastmlp._simd import broadcast, fma, load, load_grid, ratio, repeat, spread, spread_samples, store_grid
+from fastmlp._update import adam_settings, adam_step, add_l2, update
 
 
 @inline
@@ -69,13 +69,13 @@ def _activate(Blk, F, net, layer, slope, units, count):
 
 @inline
 def backward(
-    Patch, Line, Units, Blk, F, net, plan, tiles, tile, data, scratch, count, slope, fresh, last, active
+    Patch, Line, Column, Units, Blk, F, net, plan, tiles, tile, data, scratch, count, slope, fresh, last, active
 ):  # fmt: skip
     """Add the gradients of a chunk's first `count` samples to the gradient rows; `fresh` starts them at zero.
 
-    After the `last` chunk of a minibatch the optimizer takes its step on each patch of parameters as soon as their
-    gradients are known: its divisions and roots then overlap with the next patch's products. A layer's weights change
-    only after gradients were passed down through them.
+    After the `last` chunk of a minibatch the optimizer takes its step. Gradients come in bands of U units, whose rows
+    are consecutive; Adam's step on a band is taken row by row within the loops of the next band's products, which hide
+    its divisions and roots. A layer's weights change only after gradients were passed down through them.
     """
     U, deltas, step = ratio(Units, Blk), scratch.deltas, net.n_unit_rows
     for layer in range(net.n_layers - 1, 1, -1):
@@ -89,18 +89,17 @@ def backward(
             )  # fmt: skip
         if net.activations[layer - 1] > Activation.RELU:
             _derive(Blk, F, net, layer, slope, scratch.units, count, 0, net.sizes[layer], deltas, row, step)
+    settings = adam_settings(F, tiles, tile, scratch.corrections)
+    waiting, end = 0, 0  # rows of the last band, on which Adam's step is due
     for layer in range(net.n_layers):
-        n_out = net.sizes[layer + 1]
+        n_out, n_columns = net.sizes[layer + 1], net.sizes[layer] + net.bias
         several = n_out & -U
-        # gradients by the first hidden layer are needed just once: a few units' worth of memory serves them all
-        by_bands = layer == 0 and net.n_layers > 1
         j = 0
         while j < n_out:
-            first, j = j, n_out
-            if first < several:
-                j = first + U if by_bands else several
-            row = net.unit_rows[layer + 1] + first
-            if by_bands:
+            first, j = j, j + (U if j < several else 1)
+            deltas, row, step = scratch.deltas, net.unit_rows[layer + 1] + first, net.n_unit_rows
+            if layer == 0 and net.n_layers > 1:
+                # gradients by the first hidden layer are needed just once: a band's worth of memory serves them all
                 deltas, row, step = scratch.band, 0, U
                 if first < several:
                     _pass_down(Units, Blk, F, net, tiles, tile, 1, scratch, 0, count, first, j, deltas, row, step)
@@ -108,18 +107,33 @@ def backward(
                     _pass_down(Blk, Blk, F, net, tiles, tile, 1, scratch, 0, count, first, j, deltas, row, step)
                 if net.activations[0] > Activation.RELU:
                     _derive(Blk, F, net, 1, slope, scratch.units, count, first, j, deltas, row, step)
-            else:
-                deltas, step = scratch.deltas, net.n_unit_rows
+            band = tile * tiles.n_rows + net.weight_rows[layer] + first * n_columns
             if first < several:
-                _gradients(
-                    Patch, Line, F, net, plan, tiles, tile, layer, data, scratch, count, deltas, row, step, fresh, last,
-                    active, first, j,
+                waiting = _gradients(
+                    Patch, Line, Column, F, net, plan, tiles, layer, data, scratch, count, deltas, row, step, fresh,
+                    band, waiting, end, active, settings,
                 )  # fmt: skip
             else:
-                _gradients(
-                    Patch, Patch, F, net, plan, tiles, tile, layer, data, scratch, count, deltas, row, step, fresh,
-                    last, active, first, j,
+                waiting = _gradients(
+                    Patch, Patch, F, F, net, plan, tiles, layer, data, scratch, count, deltas, row, step, fresh, band,
+                    waiting, end, active, settings,
                 )  # fmt: skip
+            if last:
+                stop = band + (j - first) * n_columns
+                if plan.has_l2:
+                    add_l2(F, net, tiles, tile, band, j - first, n_columns, net.sizes[layer])
+                if plan.method == Method.ADAM:
+                    _adam(F, net, plan, tiles, waiting, end, active, settings)
+                    waiting, end = band, stop
+                else:
+                    update(F, net, plan, tiles, tile, band, stop, active, scratch.corrections)
+    _adam(F, net, plan, tiles, waiting, end, active, settings)
+
+
+@inline
+def _adam(F, net, plan, tiles, first, stop, active, settings):
+    for r in range(first, stop):
+        adam_step(F, net, plan, tiles.rows, r, load(F, tiles.rows, r + net.state_step), active, settings)
 
 
 @inline
@@ -159,38 +173,54 @@ def _derive(Blk, F, net, layer, slope, units, count, first_unit, stop_unit, targ
 
 @inline
 def _gradients(
-    Patch, Line, F, net, plan, tiles, tile, layer, data, scratch, count, deltas, delta_row, delta_step, fresh, last,
-    active, first_unit, stop_unit,
+    Patch, Line, Column, F, net, plan, tiles, layer, data, scratch, count, deltas, delta_row, delta_step, fresh, band,
+    waiting, end, active, settings,
 ):  # fmt: skip
-    """Gradients of the weights and biases of some units of a layer, summed over a chunk's samples, and the step.
+    """Gradients of the weights and biases of a band of units, its rows from `band` on, summed over a chunk's samples.
 
-    A bias is the weight of an input that is always 1, which follows the others in `inputs` and `units`.
+    Meanwhile Adam's step is taken on the rows from `waiting` up to `end`, as far as there is time; returns how far.
+    A bias is the weight of an input that is always 1, which follows the others in `inputs` and `units`, unless the
+    others fill whole lines: then the biases' gradients are summed apart.
     """
-    n_columns, n_unit_rows, P = net.sizes[layer] + net.bias, net.n_unit_rows, net.n_parameters
-    for i in range(0, n_columns, ratio(Line, F)):
-        for j in range(first_unit, stop_unit, ratio(Patch, Line)):
-            first = tile * tiles.n_rows + net.weight_rows[layer] + j * n_columns + i
-            total = broadcast(Patch, 0.0)
-            if not fresh:
-                total = load_grid(Patch, Line, F, tiles.rows, first + P, n_columns, 1)
-            row = delta_row + j - first_unit
-            if layer == 0:
-                for s in range(count):
-                    delta = load_grid(Patch, Line, F, deltas, row + s * delta_step, 1, 0)
-                    x = repeat(Patch, spread(Line, F, data.inputs, scratch.samples[s] * data.n_columns + i))
+    n_in, n_unit_rows, P = net.sizes[layer], net.n_unit_rows, net.state_step
+    n_columns, rows = n_in + net.bias, tiles.rows
+    apart = n_in & (ratio(Line, F) - 1) == 0
+    for i in range(0, n_in if apart else n_columns, ratio(Line, F)):
+        total = broadcast(Patch, 0.0)
+        if not fresh:
+            total = load_grid(Patch, Line, F, rows, band + i + P, n_columns, 1)
+        n_pairs = min(count // 2, end - waiting)
+        if layer == 0:
+            samples = scratch.samples
+            for pair in range(n_pairs):
+                for s in range(2 * pair, 2 * pair + 2):
+                    delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
+                    x = repeat(Patch, spread(Line, F, data.inputs, samples[s] * data.n_columns + i))
                     total = fma(delta, x, total)
-            else:
-                unit_row = net.unit_rows[layer] + i
-                for s in range(count):
-                    delta = load_grid(Patch, Line, F, deltas, row + s * delta_step, 1, 0)
+                _adam(F, net, plan, tiles, waiting + pair, waiting + pair + 1, active, settings)
+            for s in range(2 * n_pairs, count):
+                delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
+                x = repeat(Patch, spread(Line, F, data.inputs, samples[s] * data.n_columns + i))
+                total = fma(delta, x, total)
+        else:
+            unit_row = net.unit_rows[layer] + i
+            for pair in range(n_pairs):
+                for s in range(2 * pair, 2 * pair + 2):
+                    delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
                     a = load_grid(Patch, Line, F, scratch.units, unit_row + s * n_unit_rows, 0, 1)
                     total = fma(delta, a, total)
-            store_grid(Line, F, tiles.rows, first + P, n_columns, 1, total, n_columns - i)
-            if last:
-                size = min(ratio(Line, F), n_columns - i)
-                if plan.has_l2:
-                    of_weights = min(size, net.sizes[layer] - i)
-                    add_l2(F, net, tiles, tile, first, ratio(Patch, Line), n_columns, of_weights)
-                update(
-                    F, net, plan, tiles, tile, first, ratio(Patch, Line), n_columns, size, active, scratch.corrections
-                )
+                _adam(F, net, plan, tiles, waiting + pair, waiting + pair + 1, active, settings)
+            for s in range(2 * n_pairs, count):
+                delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
+                a = load_grid(Patch, Line, F, scratch.units, unit_row + s * n_unit_rows, 0, 1)
+                total = fma(delta, a, total)
+        waiting += n_pairs
+        store_grid(Line, F, rows, band + i + P, n_columns, 1, total, n_columns - i)
+    if apart and net.bias:
+        total = broadcast(Column, 0.0)
+        if not fresh:
+            total = load_grid(Column, F, F, rows, band + n_in + P, n_columns, 0)
+        for s in range(count):
+            total = total + load_grid(Column, F, F, deltas, delta_row + s * delta_step, 1, 0)
+        store_grid(F, F, rows, band + n_in + P, n_columns, 0, total, 1)
+    return waiting

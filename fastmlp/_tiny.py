@@ -95,16 +95,16 @@ def _descend(Blk, F, net, plan, tiles, tile, units, deltas, n_samples, active, c
             for i in range(n_columns):
                 g = fold_fma(zero, delta, load(Blk, units, below + i), n_samples)
                 if at_once:
-                    adam_step(F, net, rows, r, g, active, settings)
+                    adam_step(F, net, plan, rows, r, g, active, settings)
                 else:
-                    store(rows, r + net.n_parameters, g)
+                    store(rows, r + net.state_step, g)
                 r += 1
         if plan.has_l2:
             first = base + net.weight_rows[layer]
             add_l2(F, net, tiles, tile, first, net.sizes[layer + 1], n_columns, net.sizes[layer])
         below, here = here, here + net.sizes[layer + 1] + 1
     if not at_once:
-        update(F, net, plan, tiles, tile, base, 1, 1, net.n_parameters, active, corrections)
+        update(F, net, plan, tiles, tile, base, base + net.n_parameters, active, corrections)
 
 
 @kernel

@@ -13,39 +13,35 @@ from fastmlp._simd import broadcast, load, select, store
 
 
 @inline
-def update(F, net, plan, tiles, tile, first, n_runs, step, length, active, corrections):
-    """Take the step of the plan's method on `n_runs` runs of `length` rows, `step` rows apart from row `first` on."""
+def update(F, net, plan, tiles, tile, first, stop, active, corrections):
+    """Take the step of the plan's method on the rows from `first` up to `stop`."""
     h = tile * formulas.N_HYPERPARAMETERS
     if plan.method == Method.SGD:
-        for run in range(first, first + n_runs * step, step):
-            _sgd(F, net, plan, tiles, run, run + length, h, active)
+        _sgd(F, net, plan, tiles, first, stop, h, active)
     elif plan.method == Method.ADAM:
         settings = adam_settings(F, tiles, tile, corrections)
-        for run in range(first, first + n_runs * step, step):
-            for r in range(run, run + length):
-                adam_step(F, net, tiles.rows, r, load(F, tiles.rows, r + net.n_parameters), active, settings)
+        for r in range(first, stop):
+            adam_step(F, net, plan, tiles.rows, r, load(F, tiles.rows, r + net.state_step), active, settings)
     elif plan.method == Method.RMSPROP:
-        for run in range(first, first + n_runs * step, step):
-            _rmsprop(F, net, plan, tiles, run, run + length, h, active)
+        _rmsprop(F, net, plan, tiles, first, stop, h, active)
     elif plan.method == Method.RPROP:
-        for run in range(first, first + n_runs * step, step):
-            _rprop(F, net, tiles, run, run + length, h, active)
+        _rprop(F, net, tiles, first, stop, h, active)
 
 
 @inline
-def add_l2(F, net, tiles, tile, first, n_runs, step, length):
-    """Add L2's part to the gradients of such rows, which must be of weights."""
+def add_l2(F, net, tiles, tile, first, n_units, n_columns, n_in):
+    """Add L2's part to the gradients of the weights of some units, whose rows begin at `first`."""
     rows, l2 = tiles.rows, load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.L2)
-    for run in range(first, first + n_runs * step, step):
-        for w in range(run, run + length):
-            g = formulas.add_l2(load(F, rows, w + net.n_parameters), load(F, rows, w), l2)
-            store(rows, w + net.n_parameters, g)
+    for unit in range(first, first + n_units * n_columns, n_columns):
+        for w in range(unit, unit + n_in):
+            g = formulas.add_l2(load(F, rows, w + net.state_step), load(F, rows, w), l2)
+            store(rows, w + net.state_step, g)
 
 
 @inline
 def _sgd(F, net, plan, tiles, first, stop, h, active):
-    rows, gradients = tiles.rows, net.n_parameters
-    velocities = gradients + net.n_parameters
+    rows, gradients = tiles.rows, net.state_step
+    velocities = gradients + net.state_step
     learning_rate = load(F, tiles.hyper, h + formulas.LEARNING_RATE)
     momentum = load(F, tiles.hyper, h + formulas.MOMENTUM)
     for r in range(first, stop):
@@ -64,9 +60,7 @@ def adam_settings(F, tiles, tile, corrections):
     """What Adam's step needs beside a parameter and its gradient."""
     h = tile * formulas.N_HYPERPARAMETERS
     return (
-        load(F, tiles.hyper, h + formulas.BETA1),
         load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA1),
-        load(F, tiles.hyper, h + formulas.BETA2),
         load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA2),
         load(F, tiles.hyper, h + formulas.EPSILON),
         load(F, tiles.hyper, h + formulas.DECAY_FACTOR),
@@ -76,14 +70,15 @@ def adam_settings(F, tiles, tile, corrections):
 
 
 @inline
-def adam_step(F, net, rows, r, g, active, settings):
+def adam_step(F, net, plan, rows, r, g, active, settings):
     """Adam's step on the parameter in row r."""
-    beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon, decay_factor, step, square_correction = settings
-    means, squares = r + 2 * net.n_parameters, r + 3 * net.n_parameters
+    one_minus_beta1, one_minus_beta2, epsilon, decay_factor, step, square_correction = settings
+    means, squares = r + 2 * net.state_step, r + 3 * net.state_step
     w = load(F, rows, r)
-    mean = formulas.decaying_mean(load(F, rows, means), beta1, one_minus_beta1, g)
-    square = formulas.decaying_square(load(F, rows, squares), beta2, one_minus_beta2, g)
-    new = formulas.adam(w, mean, square, step, square_correction, epsilon, decay_factor)
+    mean = formulas.decaying_mean(load(F, rows, means), one_minus_beta1, g)
+    square = formulas.decaying_square(load(F, rows, squares), one_minus_beta2, g)
+    decayed = w * decay_factor if plan.has_decay else w
+    new = formulas.adam(decayed, mean, square, step, square_correction, epsilon)
     store(rows, means, mean)
     store(rows, squares, square)
     store(rows, r, select(active, new, w))
@@ -91,18 +86,15 @@ def adam_step(F, net, rows, r, g, active, settings):
 
 @inline
 def _rmsprop(F, net, plan, tiles, first, stop, h, active):
-    rows, gradients = tiles.rows, net.n_parameters
-    squares, velocities = gradients + net.n_parameters, gradients + 2 * net.n_parameters
+    rows, gradients = tiles.rows, net.state_step
+    squares, velocities = gradients + net.state_step, gradients + 2 * net.state_step
     learning_rate = load(F, tiles.hyper, h + formulas.LEARNING_RATE)
     momentum = load(F, tiles.hyper, h + formulas.MOMENTUM)
-    alpha, one_minus_alpha = (
-        load(F, tiles.hyper, h + formulas.BETA2),
-        load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA2),
-    )
+    one_minus_alpha = load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA2)
     epsilon = load(F, tiles.hyper, h + formulas.EPSILON)
     for r in range(first, stop):
         w, g = load(F, rows, r), load(F, rows, gradients + r)
-        square = formulas.decaying_square(load(F, rows, squares + r), alpha, one_minus_alpha, g)
+        square = formulas.decaying_square(load(F, rows, squares + r), one_minus_alpha, g)
         direction = formulas.rmsprop_direction(g, square, epsilon)
         store(rows, squares + r, square)
         if plan.has_momentum:
@@ -116,8 +108,8 @@ def _rmsprop(F, net, plan, tiles, first, stop, h, active):
 
 @inline
 def _rprop(F, net, tiles, first, stop, h, active):
-    rows, gradients = tiles.rows, net.n_parameters
-    previous_gradients, steps = gradients + net.n_parameters, gradients + 2 * net.n_parameters
+    rows, gradients = tiles.rows, net.state_step
+    previous_gradients, steps = gradients + net.state_step, gradients + 2 * net.state_step
     eta_minus, eta_plus = load(F, tiles.hyper, h + formulas.ETA_MINUS), load(F, tiles.hyper, h + formulas.ETA_PLUS)
     min_step, max_step = load(F, tiles.hyper, h + formulas.MIN_STEP), load(F, tiles.hyper, h + formulas.MAX_STEP)
     for r in range(first, stop):

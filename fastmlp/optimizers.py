@@ -119,7 +119,7 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adaptive moments, with decoupled weight decay.
 
-    m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²;
+    m ← m + (1 − β₁) (g − m); v ← v + (1 − β₂) (g² − v);
     w ← w (1 − η λ) − η / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε).
 
     As in PyTorch the decay λ acts on every parameter, biases too. A moment below the smallest normal number
@@ -159,9 +159,7 @@ class Adam(Optimizer):
     def rows(self) -> dict[int, Setting]:
         return {
             formulas.LEARNING_RATE: self.learning_rate,
-            formulas.BETA1: self.beta1,
             formulas.ONE_MINUS_BETA1: 1.0 - self.beta1,
-            formulas.BETA2: self.beta2,
             formulas.ONE_MINUS_BETA2: 1.0 - self.beta2,
             formulas.EPSILON: self.epsilon,
             formulas.DECAY_FACTOR: 1.0 - self.learning_rate * self.weight_decay,
@@ -172,7 +170,7 @@ class Adam(Optimizer):
 class RMSprop(Optimizer):
     """Gradients divided by the root of their mean square.
 
-    v ← α v + (1 − α) g²; w ← w − η g / (√v + ε); with momentum b ← μ b + g / (√v + ε) and w ← w − η b.
+    v ← v + (1 − α) (g² − v); w ← w − η g / (√v + ε); with momentum b ← μ b + g / (√v + ε) and w ← w − η b.
     A mean square below the smallest normal number counts as 0.
 
     Parameters
@@ -208,7 +206,6 @@ class RMSprop(Optimizer):
         return {
             formulas.LEARNING_RATE: self.learning_rate,
             formulas.MOMENTUM: self.momentum,
-            formulas.BETA2: self.alpha,
             formulas.ONE_MINUS_BETA2: 1.0 - self.alpha,
             formulas.EPSILON: self.epsilon,
         }

@@ -263,6 +263,7 @@ def planned(
         only_target_loss=target_accuracy is None and patience is None,
         has_l2=bool(np.any(hyper[formulas.L2])),
         has_momentum=bool(np.any(hyper.get(formulas.MOMENTUM, 0.0))),
+        has_decay=bool(np.any(hyper.get(formulas.DECAY_FACTOR, 1.0) != 1.0)),
         nesterov=bool(getattr(optimizer, "nesterov", False)),
         same_betas=all(np.ndim(getattr(optimizer, name, 0.0)) == 0 for name in ("beta1", "beta2")),
         loss_scale=loss_scale,

@@ -176,13 +176,15 @@ def step(lane, cell, method, nesterov, h, w, g, state1, state2, corrections, zer
                 state1[p] = zero if abs(velocity) < tiny else velocity
             w[p] = fma(lane, cell, -rate, direction, w[p])
         elif method == ADAM:
-            m = fma(lane, cell, h[formulas.BETA1], state1[p], h[formulas.ONE_MINUS_BETA1] * g[p])
-            v = fma(lane, cell, h[formulas.BETA2], state2[p], h[formulas.ONE_MINUS_BETA2] * g[p] * g[p])
+            m = fma(lane, cell, h[formulas.ONE_MINUS_BETA1], g[p] - state1[p], state1[p])
+            change = fma(lane, cell, g[p], g[p], -state2[p])
+            v = fma(lane, cell, h[formulas.ONE_MINUS_BETA2], change, state2[p])
             state1[p], state2[p] = zero if abs(m) < tiny else m, zero if abs(v) < tiny else v
             root = fma(lane, cell, sqrt(lane, cell, state2[p]), corrections[1], h[formulas.EPSILON])
             w[p] = fma(lane, cell, -(rate * corrections[0]), state1[p] / root, w[p] * h[formulas.DECAY_FACTOR])
         elif method == RMSPROP:
-            v = fma(lane, cell, h[formulas.BETA2], state1[p], h[formulas.ONE_MINUS_BETA2] * g[p] * g[p])
+            change = fma(lane, cell, g[p], g[p], -state1[p])
+            v = fma(lane, cell, h[formulas.ONE_MINUS_BETA2], change, state1[p])
             state1[p] = zero if abs(v) < tiny else v
             direction = g[p] / (sqrt(lane, cell, state1[p]) + h[formulas.EPSILON])
             if momentum != zero:

@@ -22,9 +22,9 @@ JOBS = {
         "sigmoid",
         "mse",
         4,
-        "f14cd5c86a9c4ba2",
+        "aed05524bed39ca2",
     ),
-    "rmsprop": (fastmlp.RMSprop(0.02, momentum=0.5), "relu", "relu", "mse", None, "f544c6211329e0d9"),
+    "rmsprop": (fastmlp.RMSprop(0.02, momentum=0.5), "relu", "relu", "mse", None, "d13eb89826e9e5e3"),
     "rprop": (fastmlp.Rprop(0.05), "tanh", "identity", "mse", None, "3f2d16f9c4b585a8"),
     "short cut": (fastmlp.SGD(0.5), None, None, "bce", None, "90b1e0d3c1e26710"),
 }
