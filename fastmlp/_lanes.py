@@ -9,10 +9,10 @@ import numpy as np
 from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
 from fastmlp._formulas import Method
-from fastmlp._jit import kernel
-from fastmlp._outputs import losses_of, output_deltas, outputs_of
+from fastmlp._jit import inline, kernel
+from fastmlp._outputs import knows_bound, least_losses_of, losses_of, output_deltas, outputs_of
 from fastmlp._passes import backward, forward
-from fastmlp._rules import apply_rules, leave, record_losses
+from fastmlp._rules import apply_rules, confirm, judge_minibatches, leave, record_losses, target_in_doubt
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
 from fastmlp._simd import any_lane, broadcast, fold_add, fold_fma, load, ratio, repeat, select, store
 from fastmlp._update import advance_powers
@@ -25,14 +25,17 @@ def train_tiles(
 ):  # fmt: skip
     """Train every tile from `first_epoch` up to `stop_epoch`; when that is `last_epoch`, measure and finish.
 
-    The rules look at the weights as they stand between epochs. With the full batch this costs no extra pass, because
-    the epoch's own forward pass yields the loss before its update; with minibatches it is one more forward pass.
+    With the full batch the rules look at the weights as they stand between epochs: the epoch's own forward pass yields
+    the loss before its update. With minibatches they look at the mean of the losses that the epoch's minibatches had,
+    each before its update; where that says that a net reached its target or stalled, its weights are measured in one
+    more forward pass, and only a target that they reach counts.
     `orders` (epochs, S) holds the shuffled sample numbers from `first_epoch` on. When another thread makes `halt` (1,)
     true, the kernel returns after the chunk that it is at, with every weight as the last update left it. What the
     results say of a net that still trains holds if training ends here.
     """
     n, B, filled = data.n_samples, ratio(Blk, F), ratio(Units, F)
     samples, units, deltas = scratch.samples, scratch.units, scratch.deltas
+    unit_step, out_row = net.n_unit_rows, net.unit_rows[net.n_layers]
     full_batch = plan.batch_size >= n
     chosen = False  # whether `samples` holds all of them
     nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
@@ -40,6 +43,7 @@ def train_tiles(
         base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
         slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
         active = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE) != 0.0
+        suspects = active & ~active
         epoch, cut_short = first_epoch - 1, False
         while not cut_short:
             epoch += 1
@@ -47,17 +51,27 @@ def train_tiles(
                 break
             training = epoch < last_epoch
             recording = plan.record_every > 0 and epoch % plan.record_every == 0
+            minibatches = training and not full_batch
+            judging = plan.rules and minibatches
             measuring = plan.rules or recording or not training
-            n_steps = 1 if full_batch or not training else (n + plan.batch_size - 1) // plan.batch_size
-            for step in range(-1 if measuring and training and not full_batch else 0, n_steps):
-                whole = full_batch or step < 0 or not training
-                measure, learn = measuring and whole, training and step >= 0
+            # the loss need not be known as long as a bound of it shows that the target is not reached
+            cautious = knows_bound(net, plan) and full_batch and training and not recording and n <= scratch.capacity
+            n_steps = (n + plan.batch_size - 1) // plan.batch_size if minibatches else 1
+            loss_sum, right_sum, weight_seen = zero, zero, zero
+            for step in range(-1 if recording and minibatches else 0, n_steps + judging):
+                confirming = judging and step == n_steps
+                if confirming and (epoch + 1 == last_epoch or not any_lane(suspects)):
+                    break
+                whole = not minibatches or step < 0 or confirming
+                measure, learn = judging or (measuring and whole), training and 0 <= step < n_steps
                 start = 0 if whole else step * plan.batch_size
                 stop = n if whole else min(n, start + plan.batch_size)
                 order = (epoch - first_epoch) * n if plan.shuffle and not whole else -1
                 weight_sum = weight_sum_of(F, data, tiles, tile, orders, order, start, stop)
                 inverse = inverse_of(plan, weight_sum)
-                loss_sum, right_sum, probe = zero, zero, zero
+                if whole or step == 0:
+                    loss_sum, right_sum, weight_seen = zero, zero, zero
+                weight_seen, probe = weight_seen + weight_sum, zero
                 if learn and plan.method == Method.ADAM:
                     advance_powers(F, plan, tiles, tile, scratch.corrections)
                 for first in range(start, stop, scratch.capacity):
@@ -69,32 +83,57 @@ def train_tiles(
                         choose_samples(orders, order, first, count, (count + filled - 1) & -filled, samples)
                         chosen = whole
                     forward(Units, Blk, F, net, tiles.rows, base, data, samples, count, slope, units)
+                    least = zero
                     for s in range(0, count, B):
-                        row = s * net.n_unit_rows + net.unit_rows[net.n_layers]
-                        weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
-                        greatest, log_sum = outputs_of(Blk, F, net, units, deltas, row, 1, net.n_unit_rows)
-                        if measure:
-                            losses, right = losses_of(
-                                Blk, F, net, data, samples, s, units, deltas, row, 1, net.n_unit_rows, greatest, log_sum
-                            )
-                            loss_sum = fold_fma(loss_sum, weights, losses, min(B, count - s))
-                            right_sum = fold_add(right_sum, right, min(B, count - s))
-                        if learn:
-                            scale = weights * repeat(Blk, inverse)
-                            probe = output_deltas(
-                                Blk, F, net, data, samples, s, scale, deltas, row, 1, net.n_unit_rows, probe
-                            )
-                    if measure and last:
-                        loss = loss_sum / weight_sum * plan.loss_scale
+                        row = s * unit_step + out_row
+                        greatest, log_sum = outputs_of(Blk, F, net, units, deltas, row, 1, unit_step)
+                        if cautious:
+                            weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
+                            bounds = least_losses_of(Blk, F, net, data, samples, s, units, deltas, row, 1, unit_step)
+                            least = fold_fma(least, weights, bounds, min(B, count - s))
+                        elif measure:
+                            loss_sum, right_sum = _add_losses(
+                                Blk, F, net, data, tiles, tile, scratch, s, min(B, count - s), greatest, log_sum,
+                                loss_sum, right_sum,
+                            )  # fmt: skip
+                    measured = measure
+                    if cautious:
+                        measured = target_in_doubt(F, tiles, tile, active, least / weight_sum * plan.loss_scale)
+                        for s in range(0, count if measured else 0, B):
+                            row = s * unit_step + out_row
+                            greatest, log_sum = outputs_of(Blk, F, net, units, deltas, row, 1, unit_step)
+                            loss_sum, right_sum = _add_losses(
+                                Blk, F, net, data, tiles, tile, scratch, s, min(B, count - s), greatest, log_sum,
+                                loss_sum, right_sum,
+                            )  # fmt: skip
+                    if measured and last and (whole or step == n_steps - 1):
+                        loss = loss_sum / weight_seen * plan.loss_scale
                         accuracy = right_sum / n if plan.counts_accuracy else nothing
-                        if recording:
-                            record = epoch // plan.record_every
-                            record_losses(F, tiles, tile, results, active, loss, record, scratch.lanes)
-                        if plan.rules or not training:
-                            active = apply_rules(
-                                F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, scratch.lanes
+                        if confirming:
+                            active = confirm(
+                                F, tiles, tile, results, active, suspects, loss, accuracy, epoch + 1, scratch.lanes
                             )
+                        elif not whole:
+                            active, suspects = judge_minibatches(
+                                F, tiles, tile, results, active, loss, accuracy, epoch, scratch.lanes
+                            )
+                        else:
+                            if recording:
+                                record = epoch // plan.record_every
+                                record_losses(F, tiles, tile, results, active, loss, record, scratch.lanes)
+                            if not minibatches and (plan.rules or not training):
+                                active = apply_rules(
+                                    F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch,
+                                    scratch.lanes,
+                                )  # fmt: skip
                     if learn:
+                        for s in range(0, count, B):
+                            weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
+                            scale = weights * repeat(Blk, inverse)
+                            row = s * unit_step + out_row
+                            probe = output_deltas(
+                                Blk, F, net, data, samples, s, scale, deltas, row, 1, unit_step, probe
+                            )
                         if last:
                             broken = active & ~(probe == 0.0)
                             leave(
@@ -109,6 +148,19 @@ def train_tiles(
                     break
         leave(F, tiles, tile, results, active, layout.INTERRUPTED, epoch, nothing, nothing, scratch.lanes)
         store(tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE, select(active, broadcast(F, 1.0), 0.0))
+
+
+@inline
+def _add_losses(
+    Blk, F, net, data, tiles, tile, scratch, s, count, greatest, log_sum, loss_sum, right_sum
+):  # fmt: skip
+    """Add the losses of a block of samples, and how many of them are right."""
+    weights = block_weights(Blk, F, data, tiles, tile, scratch.samples, s, scratch)
+    losses, right = losses_of(
+        Blk, F, net, data, scratch.samples, s, scratch.units, scratch.deltas,
+        s * net.n_unit_rows + net.unit_rows[net.n_layers], 1, net.n_unit_rows, greatest, log_sum,
+    )  # fmt: skip
+    return fold_fma(loss_sum, weights, losses, count), fold_add(right_sum, right, count)
 
 
 @kernel

@@ -10,7 +10,7 @@ from fastmlp import _formulas as formulas
 from fastmlp._formulas import Activation, Loss
 from fastmlp._jit import inline
 from fastmlp._math import exp_of_negative, log
-from fastmlp._simd import broadcast, fma, fold_fma, load_grid, ratio, select, spread_samples, store_grid
+from fastmlp._simd import absolute, broadcast, fma, fold_fma, load_grid, ratio, select, spread_samples, store_grid
 
 
 @inline
@@ -64,6 +64,28 @@ def losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, ste
     if net.activations[net.n_layers - 1] == Activation.SOFTMAX:
         right = target_of_best
     return losses, right
+
+
+@inline
+def knows_bound(net, plan):
+    """Whether the only rule is a target for a loss that has a lower bound."""
+    return plan.rules and plan.only_target_loss and net.loss != Loss.MSE
+
+
+@inline
+def least_losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, step):
+    """A lower bound of each sample's cross-entropy, without a logarithm; NaN where a weighted sum is not finite.
+
+    −log x >= 1 − x, so −t log o − (1 − t) log(1 − o) >= |o − t|; and over a softmax layer −log o_class is at least
+    1 − o_class, half of Σ |o_k − t_k|.
+    """
+    bounds = broadcast(Blk, 0.0)
+    for k in range(net.sizes[net.n_layers]):
+        z = load_grid(Blk, Blk, F, units, row + k * unit_step, 0, step)
+        o = load_grid(Blk, Blk, F, outputs, row + k * unit_step, 0, step)
+        t = spread_samples(Blk, F, data.targets, samples, s, net.sizes[net.n_layers], k)
+        bounds = fma(z, broadcast(Blk, 0.0), bounds + absolute(o - t))
+    return 0.5 * bounds if net.loss == Loss.CROSS_ENTROPY else bounds
 
 
 @inline

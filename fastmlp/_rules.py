@@ -10,6 +10,10 @@ from fastmlp import _layout as layout
 from fastmlp._jit import inline
 from fastmlp._simd import any_lane, broadcast, load, select, store
 
+# A lower bound of the loss that is above this multiple of the target, which allows for rounding, says that the target
+# cannot have been reached
+MARGIN = 1.001
+
 
 @inline
 def leave(F, tiles, tile, results, leaving, status, epoch, loss, accuracy, lanes):
@@ -41,28 +45,74 @@ def record_losses(F, tiles, tile, results, active, loss, record, lanes):
 
 
 @inline
-def apply_rules(F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, lanes):
-    """Stop the nets that reached their target, stalled or diverged, and at the end all; returns who goes on."""
+def target_in_doubt(F, tiles, tile, active, least_loss):
+    """Whether an active net may have reached its target loss, or diverged, by a lower bound of its loss."""
+    target = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.TARGET_LOSS)
+    return any_lane(active & ~(least_loss > target * MARGIN))
+
+
+@inline
+def _reached(F, tiles, tile, loss, accuracy):
+    c = tile * layout.N_CONTROLS
+    return (loss <= load(F, tiles.controls, c + layout.TARGET_LOSS)) | (
+        accuracy >= load(F, tiles.controls, c + layout.TARGET_ACCURACY)
+    )
+
+
+@inline
+def _out_of_patience(F, tiles, tile, loss):
+    """Compare with the best loss so far, and note it; returns who has waited long enough."""
     c = tile * layout.N_CONTROLS
     controls = tiles.controls
+    best = load(F, controls, c + layout.BEST_LOSS)
+    improved = (loss < best) & (loss <= best - load(F, controls, c + layout.TOLERANCE))
+    waited = select(improved, 0.0, load(F, controls, c + layout.WAITED) + 1.0)
+    store(controls, c + layout.WAITED, waited)
+    store(controls, c + layout.BEST_LOSS, select(loss < best, loss, best))
+    return waited >= load(F, controls, c + layout.PATIENCE)
+
+
+@inline
+def judge_minibatches(F, tiles, tile, results, active, loss, accuracy, epoch, lanes):
+    """Stop the nets that diverged, by the means over an epoch's minibatches, each before its update.
+
+    Returns who goes on, and which of those may have to stop: `confirm` tells.
+    """
+    nothing = broadcast(F, np.nan)
+    broken = active & ~(loss < np.inf)
+    leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, lanes)
+    active = active & ~broken
+    stalled = _out_of_patience(F, tiles, tile, loss)
+    return active, active & (_reached(F, tiles, tile, loss, accuracy) | stalled)
+
+
+@inline
+def confirm(F, tiles, tile, results, active, suspects, loss, accuracy, epoch, lanes):
+    """Stop those of the mask `suspects` that reached their target or ran out of patience, given their weights' loss."""
+    c = tile * layout.N_CONTROLS
+    reached = active & suspects & _reached(F, tiles, tile, loss, accuracy)
+    leave(F, tiles, tile, results, reached, layout.REACHED_TARGET, epoch, loss, accuracy, lanes)
+    active = active & ~reached
+    waited = load(F, tiles.controls, c + layout.WAITED)
+    stalled = active & suspects & (waited >= load(F, tiles.controls, c + layout.PATIENCE))
+    leave(F, tiles, tile, results, stalled, layout.STALLED, epoch, loss, accuracy, lanes)
+    return active & ~stalled
+
+
+@inline
+def apply_rules(F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, lanes):
+    """Stop the nets that reached their target, stalled or diverged, and at the end all; returns who goes on."""
     nothing = broadcast(F, np.nan)
     broken = active & ~(loss < np.inf)
     leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, lanes)
     active = active & ~broken
     if plan.rules:
-        reached = (loss <= load(F, controls, c + layout.TARGET_LOSS)) | (
-            accuracy >= load(F, controls, c + layout.TARGET_ACCURACY)
-        )
-        reached = active & reached
+        reached = active & _reached(F, tiles, tile, loss, accuracy)
         leave(F, tiles, tile, results, reached, layout.REACHED_TARGET, epoch, loss, accuracy, lanes)
         active = active & ~reached
-        best = load(F, controls, c + layout.BEST_LOSS)
-        improved = (loss < best) & (loss <= best - load(F, controls, c + layout.TOLERANCE))
-        waited = select(improved, 0.0, load(F, controls, c + layout.WAITED) + 1.0)
-        store(controls, c + layout.WAITED, waited)
-        store(controls, c + layout.BEST_LOSS, select(loss < best, loss, best))
+        stalled = _out_of_patience(F, tiles, tile, loss)
         if epoch < last_epoch:
-            stalled = active & (waited >= load(F, controls, c + layout.PATIENCE))
+            stalled = active & stalled
             leave(F, tiles, tile, results, stalled, layout.STALLED, epoch, loss, accuracy, lanes)
             active = active & ~stalled
     if epoch == last_epoch:

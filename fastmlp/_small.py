@@ -13,6 +13,7 @@ from fastmlp import _layout as layout
 from fastmlp._formulas import Activation, Loss, Method
 from fastmlp._jit import inline
 from fastmlp._math import sigmoid
+from fastmlp._rules import MARGIN
 from fastmlp._simd import (
     absolute,
     any_lane,
@@ -26,10 +27,6 @@ from fastmlp._simd import (
     spread_samples,
     store,
 )
-
-# The mean of |o − t| never exceeds the mean cross-entropy. Where it is not below this multiple of the target, which
-# allows for rounding, the target cannot have been reached and the loss need not be known.
-MARGIN = 1.001
 
 
 @inline

@@ -15,8 +15,8 @@ from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
 from fastmlp._formulas import Method
 from fastmlp._jit import inline, kernel
-from fastmlp._outputs import losses_of, output_deltas, outputs_of
-from fastmlp._rules import apply_rules, leave, record_losses
+from fastmlp._outputs import knows_bound, least_losses_of, losses_of, output_deltas, outputs_of
+from fastmlp._rules import apply_rules, leave, record_losses, target_in_doubt
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
 from fastmlp._simd import (
     any_lane,
@@ -140,7 +140,13 @@ def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, first_epoch, stop_
                 advance_powers(F, plan, tiles, tile, scratch.corrections)
             _forward(Blk, F, net, tiles.rows, base, slope, units)
             greatest, log_sum = outputs_of(Blk, F, net, units, deltas, outputs, B, 1)
-            if plan.rules or recording or not learn:
+            measured = plan.rules or recording or not learn
+            if knows_bound(net, plan) and learn and not recording:
+                # the loss need not be known as long as a bound of it shows that the target is not reached
+                bounds = least_losses_of(Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1)
+                least = fold_fma(zero, weights, bounds, n) / weight_sum * plan.loss_scale
+                measured = target_in_doubt(F, tiles, tile, active, least)
+            if measured:
                 losses, right = losses_of(
                     Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, greatest, log_sum
                 )

@@ -165,8 +165,11 @@ def train(
 
     Notes
     -----
-    Stopping rules and `record_every` look at the weights between epochs, so ``runs.loss`` is the loss of the weights
-    in ``runs``. With the full batch this is free; with minibatches it is one more forward pass an epoch.
+    `record_every` looks at the weights between epochs, and so do stopping rules with the full batch, from epoch 0 on,
+    at no cost but the loss. With minibatches the rules look, after each epoch, at the mean of the losses that its
+    minibatches had, each before its update, and likewise at the accuracy, as scikit-learn does; a net that seems to
+    have reached its target is measured, and stops if it has. ``runs.loss`` is always the loss of the weights in
+    ``runs``.
 
     A net has diverged, and stops, when the gradients at its outputs are no longer finite, or its loss where a rule or
     the end looks at it. It keeps the weights it has then, which may have overflowed themselves.

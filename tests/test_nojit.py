@@ -14,15 +14,15 @@ import fastmlp
 # name: optimizer, second hidden activation, output, loss, batch size, hash of parameters and losses
 JOBS = {
     "sgd": (fastmlp.SGD(0.5), "leaky_relu", "sigmoid", "bce", None, "68133f7c5e928a58"),
-    "momentum": (fastmlp.SGD(0.2, 0.9), "tanh", "softmax", "cross_entropy", 4, "6d86c1c16b2060d1"),
-    "nesterov": (fastmlp.SGD(0.2, 0.9, True), "sigmoid", "softmax", "mse", 1, "c29e5fccaabc3486"),
+    "momentum": (fastmlp.SGD(0.2, 0.9), "tanh", "softmax", "cross_entropy", 4, "27a3984a499a874b"),
+    "nesterov": (fastmlp.SGD(0.2, 0.9, True), "sigmoid", "softmax", "mse", 1, "c640665cad01690d"),
     "adam": (
         fastmlp.Adam(0.05, beta1=[0.9, 0.8, 0.9], weight_decay=0.01),
         "identity",
         "sigmoid",
         "mse",
         4,
-        "aed05524bed39ca2",
+        "05195601850acce7",
     ),
     "rmsprop": (fastmlp.RMSprop(0.02, momentum=0.5), "relu", "relu", "mse", None, "d13eb89826e9e5e3"),
     "rprop": (fastmlp.Rprop(0.05), "tanh", "identity", "mse", None, "3f2d16f9c4b585a8"),

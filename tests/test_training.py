@@ -61,10 +61,69 @@ def test_target_loss_stops_at_the_first_epoch_that_reaches_it(xor):
     assert bits(recorded.loss) == bits(recorded.history[:, -1].copy())
 
 
-@pytest.mark.parametrize("batch_size", [None, 2])
-def test_patience_counts_epochs_without_a_fall_of_tol(xor, batch_size):
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("n_samples", [4, 37, 600])
+def test_target_loss_stops_as_early_where_the_loss_is_not_recorded(output, n_samples):
+    """Then a bound of the loss decides whether it need be known; for 4, 37 and 600 samples in different kernels."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(n_samples, 3)), rng.integers(0, 2, n_samples)
+    X[:, 0] += 2 * y
+    arch = fastmlp.Architecture((3, 5, 2 if output == "softmax" else 1), output=output)
+    settings = {"n_nets": 40, "optimizer": fastmlp.Adam(0.02), "epochs": 60, "target_loss": np.linspace(0.01, 0.6, 40)}
+    recorded, runs = (fastmlp.train(arch, X, y, **settings, record_every=every) for every in (1, None))
+    assert bits(recorded.parameters) == bits(runs.parameters)
+    assert bits(recorded.loss) == bits(runs.loss)
+    np.testing.assert_array_equal(recorded.epochs, runs.epochs)
+    assert 5 < (runs.status == Status.REACHED_TARGET).sum() < 40
+
+
+def minibatch_losses(arch, X, y, epochs, **settings):
+    """Each epoch's mean of the losses of two halves of the samples, before their updates, and the weights' own after."""
+    start = fastmlp.train(arch, X, y, epochs=0, **settings)
+    means, own, init = [], [], (start.weights, start.biases)
+    for _ in range(epochs):
+        losses = []
+        for half in (slice(0, 2), slice(2, 4)):
+            losses.append(fastmlp.train(arch, X[half], y[half], epochs=0, init=init, **settings).loss)
+            after = fastmlp.train(arch, X[half], y[half], epochs=1, init=init, **settings)
+            init = after.weights, after.biases
+        means.append(np.mean(losses, axis=0))
+        own.append(fastmlp.train(arch, X, y, epochs=0, init=init, **settings).loss)
+    return np.array(means), np.array(own)
+
+
+def test_rules_judge_minibatches_by_their_losses_before_the_updates(xor):
     arch, X, y = xor
-    settings = {"n_nets": 40, "optimizer": SGD, "epochs": 200, "batch_size": batch_size, "record_every": 1}
+    settings = {"n_nets": 40, "optimizer": SGD, "dtype": "float64"}
+    means, own = minibatch_losses(arch, X, y, 150, **settings)
+    runs = fastmlp.train(
+        arch, X, y, epochs=150, batch_size=2, shuffle=False, target_loss=0.2, patience=7, tol=1e-3, **settings
+    )
+    wanted = dict.fromkeys(Status, 0)
+    for net in range(40):
+        best, waited, epochs, status = np.inf, 0, 150, Status.RAN_ALL_EPOCHS
+        for epoch in range(149):
+            mean = means[epoch, net]
+            waited = 0 if mean < best and mean <= best - 1e-3 else waited + 1
+            best = min(best, mean)
+            if mean <= 0.2 and own[epoch, net] <= 0.2:
+                epochs, status = epoch + 1, Status.REACHED_TARGET
+                break
+            if waited >= 7:
+                epochs, status = epoch + 1, Status.STALLED
+                break
+        else:
+            status = Status.REACHED_TARGET if own[149, net] <= 0.2 else status
+        assert (runs.epochs[net], runs.status[net]) == (epochs, status)
+        np.testing.assert_allclose(runs.loss[net], own[epochs - 1, net], rtol=1e-12)
+        wanted[status] += 1
+    assert wanted[Status.REACHED_TARGET] > 3
+    assert wanted[Status.STALLED] > 3
+
+
+def test_patience_counts_epochs_without_a_fall_of_tol(xor):
+    arch, X, y = xor
+    settings = {"n_nets": 40, "optimizer": SGD, "epochs": 200, "record_every": 1}
     curves = fastmlp.train(arch, X, y, **settings).history
     runs = fastmlp.train(arch, X, y, **settings, patience=7, tol=1e-3)
     for net, curve in enumerate(curves):
