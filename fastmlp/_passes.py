@@ -12,8 +12,8 @@ Every sum runs through one accumulator in index order, so a net's bits do not de
 from fastmlp import _formulas as formulas
 from fastmlp._formulas import Activation, Method
 from fastmlp._jit import inline
-from fastmlp._simd import broadcast, fma, load, load_grid, ratio, repeat, spread, spread_samples, store_grid
-from fastmlp._update import adam_settings, adam_step, add_l2, update
+from fastmlp._simd import broadcast, fma, load_grid, ratio, repeat, spread, spread_samples, store_grid
+from fastmlp._update import adam, adam_settings, add_l2, update
 
 
 @inline
@@ -89,7 +89,7 @@ def backward(
             )  # fmt: skip
         if net.activations[layer - 1] > Activation.RELU:
             _derive(Blk, F, net, layer, slope, scratch.units, count, 0, net.sizes[layer], deltas, row, step)
-    settings = adam_settings(F, tiles, tile, scratch.corrections)
+    settings = adam_settings(F, F, tiles, tile, scratch.corrections)
     waiting, end = 0, 0  # rows of the last band, on which Adam's step is due
     for layer in range(net.n_layers):
         n_out, n_columns = net.sizes[layer + 1], net.sizes[layer] + net.bias
@@ -121,19 +121,14 @@ def backward(
             if last:
                 stop = band + (j - first) * n_columns
                 if plan.has_l2:
-                    add_l2(F, net, tiles, tile, band, j - first, n_columns, net.sizes[layer])
+                    for unit in range(band, stop, n_columns):
+                        add_l2(F, F, net, tiles, tile, unit, unit + net.sizes[layer])
                 if plan.method == Method.ADAM:
-                    _adam(F, net, plan, tiles, waiting, end, active, settings)
+                    adam(F, F, net, plan, tiles.rows, waiting, end, active, settings)
                     waiting, end = band, stop
                 else:
-                    update(F, net, plan, tiles, tile, band, stop, active, scratch.corrections)
-    _adam(F, net, plan, tiles, waiting, end, active, settings)
-
-
-@inline
-def _adam(F, net, plan, tiles, first, stop, active, settings):
-    for r in range(first, stop):
-        adam_step(F, net, plan, tiles.rows, r, load(F, tiles.rows, r + net.state_step), active, settings)
+                    update(F, F, net, plan, tiles, tile, band, stop, active, scratch.corrections)
+    adam(F, F, net, plan, tiles.rows, waiting, end, active, settings)
 
 
 @inline
@@ -197,7 +192,7 @@ def _gradients(
                     delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
                     x = repeat(Patch, spread(Line, F, data.inputs, samples[s] * data.n_columns + i))
                     total = fma(delta, x, total)
-                _adam(F, net, plan, tiles, waiting + pair, waiting + pair + 1, active, settings)
+                adam(F, F, net, plan, tiles.rows, waiting + pair, waiting + pair + 1, active, settings)
             for s in range(2 * n_pairs, count):
                 delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
                 x = repeat(Patch, spread(Line, F, data.inputs, samples[s] * data.n_columns + i))
@@ -209,7 +204,7 @@ def _gradients(
                     delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
                     a = load_grid(Patch, Line, F, scratch.units, unit_row + s * n_unit_rows, 0, 1)
                     total = fma(delta, a, total)
-                _adam(F, net, plan, tiles, waiting + pair, waiting + pair + 1, active, settings)
+                adam(F, F, net, plan, tiles.rows, waiting + pair, waiting + pair + 1, active, settings)
             for s in range(2 * n_pairs, count):
                 delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
                 a = load_grid(Patch, Line, F, scratch.units, unit_row + s * n_unit_rows, 0, 1)

@@ -86,7 +86,7 @@ def _descend(Blk, F, net, plan, tiles, tile, units, deltas, n_samples, active, c
     rows, base, zero = tiles.rows, tile * tiles.n_rows, broadcast(F, 0.0)
     # Adam's divisions and roots overlap with the next gradient's products if its step follows each at once
     at_once = plan.method == Method.ADAM and not plan.has_l2
-    settings = adam_settings(F, tiles, tile, corrections)
+    settings = adam_settings(F, F, tiles, tile, corrections)
     below, here, r = 0, net.sizes[0] + 1, base
     for layer in range(net.n_layers):
         n_columns = net.sizes[layer] + net.bias
@@ -95,16 +95,16 @@ def _descend(Blk, F, net, plan, tiles, tile, units, deltas, n_samples, active, c
             for i in range(n_columns):
                 g = fold_fma(zero, delta, load(Blk, units, below + i), n_samples)
                 if at_once:
-                    adam_step(F, net, plan, rows, r, g, active, settings)
+                    adam_step(F, plan, rows, r, net.state_step, g, active, settings)
                 else:
                     store(rows, r + net.state_step, g)
                 r += 1
         if plan.has_l2:
-            first = base + net.weight_rows[layer]
-            add_l2(F, net, tiles, tile, first, net.sizes[layer + 1], n_columns, net.sizes[layer])
+            for unit in range(base + net.weight_rows[layer], r, n_columns):
+                add_l2(F, F, net, tiles, tile, unit, unit + net.sizes[layer])
         below, here = here, here + net.sizes[layer + 1] + 1
     if not at_once:
-        update(F, net, plan, tiles, tile, base, base + net.n_parameters, active, corrections)
+        update(F, F, net, plan, tiles, tile, base, base + net.n_parameters, active, corrections)
 
 
 @kernel

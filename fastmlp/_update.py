@@ -1,7 +1,8 @@
 """One optimizer step on parameters of a tile, from the gradient rows: the loops around `_formulas`.
 
-It knows nothing of samples. Rows and hyperparameters are those of `_layout` and `_formulas`; F is the vector of W
-numbers. Nets outside the mask `active` keep their parameters.
+It knows nothing of samples. Hyperparameters are those of `_formulas`. F is the vector of W numbers, one a net; V is
+that of a row of parameters: F itself where nets are lanes, several parameters of the only net where units are. Rows of
+parameters are counted in V. Nets outside the mask `active` keep their parameters.
 """
 
 import numpy as np
@@ -9,116 +10,126 @@ import numpy as np
 from fastmlp import _formulas as formulas
 from fastmlp._formulas import Method
 from fastmlp._jit import inline
-from fastmlp._simd import broadcast, load, select, store
+from fastmlp._simd import broadcast, load, ratio, repeat, select, store
 
 
 @inline
-def update(F, net, plan, tiles, tile, first, stop, active, corrections):
+def update(V, F, net, plan, tiles, tile, first, stop, active, corrections):
     """Take the step of the plan's method on the rows from `first` up to `stop`."""
     h = tile * formulas.N_HYPERPARAMETERS
     if plan.method == Method.SGD:
-        _sgd(F, net, plan, tiles, first, stop, h, active)
+        _sgd(V, F, net, plan, tiles, first, stop, h, active)
     elif plan.method == Method.ADAM:
-        settings = adam_settings(F, tiles, tile, corrections)
-        for r in range(first, stop):
-            adam_step(F, net, plan, tiles.rows, r, load(F, tiles.rows, r + net.state_step), active, settings)
+        settings = adam_settings(V, F, tiles, tile, corrections)
+        adam(V, F, net, plan, tiles.rows, first, stop, active, settings)
     elif plan.method == Method.RMSPROP:
-        _rmsprop(F, net, plan, tiles, first, stop, h, active)
+        _rmsprop(V, F, net, plan, tiles, first, stop, h, active)
     elif plan.method == Method.RPROP:
-        _rprop(F, net, tiles, first, stop, h, active)
+        _rprop(V, F, net, tiles, first, stop, h, active)
 
 
 @inline
-def add_l2(F, net, tiles, tile, first, n_units, n_columns, n_in):
-    """Add L2's part to the gradients of the weights of some units, whose rows begin at `first`."""
-    rows, l2 = tiles.rows, load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.L2)
-    for unit in range(first, first + n_units * n_columns, n_columns):
-        for w in range(unit, unit + n_in):
-            g = formulas.add_l2(load(F, rows, w + net.state_step), load(F, rows, w), l2)
-            store(rows, w + net.state_step, g)
+def _setting(V, F, tiles, h, number):
+    return repeat(V, load(F, tiles.hyper, h + number))
 
 
 @inline
-def _sgd(F, net, plan, tiles, first, stop, h, active):
-    rows, gradients = tiles.rows, net.state_step
-    velocities = gradients + net.state_step
-    learning_rate = load(F, tiles.hyper, h + formulas.LEARNING_RATE)
-    momentum = load(F, tiles.hyper, h + formulas.MOMENTUM)
+def add_l2(V, F, net, tiles, tile, first, stop):
+    """Add L2's part to the gradients of such rows, which must be of weights."""
+    rows, step = tiles.rows, net.state_step // ratio(V, F)
+    l2 = _setting(V, F, tiles, tile * formulas.N_HYPERPARAMETERS, formulas.L2)
     for r in range(first, stop):
-        w, g = load(F, rows, r), load(F, rows, gradients + r)
+        store(rows, r + step, formulas.add_l2(load(V, rows, r + step), load(V, rows, r), l2))
+
+
+@inline
+def _sgd(V, F, net, plan, tiles, first, stop, h, active):
+    rows, step = tiles.rows, net.state_step // ratio(V, F)
+    learning_rate = _setting(V, F, tiles, h, formulas.LEARNING_RATE)
+    momentum, changing = _setting(V, F, tiles, h, formulas.MOMENTUM), repeat(V, active)
+    for r in range(first, stop):
+        w, g = load(V, rows, r), load(V, rows, r + step)
         if plan.has_momentum:
-            velocity = load(F, rows, velocities + r)
+            velocity = load(V, rows, r + 2 * step)
             new, velocity = formulas.sgd_momentum(w, g, velocity, learning_rate, momentum, plan.nesterov)
-            store(rows, velocities + r, velocity)
+            store(rows, r + 2 * step, velocity)
         else:
             new = formulas.sgd(w, g, learning_rate)
-        store(rows, r, select(active, new, w))
+        store(rows, r, select(changing, new, w))
 
 
 @inline
-def adam_settings(F, tiles, tile, corrections):
+def adam_settings(V, F, tiles, tile, corrections):
     """What Adam's step needs beside a parameter and its gradient."""
     h = tile * formulas.N_HYPERPARAMETERS
+    rate = load(F, tiles.hyper, h + formulas.LEARNING_RATE) * load(F, corrections, 0)
     return (
-        load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA1),
-        load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA2),
-        load(F, tiles.hyper, h + formulas.EPSILON),
-        load(F, tiles.hyper, h + formulas.DECAY_FACTOR),
-        load(F, tiles.hyper, h + formulas.LEARNING_RATE) * load(F, corrections, 0),
-        load(F, corrections, 1),
+        _setting(V, F, tiles, h, formulas.ONE_MINUS_BETA1),
+        _setting(V, F, tiles, h, formulas.ONE_MINUS_BETA2),
+        _setting(V, F, tiles, h, formulas.EPSILON),
+        _setting(V, F, tiles, h, formulas.DECAY_FACTOR),
+        repeat(V, rate),
+        repeat(V, load(F, corrections, 1)),
     )
 
 
 @inline
-def adam_step(F, net, plan, rows, r, g, active, settings):
-    """Adam's step on the parameter in row r."""
-    one_minus_beta1, one_minus_beta2, epsilon, decay_factor, step, square_correction = settings
-    means, squares = r + 2 * net.state_step, r + 3 * net.state_step
-    w = load(F, rows, r)
-    mean = formulas.decaying_mean(load(F, rows, means), one_minus_beta1, g)
-    square = formulas.decaying_square(load(F, rows, squares), one_minus_beta2, g)
+def adam(V, F, net, plan, rows, first, stop, active, settings):
+    """Adam's step on the rows from `first` up to `stop`."""
+    step, changing = net.state_step // ratio(V, F), repeat(V, active)
+    for r in range(first, stop):
+        adam_step(V, plan, rows, r, step, load(V, rows, r + step), changing, settings)
+
+
+@inline
+def adam_step(V, plan, rows, r, state_step, g, changing, settings):
+    """Adam's step on row r; its moments are two and three times `state_step` further on."""
+    one_minus_beta1, one_minus_beta2, epsilon, decay_factor, rate, square_correction = settings
+    means, squares = r + 2 * state_step, r + 3 * state_step
+    w = load(V, rows, r)
+    mean = formulas.decaying_mean(load(V, rows, means), one_minus_beta1, g)
+    square = formulas.decaying_square(load(V, rows, squares), one_minus_beta2, g)
     decayed = w * decay_factor if plan.has_decay else w
-    new = formulas.adam(decayed, mean, square, step, square_correction, epsilon)
+    new = formulas.adam(decayed, mean, square, rate, square_correction, epsilon)
     store(rows, means, mean)
     store(rows, squares, square)
-    store(rows, r, select(active, new, w))
+    store(rows, r, select(changing, new, w))
 
 
 @inline
-def _rmsprop(F, net, plan, tiles, first, stop, h, active):
-    rows, gradients = tiles.rows, net.state_step
-    squares, velocities = gradients + net.state_step, gradients + 2 * net.state_step
-    learning_rate = load(F, tiles.hyper, h + formulas.LEARNING_RATE)
-    momentum = load(F, tiles.hyper, h + formulas.MOMENTUM)
-    one_minus_alpha = load(F, tiles.hyper, h + formulas.ONE_MINUS_BETA2)
-    epsilon = load(F, tiles.hyper, h + formulas.EPSILON)
+def _rmsprop(V, F, net, plan, tiles, first, stop, h, active):
+    rows, step = tiles.rows, net.state_step // ratio(V, F)
+    learning_rate = _setting(V, F, tiles, h, formulas.LEARNING_RATE)
+    momentum, changing = _setting(V, F, tiles, h, formulas.MOMENTUM), repeat(V, active)
+    one_minus_alpha = _setting(V, F, tiles, h, formulas.ONE_MINUS_BETA2)
+    epsilon = _setting(V, F, tiles, h, formulas.EPSILON)
     for r in range(first, stop):
-        w, g = load(F, rows, r), load(F, rows, gradients + r)
-        square = formulas.decaying_square(load(F, rows, squares + r), one_minus_alpha, g)
+        w, g = load(V, rows, r), load(V, rows, r + step)
+        square = formulas.decaying_square(load(V, rows, r + 2 * step), one_minus_alpha, g)
         direction = formulas.rmsprop_direction(g, square, epsilon)
-        store(rows, squares + r, square)
+        store(rows, r + 2 * step, square)
         if plan.has_momentum:
-            velocity = load(F, rows, velocities + r)
+            velocity = load(V, rows, r + 3 * step)
             new, velocity = formulas.sgd_momentum(w, direction, velocity, learning_rate, momentum, False)
-            store(rows, velocities + r, velocity)
+            store(rows, r + 3 * step, velocity)
         else:
             new = formulas.sgd(w, direction, learning_rate)
-        store(rows, r, select(active, new, w))
+        store(rows, r, select(changing, new, w))
 
 
 @inline
-def _rprop(F, net, tiles, first, stop, h, active):
-    rows, gradients = tiles.rows, net.state_step
-    previous_gradients, steps = gradients + net.state_step, gradients + 2 * net.state_step
-    eta_minus, eta_plus = load(F, tiles.hyper, h + formulas.ETA_MINUS), load(F, tiles.hyper, h + formulas.ETA_PLUS)
-    min_step, max_step = load(F, tiles.hyper, h + formulas.MIN_STEP), load(F, tiles.hyper, h + formulas.MAX_STEP)
+def _rprop(V, F, net, tiles, first, stop, h, active):
+    rows, state_step = tiles.rows, net.state_step // ratio(V, F)
+    eta_minus, eta_plus = _setting(V, F, tiles, h, formulas.ETA_MINUS), _setting(V, F, tiles, h, formulas.ETA_PLUS)
+    min_step, max_step = _setting(V, F, tiles, h, formulas.MIN_STEP), _setting(V, F, tiles, h, formulas.MAX_STEP)
+    changing = repeat(V, active)
     for r in range(first, stop):
-        w, g = load(F, rows, r), load(F, rows, gradients + r)
-        previous, step = load(F, rows, previous_gradients + r), load(F, rows, steps + r)
+        w, g = load(V, rows, r), load(V, rows, r + state_step)
+        previous, step = load(V, rows, r + 2 * state_step), load(V, rows, r + 3 * state_step)
         new, previous, step = formulas.rprop(w, g, previous, step, eta_minus, eta_plus, min_step, max_step)
-        store(rows, previous_gradients + r, previous)
-        store(rows, steps + r, step)
-        store(rows, r, select(active, new, w))
+        store(rows, r + 2 * state_step, previous)
+        store(rows, r + 3 * state_step, step)
+        store(rows, r, select(changing, new, w))
 
 
 @inline
