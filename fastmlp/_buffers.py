@@ -56,6 +56,10 @@ class Vectors:
         )  # fmt: skip
 
     @property
+    def kinds(self) -> tuple[Lanes, ...]:
+        return self.Patch, self.Line, self.Column, self.Units, self.Blk
+
+    @property
     def width(self) -> int:
         return self.F.count
 
@@ -82,12 +86,14 @@ def net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> layo
         activations=Buffer(np.array([int(code) for code in architecture.activations])),
         weight_rows=Buffer(np.array(weight_rows)),
         unit_rows=Buffer(np.array(unit_rows[:-1])),
+        padded=Buffer(np.zeros(1, np.int64)),
+        columns=Buffer(np.zeros(1, np.int64)),
         # inputs are one number for all nets, so that the first weights are loaded just once a chunk
         forward_spans=Buffer(np.array([CHUNK_SAMPLES, *map(span, architecture.sizes[1:-1])])),
         backward_spans=Buffer(np.array([*map(span, architecture.sizes[1:])])),
         n_layers=architecture.n_layers,
         n_parameters=row,
-        state_step=state_step(row, vectors),
+        state_step=separated(row, vectors.width * vectors.F.dtype.itemsize),
         n_unit_rows=unit_rows[-1] | 1,  # odd, so that samples do not compete for the same places in the cache
         bias=architecture.bias,
         loss=int(LOSSES[architecture.activations[-1]][loss]),
@@ -139,22 +145,26 @@ def scratch_buffers(architecture: Architecture, net: layout.Net, vectors: Vector
     units, deltas = (aligned_zeros((capacity * net.n_unit_rows + MOST_COLUMNS, width), dtype) for _ in range(2))
     for n_out, row in zip(architecture.sizes[1:], net.unit_rows[1:], strict=True):
         units[row + n_out :: net.n_unit_rows] = 1
-    return _scratch(units, deltas, capacity, vectors)
+    return new_scratch(units, deltas, capacity, vectors)
 
 
 def tiny_scratch_buffers(net: layout.Net, vectors: Vectors) -> layout.Scratch:
     """One thread's working memory for `_tiny`."""
     shape = (net.sizes[0] + 1 + net.n_unit_rows, vectors.block, vectors.width)
     units, deltas = (aligned_zeros(shape, vectors.F.dtype) for _ in range(2))
-    return _scratch(units, deltas, vectors.block, vectors)
+    return new_scratch(units, deltas, vectors.block, vectors)
 
 
-def _scratch(units: np.ndarray, deltas: np.ndarray, capacity: int, vectors: Vectors) -> layout.Scratch:
+def new_scratch(
+    units: np.ndarray, deltas: np.ndarray, capacity: int, vectors: Vectors, transposed: int = 1
+) -> layout.Scratch:
+    """The rest of a thread's working memory, beside the outputs and gradients at its units."""
     dtype, width, block = vectors.F.dtype, vectors.width, vectors.block
     return layout.Scratch(
         units=Buffer(units),
         deltas=Buffer(deltas),
         band=Buffer(aligned_zeros((capacity, vectors.Units.count // vectors.Blk.count, width), dtype)),
+        transposed=Buffer(aligned_zeros((transposed,), dtype)),
         samples=Buffer(np.zeros(capacity, np.int64)),
         weights=Buffer(aligned_zeros((block, width), dtype)),
         lanes=Buffer(aligned_zeros((3, width), dtype)),
@@ -163,17 +173,16 @@ def _scratch(units: np.ndarray, deltas: np.ndarray, capacity: int, vectors: Vect
     )
 
 
-def state_step(n_parameters: int, vectors: Vectors) -> int:
-    """Rows from a parameter to its gradient, and on to its states.
+def separated(n_rows: int, row_bytes: int) -> int:
+    """Rows from a parameter to its gradient, and on to its states, so many at least.
 
     A load from an address whose last 12 bits are those of a store just before it has to wait. So the steps of all but
     the smallest nets leave 1 KB when divided by 4 KB: then a parameter's rows are as far from each other as can be.
     """
-    row_bytes = vectors.width * vectors.F.dtype.itemsize
-    if n_parameters * row_bytes < 4 * ALIASING_BYTES:
-        return n_parameters
-    rows = ALIASING_BYTES // row_bytes
-    return n_parameters + (rows // 4 - n_parameters) % rows
+    if n_rows * row_bytes < 4 * ALIASING_BYTES:
+        return n_rows
+    period = ALIASING_BYTES // row_bytes
+    return n_rows + (period // 4 - n_rows) % period
 
 
 def rows_of_a_tile(n_state_rows: int, state_step: int) -> int:

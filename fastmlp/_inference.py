@@ -106,5 +106,7 @@ def _block(
     copy_in(vectors.F, tiles.kernel_view, Buffer(own), row_of, net.n_parameters, 0)
     outputs = np.empty((len(own), len(samples), architecture.sizes[-1]), parameters.dtype)
     data = data_buffers(samples, np.zeros_like(outputs[0]), None)
-    predict_tiles(vectors.Units, vectors.Blk, vectors.F, net, data, tiles.kernel_view, Buffer(outputs), scratch)
+    predict_tiles(
+        vectors.kinds, vectors.F, net, data, tiles.kernel_view, Buffer(outputs), scratch,
+    )  # fmt: skip
     return outputs

@@ -6,6 +6,8 @@ Numba's passes for closures, inlining, array expressions and the like, which the
 compiling several times faster and changes nothing in the result.
 """
 
+from typing import Any
+
 import numba
 from numba.core import typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
@@ -68,5 +70,6 @@ class _InlineCompiler(_KernelCompiler):
         return super().define_pipelines()
 
 
-inline = numba.njit(nogil=True, error_model="numpy", forceinline=True, pipeline_class=_InlineCompiler)
+INLINE: dict[str, Any] = {"nogil": True, "error_model": "numpy", "forceinline": True, "pipeline_class": _InlineCompiler}
+inline = numba.njit(**INLINE)
 kernel = numba.njit(nogil=True, error_model="numpy", cache=True, pipeline_class=_KernelCompiler)

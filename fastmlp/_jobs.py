@@ -23,6 +23,7 @@ from fastmlp._formulas import Method
 from fastmlp._lanes import train_tiles
 from fastmlp._tiles import Groups, close_gaps, copy_in, copy_out, draw, shuffle
 from fastmlp._tiny import train_tiny_tiles
+from fastmlp._unit_buffers import unit_rows_of_a_tile, unit_scratch_buffers
 from fastmlp._vectors import Buffer, aligned_zeros
 from fastmlp.architecture import Architecture
 
@@ -51,7 +52,7 @@ class Job:
     architecture: Architecture
     vectors: Vectors
     net: layout.Net
-    tiny: bool  # tiny jobs have a kernel of their own
+    kernel: str  # "tiny", "lanes" or "units"
     data: layout.Data
     plan: layout.Plan
     epochs: int
@@ -72,6 +73,8 @@ class Job:
 
     @property
     def n_rows(self) -> int:
+        if self.kernel == "units":
+            return unit_rows_of_a_tile(self.net, self.n_state_rows, self.vectors)
         return rows_of_a_tile(self.n_state_rows, self.net.state_step)
 
     @property
@@ -89,9 +92,10 @@ class Job:
         return [(first, min(first + size, nets)) for first in range(0, nets, size)]
 
     def new_scratch(self) -> layout.Scratch:
-        if self.tiny:
+        if self.kernel == "tiny":
             return tiny_scratch_buffers(self.net, self.vectors)
-        return scratch_buffers(self.architecture, self.net, self.vectors, self.plan.batch_size)
+        buffers = unit_scratch_buffers if self.kernel == "units" else scratch_buffers
+        return buffers(self.architecture, self.net, self.vectors, self.plan.batch_size)
 
     def compile(self) -> float:
         """Compile the kernels, or load them from the cache; returns the seconds it took."""
@@ -189,14 +193,14 @@ class Job:
         self, tiles: TileArrays, orders: Buffer, first: int, stop: int, last: int, scratch: layout.Scratch
     ) -> None:
         v = self.vectors
-        if self.tiny:
+        if self.kernel == "tiny":
             train_tiny_tiles(
                 v.Blk, v.F, self.net, self.data, self.plan, tiles.kernel_view, self.results, first, stop, last, scratch,
                 Buffer(self.halt),
             )  # fmt: skip
             return
         train_tiles(
-            v.Patch, v.Line, v.Column, v.Units, v.Blk, v.F, self.net, self.data, self.plan, tiles.kernel_view,
+            v.kinds, v.F, self.net, self.data, self.plan, tiles.kernel_view,
             self.results, orders, first, stop, last, scratch, Buffer(self.halt),
         )  # fmt: skip
 

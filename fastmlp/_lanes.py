@@ -10,8 +10,8 @@ from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
 from fastmlp._formulas import Method
 from fastmlp._jit import inline, kernel
+from fastmlp._kernels import backward, forward
 from fastmlp._outputs import knows_bound, least_losses_of, losses_of, output_deltas, outputs_of
-from fastmlp._passes import backward, forward
 from fastmlp._rules import apply_rules, confirm, judge_minibatches, leave, record_losses, target_in_doubt
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
 from fastmlp._simd import any_lane, broadcast, fold_add, fold_fma, load, ratio, repeat, select, store
@@ -20,8 +20,7 @@ from fastmlp._update import advance_powers
 
 @kernel
 def train_tiles(
-    Patch, Line, Column, Units, Blk, F, net, data, plan, tiles, results, orders, first_epoch, stop_epoch, last_epoch,
-    scratch, halt,
+    kinds, F, net, data, plan, tiles, results, orders, first_epoch, stop_epoch, last_epoch, scratch, halt
 ):  # fmt: skip
     """Train every tile from `first_epoch` up to `stop_epoch`; when that is `last_epoch`, measure and finish.
 
@@ -33,6 +32,7 @@ def train_tiles(
     true, the kernel returns after the chunk that it is at, with every weight as the last update left it. What the
     results say of a net that still trains holds if training ends here.
     """
+    _, _, _, Units, Blk = kinds
     n, B, filled = data.n_samples, ratio(Blk, F), ratio(Units, F)
     samples, units, deltas = scratch.samples, scratch.units, scratch.deltas
     unit_step, out_row = net.n_unit_rows, net.unit_rows[net.n_layers]
@@ -82,7 +82,7 @@ def train_tiles(
                     if not whole or n > scratch.capacity or not chosen:
                         choose_samples(orders, order, first, count, (count + filled - 1) & -filled, samples)
                         chosen = whole
-                    forward(Units, Blk, F, net, tiles.rows, base, data, samples, count, slope, units)
+                    forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, units)
                     least = zero
                     for s in range(0, count, B):
                         row = s * unit_step + out_row
@@ -141,7 +141,7 @@ def train_tiles(
                             )
                             active = active & ~broken
                         backward(
-                            Patch, Line, Column, Units, Blk, F, net, plan, tiles, tile, data, scratch, count, slope,
+                            kinds, F, net, plan, tiles, tile, data, scratch, count, slope,
                             first == start, last, active,
                         )  # fmt: skip
                 if cut_short:
@@ -164,8 +164,9 @@ def _add_losses(
 
 
 @kernel
-def predict_tiles(Units, Blk, F, net, data, tiles, predictions, scratch):
+def predict_tiles(kinds, F, net, data, tiles, predictions, scratch):
     """Write the outputs of every net for every sample to `predictions` (n, S, n_out)."""
+    _, _, _, Units, Blk = kinds
     n, B, width, filled = data.n_samples, ratio(Blk, F), tiles.width, ratio(Units, F)
     samples, n_out, here = scratch.samples, net.sizes[net.n_layers], net.unit_rows[net.n_layers]
     for tile in range(tiles.n_tiles):
@@ -174,7 +175,7 @@ def predict_tiles(Units, Blk, F, net, data, tiles, predictions, scratch):
         for first in range(0, n, scratch.capacity):
             count = min(scratch.capacity, n - first)
             choose_samples(scratch.samples, -1, first, count, (count + filled - 1) & -filled, samples)
-            forward(Units, Blk, F, net, tiles.rows, base, data, samples, count, slope, scratch.units)
+            forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch.units)
             for s in range(0, count, B):
                 row = s * net.n_unit_rows + here
                 outputs_of(Blk, F, net, scratch.units, scratch.deltas, row, 1, net.n_unit_rows)

@@ -30,6 +30,8 @@ class Net(NamedTuple):
     activations: Buffer  # (L,) formulas.Activation
     weight_rows: Buffer  # (L,) first parameter row of a layer: for each unit its weights, then its bias
     unit_rows: Buffer  # (L + 1,) first scratch row of a layer's outputs; [0] is unused
+    padded: Buffer  # (L,) units as lanes: rows of a layer's weights, the inputs filled up,
+    columns: Buffer  # (L,) and numbers from one row to the next
     forward_spans: Buffer  # (L,) for how many samples a layer's inputs fit into the first-level cache
     backward_spans: Buffer  # (L,) for how many samples the gradients by its outputs do
     n_layers: int
@@ -110,6 +112,7 @@ class Scratch(NamedTuple):
     units: Buffer  # (C, n_unit_rows, W) outputs of every unit
     deltas: Buffer  # (C, n_unit_rows, W) gradients of the loss by the weighted sum of every unit
     band: Buffer  # (C, U, W) the same of a few units at a time
+    transposed: Buffer  # units as lanes: a layer's weights, unit by unit
     samples: Buffer  # (C,) the samples' numbers
     weights: Buffer  # (B, W)
     lanes: Buffer  # (3, W) values to be looked at lane by lane

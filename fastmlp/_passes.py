@@ -17,8 +17,9 @@ from fastmlp._update import adam, adam_settings, add_l2, update
 
 
 @inline
-def forward(Units, Blk, F, net, rows, base, data, samples, count, slope, units):
+def forward(kinds, F, net, rows, base, data, samples, count, slope, units):
     """Outputs of every unit for the first `count` samples of a chunk; of the last layer the weighted sums."""
+    _, _, _, Units, Blk = kinds
     U = ratio(Units, Blk)
     for layer in range(net.n_layers):
         n_out = net.sizes[layer + 1]
@@ -68,15 +69,14 @@ def _activate(Blk, F, net, layer, slope, units, count):
 
 
 @inline
-def backward(
-    Patch, Line, Column, Units, Blk, F, net, plan, tiles, tile, data, scratch, count, slope, fresh, last, active
-):  # fmt: skip
+def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fresh, last, active):
     """Add the gradients of a chunk's first `count` samples to the gradient rows; `fresh` starts them at zero.
 
     After the `last` chunk of a minibatch the optimizer takes its step. Gradients come in bands of U units, whose rows
     are consecutive; Adam's step on a band is taken row by row within the loops of the next band's products, which hide
     its divisions and roots. A layer's weights change only after gradients were passed down through them.
     """
+    Patch, Line, Column, Units, Blk = kinds
     U, deltas, step = ratio(Units, Blk), scratch.deltas, net.n_unit_rows
     for layer in range(net.n_layers - 1, 1, -1):
         several, span, row = net.sizes[layer] & -U, net.backward_spans[layer], net.unit_rows[layer]

@@ -127,6 +127,29 @@ def _spread(block, lanes, buffer, index_type):
     return block.vector, emit
 
 
+def spread_rows(block, lanes, buffer, index, step):
+    """The numbers at index, index + step, … of a buffer, each filling one vector's worth of lanes."""
+    return np.repeat(buffer.array[index : index + step * (block.count // lanes.count) : step], lanes.count)
+
+
+@compiles(spread_rows, LanesType, LanesType, BufferType, types.Integer, types.Integer)
+def _spread_rows(block, lanes, buffer, *index_types):
+    def emit(context, builder, _block, _lanes, pointer, *indices):
+        index, step = (
+            context.cast(builder, index, types.unliteral(index_type), types.intp)
+            for index, index_type in zip(indices, index_types, strict=True)
+        )
+        parts = []
+        for offset in range(block.vector.count // lanes.vector.count):
+            place = builder.add(index, builder.mul(step, step.type(offset)))
+            parts.append(
+                splat(context, builder, buffer.dtype, builder.load(builder.gep(pointer, [place])), lanes.vector)
+            )
+        return concatenate(builder, parts)
+
+    return block.vector, emit
+
+
 def spread_samples(block, lanes, buffer, samples, first, step, column):
     """`column` of the next samples, each filling one vector's worth of lanes.
 
@@ -218,6 +241,51 @@ def _store_grid(line, lanes, _buffer, *rest):
                     if own_inner == inner:
                         place = address(context, builder, types.intp, row, vector, pointer)
                         builder.store(part(builder, value, vector.count, index), place, align=vector.alignment)
+        return context.get_dummy_value()
+
+    return types.none, emit
+
+
+def transpose(lanes, source, row, step, target, target_row, target_step):
+    """Write the columns of a square of rows row, row + step, … to the rows target_row, target_row + target_step, …"""
+    numbers = np.arange(lanes.count)
+    square = rows_of(source.array, lanes.count)[row + step * numbers]
+    rows_of(target.array, lanes.count)[target_row + target_step * numbers] = square.T
+
+
+@compiles(transpose, LanesType, BufferType, types.Integer, types.Integer, BufferType, types.Integer, types.Integer)
+def _transpose(lanes, _source, row_type, step_type, _target, target_row_type, target_step_type):
+    vector = lanes.vector
+    size = vector.count
+
+    def places(context, builder, pointer, kinds, values):
+        row, step = (
+            context.cast(builder, value, types.unliteral(kind), types.intp)
+            for value, kind in zip(values, kinds, strict=True)
+        )
+        for number in range(size):
+            index = builder.add(row, builder.mul(step, step.type(number)))
+            yield address(context, builder, types.intp, index, vector, pointer)
+
+    def emit(context, builder, _lanes, source, row, step, target, target_row, target_step):
+        rows = [
+            builder.load(place, align=vector.alignment)
+            for place in places(context, builder, source, (row_type, step_type), (row, step))
+        ]
+        half = size // 2
+        while half:
+            # swap the upper right with the lower left quarter of every square of 2 · half rows and columns
+            for i in range(size):
+                if not i & half:
+                    a, b = rows[i], rows[i + half]
+                    upper = [c if not c & half else size + c - half for c in range(size)]
+                    lower = [c + half if not c & half else size + c for c in range(size)]
+                    masks = [ir.Constant(ir.VectorType(ir.IntType(32), size), mask) for mask in (upper, lower)]
+                    rows[i], rows[i + half] = (builder.shuffle_vector(a, b, mask) for mask in masks)
+            half //= 2
+        targets = places(context, builder, target, (target_row_type, target_step_type), (target_row, target_step))
+        for value, place in zip(rows, targets, strict=True):
+            builder.store(value, place, align=vector.alignment)
         return context.get_dummy_value()
 
     return types.none, emit

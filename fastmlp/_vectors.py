@@ -119,9 +119,12 @@ MOST_UNITS = 4
 
 def units_at_once(lanes, samples):
     """How many units' sums of so many samples fit into half of the registers."""
-    registers = 16 if "+avx512f" in cpu_features() or _is_arm() else 8
-    fitting = registers * register_bytes() // (samples * lanes.count * lanes.dtype.itemsize)
+    fitting = register_count() // 2 * register_bytes() // (samples * lanes.count * lanes.dtype.itemsize)
     return max(1, min(fitting, MOST_UNITS))
+
+
+def register_count():
+    return 32 if "+avx512f" in cpu_features() or _is_arm() else 16
 
 
 def register_bytes():

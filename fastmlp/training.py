@@ -27,6 +27,7 @@ from fastmlp._jobs import Job, Report
 from fastmlp._memory import refuse_if_too_large
 from fastmlp._names import choose
 from fastmlp._tiles import Groups
+from fastmlp._unit_buffers import unit_net_buffers, unit_row_order, unit_vectors
 from fastmlp._vectors import Buffer
 from fastmlp.architecture import Architecture
 from fastmlp.initializers import INITIALIZERS, Initializer
@@ -85,6 +86,7 @@ def train(
     record_every: int | None = None,
     net_ids: Any = None,
     dtype: Any = "float32",
+    kernel: str | None = None,
     threads: int | None = None,
     progress: bool = False,
     callback: Callable[[Progress], Any] | None = None,
@@ -141,6 +143,9 @@ def train(
         The nets' numbers, from 0 to 2**63 − 1; default ``range(n_nets)``. A shard of a larger job is a range of them.
     dtype : {"float32", "float64"}, default "float32"
         What the nets compute in.
+    kernel : {"lanes", "units"}, optional
+        How to compute: one net a vector lane, or one net at a time with its units as lanes. The bits are the same, and
+        the faster one is chosen by default.
     threads : int, optional
         Default: the processors that this process may use.
     progress : bool, default False
@@ -200,7 +205,7 @@ _HOW_TO_RUN = ("threads", "progress", "callback")
 def planned(
     *, architecture: Any, X: Any, y: Any, n_nets: Any, seed: Any, optimizer: Any, epochs: Any, loss: Any, init: Any,
     batch_size: Any, shuffle: Any, l2: Any, sample_weight: Any, target_loss: Any, target_accuracy: Any, patience: Any,
-    tol: Any, record_every: Any, net_ids: Any, dtype: Any, gradients_only: bool = False,
+    tol: Any, record_every: Any, net_ids: Any, dtype: Any, kernel: Any = None, gradients_only: bool = False,
 ) -> tuple[Job, Runs]:  # fmt: skip
     """Check everything, and lay out the job and its still empty results."""
     if not isinstance(architecture, Architecture):
@@ -273,13 +278,20 @@ def planned(
         delta_scale=delta_scale,
         counts_accuracy=counting,
     )
-    tiny = is_tiny(architecture, n_samples, batch)
-    # online learning needs no blocks of samples
-    vectors = Vectors.of(float_type, 1 if batch == 1 and n_samples > 1 else layout.BLOCK, narrow=not tiny)
+    kernel = _kernel(kernel, architecture, n_samples, batch)
     return _allocated(
         architecture, loss, optimizer, init, initial, numbers, seed, epochs, samples, target_array, weights, hyper,
-        controls, plan, vectors, n_records, tiny,
+        controls, plan, n_records, kernel,
     )  # fmt: skip
+
+
+def _kernel(asked: Any, architecture: Architecture, n_samples: int, batch: int) -> str:
+    """The kernel that trains: all give the same bits."""
+    if asked is not None:
+        asked = choose("kernel", asked, {"lanes": "lanes", "units": "units"})
+    if asked == "units":
+        return asked
+    return "tiny" if is_tiny(architecture, n_samples, batch) else "lanes"
 
 
 def _optimizer(given: Any) -> Optimizer:
@@ -291,10 +303,19 @@ def _optimizer(given: Any) -> Optimizer:
 def _allocated(
     architecture: Architecture, loss: str, optimizer: Optimizer, init: Any, initial: np.ndarray | None,
     net_ids: np.ndarray, seed: int, epochs: int, samples: np.ndarray, target_array: np.ndarray,
-    weights: np.ndarray | None, hyper: dict, controls: dict, plan: layout.Plan, vectors: Vectors, n_records: int,
-    tiny: bool,
+    weights: np.ndarray | None, hyper: dict, controls: dict, plan: layout.Plan, n_records: int, kernel: str,
 ) -> tuple[Job, Runs]:  # fmt: skip
-    nets, dtype, n_parameters = len(net_ids), vectors.F.dtype, architecture.n_parameters
+    nets, dtype, n_parameters = len(net_ids), samples.dtype, architecture.n_parameters
+    if kernel == "units":
+        vectors = unit_vectors(dtype)
+        net = unit_net_buffers(architecture, loss, vectors)
+        row_of = unit_row_order(architecture, net)
+    else:
+        # online learning needs no blocks of samples
+        block = 1 if plan.batch_size == 1 and len(samples) > 1 else layout.BLOCK
+        vectors = Vectors.of(dtype, block, narrow=kernel == "lanes")
+        net = net_buffers(architecture, loss, vectors)
+        row_of = row_order(architecture)
     by_net = weights is not None and weights.ndim == 2
     runs = Runs(
         architecture=architecture,
@@ -314,13 +335,13 @@ def _allocated(
     job = Job(
         architecture=architecture,
         vectors=vectors,
-        net=net_buffers(architecture, loss, vectors),
-        tiny=tiny,
+        net=net,
+        kernel=kernel,
         data=data_buffers(samples, target_array, weights),
         plan=plan,
         epochs=epochs,
         seed=np.uint64(seed),
-        row_of=Buffer(row_order(architecture)),
+        row_of=Buffer(row_of),
         groups=None if initial is not None else _groups(init, architecture),
         initial=initial,
         net_ids=net_ids,

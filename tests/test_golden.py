@@ -24,9 +24,10 @@ def hashes_of(arguments=(), command=(sys.executable,), **environment):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.parametrize("kernel", [None, "units"])
 @pytest.mark.parametrize("name", JOBS)
-def test_golden_hash_on_this_processor(name):
-    assert golden_hash(name) == GOLDEN[name]
+def test_golden_hash_on_this_processor(name, kernel):
+    assert golden_hash(name, kernel) == GOLDEN[name]
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="needs an x86-64 processor")

@@ -1,0 +1,107 @@
+"""Allocate and fill what `_units` works on: one net a tile, its parameters as matrices with rows of whole vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastmlp import _layout as layout
+from fastmlp._buffers import MOST_COLUMNS, Vectors, new_scratch, separated
+from fastmlp._formulas import LOSSES
+from fastmlp._vectors import Buffer, Lanes, aligned_zeros, host_lanes, register_count
+
+if TYPE_CHECKING:
+    from fastmlp.architecture import Architecture
+
+# A chunk of samples takes at most so many bytes, but for the first so many samples
+CHUNK_BYTES = 2**19
+CHUNK_SAMPLES = 128
+
+
+def unit_vectors(dtype: np.dtype) -> Vectors:
+    """V numbers of a row in `Column`; 16 or 8 sums of such, which fill half of the registers, in `Patch`."""
+    V, rows = host_lanes(dtype, narrow=True).count, register_count() // 4
+
+    def of(count: int) -> Lanes:
+        return Lanes(dtype, count)
+
+    return Vectors(
+        F=of(1), Blk=of(V), Units=of(max(V, 2 * rows)), Line=of(2 * V), Patch=of(rows * 2 * V), Column=of(V),
+        D=Lanes("float64", 1), U=Lanes("uint64", 1),
+    )  # fmt: skip
+
+
+def _whole(units: int, vectors: Vectors) -> int:
+    """`units`, filled up to what the loops read at once."""
+    fill = vectors.Units.count
+    return -(-units // fill) * fill
+
+
+def _columns(units: int, vectors: Vectors) -> int:
+    """Numbers of a row of weights: an odd number of vectors, so that rows do not compete for places in the cache."""
+    V = vectors.Column.count
+    vectors_a_row = _whole(units, vectors) // V
+    return V * (vectors_a_row if vectors_a_row == 1 else vectors_a_row | 1)
+
+
+def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> layout.Net:
+    """The architecture as the kernels read it."""
+    weight_rows, unit_rows, padded, columns = [], [0, 0], [], []
+    row, V = 0, vectors.Column.count
+    for n_in, n_out in architecture.shapes:
+        weight_rows.append(row)
+        padded.append(_whole(n_in, vectors))
+        columns.append(_columns(n_out, vectors))
+        row += (padded[-1] + architecture.bias) * columns[-1]
+        unit_rows.append(unit_rows[-1] + _whole(n_out, vectors))
+    unused = Buffer(np.zeros(architecture.n_layers, np.int64))
+    return layout.Net(
+        sizes=Buffer(np.array(architecture.sizes)),
+        activations=Buffer(np.array([int(code) for code in architecture.activations])),
+        weight_rows=Buffer(np.array(weight_rows)),
+        unit_rows=Buffer(np.array(unit_rows[:-1])),
+        padded=Buffer(np.array(padded)),
+        columns=Buffer(np.array(columns)),
+        forward_spans=unused,
+        backward_spans=unused,
+        n_layers=architecture.n_layers,
+        n_parameters=architecture.n_parameters,
+        state_step=separated(row // V, V * vectors.F.dtype.itemsize) * V,
+        n_unit_rows=V * (unit_rows[-1] // V | 1),
+        bias=architecture.bias,
+        loss=int(LOSSES[architecture.activations[-1]][loss]),
+    )
+
+
+def unit_row_order(architecture: Architecture, net: layout.Net) -> np.ndarray:
+    """For each parameter in the user's order (weights (in, out), then biases) its place in a tile."""
+    rows = []
+    for layer, (n_in, n_out) in enumerate(architecture.shapes):
+        first, columns = net.weight_rows[layer], net.columns[layer]
+        rows.append((first + np.arange(n_in)[:, None] * columns + np.arange(n_out)).ravel())
+        if architecture.bias:
+            rows.append(first + net.padded[layer] * columns + np.arange(n_out))
+    return np.concatenate(rows)
+
+
+def unit_scratch_buffers(
+    architecture: Architecture, net: layout.Net, vectors: Vectors, n_samples: int
+) -> layout.Scratch:
+    """One thread's working memory, for chunks of at most `n_samples`."""
+    dtype, fill = vectors.F.dtype, vectors.Units.count
+    fitting = max(CHUNK_SAMPLES, CHUNK_BYTES // (2 * net.n_unit_rows * dtype.itemsize))
+    chunks = -(-n_samples // fitting)
+    capacity = -(-n_samples // (chunks * fill)) * fill
+    units, deltas = (aligned_zeros((capacity * net.n_unit_rows + MOST_COLUMNS * fill,), dtype) for _ in range(2))
+    transposed = max(
+        [net.padded[layer] * _whole(architecture.sizes[layer + 1], vectors) for layer in range(1, net.n_layers)],
+        default=1,
+    )
+    return new_scratch(units, deltas, capacity, vectors, transposed)
+
+
+def unit_rows_of_a_tile(net: layout.Net, n_state_rows: int, vectors: Vectors) -> int:
+    """Numbers of parameters, gradients and the optimizer's state, and what is read beyond them."""
+    fill = MOST_COLUMNS * vectors.Column.count
+    return (2 + n_state_rows) * net.state_step + fill

@@ -1,0 +1,74 @@
+"""Every bit of the units kernel: those of the lanes kernel, and of the scalar reference."""
+
+import numpy as np
+import pytest
+from cases import planned, random_job
+from conftest import bits
+from reference import run_reference
+
+import fastmlp
+from fastmlp import _unit_buffers, _units, training
+
+
+def assert_same_bits(one, other, description=None):
+    for name in ("parameters", "loss", "accuracy", "epochs", "status", "history"):
+        a, b = getattr(one, name), getattr(other, name)
+        assert (a is None and b is None) or bits(a) == bits(b), (name, description)
+
+
+@pytest.mark.parametrize("seed", range(100, 112))
+def test_units_have_the_bits_of_the_lanes(seed, monkeypatch):
+    """72 random jobs, six a seed, with rules and records. Half of the seeds have chunks and panels of a few rows."""
+    if seed % 2:
+        for module, name in ((_unit_buffers, "CHUNK_SAMPLES"), (_unit_buffers, "CHUNK_BYTES")):
+            monkeypatch.setattr(module, name, 16)
+    rng = np.random.default_rng(seed)
+    for _ in range(6):
+        settings = random_job(rng, max_nets=6)
+        rules = {"record_every": [None, 2][rng.integers(2)], "patience": [None, 2][rng.integers(2)]}
+        lanes, units = (
+            fastmlp.train(**settings, **rules, kernel=kernel, threads=threads)
+            for kernel, threads in (("lanes", 1), ("units", int(rng.choice([1, 2, 5]))))
+        )
+        assert_same_bits(lanes, units, {name: settings[name] for name in ("architecture", "optimizer", "batch_size")})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_units_have_the_bits_of_the_scalar_reference(seed):
+    rng = np.random.default_rng(200 + seed)
+    for _ in range(4):
+        job, runs = planned(**random_job(rng, max_nets=3), kernel="units")
+        training.run(job, runs, 2)
+        if runs.status[0] != fastmlp.Status.DIVERGED:
+            parameters, loss, _ = run_reference(job, 0)
+            assert bits(runs.parameters[0]) == bits(parameters)
+            assert bits(runs.loss[0]) == bits(loss)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_samples", "batch_size", "dtype"),
+    [
+        ((150, 300, 257, 3), 300, 257, "float32"),
+        ((257, 64, 33, 16, 1), 131, 128, "float32"),
+        ((40, 300, 10), 90, None, "float64"),
+        ((3, 129, 2), 70, 1, "float32"),
+    ],
+)
+def test_wide_nets_have_the_bits_of_the_lanes(sizes, n_samples, batch_size, dtype):
+    assert max(sizes) > _units.PANEL_ROWS
+    rng = np.random.default_rng(7)
+    arch = fastmlp.Architecture(
+        sizes, "tanh" if dtype == "float64" else "relu", "softmax" if sizes[-1] > 1 else "sigmoid"
+    )
+    X, y = rng.normal(size=(n_samples, sizes[0])), rng.integers(0, max(2, sizes[-1]), n_samples)
+    lanes, units = (
+        fastmlp.train(arch, X, y, n_nets=3, epochs=3, batch_size=batch_size, dtype=dtype, l2=1e-3, kernel=kernel)
+        for kernel in ("lanes", "units")
+    )
+    assert_same_bits(lanes, units)
+    assert (units.epochs == 3).all()
+
+
+def test_unknown_kernel():
+    with pytest.raises(ValueError, match="kernel='gpu' is not known: use one of 'lanes', 'units'"):
+        fastmlp.train(fastmlp.Architecture((1, 1)), [[0.0]], [0], kernel="gpu")
