@@ -9,7 +9,7 @@ import numpy as np
 from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
 from fastmlp._formulas import Method
-from fastmlp._jit import inline, kernel
+from fastmlp._jit import kernel
 from fastmlp._kernels import backward, forward
 from fastmlp._outputs import knows_bound, least_losses_of, losses_of, output_deltas, outputs_of
 from fastmlp._rules import apply_rules, confirm, judge_minibatches, leave, record_losses, target_in_doubt
@@ -83,30 +83,29 @@ def train_tiles(
                         choose_samples(orders, order, first, count, (count + filled - 1) & -filled, samples)
                         chosen = whole
                     forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, units)
-                    least = zero
-                    for s in range(0, count, B):
-                        row = s * unit_step + out_row
-                        greatest, log_sum = outputs_of(Blk, F, net, units, deltas, row, 1, unit_step)
-                        if cautious:
-                            weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
-                            bounds = least_losses_of(Blk, F, net, data, samples, s, units, deltas, row, 1, unit_step)
-                            least = fold_fma(least, weights, bounds, min(B, count - s))
-                        elif measure:
-                            loss_sum, right_sum = _add_losses(
-                                Blk, F, net, data, tiles, tile, scratch, s, min(B, count - s), greatest, log_sum,
-                                loss_sum, right_sum,
-                            )  # fmt: skip
-                    measured = measure
-                    if cautious:
-                        measured = target_in_doubt(F, tiles, tile, active, least / weight_sum * plan.loss_scale)
-                        for s in range(0, count if measured else 0, B):
-                            row = s * unit_step + out_row
+                    exact, least = measure and not cautious, zero
+                    for attempt in range(1 + cautious):
+                        if attempt == 1:
+                            exact = target_in_doubt(F, tiles, tile, active, least / weight_sum * plan.loss_scale)
+                            if not exact:
+                                break
+                        for s in range(0, count, B):
+                            row, within = s * unit_step + out_row, min(B, count - s)
                             greatest, log_sum = outputs_of(Blk, F, net, units, deltas, row, 1, unit_step)
-                            loss_sum, right_sum = _add_losses(
-                                Blk, F, net, data, tiles, tile, scratch, s, min(B, count - s), greatest, log_sum,
-                                loss_sum, right_sum,
-                            )  # fmt: skip
-                    if measured and last and (whole or step == n_steps - 1):
+                            if exact:
+                                weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
+                                losses, right = losses_of(
+                                    Blk, F, net, data, samples, s, units, deltas, row, 1, unit_step, greatest, log_sum
+                                )
+                                loss_sum = fold_fma(loss_sum, weights, losses, within)
+                                right_sum = fold_add(right_sum, right, within)
+                            elif cautious:
+                                weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
+                                bounds = least_losses_of(
+                                    Blk, F, net, data, samples, s, units, deltas, row, 1, unit_step
+                                )
+                                least = fold_fma(least, weights, bounds, within)
+                    if exact and last and (whole or step == n_steps - 1):
                         loss = loss_sum / weight_seen * plan.loss_scale
                         accuracy = right_sum / n if plan.counts_accuracy else nothing
                         if confirming:
@@ -148,19 +147,6 @@ def train_tiles(
                     break
         leave(F, tiles, tile, results, active, layout.INTERRUPTED, epoch, nothing, nothing, scratch.lanes)
         store(tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE, select(active, broadcast(F, 1.0), 0.0))
-
-
-@inline
-def _add_losses(
-    Blk, F, net, data, tiles, tile, scratch, s, count, greatest, log_sum, loss_sum, right_sum
-):  # fmt: skip
-    """Add the losses of a block of samples, and how many of them are right."""
-    weights = block_weights(Blk, F, data, tiles, tile, scratch.samples, s, scratch)
-    losses, right = losses_of(
-        Blk, F, net, data, scratch.samples, s, scratch.units, scratch.deltas,
-        s * net.n_unit_rows + net.unit_rows[net.n_layers], 1, net.n_unit_rows, greatest, log_sum,
-    )  # fmt: skip
-    return fold_fma(loss_sum, weights, losses, count), fold_add(right_sum, right, count)
 
 
 @kernel
