@@ -67,7 +67,8 @@ def loss_and_gradients(
     job, runs = planned(
         architecture=architecture, X=X, y=y, n_nets=len(parameters), seed=0, optimizer="sgd", epochs=1, loss=loss,
         init=parameters, batch_size=None, shuffle=False, l2=0.0, sample_weight=sample_weight, target_loss=None,
-        target_accuracy=None, patience=None, tol=0.0, record_every=1, net_ids=None, dtype=dtype, gradients_only=True,
+        target_accuracy=None, patience=None, tol=0.0, record_every=1, net_ids=None, dtype=dtype, threads=threads,
+        gradients_only=True,
     )  # fmt: skip
     assert job.gradients is not None
     assert runs.history is not None

@@ -22,6 +22,7 @@ from fastmlp._buffers import (
     row_order,
     rows_of_a_tile,
 )
+from fastmlp._choice import choose_kernel
 from fastmlp._formulas import LOSSES, Method
 from fastmlp._jobs import Job, Report
 from fastmlp._memory import refuse_if_too_large
@@ -191,7 +192,6 @@ def train(
     settings = {name: value for name, value in locals().items() if name not in _HOW_TO_RUN}
     if callback is not None and not callable(callback):
         raise TypeError(f"callback={callback!r}: needs a function of one argument")
-    _threads.thread_count(threads)
     job, runs = planned(**settings)
     runs.compile_seconds = job.compile()
     if run(job, runs, threads, progress, callback):
@@ -199,13 +199,14 @@ def train(
     return runs
 
 
-_HOW_TO_RUN = ("threads", "progress", "callback")
+_HOW_TO_RUN = ("progress", "callback")
 
 
 def planned(
     *, architecture: Any, X: Any, y: Any, n_nets: Any, seed: Any, optimizer: Any, epochs: Any, loss: Any, init: Any,
     batch_size: Any, shuffle: Any, l2: Any, sample_weight: Any, target_loss: Any, target_accuracy: Any, patience: Any,
-    tol: Any, record_every: Any, net_ids: Any, dtype: Any, kernel: Any = None, gradients_only: bool = False,
+    tol: Any, record_every: Any, net_ids: Any, dtype: Any, kernel: Any = None, threads: Any = None,
+    gradients_only: bool = False,
 ) -> tuple[Job, Runs]:  # fmt: skip
     """Check everything, and lay out the job and its still empty results."""
     if not isinstance(architecture, Architecture):
@@ -278,20 +279,21 @@ def planned(
         delta_scale=delta_scale,
         counts_accuracy=counting,
     )
-    kernel = _kernel(kernel, architecture, n_samples, batch)
+    kernel = _kernel(kernel, architecture, nets, n_samples, batch, float_type, _threads.thread_count(threads))
     return _allocated(
         architecture, loss, optimizer, init, initial, numbers, seed, epochs, samples, target_array, weights, hyper,
         controls, plan, n_records, kernel,
     )  # fmt: skip
 
 
-def _kernel(asked: Any, architecture: Architecture, n_samples: int, batch: int) -> str:
+def _kernel(
+    asked: Any, architecture: Architecture, nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int
+) -> str:
     """The kernel that trains: all give the same bits."""
-    if asked is not None:
-        asked = choose("kernel", asked, {"lanes": "lanes", "units": "units"})
-    if asked == "units":
-        return asked
-    return "tiny" if is_tiny(architecture, n_samples, batch) else "lanes"
+    if asked is None:
+        return choose_kernel(architecture, nets, n_samples, batch, dtype, threads)
+    asked = choose("kernel", asked, {"lanes": "lanes", "units": "units"})
+    return "tiny" if asked == "lanes" and is_tiny(architecture, n_samples, batch) else asked
 
 
 def _optimizer(given: Any) -> Optimizer:

@@ -1,0 +1,85 @@
+"""Which kernel trains a job fastest: what each costs, from counts of what it does and what one of each takes.
+
+The result has the same bits whichever is chosen, so this decides about speed alone, and only the ratio of two costs
+matters. The constants are nanoseconds on one core of an AMD Zen 4 server, fitted to epochs of 66 jobs from 2-4-1 to
+784-256-10 (docs/performance.md); the benchmark `benchmarks.choice` says how often, and by how much, they are wrong.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastmlp._buffers import is_tiny
+from fastmlp._vectors import host_lanes
+
+if TYPE_CHECKING:
+    from fastmlp.architecture import Architecture
+
+# A tile of the lanes kernel: a multiply-add of a sample, a unit of a sample, a parameter and the rest of an update
+LANES_PRODUCT, LANES_UNIT, LANES_PARAMETER, LANES_UPDATE = 0.178, 2.3, 4.7, 80.0
+LANES_OUT_OF_CACHE = 1.4  # times as long where a tile is larger than
+CACHE_BYTES = 2**21
+TINY_PARAMETER = 14.0  # of a tile of the kernel of tiny jobs, everything included
+# A net of the units kernel: a multiply-add of a vector, an output of a sample, a sample of a layer, a vector of
+# parameters of an update, a patch of gradients
+UNITS_PRODUCT, UNITS_OUTPUT, UNITS_SAMPLE, UNITS_PARAMETERS, UNITS_PATCH = 0.217, 7.8, 0.33, 4.7, 15.3
+PATCH_ROWS = 8
+
+
+def choose_kernel(
+    architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int
+) -> str:
+    """ "tiny", "lanes" or "units"."""
+    tiny = is_tiny(architecture, n_samples, batch)
+    width = host_lanes(dtype, narrow=not tiny).count
+    tile = _tiny_cost(architecture) if tiny else _lanes_cost(architecture, n_samples, batch, width * dtype.itemsize)
+    net = _units_cost(architecture, n_samples, batch, host_lanes(dtype, narrow=True).count)
+    tiles = -(-n_nets // width)
+    if -(-n_nets // threads) * net < -(-tiles // threads) * tile:
+        return "units"
+    return "tiny" if tiny else "lanes"
+
+
+def _tiny_cost(architecture: Architecture) -> float:
+    return TINY_PARAMETER * architecture.n_parameters
+
+
+def _lanes_cost(architecture: Architecture, n_samples: int, batch: int, row_bytes: int) -> float:
+    """Of an epoch of a tile."""
+    steps = -(-n_samples // batch)
+    cost = (
+        LANES_PRODUCT * architecture.useful_flops(n_samples) / 2
+        + LANES_UNIT * n_samples * sum(architecture.sizes[1:])
+        + steps * (LANES_PARAMETER * architecture.n_parameters + LANES_UPDATE)
+    )
+    return cost * (LANES_OUT_OF_CACHE if 4 * architecture.n_parameters * row_bytes > CACHE_BYTES else 1.0)
+
+
+def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: int) -> float:
+    """Of an epoch of a net."""
+    steps = -(-n_samples // batch)
+    full, rest = divmod(n_samples, batch)
+
+    def filled(size: int) -> int:
+        return full * _whole(batch, size) + _whole(rest, size)
+
+    products, parameters, patches = 0, 0, 0
+    for layer, (n_in, n_out) in enumerate(architecture.shapes):
+        vectors = _whole(n_out, width) // width
+        products += filled(PATCH_ROWS) * n_in * vectors + n_samples * _whole(n_in, PATCH_ROWS) * vectors
+        if layer:
+            products += filled(PATCH_ROWS) * n_out * _whole(n_in, width) // width
+        parameters += (n_in + architecture.bias) * vectors
+        patches += -(-n_in // (2 * PATCH_ROWS)) * -(-vectors // 2)
+    return (
+        UNITS_PRODUCT * products
+        + UNITS_OUTPUT * filled(width) * architecture.sizes[-1]
+        + UNITS_SAMPLE * n_samples * architecture.n_layers
+        + steps * (UNITS_PARAMETERS * parameters + UNITS_PATCH * patches)
+    )
+
+
+def _whole(number: int, size: int) -> int:
+    return -(-number // size) * size
