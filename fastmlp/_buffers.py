@@ -9,6 +9,7 @@ import numpy as np
 
 from fastmlp import _layout as layout
 from fastmlp._formulas import LOSSES, N_HYPERPARAMETERS, Loss
+from fastmlp._team import N_SHARED
 from fastmlp._vectors import MOST_UNITS, Buffer, Lanes, aligned_zeros, host_lanes, units_at_once
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ def new_scratch(
     return layout.Scratch(
         units=Buffer(units),
         deltas=Buffer(deltas),
+        outputs=Buffer(deltas),
         band=Buffer(aligned_zeros((capacity, vectors.Units.count // vectors.Blk.count, width), dtype)),
         transposed=Buffer(aligned_zeros((transposed,), dtype)),
         samples=Buffer(np.zeros(capacity, np.int64)),
@@ -170,6 +172,9 @@ def new_scratch(
         lanes=Buffer(aligned_zeros((3, width), dtype)),
         corrections=Buffer(aligned_zeros((2, width), dtype)),
         capacity=capacity,
+        team=Buffer(np.zeros(N_SHARED, np.int64)),
+        member=0,
+        members=1,
     )
 
 
@@ -215,6 +220,11 @@ class TileArrays:
     def kernel_view(self) -> layout.Tiles:
         rows, hyper, controls, powers, sample_weights, slots = self._buffers
         return layout.Tiles(rows, hyper, controls, powers, sample_weights, slots, self.count, self.n_rows, self.width)
+
+    def view_of_a_member(self) -> layout.Tiles:
+        """For a thread that trains the same nets with another: the same parameters, a copy of what steers them."""
+        copies = [Buffer(buffer.array.copy()) for buffer in (self._buffers[2], self._buffers[3])]
+        return self.kernel_view._replace(controls=copies[0], powers=copies[1])
 
     def fill(self, row: np.ndarray, values: float | np.ndarray) -> None:
         """Write one value a net, or one for all, to a row (T, W) such as `hyper[:, k]`."""

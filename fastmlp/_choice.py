@@ -28,18 +28,35 @@ UNITS_PRODUCT, UNITS_OUTPUT, UNITS_SAMPLE, UNITS_PARAMETERS, UNITS_PATCH = 0.217
 PATCH_ROWS = 8
 
 
+MEETING = 400.0  # of a team's members
+
+
 def choose_kernel(
     architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int
-) -> str:
-    """ "tiny", "lanes" or "units"."""
+) -> tuple[str, int]:
+    """The kernel, "tiny", "lanes" or "units", and how many threads train a net together."""
     tiny = is_tiny(architecture, n_samples, batch)
     width = host_lanes(dtype, narrow=not tiny).count
     tile = _tiny_cost(architecture) if tiny else _lanes_cost(architecture, n_samples, batch, width * dtype.itemsize)
-    net = _units_cost(architecture, n_samples, batch, host_lanes(dtype, narrow=True).count)
     tiles = -(-n_nets // width)
-    if -(-n_nets // threads) * net < -(-tiles // threads) * tile:
-        return "units"
-    return "tiny" if tiny else "lanes"
+    members, cost = choose_members(architecture, n_nets, n_samples, batch, dtype, threads)
+    if cost < -(-tiles // threads) * tile:
+        return "units", members
+    return "tiny" if tiny else "lanes", 1
+
+
+def choose_members(
+    architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int
+) -> tuple[int, float]:
+    """How many threads to a net of the units kernel, and what an epoch of all nets then costs."""
+    width = host_lanes(dtype, narrow=True).count
+
+    def cost(members: int) -> float:
+        net = _units_cost(architecture, n_samples, batch, width, members)
+        return -(-n_nets // (threads // members)) * net
+
+    members = min(range(1, threads + 1), key=cost)
+    return members, cost(members)
 
 
 def _tiny_cost(architecture: Architecture) -> float:
@@ -57,7 +74,7 @@ def _lanes_cost(architecture: Architecture, n_samples: int, batch: int, row_byte
     return cost * (LANES_OUT_OF_CACHE if 4 * architecture.n_parameters * row_bytes > CACHE_BYTES else 1.0)
 
 
-def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: int) -> float:
+def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: int, members: int = 1) -> float:
     """Of an epoch of a net."""
     steps = -(-n_samples // batch)
     full, rest = divmod(n_samples, batch)
@@ -65,19 +82,27 @@ def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: i
     def filled(size: int) -> int:
         return full * _whole(batch, size) + _whole(rest, size)
 
-    products, parameters, patches = 0, 0, 0
+    def shared(vectors: int) -> float:
+        pairs = -(-vectors // 2)
+        return -(-pairs // members) / pairs if pairs >= members else 1 / members
+
+    cost = 0.0
     for layer, (n_in, n_out) in enumerate(architecture.shapes):
         vectors = _whole(n_out, width) // width
-        products += filled(PATCH_ROWS) * n_in * vectors + n_samples * _whole(n_in, PATCH_ROWS) * vectors
+        products = filled(PATCH_ROWS) * n_in * vectors + n_samples * _whole(n_in, PATCH_ROWS) * vectors
+        parameters = (n_in + architecture.bias) * vectors
+        patches = -(-n_in // (2 * PATCH_ROWS)) * -(-vectors // 2)
+        updates = steps * (UNITS_PARAMETERS * parameters + UNITS_PATCH * patches)
+        cost += shared(vectors) * (UNITS_PRODUCT * products + updates)
         if layer:
-            products += filled(PATCH_ROWS) * n_out * _whole(n_in, width) // width
-        parameters += (n_in + architecture.bias) * vectors
-        patches += -(-n_in // (2 * PATCH_ROWS)) * -(-vectors // 2)
+            below = _whole(n_in, width) // width
+            cost += shared(below) * UNITS_PRODUCT * filled(PATCH_ROWS) * n_out * below
+    meetings = steps * 2 * architecture.n_layers if members > 1 else 0
     return (
-        UNITS_PRODUCT * products
+        cost
         + UNITS_OUTPUT * filled(width) * architecture.sizes[-1]
         + UNITS_SAMPLE * n_samples * architecture.n_layers
-        + steps * (UNITS_PARAMETERS * parameters + UNITS_PATCH * patches)
+        + MEETING * meetings
     )
 
 

@@ -21,6 +21,7 @@ from fastmlp import _layout as layout
 from fastmlp._buffers import TileArrays, Vectors, rows_of_a_tile, scratch_buffers, tiny_scratch_buffers
 from fastmlp._formulas import Method
 from fastmlp._lanes import train_tiles
+from fastmlp._teams import Team
 from fastmlp._tiles import Groups, close_gaps, copy_in, copy_out, draw, shuffle
 from fastmlp._tiny import train_tiny_tiles
 from fastmlp._unit_buffers import unit_rows_of_a_tile, unit_scratch_buffers
@@ -53,6 +54,7 @@ class Job:
     vectors: Vectors
     net: layout.Net
     kernel: str  # "tiny", "lanes" or "units"
+    members: int  # threads that train a net together, with the units kernel
     data: layout.Data
     plan: layout.Plan
     epochs: int
@@ -91,11 +93,13 @@ class Job:
         size = max(1, min(max(share, worthwhile), MAX_CHUNK_TILES, MAX_CHUNK_BYTES // tile_bytes)) * width
         return [(first, min(first + size, nets)) for first in range(0, nets, size)]
 
-    def new_scratch(self) -> layout.Scratch:
+    def new_team(self) -> Team:
+        """Working memory for `train_chunk`, and the threads beside the caller's."""
         if self.kernel == "tiny":
-            return tiny_scratch_buffers(self.net, self.vectors)
+            return Team(tiny_scratch_buffers(self.net, self.vectors))
         buffers = unit_scratch_buffers if self.kernel == "units" else scratch_buffers
-        return buffers(self.architecture, self.net, self.vectors, self.plan.batch_size)
+        scratch = buffers(self.architecture, self.net, self.vectors, self.plan.batch_size)
+        return Team(scratch, self.members)
 
     def compile(self) -> float:
         """Compile the kernels, or load them from the cache; returns the seconds it took."""
@@ -107,12 +111,12 @@ class Job:
     def _call_every_kernel(self) -> None:
         tiles = TileArrays(self.vectors, 0, 0, self.n_rows, self.n_weighted)  # none
         self._fill(tiles)
-        self._train(tiles, self._orders(0, 0), 0, 0, 1, self.new_scratch())
+        self._train(tiles, self._orders(0, 0), 0, 0, 1, self.new_team())
         if self.plan.rules:
             close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
         self._copy_out(tiles, everything=True)
 
-    def train_chunk(self, chunk: tuple[int, int], scratch: layout.Scratch, report: Callable[[Report], None]) -> None:
+    def train_chunk(self, chunk: tuple[int, int], team: Team, report: Callable[[Report], None]) -> None:
         """Train the nets of one chunk to the end, or until `halt`."""
         tiles = TileArrays(self.vectors, *chunk, self.n_rows, self.n_weighted)
         self._fill(tiles)
@@ -122,7 +126,7 @@ class Job:
             stop = min(self.epochs, epoch + length)
             orders = self._orders(epoch, stop)
             begun = time.perf_counter()
-            self._train(tiles, orders, epoch, stop, self.epochs, scratch)
+            self._train(tiles, orders, epoch, stop, self.epochs, team)
             seconds = time.perf_counter() - begun
             still_active = int(np.count_nonzero(tiles.controls[: tiles.count, layout.ACTIVE]))
             left, active, ran = active - still_active, still_active, stop - epoch
@@ -189,20 +193,24 @@ class Job:
         shuffle(D, self.vectors.U, Buffer(orders), Buffer(uniforms), n, first, stop, self.seed)
         return Buffer(orders)
 
-    def _train(
-        self, tiles: TileArrays, orders: Buffer, first: int, stop: int, last: int, scratch: layout.Scratch
-    ) -> None:
-        v = self.vectors
-        if self.kernel == "tiny":
-            train_tiny_tiles(
-                v.Blk, v.F, self.net, self.data, self.plan, tiles.kernel_view, self.results, first, stop, last, scratch,
-                Buffer(self.halt),
+    def _train(self, tiles: TileArrays, orders: Buffer, first: int, stop: int, last: int, team: Team) -> None:
+        v, halt = self.vectors, Buffer(self.halt)
+        # copied before any member changes the original
+        views = [tiles.kernel_view, *(tiles.view_of_a_member() for _ in team.scratches[1:])]
+
+        def train(scratch: layout.Scratch) -> None:
+            view = views[scratch.member]
+            if self.kernel == "tiny":
+                train_tiny_tiles(
+                    v.Blk, v.F, self.net, self.data, self.plan, view, self.results, first, stop, last, scratch, halt
+                )
+                return
+            train_tiles(
+                v.kinds, v.F, self.net, self.data, self.plan, view, self.results, orders, first, stop, last, scratch,
+                halt,
             )  # fmt: skip
-            return
-        train_tiles(
-            v.kinds, v.F, self.net, self.data, self.plan, tiles.kernel_view,
-            self.results, orders, first, stop, last, scratch, Buffer(self.halt),
-        )  # fmt: skip
+
+        team.run(train)
 
     def _copy_out(self, tiles: TileArrays, everything: bool) -> None:
         F, n_parameters = self.vectors.F, self.net.n_parameters

@@ -15,6 +15,7 @@ from fastmlp._outputs import knows_bound, least_losses_of, losses_of, output_del
 from fastmlp._rules import apply_rules, confirm, judge_minibatches, leave, record_losses, target_in_doubt
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
 from fastmlp._simd import any_lane, broadcast, fold_add, fold_fma, load, ratio, repeat, select, store
+from fastmlp._team import halted
 from fastmlp._update import advance_powers
 
 
@@ -34,7 +35,7 @@ def train_tiles(
     """
     _, _, _, Units, Blk = kinds
     n, B, filled = data.n_samples, ratio(Blk, F), ratio(Units, F)
-    samples, units, deltas = scratch.samples, scratch.units, scratch.deltas
+    samples, units, outputs = scratch.samples, scratch.units, scratch.outputs
     unit_step, out_row = net.n_unit_rows, net.unit_rows[net.n_layers]
     full_batch = plan.batch_size >= n
     chosen = False  # whether `samples` holds all of them
@@ -47,7 +48,7 @@ def train_tiles(
         epoch, cut_short = first_epoch - 1, False
         while not cut_short:
             epoch += 1
-            if epoch == stop_epoch + (stop_epoch == last_epoch) or not any_lane(active) or halt[0]:
+            if epoch == stop_epoch + (stop_epoch == last_epoch) or not any_lane(active):
                 break
             training = epoch < last_epoch
             recording = plan.record_every > 0 and epoch % plan.record_every == 0
@@ -75,14 +76,14 @@ def train_tiles(
                 if learn and plan.method == Method.ADAM:
                     advance_powers(F, plan, tiles, tile, scratch.corrections)
                 for first in range(start, stop, scratch.capacity):
-                    if halt[0]:
+                    if halted(scratch, halt):
                         learn, cut_short = False, True
                         break
                     count, last = min(scratch.capacity, stop - first), first + scratch.capacity >= stop
                     if not whole or n > scratch.capacity or not chosen:
                         choose_samples(orders, order, first, count, (count + filled - 1) & -filled, samples)
                         chosen = whole
-                    forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, units)
+                    forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch)
                     exact, least = measure and not cautious, zero
                     for attempt in range(1 + cautious):
                         if attempt == 1:
@@ -91,18 +92,18 @@ def train_tiles(
                                 break
                         for s in range(0, count, B):
                             row, within = s * unit_step + out_row, min(B, count - s)
-                            greatest, log_sum = outputs_of(Blk, F, net, units, deltas, row, 1, unit_step)
+                            greatest, log_sum = outputs_of(Blk, F, net, units, outputs, row, 1, unit_step)
                             if exact:
                                 weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
                                 losses, right = losses_of(
-                                    Blk, F, net, data, samples, s, units, deltas, row, 1, unit_step, greatest, log_sum
+                                    Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step, greatest, log_sum
                                 )
                                 loss_sum = fold_fma(loss_sum, weights, losses, within)
                                 right_sum = fold_add(right_sum, right, within)
                             elif cautious:
                                 weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
                                 bounds = least_losses_of(
-                                    Blk, F, net, data, samples, s, units, deltas, row, 1, unit_step
+                                    Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step
                                 )
                                 least = fold_fma(least, weights, bounds, within)
                     if exact and last and (whole or step == n_steps - 1):
@@ -131,7 +132,7 @@ def train_tiles(
                             scale = weights * repeat(Blk, inverse)
                             row = s * unit_step + out_row
                             probe = output_deltas(
-                                Blk, F, net, data, samples, s, scale, deltas, row, 1, unit_step, probe
+                                Blk, F, net, data, samples, s, scale, outputs, row, 1, unit_step, probe
                             )
                         if last:
                             broken = active & ~(probe == 0.0)
@@ -161,14 +162,14 @@ def predict_tiles(kinds, F, net, data, tiles, predictions, scratch):
         for first in range(0, n, scratch.capacity):
             count = min(scratch.capacity, n - first)
             choose_samples(scratch.samples, -1, first, count, (count + filled - 1) & -filled, samples)
-            forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch.units)
+            forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch)
             for s in range(0, count, B):
                 row = s * net.n_unit_rows + here
-                outputs_of(Blk, F, net, scratch.units, scratch.deltas, row, 1, net.n_unit_rows)
+                outputs_of(Blk, F, net, scratch.units, scratch.outputs, row, 1, net.n_unit_rows)
             for lane in range(width):
                 slot = tiles.slots[tile * width + lane]
                 if slot >= 0:
                     for s in range(count):
                         for k in range(n_out):
-                            output = scratch.deltas[(s * net.n_unit_rows + here + k) * width + lane]
+                            output = scratch.outputs[(s * net.n_unit_rows + here + k) * width + lane]
                             predictions[(slot * n + first + s) * n_out + k] = output

@@ -111,6 +111,7 @@ class Scratch(NamedTuple):
 
     units: Buffer  # (C, n_unit_rows, W) outputs of every unit
     deltas: Buffer  # (C, n_unit_rows, W) gradients of the loss by the weighted sum of every unit
+    outputs: Buffer  # `deltas`, or in a team the member's own copy of it: the output layer's
     band: Buffer  # (C, U, W) the same of a few units at a time
     transposed: Buffer  # units as lanes: a layer's weights, unit by unit
     samples: Buffer  # (C,) the samples' numbers
@@ -118,3 +119,6 @@ class Scratch(NamedTuple):
     lanes: Buffer  # (3, W) values to be looked at lane by lane
     corrections: Buffer  # (2, W) Adam's factors of this step
     capacity: int  # C
+    team: Buffer  # (N_SHARED,) int64: what the members of a team share
+    member: int  # which of them this thread is,
+    members: int  # of how many

@@ -17,8 +17,9 @@ from fastmlp._update import adam, adam_settings, add_l2, update
 
 
 @inline
-def forward(kinds, F, net, rows, base, data, samples, count, slope, units):
+def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch):
     """Outputs of every unit for the first `count` samples of a chunk; of the last layer the weighted sums."""
+    units = scratch.units
     _, _, _, Units, Blk = kinds
     U = ratio(Units, Blk)
     for layer in range(net.n_layers):
@@ -127,7 +128,7 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
                     adam(F, F, net, plan, tiles.rows, waiting, end, active, settings)
                     waiting, end = band, stop
                 else:
-                    update(F, F, net, plan, tiles, tile, band, stop, active, scratch.corrections)
+                    update(F, F, net, plan, tiles, tile, band, stop - band, 1, 1, active, scratch.corrections)
     adam(F, F, net, plan, tiles.rows, waiting, end, active, settings)
 
 

@@ -104,7 +104,7 @@ def _descend(Blk, F, net, plan, tiles, tile, units, deltas, n_samples, active, c
                 add_l2(F, F, net, tiles, tile, unit, unit + net.sizes[layer])
         below, here = here, here + net.sizes[layer + 1] + 1
     if not at_once:
-        update(F, F, net, plan, tiles, tile, base, base + net.n_parameters, active, corrections)
+        update(F, F, net, plan, tiles, tile, base, net.n_parameters, 1, 1, active, corrections)
 
 
 @kernel

@@ -26,6 +26,7 @@ from fastmlp._simd import (
     store_grid,
     transpose,
 )
+from fastmlp._team import meet, share_of
 from fastmlp._update import add_l2, update
 
 # So many rows of weights, two vectors wide, stay in the first-level cache while all samples pass by
@@ -33,26 +34,45 @@ PANEL_ROWS = 128
 
 
 @inline
-def forward(kinds, F, net, rows, base, data, samples, count, slope, units):
+def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch):
     """Outputs of every unit for the first `count` samples of a chunk; of the last layer the weighted sums."""
     Patch, Line, Column, _, _ = kinds
-    V = ratio(Column, F)
+    V, units = ratio(Column, F), scratch.units
     for layer in range(net.n_layers):
         n_vectors = (net.sizes[layer + 1] + V - 1) // V
-        for j in range(0, n_vectors & -2, 2):
-            _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples, count, units, j)
-        if n_vectors & 1:
-            _weighted_sums(Patch, Column, Column, F, net, rows, base, layer, data, samples, count, units, n_vectors - 1)
+        first, stop, s_first, s_stop = _part(Patch, Line, scratch, n_vectors, count)
+        for j in range(first, stop & -2, 2):
+            _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, j)
+        if stop & 1:
+            _weighted_sums(
+                Patch, Column, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, stop - 1
+            )
         if layer < net.n_layers - 1 and net.activations[layer] > Activation.RELU:
             step, here = net.n_unit_rows // V, net.unit_rows[layer + 1] // V
-            for s in range(count):
-                for r in range(s * step + here, s * step + here + n_vectors):
+            for s in range(s_first, s_stop):
+                for r in range(s * step + here + first, s * step + here + stop):
                     z = load(Column, units, r)
                     store(units, r, formulas.activate(net.activations[layer], z, repeat(Column, slope)))
+        meet(scratch)
 
 
 @inline
-def _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples, count, units, j):
+def _part(Patch, Line, scratch, n_vectors, count):
+    """A member's part of a product: vectors (first, stop), from an even one on, and samples (first, stop).
+
+    Vectors are shared out two by two, which keeps a member's weights in its cache, or else samples.
+    """
+    pairs = (n_vectors + 1) // 2
+    if pairs >= scratch.members:
+        first, stop = share_of(scratch, pairs)
+        return 2 * first, min(2 * stop, n_vectors), 0, count
+    rows = 2 * ratio(Patch, Line)
+    first, stop = share_of(scratch, (count + rows - 1) // rows)
+    return 0, n_vectors, min(count, first * rows), min(count, stop * rows)
+
+
+@inline
+def _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, j):
     """Bias plus weighted inputs of the units from vector `j` of a layer on, and ReLU if that is theirs."""
     n_in, columns, V, R = net.sizes[layer], net.columns[layer], ratio(Column, F), ratio(Patch, Line)
     step, wide = net.n_unit_rows, ratio(Line, Column)
@@ -62,7 +82,7 @@ def _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples
     rectify = layer < net.n_layers - 1 and net.activations[layer] == Activation.RELU
     for first in range(0, n_in, PANEL_ROWS):
         stop = min(n_in, first + PANEL_ROWS)
-        for s in range(0, count, R):
+        for s in range(s_first, s_stop, R):
             target = s * (step // V) + here
             total = broadcast(Patch, 0.0)
             if first > 0:
@@ -93,55 +113,67 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
     gradients are known. A layer's weights change only after gradients were passed down through them.
     """
     Patch, Line, Column, _, _ = kinds
-    V = ratio(Column, F)
+    V, units, deltas = ratio(Column, F), scratch.units, scratch.deltas
     for layer in range(net.n_layers - 1, 0, -1):
-        _transpose(Column, F, net, tiles.rows, tile * tiles.n_rows + net.weight_rows[layer], layer, scratch.transposed)
         n_vectors = (net.sizes[layer] + V - 1) // V
-        for i in range(0, n_vectors & -2, 2):
-            _pass_down(Patch, Line, Column, F, net, layer, scratch, count, i)
-        if n_vectors & 1:
-            _pass_down(Patch, Column, Column, F, net, layer, scratch, count, n_vectors - 1)
+        first, stop, s_first, s_stop = _part(Patch, Line, scratch, n_vectors, count)
+        if s_first < s_stop:
+            _transpose(Column, F, net, tiles, tile, layer, scratch.transposed, first, stop)
+        for i in range(first, stop & -2, 2):
+            _pass_down(Patch, Line, Column, F, net, layer, scratch, s_first, s_stop, i)
+        if stop & 1:
+            _pass_down(Patch, Column, Column, F, net, layer, scratch, s_first, s_stop, stop - 1)
         if net.activations[layer - 1] > Activation.RELU:
             step, here = net.n_unit_rows // V, net.unit_rows[layer] // V
-            for s in range(count):
-                for r in range(s * step + here, s * step + here + n_vectors):
-                    a, gradient = load(Column, scratch.units, r), load(Column, scratch.deltas, r)
+            for s in range(s_first, s_stop):
+                for r in range(s * step + here + first, s * step + here + stop):
+                    a, gradient = load(Column, units, r), load(Column, deltas, r)
                     delta = formulas.activation_backward(net.activations[layer - 1], a, gradient, repeat(Column, slope))
-                    store(scratch.deltas, r, delta)
+                    store(deltas, r, delta)
+        meet(scratch)
     for layer in range(net.n_layers):
         _gradients(Patch, Line, Column, F, net, plan, tiles, tile, layer, data, scratch, count, fresh, last, active)
 
 
 @inline
-def _transpose(Column, F, net, rows, weight, layer, transposed):
-    """A layer's weights with one row a unit."""
-    V, row_step, step = ratio(Column, F), net.columns[layer] // ratio(Column, F), net.padded[layer] // ratio(Column, F)
-    for i in range(0, net.sizes[layer], V):
-        for j in range(0, net.sizes[layer + 1], V):
-            source, target = (weight // V) + i * row_step + j // V, j * step + i // V
-            transpose(Column, rows, source, row_step, transposed, target, step)
+def _transpose(Column, F, net, tiles, tile, layer, transposed, first, stop):
+    """The weights of the units below a layer from vector `first` up to `stop`, with one row a unit of the layer."""
+    V = ratio(Column, F)
+    weight = (tile * tiles.n_rows + net.weight_rows[layer]) // V
+    row_step, step = net.columns[layer] // V, net.padded[layer] // V
+    for i in range(first, stop):
+        for j in range((net.sizes[layer + 1] + V - 1) // V):
+            transpose(Column, tiles.rows, weight + i * V * row_step + j, row_step, transposed, j * V * step + i, step)
 
 
 @inline
-def _pass_down(Patch, Line, Column, F, net, layer, scratch, count, i):
+def _pass_down(Patch, Line, Column, F, net, layer, scratch, s_first, s_stop, i):
     """Gradients by the outputs of the units from vector `i` below `layer` on, or by their weighted sums if ReLU's."""
     n_out, V, R, step = net.sizes[layer + 1], ratio(Column, F), ratio(Patch, Line), net.n_unit_rows
     above, here, row_step = net.unit_rows[layer + 1], net.unit_rows[layer] // V + i, net.padded[layer] // V
-    deltas = scratch.deltas
+    deltas, deltas_above = scratch.deltas, _deltas_of(net, layer, scratch)
     for first in range(0, n_out, PANEL_ROWS):
         stop = min(n_out, first + PANEL_ROWS)
-        for s in range(0, count, R):
+        for s in range(s_first, s_stop, R):
             target = s * (step // V) + here
             down = broadcast(Patch, 0.0)
             if first > 0:
                 down = load_grid(Patch, Line, Column, deltas, target, step // V, 1)
             for j in range(first, stop):
-                delta = spread_rows(Patch, Line, deltas, s * step + above + j, step)
+                delta = spread_rows(Patch, Line, deltas_above, s * step + above + j, step)
                 w = load_grid(Line, Line, Column, scratch.transposed, j * row_step + i, 0, 1)
                 down = fma(repeat(Patch, w), delta, down)
             if stop == n_out and net.activations[layer - 1] == Activation.RELU:
                 down = formulas.relu_backward(load_grid(Patch, Line, Column, scratch.units, target, step // V, 1), down)
             store_grid(Line, Column, deltas, target, step // V, 1, down, ratio(Line, Column))
+
+
+@inline
+def _deltas_of(net, layer, scratch):
+    """Where the gradients by a layer's weighted sums are."""
+    if layer == net.n_layers - 1:
+        return scratch.outputs
+    return scratch.deltas
 
 
 @inline
@@ -151,29 +183,43 @@ def _gradients(Patch, Line, Column, F, net, plan, tiles, tile, layer, data, scra
     row_step, n_vectors = net.columns[layer] // V, (net.sizes[layer + 1] + V - 1) // V
     weight, state_step = (tile * tiles.n_rows + net.weight_rows[layer]) // V, net.state_step // V
     R = ratio(Patch, Line)
-    for i in range(0, n_in, 2 * R):
-        for j in range(0, n_vectors & -2, 2):
+    # a member's share: two by two vectors, or, if those are too few, inputs
+    first, stop, i_first, i_stop = _part(Patch, Line, scratch, n_vectors, n_in)
+    for i in range(i_first, i_stop, 2 * R):
+        for j in range(first, stop & -2, 2):
             _patch(Patch, Line, Column, F, net, rows, weight, layer, data, scratch, count, fresh, i, j)
             if i + R < n_in:
                 _patch(Patch, Line, Column, F, net, rows, weight, layer, data, scratch, count, fresh, i + R, j)
-        if n_vectors & 1:
-            _patch(Patch, Column, Column, F, net, rows, weight, layer, data, scratch, count, fresh, i, n_vectors - 1)
+        if stop & 1:
+            _patch(Patch, Column, Column, F, net, rows, weight, layer, data, scratch, count, fresh, i, stop - 1)
         if last:
-            first, stop = weight + i * row_step, weight + min(i + 2 * R, n_in) * row_step
-            if plan.has_l2:
-                add_l2(Column, F, net, tiles, tile, first, stop)
-            update(Column, F, net, plan, tiles, tile, first, stop, active, scratch.corrections)
-    if net.bias:
+            _step(
+                Column, F, net, plan, tiles, tile, weight + i * row_step + first, stop - first,
+                min(2 * R, n_in - i), row_step, plan.has_l2, active, scratch,
+            )  # fmt: skip
+    if net.bias and i_first < i_stop == n_in:
         bias, here = weight + net.padded[layer] * row_step, net.unit_rows[layer + 1] // V
-        for j in range(n_vectors):
+        deltas = _deltas_of(net, layer, scratch)
+        for j in range(first, stop):
             total = broadcast(Column, 0.0)
             if not fresh:
                 total = load(Column, rows, bias + j + state_step)
             for s in range(count):
-                total = total + load(Column, scratch.deltas, s * (net.n_unit_rows // V) + here + j)
+                total = total + load(Column, deltas, s * (net.n_unit_rows // V) + here + j)
             store(rows, bias + j + state_step, total)
         if last:
-            update(Column, F, net, plan, tiles, tile, bias, bias + n_vectors, active, scratch.corrections)
+            _step(Column, F, net, plan, tiles, tile, bias + first, stop - first, 1, row_step, False, active, scratch)
+
+
+@inline
+def _step(Column, F, net, plan, tiles, tile, first, length, n_rows, row_step, has_l2, active, scratch):
+    """The optimizer's step on the first `length` vectors of so many rows."""
+    if length == row_step:
+        length, n_rows = n_rows * row_step, 1
+    if has_l2:
+        for r in range(first, first + n_rows * row_step, row_step):
+            add_l2(Column, F, net, tiles, tile, r, r + length)
+    update(Column, F, net, plan, tiles, tile, first, length, n_rows, row_step, active, scratch.corrections)
 
 
 @inline
@@ -184,7 +230,7 @@ def _patch(Patch, Line, Column, F, net, rows, weight, layer, data, scratch, coun
     total = broadcast(Patch, 0.0)
     if not fresh:
         total = load_grid(Patch, Line, Column, rows, target, row_step, 1)
-    here, deltas = net.unit_rows[layer + 1] // V + j, scratch.deltas
+    here, deltas = net.unit_rows[layer + 1] // V + j, _deltas_of(net, layer, scratch)
     if layer == 0:
         for s in range(count):
             delta = load_grid(Line, Line, Column, deltas, s * (step // V) + here, 0, 1)

@@ -14,18 +14,22 @@ from fastmlp._simd import broadcast, load, ratio, repeat, select, store
 
 
 @inline
-def update(V, F, net, plan, tiles, tile, first, stop, active, corrections):
-    """Take the step of the plan's method on the rows from `first` up to `stop`."""
-    h = tile * formulas.N_HYPERPARAMETERS
+def update(V, F, net, plan, tiles, tile, first, length, n_runs, step, active, corrections):
+    """Take the step of the plan's method on `n_runs` runs of `length` rows, the first at `first`, `step` rows apart."""
+    h, end = tile * formulas.N_HYPERPARAMETERS, first + n_runs * step
     if plan.method == Method.SGD:
-        _sgd(V, F, net, plan, tiles, first, stop, h, active)
+        for run in range(first, end, step):
+            _sgd(V, F, net, plan, tiles, run, run + length, h, active)
     elif plan.method == Method.ADAM:
         settings = adam_settings(V, F, tiles, tile, corrections)
-        adam(V, F, net, plan, tiles.rows, first, stop, active, settings)
+        for run in range(first, end, step):
+            adam(V, F, net, plan, tiles.rows, run, run + length, active, settings)
     elif plan.method == Method.RMSPROP:
-        _rmsprop(V, F, net, plan, tiles, first, stop, h, active)
+        for run in range(first, end, step):
+            _rmsprop(V, F, net, plan, tiles, run, run + length, h, active)
     elif plan.method == Method.RPROP:
-        _rprop(V, F, net, tiles, first, stop, h, active)
+        for run in range(first, end, step):
+            _rprop(V, F, net, tiles, run, run + length, h, active)
 
 
 @inline

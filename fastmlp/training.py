@@ -22,7 +22,7 @@ from fastmlp._buffers import (
     row_order,
     rows_of_a_tile,
 )
-from fastmlp._choice import choose_kernel
+from fastmlp._choice import choose_kernel, choose_members
 from fastmlp._formulas import LOSSES, Method
 from fastmlp._jobs import Job, Report
 from fastmlp._memory import refuse_if_too_large
@@ -279,21 +279,23 @@ def planned(
         delta_scale=delta_scale,
         counts_accuracy=counting,
     )
-    kernel = _kernel(kernel, architecture, nets, n_samples, batch, float_type, _threads.thread_count(threads))
+    kernel, members = _kernel(kernel, architecture, nets, n_samples, batch, float_type, _threads.thread_count(threads))
     return _allocated(
         architecture, loss, optimizer, init, initial, numbers, seed, epochs, samples, target_array, weights, hyper,
-        controls, plan, n_records, kernel,
+        controls, plan, n_records, kernel, members,
     )  # fmt: skip
 
 
 def _kernel(
     asked: Any, architecture: Architecture, nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int
-) -> str:
-    """The kernel that trains: all give the same bits."""
+) -> tuple[str, int]:
+    """The kernel that trains, and how many threads a net: whatever they are, the bits are the same."""
     if asked is None:
         return choose_kernel(architecture, nets, n_samples, batch, dtype, threads)
     asked = choose("kernel", asked, {"lanes": "lanes", "units": "units"})
-    return "tiny" if asked == "lanes" and is_tiny(architecture, n_samples, batch) else asked
+    if asked == "units":
+        return asked, choose_members(architecture, nets, n_samples, batch, dtype, threads)[0]
+    return "tiny" if is_tiny(architecture, n_samples, batch) else asked, 1
 
 
 def _optimizer(given: Any) -> Optimizer:
@@ -306,6 +308,7 @@ def _allocated(
     architecture: Architecture, loss: str, optimizer: Optimizer, init: Any, initial: np.ndarray | None,
     net_ids: np.ndarray, seed: int, epochs: int, samples: np.ndarray, target_array: np.ndarray,
     weights: np.ndarray | None, hyper: dict, controls: dict, plan: layout.Plan, n_records: int, kernel: str,
+    members: int,
 ) -> tuple[Job, Runs]:  # fmt: skip
     nets, dtype, n_parameters = len(net_ids), samples.dtype, architecture.n_parameters
     if kernel == "units":
@@ -339,6 +342,7 @@ def _allocated(
         vectors=vectors,
         net=net,
         kernel=kernel,
+        members=members,
         data=data_buffers(samples, target_array, weights),
         plan=plan,
         epochs=epochs,
@@ -414,10 +418,10 @@ def run(
         return bool(callback(state))
 
     interrupted, not_begun = _threads.run(
-        chunks, job.train_chunk, job.new_scratch, min(n_threads, len(chunks)), job.halt, on_report
+        chunks, job.train_chunk, job.new_team, min(n_threads // job.members, len(chunks)), job.halt, on_report
     )
     for chunk in not_begun:
-        job.train_chunk(chunk, job.new_scratch(), lambda _report: None)
+        job.train_chunk(chunk, job.new_team(), lambda _report: None)
     if bar is not None:
         bar.close()
     runs.train_seconds = time.perf_counter() - begun

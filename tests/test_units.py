@@ -10,6 +10,11 @@ import fastmlp
 from fastmlp import _unit_buffers, _units, training
 
 
+def of_members(monkeypatch, members):
+    """Have so many threads train each net together."""
+    monkeypatch.setattr(training, "choose_members", lambda *_: (members, 0.0))
+
+
 def assert_same_bits(one, other, description=None):
     for name in ("parameters", "loss", "accuracy", "epochs", "status", "history"):
         a, b = getattr(one, name), getattr(other, name)
@@ -22,13 +27,14 @@ def test_units_have_the_bits_of_the_lanes(seed, monkeypatch):
     if seed % 2:
         for module, name in ((_unit_buffers, "CHUNK_SAMPLES"), (_unit_buffers, "CHUNK_BYTES")):
             monkeypatch.setattr(module, name, 16)
+    of_members(monkeypatch, [1, 2, 5][seed % 3])
     rng = np.random.default_rng(seed)
     for _ in range(6):
         settings = random_job(rng, max_nets=6)
         rules = {"record_every": [None, 2][rng.integers(2)], "patience": [None, 2][rng.integers(2)]}
         lanes, units = (
             fastmlp.train(**settings, **rules, kernel=kernel, threads=threads)
-            for kernel, threads in (("lanes", 1), ("units", int(rng.choice([1, 2, 5]))))
+            for kernel, threads in (("lanes", 1), ("units", 5))
         )
         assert_same_bits(lanes, units, {name: settings[name] for name in ("architecture", "optimizer", "batch_size")})
 
@@ -54,19 +60,51 @@ def test_units_have_the_bits_of_the_scalar_reference(seed):
         ((3, 129, 2), 70, 1, "float32"),
     ],
 )
-def test_wide_nets_have_the_bits_of_the_lanes(sizes, n_samples, batch_size, dtype):
+def test_wide_nets_have_the_bits_of_the_lanes(sizes, n_samples, batch_size, dtype, monkeypatch):
     assert max(sizes) > _units.PANEL_ROWS
     rng = np.random.default_rng(7)
     arch = fastmlp.Architecture(
         sizes, "tanh" if dtype == "float64" else "relu", "softmax" if sizes[-1] > 1 else "sigmoid"
     )
     X, y = rng.normal(size=(n_samples, sizes[0])), rng.integers(0, max(2, sizes[-1]), n_samples)
-    lanes, units = (
-        fastmlp.train(arch, X, y, n_nets=3, epochs=3, batch_size=batch_size, dtype=dtype, l2=1e-3, kernel=kernel)
-        for kernel in ("lanes", "units")
-    )
-    assert_same_bits(lanes, units)
+    settings = {"n_nets": 3, "epochs": 3, "batch_size": batch_size, "dtype": dtype, "l2": 1e-3}
+    lanes = fastmlp.train(arch, X, y, kernel="lanes", **settings)
+    for members in (1, 2, 5):
+        of_members(monkeypatch, members)
+        units = fastmlp.train(arch, X, y, kernel="units", threads=6, **settings)
+        assert_same_bits(lanes, units, members)
     assert (units.epochs == 3).all()
+
+
+def test_a_team_larger_than_the_machine_does_not_crawl(monkeypatch):
+    """Members that wait leave the processor to those that work."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(256, 64)), rng.integers(0, 10, 256)
+    arch = fastmlp.Architecture((64, 256, 10), output="softmax")
+    seconds = []
+    for members in (1, 16):
+        of_members(monkeypatch, members)
+        runs = fastmlp.train(arch, X, y, epochs=20, batch_size=32, kernel="units", threads=16)
+        seconds.append(runs.train_seconds)
+    assert seconds[1] < 20 * seconds[0] + 2  # a barrier that spun for a time slice of each member would take minutes
+
+
+def test_ctrl_c_ends_a_team(monkeypatch):
+    of_members(monkeypatch, 3)
+    arch = fastmlp.Architecture((64, 256, 10), output="softmax")
+    X, y = np.random.default_rng(0).normal(size=(512, 64)), np.arange(512) % 10
+    runs = fastmlp.train(
+        arch,
+        X,
+        y,
+        epochs=10**6,
+        batch_size=32,
+        kernel="units",
+        threads=3,
+        callback=lambda progress: progress.seconds > 1,
+    )
+    assert runs.status[0] == fastmlp.Status.INTERRUPTED
+    assert runs.train_seconds < 5
 
 
 def test_unknown_kernel():

@@ -1,0 +1,111 @@
+"""Threads that train one net together: how they wait for each other, and which part of the work is whose.
+
+Each member of a team runs the whole loop over epochs, with its own copy of all that steers it, and comes to the same
+decisions; the members share a net's parameters and its units' outputs and gradients. Between two steps of which one
+reads what the other wrote they meet at a barrier, without leaving the kernel: a trip through Python would take longer
+than a minibatch. A team of one never waits.
+"""
+
+import sys
+import threading
+import time
+
+from llvmlite import ir
+from numba.core import cgutils, types
+
+from fastmlp._jit import inline
+from fastmlp._vectors import BufferType, compiles
+
+# Places in the team's shared memory, in different cache lines
+ARRIVALS, HALT = 0, 8
+N_SHARED = 16
+_LOCK = threading.Lock()
+SPINS = 4000  # some 10 to 40 microseconds; after that, the processor is left to others
+
+
+def add_atomically(buffer, index, value):
+    """Add to a number that other threads change too; returns the sum."""
+    with _LOCK:
+        buffer[index] += value
+        return int(buffer[index])
+
+
+def read_atomically(buffer, index):
+    """A number that other threads change."""
+    return int(buffer[index])
+
+
+def pause(spins):
+    """Wait a moment: on the processor for the first few times, then leave it to others."""
+    if spins > SPINS:
+        time.sleep(0)
+
+
+@compiles(add_atomically, BufferType, types.Integer, types.Integer)
+def _add_atomically(buffer, index_type, value_type):
+    def emit(context, builder, pointer, index, value):
+        index = context.cast(builder, index, types.unliteral(index_type), types.intp)
+        value = context.cast(builder, value, types.unliteral(value_type), buffer.dtype)
+        before = builder.atomic_rmw("add", builder.gep(pointer, [index]), value, "seq_cst")
+        return builder.add(before, value)
+
+    return buffer.dtype, emit
+
+
+@compiles(read_atomically, BufferType, types.Integer)
+def _read_atomically(buffer, index_type):
+    def emit(context, builder, pointer, index):
+        index = context.cast(builder, index, types.unliteral(index_type), types.intp)
+        return builder.load_atomic(builder.gep(pointer, [index]), "seq_cst", 8)
+
+    return buffer.dtype, emit
+
+
+@compiles(pause, types.Integer)
+def _pause(_spins):
+    def emit(context, builder, spins):
+        architecture = builder.module.triple.split("-")[0]
+        if architecture == "x86_64":
+            hint = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, hint, "llvm.x86.sse2.pause"), [])
+        elif architecture in ("aarch64", "arm64"):
+            hint, to_yield = ir.FunctionType(ir.VoidType(), [ir.IntType(32)]), ir.IntType(32)(1)
+            builder.call(cgutils.get_or_insert_function(builder.module, hint, "llvm.aarch64.hint"), [to_yield])
+        if sys.platform != "win32":
+            with builder.if_then(builder.icmp_signed(">", spins, spins.type(SPINS)), likely=False):
+                leave = cgutils.get_or_insert_function(
+                    builder.module, ir.FunctionType(ir.IntType(32), []), "sched_yield"
+                )
+                builder.call(leave, [])
+        return context.get_dummy_value()
+
+    return types.none, emit
+
+
+@inline
+def meet(scratch):
+    """Wait until every member of the team is here; what each has written, all can read."""
+    if scratch.members > 1:
+        arrived = add_atomically(scratch.team, ARRIVALS, 1)
+        everyone = (arrived + scratch.members - 1) // scratch.members * scratch.members
+        spins = 0
+        while read_atomically(scratch.team, ARRIVALS) < everyone:
+            spins += 1
+            pause(spins)
+
+
+@inline
+def halted(scratch, halt):
+    """Whether to end, on which all members agree; nobody returns before everyone has asked."""
+    if scratch.members == 1:
+        return halt[0] != 0
+    if scratch.member == 0:
+        scratch.team[HALT] = halt[0]
+    meet(scratch)
+    return scratch.team[HALT] != 0
+
+
+@inline
+def share_of(scratch, count):
+    """(first, stop): this member's part of `count` pieces of work."""
+    return count * scratch.member // scratch.members, count * (scratch.member + 1) // scratch.members
