@@ -10,7 +10,7 @@ import numpy as np
 from fastmlp import _layout as layout
 from fastmlp._formulas import LOSSES, N_HYPERPARAMETERS, Loss
 from fastmlp._team import N_SHARED
-from fastmlp._vectors import MOST_UNITS, Buffer, Lanes, aligned_zeros, host_lanes, units_at_once
+from fastmlp._vectors import MOST_UNITS, Buffer, Lanes, aligned_zeros, units_at_once
 
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
@@ -44,8 +44,8 @@ class Vectors:
     U: Lanes  # W uint64
 
     @classmethod
-    def of(cls, dtype: np.dtype, samples: int = layout.BLOCK, narrow: bool = False) -> Vectors:
-        F = host_lanes(dtype, narrow)
+    def of(cls, F: Lanes, samples: int = layout.BLOCK) -> Vectors:
+        dtype = F.dtype
         units = units_at_once(F, layout.BLOCK)
 
         def times(number: int) -> Lanes:

@@ -7,12 +7,12 @@ matters. The constants are nanoseconds on one core of an AMD Zen 4 server, fitte
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fastmlp._buffers import is_tiny
-from fastmlp._vectors import host_lanes
+from fastmlp._vectors import Lanes, host_lanes
 
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
@@ -22,27 +22,52 @@ LANES_PRODUCT, LANES_UNIT, LANES_PARAMETER, LANES_UPDATE = 0.178, 2.3, 4.7, 80.0
 LANES_OUT_OF_CACHE = 1.4  # times as long where a tile is larger than
 CACHE_BYTES = 2**21
 TINY_PARAMETER = 14.0  # of a tile of the kernel of tiny jobs, everything included
+TINY_PARAMETER_OF_FEW = 8.0  # with vectors of
+FEW_BYTES = 16  # there latency is all
 # A net of the units kernel: a multiply-add of a vector, an output of a sample, a sample of a layer, a vector of
 # parameters of an update, a patch of gradients
 UNITS_PRODUCT, UNITS_OUTPUT, UNITS_SAMPLE, UNITS_PARAMETERS, UNITS_PATCH = 0.217, 7.8, 0.33, 4.7, 15.3
+UNITS_UPDATE = 200.0  # the rest of an update
 PATCH_ROWS = 8
 
 
 MEETING = 400.0  # of a team's members
 
 
+class Choice(NamedTuple):
+    """How a job is trained."""
+
+    kernel: str  # "tiny", "lanes" or "units"
+    lanes: Lanes  # the vector of one number a net, of the first two
+    members: int = 1  # threads that train a net together, of the last
+
+
 def choose_kernel(
-    architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int
-) -> tuple[str, int]:
-    """The kernel, "tiny", "lanes" or "units", and how many threads train a net together."""
+    architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int,
+    asked: str | None = None,
+) -> Choice:  # fmt: skip
+    """The fastest way for this job, or the fastest with the kernel "lanes" or "units"."""
     tiny = is_tiny(architecture, n_samples, batch)
-    width = host_lanes(dtype, narrow=not tiny).count
-    tile = _tiny_cost(architecture) if tiny else _lanes_cost(architecture, n_samples, batch, width * dtype.itemsize)
+    lanes, tile = host_lanes(dtype, narrow=not tiny), 0.0
+    if tiny:
+        tile = _rounds(n_nets, lanes.count, threads) * TINY_PARAMETER * architecture.n_parameters
+        few = Lanes(dtype, min(lanes.count, FEW_BYTES // dtype.itemsize))
+        tile_of_few = _rounds(n_nets, few.count, threads) * TINY_PARAMETER_OF_FEW * architecture.n_parameters
+        if tile_of_few < tile:
+            lanes, tile = few, tile_of_few
+    else:
+        cost = _lanes_cost(architecture, n_samples, batch, lanes.count * dtype.itemsize)
+        tile = _rounds(n_nets, lanes.count, threads) * cost
+    members, units = choose_members(architecture, n_nets, n_samples, batch, dtype, threads)
+    if asked == "units" or (asked is None and units < tile):
+        return Choice("units", lanes, members)
+    return Choice("tiny" if tiny else "lanes", lanes)
+
+
+def _rounds(n_nets: int, width: int, threads: int) -> int:
+    """How many tiles the busiest thread gets."""
     tiles = -(-n_nets // width)
-    members, cost = choose_members(architecture, n_nets, n_samples, batch, dtype, threads)
-    if cost < -(-tiles // threads) * tile:
-        return "units", members
-    return "tiny" if tiny else "lanes", 1
+    return -(-tiles // threads)
 
 
 def choose_members(
@@ -57,10 +82,6 @@ def choose_members(
 
     members = min(range(1, threads + 1), key=cost)
     return members, cost(members)
-
-
-def _tiny_cost(architecture: Architecture) -> float:
-    return TINY_PARAMETER * architecture.n_parameters
 
 
 def _lanes_cost(architecture: Architecture, n_samples: int, batch: int, row_bytes: int) -> float:
@@ -102,6 +123,7 @@ def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: i
         cost
         + UNITS_OUTPUT * filled(width) * architecture.sizes[-1]
         + UNITS_SAMPLE * n_samples * architecture.n_layers
+        + UNITS_UPDATE * steps
         + MEETING * meetings
     )
 

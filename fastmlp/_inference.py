@@ -22,7 +22,7 @@ from fastmlp._buffers import (
 from fastmlp._lanes import predict_tiles
 from fastmlp._memory import refuse_if_too_large
 from fastmlp._tiles import copy_in
-from fastmlp._vectors import Buffer
+from fastmlp._vectors import Buffer, host_lanes
 from fastmlp.architecture import Architecture
 
 NETS_A_BLOCK = 1024  # a fixed number: the mean adds up the nets of a block first, and must not depend on the machine
@@ -83,7 +83,7 @@ def _sample_parts(architecture: Architecture, parameters: np.ndarray, n_samples:
 
 
 def _run(architecture: Architecture, parameters: np.ndarray, tasks: list[Any], work: Any, threads: int) -> None:
-    vectors, halt = Vectors.of(parameters.dtype), np.zeros(1, np.int8)
+    vectors, halt = Vectors.of(host_lanes(parameters.dtype)), np.zeros(1, np.int8)
     net = net_buffers(architecture, architecture.default_loss, vectors)
     interrupted, _ = _threads.run(
         tasks, work, lambda: scratch_buffers(architecture, net, vectors, CHUNK_SAMPLES),
@@ -97,7 +97,7 @@ def _block(
     architecture: Architecture, parameters: np.ndarray, nets: slice, samples: np.ndarray, scratch: Any
 ) -> np.ndarray:
     """Outputs of some nets for some samples."""
-    vectors, own = Vectors.of(parameters.dtype), np.ascontiguousarray(parameters[nets])
+    vectors, own = Vectors.of(host_lanes(parameters.dtype)), np.ascontiguousarray(parameters[nets])
     net = net_buffers(architecture, architecture.default_loss, vectors)
     tiles = TileArrays(vectors, 0, len(own), net.n_parameters)
     slope = architecture.leaky_slope

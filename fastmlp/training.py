@@ -16,20 +16,19 @@ from fastmlp._buffers import (
     TileArrays,
     Vectors,
     data_buffers,
-    is_tiny,
     loss_scales,
     net_buffers,
     row_order,
     rows_of_a_tile,
 )
-from fastmlp._choice import choose_kernel, choose_members
+from fastmlp._choice import Choice, choose_kernel
 from fastmlp._formulas import LOSSES, Method
 from fastmlp._jobs import Job, Report
 from fastmlp._memory import refuse_if_too_large
 from fastmlp._names import choose
 from fastmlp._tiles import Groups
 from fastmlp._unit_buffers import unit_net_buffers, unit_row_order, unit_vectors
-from fastmlp._vectors import Buffer
+from fastmlp._vectors import Buffer, host_lanes
 from fastmlp.architecture import Architecture
 from fastmlp.initializers import INITIALIZERS, Initializer
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
@@ -279,23 +278,13 @@ def planned(
         delta_scale=delta_scale,
         counts_accuracy=counting,
     )
-    kernel, members = _kernel(kernel, architecture, nets, n_samples, batch, float_type, _threads.thread_count(threads))
+    if kernel is not None:
+        kernel = choose("kernel", kernel, {"lanes": "lanes", "units": "units"})
+    choice = choose_kernel(architecture, nets, n_samples, batch, float_type, _threads.thread_count(threads), kernel)
     return _allocated(
         architecture, loss, optimizer, init, initial, numbers, seed, epochs, samples, target_array, weights, hyper,
-        controls, plan, n_records, kernel, members,
+        controls, plan, n_records, choice,
     )  # fmt: skip
-
-
-def _kernel(
-    asked: Any, architecture: Architecture, nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int
-) -> tuple[str, int]:
-    """The kernel that trains, and how many threads a net: whatever they are, the bits are the same."""
-    if asked is None:
-        return choose_kernel(architecture, nets, n_samples, batch, dtype, threads)
-    asked = choose("kernel", asked, {"lanes": "lanes", "units": "units"})
-    if asked == "units":
-        return asked, choose_members(architecture, nets, n_samples, batch, dtype, threads)[0]
-    return "tiny" if is_tiny(architecture, n_samples, batch) else asked, 1
 
 
 def _optimizer(given: Any) -> Optimizer:
@@ -307,18 +296,17 @@ def _optimizer(given: Any) -> Optimizer:
 def _allocated(
     architecture: Architecture, loss: str, optimizer: Optimizer, init: Any, initial: np.ndarray | None,
     net_ids: np.ndarray, seed: int, epochs: int, samples: np.ndarray, target_array: np.ndarray,
-    weights: np.ndarray | None, hyper: dict, controls: dict, plan: layout.Plan, n_records: int, kernel: str,
-    members: int,
+    weights: np.ndarray | None, hyper: dict, controls: dict, plan: layout.Plan, n_records: int, choice: Choice,
 ) -> tuple[Job, Runs]:  # fmt: skip
     nets, dtype, n_parameters = len(net_ids), samples.dtype, architecture.n_parameters
-    if kernel == "units":
+    if choice.kernel == "units":
         vectors = unit_vectors(dtype)
         net = unit_net_buffers(architecture, loss, vectors)
         row_of = unit_row_order(architecture, net)
     else:
         # online learning needs no blocks of samples
         block = 1 if plan.batch_size == 1 and len(samples) > 1 else layout.BLOCK
-        vectors = Vectors.of(dtype, block, narrow=kernel == "lanes")
+        vectors = Vectors.of(choice.lanes, block)
         net = net_buffers(architecture, loss, vectors)
         row_of = row_order(architecture)
     by_net = weights is not None and weights.ndim == 2
@@ -341,8 +329,8 @@ def _allocated(
         architecture=architecture,
         vectors=vectors,
         net=net,
-        kernel=kernel,
-        members=members,
+        kernel=choice.kernel,
+        members=choice.members,
         data=data_buffers(samples, target_array, weights),
         plan=plan,
         epochs=epochs,
@@ -367,7 +355,7 @@ def _allocated(
 def _refuse_if_too_large(
     nets: int, architecture: Architecture, optimizer: Optimizer, dtype: np.dtype, n_records: int, gradients: bool
 ) -> None:
-    vectors, n_parameters = Vectors.of(dtype), architecture.n_parameters
+    vectors, n_parameters = Vectors.of(host_lanes(dtype)), architecture.n_parameters
     rows = rows_of_a_tile(optimizer.n_state_rows, n_parameters)
     working = TileArrays.nbytes(vectors.width, vectors, rows) + 2 * vectors.Blk.count * dtype.itemsize * sum(
         architecture.sizes

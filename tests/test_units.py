@@ -7,12 +7,12 @@ from conftest import bits
 from reference import run_reference
 
 import fastmlp
-from fastmlp import _unit_buffers, _units, training
+from fastmlp import _choice, _unit_buffers, _units, training
 
 
 def of_members(monkeypatch, members):
     """Have so many threads train each net together."""
-    monkeypatch.setattr(training, "choose_members", lambda *_: (members, 0.0))
+    monkeypatch.setattr(_choice, "choose_members", lambda *_: (members, 0.0))
 
 
 def assert_same_bits(one, other, description=None):
