@@ -1,7 +1,7 @@
 """Which kernel trains a job fastest: what each costs, from counts of what it does and what one of each takes.
 
 The result has the same bits whichever is chosen, so this decides about speed alone, and only the ratio of two costs
-matters. The constants are nanoseconds on one core of an AMD Zen 4 server, fitted to epochs of 66 jobs from 2-4-1 to
+matters. The constants are nanoseconds on one core of an AMD Zen 4 server, fitted to epochs of 63 jobs from 2-4-1 to
 784-256-10 (docs/performance.md); the benchmark `benchmarks.choice` says how often, and by how much, they are wrong.
 """
 
@@ -18,20 +18,18 @@ if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
 
 # A tile of the lanes kernel: a multiply-add of a sample, a unit of a sample, a parameter and the rest of an update
-LANES_PRODUCT, LANES_UNIT, LANES_PARAMETER, LANES_UPDATE = 0.178, 2.3, 4.7, 80.0
-LANES_OUT_OF_CACHE = 1.4  # times as long where a tile is larger than
-CACHE_BYTES = 2**21
+LANES_PRODUCT, LANES_UNIT, LANES_PARAMETER, LANES_UPDATE = 0.166, 3.4, 4.7, 118.0
+# What does not fit into the second-level cache takes longer, up to so many times
+CACHE_BYTES, LANES_OUT_OF_CACHE = 2**20, 1.4
 TINY_PARAMETER = 14.0  # of a tile of the kernel of tiny jobs, everything included
 TINY_PARAMETER_OF_FEW = 8.0  # with vectors of
 FEW_BYTES = 16  # there latency is all
-# A net of the units kernel: a multiply-add of a vector, an output of a sample, a sample of a layer, a vector of
-# parameters of an update, a patch of gradients
-UNITS_PRODUCT, UNITS_OUTPUT, UNITS_SAMPLE, UNITS_PARAMETERS, UNITS_PATCH = 0.217, 7.8, 0.33, 4.7, 15.3
-UNITS_UPDATE = 200.0  # the rest of an update
-PATCH_ROWS = 8
-
-
+# A net of the units kernel: a multiply-add of a vector, an output of a sample, a sample of a layer; of an update a
+# vector of parameters, a patch of gradients, a layer, and the rest
+UNITS_PRODUCT, UNITS_OUTPUT, UNITS_SAMPLE = 0.247, 4.4, 2.6
+UNITS_PARAMETERS, UNITS_PATCH, UNITS_LAYER, UNITS_UPDATE = 1.1, 87.0, 100.0, 120.0
 MEETING = 400.0  # of a team's members
+PATCH_ROWS = 8
 
 
 class Choice(NamedTuple):
@@ -92,7 +90,8 @@ def _lanes_cost(architecture: Architecture, n_samples: int, batch: int, row_byte
         + LANES_UNIT * n_samples * sum(architecture.sizes[1:])
         + steps * (LANES_PARAMETER * architecture.n_parameters + LANES_UPDATE)
     )
-    return cost * (LANES_OUT_OF_CACHE if 4 * architecture.n_parameters * row_bytes > CACHE_BYTES else 1.0)
+    tile_bytes = 4 * architecture.n_parameters * row_bytes
+    return cost * min(LANES_OUT_OF_CACHE, max(1.0, tile_bytes / CACHE_BYTES))
 
 
 def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: int, members: int = 1) -> float:
@@ -123,7 +122,7 @@ def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: i
         cost
         + UNITS_OUTPUT * filled(width) * architecture.sizes[-1]
         + UNITS_SAMPLE * n_samples * architecture.n_layers
-        + UNITS_UPDATE * steps
+        + steps * (UNITS_LAYER * architecture.n_layers + UNITS_UPDATE)
         + MEETING * meetings
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastmlp import _checks as checks
 from fastmlp import _formulas as formulas
+from fastmlp import _layout as layout
 from fastmlp import _threads
 from fastmlp._buffers import (
     CHUNK_SAMPLES,
@@ -19,14 +20,57 @@ from fastmlp._buffers import (
     row_order,
     scratch_buffers,
 )
+from fastmlp._choice import choose_kernel
 from fastmlp._lanes import predict_tiles
 from fastmlp._memory import refuse_if_too_large
 from fastmlp._tiles import copy_in
+from fastmlp._unit_buffers import (
+    unit_net_buffers,
+    unit_row_order,
+    unit_rows_of_a_tile,
+    unit_scratch_buffers,
+    unit_vectors,
+)
 from fastmlp._vectors import Buffer, host_lanes
 from fastmlp.architecture import Architecture
 
 NETS_A_BLOCK = 1024  # a fixed number: the mean adds up the nets of a block first, and must not depend on the machine
 BLOCK_BYTES = 2**24
+
+
+class _Way:
+    """How the outputs are computed: which kernel, and what it works on."""
+
+    def __init__(self, architecture: Architecture, parameters: np.ndarray, n_samples: int, threads: int):
+        self.architecture, dtype, loss = architecture, parameters.dtype, architecture.default_loss
+        size = max(1, n_samples)
+        choice = choose_kernel(architecture, max(1, len(parameters)), size, size, dtype, threads)
+        self.units = choice.kernel == "units"
+        if self.units:
+            self.vectors = unit_vectors(dtype)
+            self.net = unit_net_buffers(architecture, loss, self.vectors)
+            self.n_rows = unit_rows_of_a_tile(self.net, 0, self.vectors)
+            self.row_of = Buffer(unit_row_order(architecture, self.net))
+        else:
+            self.vectors = Vectors.of(host_lanes(dtype))
+            self.net = net_buffers(architecture, loss, self.vectors)
+            self.n_rows = self.net.n_parameters
+            self.row_of = Buffer(row_order(architecture))
+
+    def new_scratch(self) -> layout.Scratch:
+        buffers = unit_scratch_buffers if self.units else scratch_buffers
+        return buffers(self.architecture, self.net, self.vectors, CHUNK_SAMPLES)
+
+    def outputs(self, parameters: np.ndarray, nets: slice, samples: np.ndarray, scratch: layout.Scratch) -> np.ndarray:
+        """Outputs of some nets for some samples."""
+        own, slope = np.ascontiguousarray(parameters[nets]), self.architecture.leaky_slope
+        tiles = TileArrays(self.vectors, 0, len(own), self.n_rows)
+        tiles.fill(tiles.hyper[:, formulas.LEAKY_SLOPE], slope[nets] if isinstance(slope, np.ndarray) else slope)
+        copy_in(self.vectors.F, tiles.kernel_view, Buffer(own), self.row_of, self.net.n_parameters, 0)
+        outputs = np.empty((len(own), len(samples), self.architecture.sizes[-1]), parameters.dtype)
+        data = data_buffers(samples, np.zeros_like(outputs[0]), None)
+        predict_tiles(self.vectors.kinds, self.vectors.F, self.net, data, tiles.kernel_view, Buffer(outputs), scratch)
+        return outputs
 
 
 def predict(architecture: Architecture, parameters: np.ndarray, X: Any, threads: int | None = None) -> np.ndarray:
@@ -45,11 +89,13 @@ def predict(architecture: Architecture, parameters: np.ndarray, X: Any, threads:
         for nets in _net_blocks(parameters)
     ]
 
+    way = _Way(architecture, parameters, len(samples), n_threads)
+
     def work(task: tuple[slice, slice], scratch: Any, _report: Any) -> None:
         nets, part = task
-        outputs[nets, part] = _block(architecture, parameters, nets, samples[part], scratch)
+        outputs[nets, part] = way.outputs(parameters, nets, samples[part], scratch)
 
-    _run(architecture, parameters, parts, work, n_threads)
+    _run(way, parts, work, n_threads)
     return outputs
 
 
@@ -60,13 +106,14 @@ def predict_mean(architecture: Architecture, parameters: np.ndarray, X: Any, thr
         raise ValueError("the mean over no nets is not defined: the selection is empty")
     total = np.zeros((len(samples), architecture.sizes[-1]))
     n_threads = _threads.thread_count(threads)
+    way = _Way(architecture, parameters, len(samples), n_threads)
 
     def work(part: slice, scratch: Any, _report: Any) -> None:
         for nets in _net_blocks(parameters):
-            outputs = _block(architecture, parameters, nets, samples[part], scratch)
+            outputs = way.outputs(parameters, nets, samples[part], scratch)
             total[part] += outputs.sum(axis=0, dtype=np.float64)
 
-    _run(architecture, parameters, _sample_parts(architecture, parameters, len(samples), n_threads), work, n_threads)
+    _run(way, _sample_parts(architecture, parameters, len(samples), n_threads), work, n_threads)
     return total / len(parameters)
 
 
@@ -82,31 +129,10 @@ def _sample_parts(architecture: Architecture, parameters: np.ndarray, n_samples:
     return [slice(first, first + size) for first in range(0, n_samples, size)]
 
 
-def _run(architecture: Architecture, parameters: np.ndarray, tasks: list[Any], work: Any, threads: int) -> None:
-    vectors, halt = Vectors.of(host_lanes(parameters.dtype)), np.zeros(1, np.int8)
-    net = net_buffers(architecture, architecture.default_loss, vectors)
+def _run(way: _Way, tasks: list[Any], work: Any, threads: int) -> None:
+    halt = np.zeros(1, np.int8)
     interrupted, _ = _threads.run(
-        tasks, work, lambda: scratch_buffers(architecture, net, vectors, CHUNK_SAMPLES),
-        min(threads, max(1, len(tasks))), halt, lambda _report: None,
-    )  # fmt: skip
+        tasks, work, way.new_scratch, min(threads, max(1, len(tasks))), halt, lambda _report: None
+    )
     if interrupted:
         raise KeyboardInterrupt
-
-
-def _block(
-    architecture: Architecture, parameters: np.ndarray, nets: slice, samples: np.ndarray, scratch: Any
-) -> np.ndarray:
-    """Outputs of some nets for some samples."""
-    vectors, own = Vectors.of(host_lanes(parameters.dtype)), np.ascontiguousarray(parameters[nets])
-    net = net_buffers(architecture, architecture.default_loss, vectors)
-    tiles = TileArrays(vectors, 0, len(own), net.n_parameters)
-    slope = architecture.leaky_slope
-    tiles.fill(tiles.hyper[:, formulas.LEAKY_SLOPE], slope[nets] if isinstance(slope, np.ndarray) else slope)
-    row_of = Buffer(row_order(architecture))
-    copy_in(vectors.F, tiles.kernel_view, Buffer(own), row_of, net.n_parameters, 0)
-    outputs = np.empty((len(own), len(samples), architecture.sizes[-1]), parameters.dtype)
-    data = data_buffers(samples, np.zeros_like(outputs[0]), None)
-    predict_tiles(
-        vectors.kinds, vectors.F, net, data, tiles.kernel_view, Buffer(outputs), scratch,
-    )  # fmt: skip
-    return outputs

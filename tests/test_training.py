@@ -331,12 +331,12 @@ def test_ctrl_c_is_answered_within_half_a_second(xor, big, request):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     arch, X, y = xor
-    settings = {"n_nets": 10_000_000 // 100, "epochs": 10**7}
+    settings = {"n_nets": 100_000, "epochs": 10**7, "kernel": "lanes"}
     if big:
         rng = np.random.default_rng(0)
         arch, X, y = fastmlp.Architecture((64, 64, 1)), rng.normal(size=(200_000, 64)), rng.integers(0, 2, 200_000)
-        settings = {"n_nets": 64, "epochs": 10}
-    fastmlp.train(arch, X[:4], y[:4], epochs=1)
+        settings = {"n_nets": 64, "epochs": 10, "kernel": "lanes"}
+    fastmlp.train(arch, X[:4], y[:4], n_nets=64, epochs=1, kernel="lanes")
     sent = []
 
     def interrupt():

@@ -7,7 +7,7 @@ from conftest import bits
 from reference import run_reference
 
 import fastmlp
-from fastmlp import _choice, _unit_buffers, _units, training
+from fastmlp import _choice, _inference, _unit_buffers, _units, training
 
 
 def of_members(monkeypatch, members):
@@ -74,6 +74,19 @@ def test_wide_nets_have_the_bits_of_the_lanes(sizes, n_samples, batch_size, dtyp
         units = fastmlp.train(arch, X, y, kernel="units", threads=6, **settings)
         assert_same_bits(lanes, units, members)
     assert (units.epochs == 3).all()
+
+
+def test_prediction_of_few_wide_nets_has_the_bits_of_many(monkeypatch):
+    rng = np.random.default_rng(0)
+    arch = fastmlp.Architecture((40, 70, 30, 3), ("tanh", "leaky_relu"), "softmax", leaky_slope=rng.random(5))
+    runs = fastmlp.train(arch, rng.normal(size=(10, 40)), np.arange(10) % 3, n_nets=5, epochs=1)
+    X = rng.normal(size=(333, 40))
+    of_kernels, lanes = [], _choice.host_lanes(np.dtype("float32"))
+    for kernel in ("lanes", "units"):
+        monkeypatch.setattr(_inference, "choose_kernel", lambda *_, kernel=kernel: _choice.Choice(kernel, lanes))
+        of_kernels.append(runs.predict(X))
+    assert bits(of_kernels[0]) == bits(of_kernels[1])
+    np.testing.assert_allclose(runs.predict(X, reduce="mean"), of_kernels[0].mean(axis=0), rtol=1e-5)
 
 
 def test_a_team_larger_than_the_machine_does_not_crawl(monkeypatch):
