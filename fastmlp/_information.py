@@ -54,13 +54,12 @@ def warm_up() -> int:
     """Train and predict a few tiny nets in every way that has machine code of its own."""
     X, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]
     arch = fastmlp.Architecture((2, 4, 1))
-    weights = [np.zeros((1, a, b)) for a, b in arch.shapes], [np.zeros((1, b)) for _, b in arch.shapes]
     ways: dict[str, dict[str, Any]] = {
-        "full batch": {"target_loss": 0.1},
-        "minibatches": {"batch_size": 2, "target_loss": 0.1},
-        "one sample at a time": {"batch_size": 1},
-        "given weights": {"init": weights},
-        "given weights, minibatches": {"init": weights, "batch_size": 2},
+        "many tiny nets": {"n_nets": 64, "target_loss": 0.1},
+        "few tiny nets": {"n_nets": 1, "target_loss": 0.1},
+        "many nets": {"n_nets": 64, "batch_size": 2, "target_loss": 0.1, "kernel": "lanes"},
+        "many nets, one sample at a time": {"n_nets": 64, "batch_size": 1, "kernel": "lanes"},
+        "few nets": {"n_nets": 1, "batch_size": 2, "target_loss": 0.1, "kernel": "units"},
     }
     begun = time.perf_counter()
     for dtype in ("float32", "float64"):
@@ -68,6 +67,7 @@ def warm_up() -> int:
             first = time.perf_counter()
             runs = fastmlp.train(arch, X, y, epochs=2, dtype=dtype, **settings)
             runs.predict(X)
+            fastmlp.train(arch, X, y, epochs=2, dtype=dtype, init=(runs.weights, runs.biases), **settings)
             print(f"{dtype}, {name}: {time.perf_counter() - first:.1f} s", flush=True)
     print(f"All compiled in {time.perf_counter() - begun:.1f} s into {Path(cache_folder())}", file=sys.stdout)
     return 0

@@ -102,6 +102,7 @@ def test_info_and_help(tmp_path):
     assert "xor" in command("--help", folder=tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_warmup_compiles_everything(tmp_path):
     assert "All compiled in" in command("warmup", folder=tmp_path).stdout
 

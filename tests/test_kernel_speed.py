@@ -59,7 +59,7 @@ def test_training_kernel(benchmark, name):
     job.compile()
     tiles = TileArrays(job.vectors, 0, workload.nets, job.n_rows)
     job._fill(tiles)
-    scratch, orders = job.new_team().scratches[0], job._orders(0, 0)
+    scratch, orders = job.new_team(), job._orders(0, 0)
     benchmark(job._train, tiles, orders, 0, workload.epochs, 10**6, scratch)
     assert np.isfinite(tiles.rows).all()
 
