@@ -76,7 +76,7 @@ WORKLOADS = (
     Workload((64, 64, 10), 64, 25, "adam", 1437, 64),
     # few nets, or wide ones
     Workload((64, 64, 10), 8, 100, "adam", 1437, 64),
-    Workload((30, 32, 2), 1, 10_000, "adam", 455, 32),
+    Workload((30, 32, 2), 1, 500, "adam", 455, 32),
     Workload((2, 4, 1), 1, 1_000_000),
     Workload((784, 256, 10), 1, 4, "adam", 10_000, 128),
     Workload((784, 512, 512, 10), 1, 2, "adam", 10_000, 128),
