@@ -49,7 +49,7 @@ class _Way:
         if self.units:
             self.vectors = unit_vectors(dtype)
             self.net = unit_net_buffers(architecture, loss, self.vectors)
-            self.n_rows = unit_rows_of_a_tile(self.net, 0, self.vectors)
+            self.n_rows = unit_rows_of_a_tile(self.net, -1, self.vectors)  # no gradients
             self.row_of = Buffer(unit_row_order(architecture, self.net))
         else:
             self.vectors = Vectors.of(host_lanes(dtype))

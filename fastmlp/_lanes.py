@@ -87,7 +87,7 @@ def train_tiles(
                     exact, least = measure and not cautious, zero
                     for attempt in range(1 + cautious):
                         if attempt == 1:
-                            exact = target_in_doubt(F, tiles, tile, active, least / weight_sum * plan.loss_scale)
+                            exact = target_in_doubt(F, plan, tiles, tile, active, least / weight_sum * plan.loss_scale)
                             if not exact:
                                 break
                         for s in range(0, count, B):

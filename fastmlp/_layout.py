@@ -99,6 +99,7 @@ class Plan(NamedTuple):
     loss_scale: float  # 1 / n_out for bce and mse, 1 for cross entropy
     delta_scale: float  # the same, twice that for mse
     counts_accuracy: bool
+    loss_slack: float  # how far rounding may put a lower bound of the loss above it, beside a thousandth
 
 
 @kernel_argument

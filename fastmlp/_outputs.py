@@ -12,6 +12,8 @@ from fastmlp._jit import inline
 from fastmlp._math import exp_of_negative, log
 from fastmlp._simd import absolute, broadcast, fma, fold_fma, load_grid, ratio, select, spread_samples, store_grid
 
+NEAR_OVERFLOW = 2.0**28  # a number that overflows when multiplied with this may, with others, make a sum overflow
+
 
 @inline
 def outputs_of(Blk, F, net, units, outputs, row, unit_step, step):
@@ -74,7 +76,7 @@ def knows_bound(net, plan):
 
 @inline
 def least_losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, step):
-    """A lower bound of each sample's cross-entropy, without a logarithm; NaN where a weighted sum is not finite.
+    """A lower bound of each sample's cross-entropy, without a logarithm; NaN where a weighted sum is near overflow.
 
     −log x >= 1 − x, so −t log o − (1 − t) log(1 − o) >= |o − t|; and over a softmax layer −log o_class is at least
     1 − o_class, half of Σ |o_k − t_k|.
@@ -84,7 +86,7 @@ def least_losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_ste
         z = load_grid(Blk, Blk, F, units, row + k * unit_step, 0, step)
         o = load_grid(Blk, Blk, F, outputs, row + k * unit_step, 0, step)
         t = spread_samples(Blk, F, data.targets, samples, s, net.sizes[net.n_layers], k)
-        bounds = fma(z, broadcast(Blk, 0.0), bounds + absolute(o - t))
+        bounds = fma(z * NEAR_OVERFLOW, broadcast(Blk, 0.0), bounds + absolute(o - t))
     return 0.5 * bounds if net.loss == Loss.CROSS_ENTROPY else bounds
 
 

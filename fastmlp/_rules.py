@@ -10,8 +10,8 @@ from fastmlp import _layout as layout
 from fastmlp._jit import inline
 from fastmlp._simd import any_lane, broadcast, load, select, store
 
-# A lower bound of the loss that is above this multiple of the target, which allows for rounding, says that the target
-# cannot have been reached
+# A lower bound of the loss that is above this multiple of the target, plus what the rounding of outputs next to 1 makes
+# (`Plan.loss_slack`), says that the target cannot have been reached
 MARGIN = 1.001
 
 
@@ -45,10 +45,10 @@ def record_losses(F, tiles, tile, results, active, loss, record, lanes):
 
 
 @inline
-def target_in_doubt(F, tiles, tile, active, least_loss):
+def target_in_doubt(F, plan, tiles, tile, active, least_loss):
     """Whether an active net may have reached its target loss, or diverged, by a lower bound of its loss."""
     target = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.TARGET_LOSS)
-    return any_lane(active & ~(least_loss > target * MARGIN))
+    return any_lane(active & ~(least_loss > target * MARGIN + plan.loss_slack))
 
 
 @inline
@@ -90,6 +90,10 @@ def judge_minibatches(F, tiles, tile, results, active, loss, accuracy, epoch, la
 def confirm(F, tiles, tile, results, active, suspects, loss, accuracy, epoch, lanes):
     """Stop those of the mask `suspects` that reached their target or ran out of patience, given their weights' loss."""
     c = tile * layout.N_CONTROLS
+    broken = active & suspects & ~(loss < np.inf)
+    nothing = broadcast(F, np.nan)
+    leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, lanes)
+    active = active & ~broken
     reached = active & suspects & _reached(F, tiles, tile, loss, accuracy)
     leave(F, tiles, tile, results, reached, layout.REACHED_TARGET, epoch, loss, accuracy, lanes)
     active = active & ~reached

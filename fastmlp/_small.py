@@ -13,6 +13,7 @@ from fastmlp import _layout as layout
 from fastmlp._formulas import Activation, Loss, Method
 from fastmlp._jit import inline
 from fastmlp._math import sigmoid
+from fastmlp._outputs import NEAR_OVERFLOW
 from fastmlp._rules import MARGIN
 from fastmlp._simd import (
     absolute,
@@ -58,7 +59,7 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
     targets_row, scale_row = n_hidden, n_hidden + 1
     first_weight, second_weight = base + net.weight_rows[0], base + net.weight_rows[1]
     second_bias = second_weight + n_hidden
-    limit = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.TARGET_LOSS) * MARGIN
+    limit = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.TARGET_LOSS) * MARGIN + plan.loss_slack
     zero = broadcast(F, 0.0)
     x0 = spread_samples(Blk, F, data.inputs, scratch.samples, 0, data.n_columns, 0)
     x1 = spread_samples(Blk, F, data.inputs, scratch.samples, 0, data.n_columns, 1)
@@ -81,7 +82,7 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
         attention = active & ~(absolute(total) < np.inf)
         if plan.rules:
             error = fold_add(zero, absolute(delta), count)
-            finite = fold_fma(zero, z, broadcast(Blk, 0.0), count) == 0.0
+            finite = fold_fma(zero, z * NEAR_OVERFLOW, broadcast(Blk, 0.0), count) == 0.0
             attention = active & ~((error > limit) & finite)
         if any_lane(attention) or halt[0]:
             return epoch

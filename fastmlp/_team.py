@@ -17,8 +17,8 @@ from fastmlp._jit import inline
 from fastmlp._vectors import BufferType, compiles
 
 # Places in the team's shared memory, in different cache lines
-ARRIVALS, HALT = 0, 8
-N_SHARED = 16
+ARRIVALS, HALT, ABANDONED = 0, 8, 16
+N_SHARED = 24
 _LOCK = threading.Lock()
 SPINS = 4000  # some 10 to 40 microseconds; after that, the processor is left to others
 
@@ -84,12 +84,15 @@ def _pause(_spins):
 
 @inline
 def meet(scratch):
-    """Wait until every member of the team is here; what each has written, all can read."""
+    """Wait until every member of the team is here; what each has written, all can read.
+
+    Where a member failed before it came here, the team is abandoned, and nobody waits any more.
+    """
     if scratch.members > 1:
         arrived = add_atomically(scratch.team, ARRIVALS, 1)
         everyone = (arrived + scratch.members - 1) // scratch.members * scratch.members
         spins = 0
-        while read_atomically(scratch.team, ARRIVALS) < everyone:
+        while read_atomically(scratch.team, ARRIVALS) < everyone and not read_atomically(scratch.team, ABANDONED):
             spins += 1
             pause(spins)
 
@@ -102,7 +105,7 @@ def halted(scratch, halt):
     if scratch.member == 0:
         scratch.team[HALT] = halt[0]
     meet(scratch)
-    return scratch.team[HALT] != 0
+    return scratch.team[HALT] != 0 or read_atomically(scratch.team, ABANDONED) != 0
 
 
 @inline

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
 
 from fastmlp import _layout as layout
-from fastmlp._team import N_SHARED
+from fastmlp._team import ABANDONED, N_SHARED
 from fastmlp._vectors import Buffer, aligned_zeros
 
 # What members share; of everything else in `Scratch` each has its own
 SHARED = ("units", "deltas", "transposed", "team")
-_numbers = itertools.count()  # of teams, so that two at work at once share no processor
 
 
 class Team:
@@ -29,7 +27,6 @@ class Team:
             scratch = scratch._replace(team=Buffer(aligned_zeros((N_SHARED,), np.int64)), members=members)
             self.scratches = [_own(scratch, member) for member in range(members)]
             self._threads = ThreadPoolExecutor(members - 1, thread_name_prefix="fastmlp-member")
-            self._number = next(_numbers)
 
     def run(self, work: Callable[[layout.Scratch], None]) -> None:
         """Call `work` with every member's working memory, each on a thread of its own."""
@@ -40,22 +37,36 @@ class Team:
         processors = self._processors()
 
         def run_member(scratch: layout.Scratch) -> None:
-            with pinned(processors[scratch.member] if processors else None):
-                work(scratch)
+            try:
+                with pinned(processors[scratch.member] if processors else None):
+                    work(scratch)
+            except BaseException:
+                self._abandon()
+                raise
 
-        futures = [self._threads.submit(run_member, scratch) for scratch in others]
-        run_member(leader)
+        futures = []
+        try:
+            for scratch in others:
+                futures.append(self._threads.submit(run_member, scratch))
+            run_member(leader)
+        except BaseException:
+            self._abandon()
+            raise
+        finally:
+            wait(futures)
         for future in futures:
             future.result()
 
+    def _abandon(self) -> None:
+        """Let nobody wait for a member that will not come."""
+        self.scratches[0].team[ABANDONED] = 1
+
     def _processors(self) -> list[int]:
-        """One for each member, or none where they do not suffice."""
+        """One for each member, if they are all there are; else the system knows better which are free."""
         if not hasattr(os, "sched_getaffinity"):
             return []
-        allowed, members = sorted(os.sched_getaffinity(0)), len(self.scratches)
-        places = len(allowed) // members
-        first = self._number % places * members if places else 0
-        return allowed[first : first + members] if places else []
+        allowed = sorted(os.sched_getaffinity(0))
+        return allowed if len(allowed) == len(self.scratches) else []
 
 
 def _own(scratch: layout.Scratch, member: int) -> layout.Scratch:
@@ -76,13 +87,16 @@ def _aligned_copy(array: np.ndarray) -> np.ndarray:
 
 @contextlib.contextmanager
 def pinned(processor: int | None) -> Iterator[None]:
-    """Keep the calling thread on one processor meanwhile; None leaves it where it is."""
-    if processor is None:
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {processor})
+    """Keep the calling thread on one processor meanwhile; None, or a system that forbids it, leaves it where it is."""
+    before = None
+    if processor is not None:
+        with contextlib.suppress(OSError):
+            allowed = os.sched_getaffinity(0)
+            os.sched_setaffinity(0, {processor})
+            before = allowed
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        if before is not None:
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(0, before)

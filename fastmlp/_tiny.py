@@ -145,7 +145,7 @@ def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, first_epoch, stop_
                 # the loss need not be known as long as a bound of it shows that the target is not reached
                 bounds = least_losses_of(Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1)
                 least = fold_fma(zero, weights, bounds, n) / weight_sum * plan.loss_scale
-                measured = target_in_doubt(F, tiles, tile, active, least)
+                measured = target_in_doubt(F, plan, tiles, tile, active, least)
             if measured:
                 losses, right = losses_of(
                     Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, greatest, log_sum

@@ -111,7 +111,7 @@ def host_lanes(dtype, narrow=False):
         return Lanes(dtype, (register_bytes() if narrow else wide) // dtype.itemsize)
     if asked not in ("2", "4", "8", "16", "32", "64"):
         raise ValueError(f"FASTMLP_LANES={asked!r}: the number of float32 lanes must be 2, 4, 8, 16, 32 or 64")
-    return Lanes(dtype, int(asked) * 4 // dtype.itemsize)
+    return Lanes(dtype, max(2, int(asked) * 4 // dtype.itemsize))  # one lane would ask for the units kernel
 
 
 MOST_UNITS = 4

@@ -277,6 +277,7 @@ def planned(
         loss_scale=loss_scale,
         delta_scale=delta_scale,
         counts_accuracy=counting,
+        loss_slack=4 * (architecture.sizes[-1] + 4) * float(np.finfo(float_type).eps),
     )
     if kernel is not None:
         kernel = choose("kernel", kernel, {"lanes": "lanes", "units": "units"})
@@ -357,9 +358,9 @@ def _refuse_if_too_large(
 ) -> None:
     vectors, n_parameters = Vectors.of(host_lanes(dtype)), architecture.n_parameters
     rows = rows_of_a_tile(optimizer.n_state_rows, n_parameters)
-    working = TileArrays.nbytes(vectors.width, vectors, rows) + 2 * vectors.Blk.count * dtype.itemsize * sum(
-        architecture.sizes
-    )
+    working = min(1, nets / vectors.width) * TileArrays.nbytes(
+        vectors.width, vectors, rows
+    ) + 2 * vectors.Blk.count * dtype.itemsize * sum(architecture.sizes)
     refuse_if_too_large(
         nets * (dtype.itemsize * ((1 + gradients) * n_parameters + n_records + 2) + 25) + working,
         f"the results of {nets:,} nets with {n_parameters:,} parameters"
@@ -406,7 +407,7 @@ def run(
         return bool(callback(state))
 
     interrupted, not_begun = _threads.run(
-        chunks, job.train_chunk, job.new_team, min(n_threads // job.members, len(chunks)), job.halt, on_report
+        chunks, job.train_chunk, job.new_team, min(max(1, n_threads // job.members), len(chunks)), job.halt, on_report
     )
     for chunk in not_begun:
         job.train_chunk(chunk, job.new_team(), lambda _report: None)

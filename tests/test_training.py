@@ -77,6 +77,27 @@ def test_target_loss_stops_as_early_where_the_loss_is_not_recorded(output, n_sam
     assert 5 < (runs.status == Status.REACHED_TARGET).sum() < 40
 
 
+@pytest.mark.parametrize(("n_samples", "kernel"), [(2, None), (20, "lanes"), (20, "units")])
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_small_target_losses_are_seen_at_the_same_epoch(n_samples, kernel, output):
+    """An output next to 1 is rounded so coarsely that |o - t| may exceed the loss."""
+    X = np.resize([1.0, -1.0], (n_samples, 1))
+    arch = fastmlp.Architecture((1, 2 if output == "softmax" else 1), output=output, bias=False)
+    targets = np.geomspace(3e-8, 1e-4, 50)
+    weight = -np.log(1.5 * targets)[:, None, None]
+    weight = np.concatenate([-weight, weight], axis=2) / 2 if output == "softmax" else weight
+    settings = {
+        "n_nets": 50, "optimizer": fastmlp.SGD(0.05 / targets), "epochs": 40, "target_loss": targets, "kernel": kernel,
+        "init": ([weight], []),
+    }  # fmt: skip
+    recorded, runs = (
+        fastmlp.train(arch, X, (X[:, 0] > 0).astype(int), **settings, record_every=every) for every in (1, None)
+    )
+    np.testing.assert_array_equal(recorded.epochs, runs.epochs)
+    assert len(set(runs.epochs.tolist())) > 1
+    assert (runs.status == Status.REACHED_TARGET).sum() > 25
+
+
 def minibatch_losses(arch, X, y, epochs, **settings):
     """Each epoch's mean of the losses of two halves of the samples, before their updates, and the weights' own after."""
     start = fastmlp.train(arch, X, y, epochs=0, **settings)

@@ -7,7 +7,7 @@ from conftest import bits
 from reference import run_reference
 
 import fastmlp
-from fastmlp import _choice, _inference, _unit_buffers, _units, training
+from fastmlp import _choice, _inference, _jobs, _unit_buffers, _units, training
 
 
 def of_members(monkeypatch, members):
@@ -100,6 +100,22 @@ def test_a_team_larger_than_the_machine_does_not_crawl(monkeypatch):
         runs = fastmlp.train(arch, X, y, epochs=20, batch_size=32, kernel="units", threads=16)
         seconds.append(runs.train_seconds)
     assert seconds[1] < 20 * seconds[0] + 2  # a barrier that spun for a time slice of each member would take minutes
+
+
+def test_a_member_that_fails_ends_its_team(monkeypatch):
+    of_members(monkeypatch, 3)
+    train_tiles = _jobs.train_tiles
+
+    def fail_in_the_second(*arguments):
+        if arguments[-2].member == 1 and arguments[-4] > 0:
+            raise RuntimeError("mine")
+        train_tiles(*arguments)
+
+    monkeypatch.setattr(_jobs, "train_tiles", fail_in_the_second)
+    arch = fastmlp.Architecture((64, 256, 10), output="softmax")
+    X, y = np.random.default_rng(0).normal(size=(512, 64)), np.arange(512) % 10
+    with pytest.raises(RuntimeError, match="mine"):
+        fastmlp.train(arch, X, y, epochs=10, batch_size=32, kernel="units", threads=3)
 
 
 def test_ctrl_c_ends_a_team(monkeypatch):
