@@ -20,7 +20,7 @@ from fastmlp._vectors import BufferType, compiles
 ARRIVALS, HALT, ABANDONED = 0, 8, 16
 N_SHARED = 24
 _LOCK = threading.Lock()
-SPINS = 4000  # some 10 to 40 microseconds; after that, the processor is left to others
+SPINS = 300  # some microseconds; after that, the processor is left to others
 
 
 def add_atomically(buffer, index, value):
