@@ -93,15 +93,14 @@ def train_tiles(
                         for s in range(0, count, B):
                             row, within = s * unit_step + out_row, min(B, count - s)
                             greatest, log_sum = outputs_of(Blk, F, net, units, outputs, row, 1, unit_step)
+                            weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
                             if exact:
-                                weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
                                 losses, right = losses_of(
                                     Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step, greatest, log_sum
                                 )
                                 loss_sum = fold_fma(loss_sum, weights, losses, within)
                                 right_sum = fold_add(right_sum, right, within)
                             elif cautious:
-                                weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
                                 bounds = least_losses_of(
                                     Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step
                                 )

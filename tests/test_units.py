@@ -23,7 +23,7 @@ def assert_same_bits(one, other, description=None):
 
 @pytest.mark.parametrize("seed", range(100, 112))
 def test_units_have_the_bits_of_the_lanes(seed, monkeypatch):
-    """72 random jobs, six a seed, with rules and records. Half of the seeds have chunks and panels of a few rows."""
+    """72 random jobs, six a seed, with rules and records. Half of the seeds have chunks of a few samples."""
     if seed % 2:
         for module, name in ((_unit_buffers, "CHUNK_SAMPLES"), (_unit_buffers, "CHUNK_BYTES")):
             monkeypatch.setattr(module, name, 16)
@@ -118,7 +118,7 @@ def test_a_member_that_fails_ends_its_team(monkeypatch):
         fastmlp.train(arch, X, y, epochs=10, batch_size=32, kernel="units", threads=3)
 
 
-def test_ctrl_c_ends_a_team(monkeypatch):
+def test_a_callback_ends_a_team(monkeypatch):
     of_members(monkeypatch, 3)
     arch = fastmlp.Architecture((64, 256, 10), output="softmax")
     X, y = np.random.default_rng(0).normal(size=(512, 64)), np.arange(512) % 10
