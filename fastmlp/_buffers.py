@@ -10,7 +10,7 @@ import numpy as np
 from fastmlp import _layout as layout
 from fastmlp._formulas import LOSSES, N_HYPERPARAMETERS, Loss
 from fastmlp._team import N_SHARED
-from fastmlp._vectors import MOST_UNITS, Buffer, Lanes, aligned_zeros, units_at_once
+from fastmlp._vectors import MOST_UNITS, Buffer, Lanes, aligned_copy, aligned_zeros, units_at_once
 
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
@@ -223,8 +223,8 @@ class TileArrays:
 
     def view_of_a_member(self) -> layout.Tiles:
         """For a thread that trains the same nets with another: the same parameters, a copy of what steers them."""
-        copies = [Buffer(buffer.array.copy()) for buffer in (self._buffers[2], self._buffers[3])]
-        return self.kernel_view._replace(controls=copies[0], powers=copies[1])
+        hyper, controls, powers = (Buffer(aligned_copy(buffer.array)) for buffer in self._buffers[1:4])
+        return self.kernel_view._replace(hyper=hyper, controls=controls, powers=powers)
 
     def fill(self, row: np.ndarray, values: float | np.ndarray) -> None:
         """Write one value a net, or one for all, to a row (T, W) such as `hyper[:, k]`."""
@@ -248,8 +248,10 @@ class TileArrays:
         return tiles * vectors.width * (rows * vectors.F.dtype.itemsize + 8 * (layout.N_POWERS + 1))
 
 
-def loss_scales(loss: int, n_outputs: int) -> tuple[float, float]:
+def loss_scales(loss: int, n_outputs: int, sklearn: bool) -> tuple[float, float]:
     """What a sample's summed loss, and its gradient, are multiplied with."""
+    if sklearn:
+        return (0.5 / n_outputs if loss == Loss.MSE else 1.0), 1.0
     if loss == Loss.CROSS_ENTROPY:
         return 1.0, 1.0
     return 1.0 / n_outputs, (2.0 if loss == Loss.MSE else 1.0) / n_outputs

@@ -42,10 +42,13 @@ class Choice(NamedTuple):
 
 def choose_kernel(
     architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int,
-    asked: str | None = None,
+    asked: str | None = None, plain: bool = True,
 ) -> Choice:  # fmt: skip
-    """The fastest way for this job, or the fastest with the kernel "lanes" or "units"."""
-    tiny = is_tiny(architecture, n_samples, batch)
+    """The fastest way for this job, or the fastest with the kernel "lanes" or "units".
+
+    A job that is not `plain` asks for what the kernel of tiny jobs leaves out.
+    """
+    tiny = plain and is_tiny(architecture, n_samples, batch)
     lanes, tile = host_lanes(dtype, narrow=not tiny), 0.0
     if tiny:
         tile = _rounds(n_nets, lanes.count, threads) * TINY_PARAMETER * architecture.n_parameters

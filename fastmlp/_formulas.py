@@ -68,7 +68,10 @@ LEARNING_RATE, L2, LEAKY_SLOPE, MOMENTUM = 0, 1, 2, 3
 ONE_MINUS_BETA1, ONE_MINUS_BETA2 = 4, 5  # RMSprop: alpha in the place of beta2
 EPSILON, DECAY_FACTOR = 6, 7  # DECAY_FACTOR = 1 − learning rate · weight decay
 ETA_MINUS, ETA_PLUS, MIN_STEP, MAX_STEP = 4, 5, 6, 7  # Rprop
-N_HYPERPARAMETERS = 8
+# What changes while a net trains is worked out from what was given: a learning rate from epoch to epoch, and L2 from
+# minibatch to minibatch
+GIVEN_RATE, WEIGHT_DECAY, GIVEN_L2 = 8, 9, 10
+N_HYPERPARAMETERS = 11
 
 _ONE = Constants(single=(1.0,), double=(1.0,))
 _EXPONENT = Constants(single=(0x7F800000,), double=(0x7FF0000000000000,))
@@ -191,6 +194,15 @@ def sgd_momentum(weight, gradient, velocity, learning_rate, momentum, nesterov):
     if nesterov:
         step = select(moving, fma(momentum, velocity, gradient), gradient)
     return fma(-learning_rate, step, weight), without_subnormals(velocity)
+
+
+@inline
+def sgd_rate_in_velocity(weight, gradient, velocity, learning_rate, momentum, nesterov):
+    """v ← μ v + η g; w − v, or with Nesterov w − (μ v + η g), as scikit-learn has it. Returns w, v."""
+    downhill = learning_rate * gradient
+    velocity = fma(momentum, velocity, downhill)
+    step = fma(momentum, velocity, downhill) if nesterov else velocity
+    return weight - step, without_subnormals(velocity)
 
 
 @inline

@@ -21,7 +21,7 @@ from fastmlp._buffers import (
     scratch_buffers,
 )
 from fastmlp._choice import choose_kernel
-from fastmlp._lanes import predict_tiles
+from fastmlp._evaluation import predict_tiles
 from fastmlp._memory import refuse_if_too_large
 from fastmlp._tiles import copy_in
 from fastmlp._unit_buffers import (
@@ -58,15 +58,16 @@ class _Way:
             self.row_of = Buffer(row_order(architecture))
 
     def new_scratch(self) -> layout.Scratch:
-        buffers = unit_scratch_buffers if self.units else scratch_buffers
-        return buffers(self.architecture, self.net, self.vectors, CHUNK_SAMPLES)
+        if self.units:
+            return unit_scratch_buffers(self.net, self.vectors, CHUNK_SAMPLES)
+        return scratch_buffers(self.architecture, self.net, self.vectors, CHUNK_SAMPLES)
 
     def outputs(self, parameters: np.ndarray, nets: slice, samples: np.ndarray, scratch: layout.Scratch) -> np.ndarray:
         """Outputs of some nets for some samples."""
         own, slope = np.ascontiguousarray(parameters[nets]), self.architecture.leaky_slope
         tiles = TileArrays(self.vectors, 0, len(own), self.n_rows)
         tiles.fill(tiles.hyper[:, formulas.LEAKY_SLOPE], slope[nets] if isinstance(slope, np.ndarray) else slope)
-        copy_in(self.vectors.F, tiles.kernel_view, Buffer(own), self.row_of, self.net.n_parameters, 0)
+        copy_in(self.vectors.F, tiles.kernel_view, Buffer(own), self.row_of, self.net.n_parameters, 0, 0)
         outputs = np.empty((len(own), len(samples), self.architecture.sizes[-1]), parameters.dtype)
         data = data_buffers(samples, np.zeros_like(outputs[0]), None)
         predict_tiles(self.vectors.kinds, self.vectors.F, self.net, data, tiles.kernel_view, Buffer(outputs), scratch)

@@ -19,12 +19,15 @@ import numpy as np
 from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
 from fastmlp._buffers import TileArrays, Vectors, rows_of_a_tile, scratch_buffers, tiny_scratch_buffers
+from fastmlp._evaluation import N_MEASURES, measure_tiles
 from fastmlp._formulas import Method
 from fastmlp._lanes import train_tiles
+from fastmlp._state import OptimizerState, fill_settings, take_settings
 from fastmlp._teams import Team
 from fastmlp._tiles import Groups, close_gaps, copy_in, copy_out, draw, shuffle
 from fastmlp._tiny import train_tiny_tiles
 from fastmlp._unit_buffers import unit_rows_of_a_tile, unit_scratch_buffers
+from fastmlp._validation import Validation
 from fastmlp._vectors import Buffer, aligned_zeros
 from fastmlp.architecture import Architecture
 
@@ -72,6 +75,15 @@ class Job:
     gradients: np.ndarray | None  # (n, P), where they are wanted
     results: layout.Results
     halt: np.ndarray  # (1,) int8
+    first_epoch: int = 0  # how many epochs the nets were trained before
+    rate_factor: Callable[[int], float] | None = None  # of the learning rate, in an epoch
+    state: OptimizerState | None = None  # to go on from
+    final_state: OptimizerState | None = None  # to be filled, where it is wanted
+    validation: Validation | None = None
+
+    @property
+    def last_epoch(self) -> int:
+        return self.first_epoch + self.epochs
 
     @property
     def n_rows(self) -> int:
@@ -97,9 +109,9 @@ class Job:
         """Working memory for `train_chunk`, and the threads beside the caller's."""
         if self.kernel == "tiny":
             return Team(tiny_scratch_buffers(self.net, self.vectors))
-        buffers = unit_scratch_buffers if self.kernel == "units" else scratch_buffers
-        scratch = buffers(self.architecture, self.net, self.vectors, self.plan.batch_size)
-        return Team(scratch, self.members)
+        if self.kernel == "units":
+            return Team(unit_scratch_buffers(self.net, self.vectors, self.plan.batch_size), self.members)
+        return Team(scratch_buffers(self.architecture, self.net, self.vectors, self.plan.batch_size))
 
     def compile(self) -> float:
         """Compile the kernels, or load them from the cache; returns the seconds it took."""
@@ -111,39 +123,47 @@ class Job:
     def _call_every_kernel(self) -> None:
         tiles = TileArrays(self.vectors, 0, 0, self.n_rows, self.n_weighted)  # none
         self._fill(tiles)
-        self._train(tiles, self._orders(0, 0), 0, 0, 1, self.new_team())
+        team = self.new_team()
+        self._train(tiles, self._epochs(0, 0)._replace(last=1), team)
         if self.plan.rules:
             close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
-        self._copy_out(tiles, everything=True)
+        if self.validation is not None:
+            self._measured(tiles, self.data, False, team.scratches[0])
+        self._copy_out(tiles, tiles.slots >= 0)
 
     def train_chunk(self, chunk: tuple[int, int], team: Team, report: Callable[[Report], None]) -> None:
         """Train the nets of one chunk to the end, or until `halt`."""
         tiles = TileArrays(self.vectors, *chunk, self.n_rows, self.n_weighted)
         self._fill(tiles)
-        epoch, active = 0, chunk[1] - chunk[0]
+        epoch, end, active = self.first_epoch, self.last_epoch, chunk[1] - chunk[0]
         length = self._first_slice(tiles.count)
         while not self.halt[0]:
-            stop = min(self.epochs, epoch + length)
-            orders = self._orders(epoch, stop)
+            stop = min(end, epoch + length)
             begun = time.perf_counter()
-            self._train(tiles, orders, epoch, stop, self.epochs, team)
+            self._train(tiles, self._epochs(epoch, stop), team)
+            if self.validation is not None and not self.halt[0]:
+                self._validate(tiles, stop, team.scratches[0])
             seconds = time.perf_counter() - begun
             still_active = int(np.count_nonzero(tiles.controls[: tiles.count, layout.ACTIVE]))
             left, active, ran = active - still_active, still_active, stop - epoch
-            report(Report((active + left) * ran + left * (self.epochs - stop), left))
+            report(Report((active + left) * ran + left * (end - stop), left))
             if self.halt[0]:
                 break
             epoch = stop
-            if not active or epoch == self.epochs:
+            if not active or epoch == end:
                 break
             length = self._next_slice(length, seconds)
             if active <= CLOSE_GAPS_BELOW * tiles.count * tiles.width and tiles.count > 1:
-                self._copy_out(tiles, everything=False)
+                self._copy_out(tiles, (tiles.slots >= 0) & (tiles.controls[:, layout.ACTIVE] == 0))
                 close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
                 tiles.count = -(-active // tiles.width)
-        self._copy_out(tiles, everything=True)
+        self._copy_out(tiles, tiles.slots >= 0)
+        if self.validation is not None:
+            self._restore_best(chunk, team.scratches[0])
 
     def _first_slice(self, tiles: int) -> int:
+        if self.validation is not None:
+            return 1
         return self._within_limits(FIRST_SLICE_FLOPS / max(1, self._flops_of_a_tile() * tiles))
 
     def _flops_of_a_tile(self) -> int:
@@ -152,6 +172,8 @@ class Job:
 
     def _next_slice(self, length: int, seconds: float) -> int:
         epochs_a_second = length / max(seconds, 1e-6)
+        if self.validation is not None:
+            return 1
         wanted = min(8 * length, SLICE_SECONDS * epochs_a_second)
         if self.plan.rules:
             wanted = min(wanted, max(self.epochs / SLICES_WITH_RULES, SHORT_SLICE_SECONDS * epochs_a_second))
@@ -179,8 +201,12 @@ class Job:
             net_ids.ravel()[: tiles.stop - tiles.first] = self.net_ids[tiles.first : tiles.stop]
             draw(F, D, U, tiles.kernel_view, self.groups, self.row_of, Buffer(net_ids), self.seed)
         elif self.initial is not None:
-            copy_in(F, tiles.kernel_view, Buffer(self.initial), self.row_of, self.net.n_parameters, tiles.first)
-        if self.plan.method == Method.RPROP:
+            self._copy_in(tiles, self.initial, 0)
+        if self.state is not None:
+            for k, rows in enumerate(self.state.rows):
+                self._copy_in(tiles, rows, (2 + k) * self.net.state_step)
+            fill_settings(tiles, self.state, adaptive=self.plan.adaptive)
+        elif self.plan.method == Method.RPROP:
             tiles.rows[:, 3 * self.net.state_step :] = tiles.hyper[:, formulas.LEARNING_RATE, None]
 
     def _orders(self, first: int, stop: int) -> Buffer:
@@ -193,33 +219,95 @@ class Job:
         shuffle(D, self.vectors.U, Buffer(orders), Buffer(uniforms), n, first, stop, self.seed)
         return Buffer(orders)
 
-    def _train(self, tiles: TileArrays, orders: Buffer, first: int, stop: int, last: int, team: Team) -> None:
+    def _epochs(self, first: int, stop: int) -> layout.Epochs:
+        """A slice, as the kernels read it."""
+        factors = np.ones(max(1, stop - first), self.vectors.F.dtype)
+        if self.rate_factor is not None:
+            factors[: stop - first] = [checked_factor(self.rate_factor(e), e) for e in range(first, stop)]
+        return layout.Epochs(
+            self._orders(first, stop), Buffer(factors), self.first_epoch, first, stop, self.last_epoch
+        )  # fmt: skip
+
+    def _train(self, tiles: TileArrays, epochs: layout.Epochs, team: Team) -> None:
         v, halt = self.vectors, Buffer(self.halt)
         # copied before any member changes the original
         views = [tiles.kernel_view, *(tiles.view_of_a_member() for _ in team.scratches[1:])]
 
         def train(scratch: layout.Scratch) -> None:
-            view = views[scratch.member]
+            view, results = views[scratch.member], self.results
             if self.kernel == "tiny":
-                train_tiny_tiles(
-                    v.Blk, v.F, self.net, self.data, self.plan, view, self.results, first, stop, last, scratch, halt
-                )
+                train_tiny_tiles(v.Blk, v.F, self.net, self.data, self.plan, view, results, epochs, scratch, halt)
                 return
-            train_tiles(
-                v.kinds, v.F, self.net, self.data, self.plan, view, self.results, orders, first, stop, last, scratch,
-                halt,
-            )  # fmt: skip
+            train_tiles(v.kinds, v.F, self.net, self.data, self.plan, view, results, epochs, scratch, halt)
 
         team.run(train)
 
-    def _copy_out(self, tiles: TileArrays, everything: bool) -> None:
-        F, n_parameters = self.vectors.F, self.net.n_parameters
+    def _validate(self, tiles: TileArrays, epoch: int, scratch: layout.Scratch) -> None:
+        """Score the nets after so many epochs, and keep the weights of those that got better."""
+        validation = self.validation
+        assert validation is not None
+        measures = self._measured(tiles, validation.data, validation.counts_accuracy, scratch)
+        record = (epoch - self.first_epoch - 1) // max(1, self.plan.record_every)
+        best = Buffer(validation.best_parameters)
+        validation.judge(
+            tiles, measures, epoch, record, self.results, lambda chosen: self._copy_rows(tiles, best, 0, chosen)
+        )
+
+    def _measured(
+        self, tiles: TileArrays, data: layout.Data, counts_accuracy: bool, scratch: layout.Scratch
+    ) -> np.ndarray:
+        """What `measure_tiles` writes, with one thread: its measures (T, N_MEASURES + n_out, W)."""
+        v = self.vectors
+        n_measures = N_MEASURES + self.architecture.sizes[-1]
+        measures = aligned_zeros((tiles.count, n_measures, tiles.width), v.F.dtype)
+        plan, alone = self.plan._replace(counts_accuracy=counts_accuracy), scratch._replace(member=0, members=1)
+        measure_tiles(v.kinds, v.F, self.net, data, plan, tiles.kernel_view, Buffer(measures), alone)
+        return measures
+
+    def _restore_best(self, chunk: tuple[int, int], scratch: layout.Scratch) -> None:
+        """Put each net's best weights in the place of its last ones, and measure them on the training data."""
+        validation = self.validation
+        assert validation is not None
+        scored = np.zeros(len(self.net_ids), bool)
+        scored[slice(*chunk)] = validation.best_epoch[slice(*chunk)] > 0
+        self.parameters[scored] = validation.best_parameters[scored]
+        tiles = TileArrays(self.vectors, *chunk, self.n_rows, self.n_weighted)
+        self._fill(tiles)
+        self._copy_in(tiles, self.parameters, 0)
+        measures = self._measured(tiles, self.data, self.plan.counts_accuracy, scratch)
+        lanes = tiles.slots >= 0
+        for values, k in ((self.results.loss, 0), (self.results.accuracy, 1)):
+            values.array[scored] = measures[:, k][lanes][scored[slice(*chunk)]]
+
+    def _copy_in(self, tiles: TileArrays, parameters: np.ndarray, first_row: int) -> None:
+        n_parameters = self.net.n_parameters
+        copy_in(
+            self.vectors.F, tiles.kernel_view, Buffer(parameters), self.row_of, n_parameters, tiles.first, first_row
+        )
+
+    def _copy_rows(self, tiles: TileArrays, target: Buffer, first_row: int, chosen: np.ndarray) -> None:
+        """Copy the nets of the lanes of a mask (T, W) to their places in `target`, (n, P)."""
+        mask = Buffer(np.ascontiguousarray(chosen, np.int8))
+        copy_out(self.vectors.F, tiles.kernel_view, target, self.row_of, self.net.n_parameters, first_row, mask)
+
+    def _copy_out(self, tiles: TileArrays, leaving: np.ndarray) -> None:
+        """Copy the nets of the lanes of a mask (T, W) to the results; they leave their lanes."""
+        step = self.net.state_step
+        self._copy_rows(tiles, Buffer(self.parameters), 0, leaving)
         if self.gradients is not None:
-            slots = tiles.slots.copy()
-            gradients = Buffer(self.gradients)
-            copy_out(F, tiles.kernel_view, gradients, self.row_of, n_parameters, self.net.state_step, everything)
-            tiles.slots[...] = slots
-        copy_out(F, tiles.kernel_view, Buffer(self.parameters), self.row_of, n_parameters, 0, everything)
+            self._copy_rows(tiles, Buffer(self.gradients), step, leaving)
+        if self.final_state is not None:
+            for k, rows in enumerate(self.final_state.rows):
+                self._copy_rows(tiles, Buffer(rows), (2 + k) * step, leaving)
+            take_settings(tiles, self.final_state, leaving)
+        tiles.slots[leaving] = -1
+
+
+def checked_factor(factor: float, epoch: int) -> float:
+    """What a schedule says of an epoch, if it makes sense."""
+    if not np.isfinite(factor) or factor < 0:
+        raise ValueError(f"schedule gives {factor!r} for epoch {epoch}; needs a finite number of at least 0")
+    return factor
 
 
 @contextlib.contextmanager

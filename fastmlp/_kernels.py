@@ -1,4 +1,4 @@
-"""The two kernels' forward and backward passes under one name: vectors of one net ask for units as lanes.
+"""The two kernels' passes under one name: vectors of one net ask for units as lanes.
 
 The loop over epochs (`_lanes`) is the same for both. Which passes it gets is decided while it is compiled, by the type
 of F, the vector of one number a net: so each compiled loop holds one kernel. `kinds` are the other vectors that the
@@ -21,6 +21,11 @@ def backward(kinds, F, *rest):
     return (_units if F.count == 1 else _passes).backward(kinds, F, *rest)
 
 
+def squared_norm(kinds, F, *rest):
+    """The sum of all squared weights of each net."""
+    return (_units if F.count == 1 else _passes).squared_norm(kinds, F, *rest)
+
+
 @overload(forward, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
 def _forward(kinds, F, *rest):  # noqa: ARG001
     return (_units if F.vector.count == 1 else _passes).forward.py_func
@@ -29,3 +34,8 @@ def _forward(kinds, F, *rest):  # noqa: ARG001
 @overload(backward, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
 def _backward(kinds, F, *rest):  # noqa: ARG001
     return (_units if F.vector.count == 1 else _passes).backward.py_func
+
+
+@overload(squared_norm, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
+def _squared_norm(kinds, F, *rest):  # noqa: ARG001
+    return (_units if F.vector.count == 1 else _passes).squared_norm.py_func

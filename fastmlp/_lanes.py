@@ -10,34 +10,32 @@ from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
 from fastmlp._formulas import Method
 from fastmlp._jit import kernel
-from fastmlp._kernels import backward, forward
+from fastmlp._kernels import backward, forward, squared_norm
 from fastmlp._outputs import knows_bound, least_losses_of, losses_of, output_deltas, outputs_of
 from fastmlp._rules import apply_rules, confirm, judge_minibatches, leave, record_losses, target_in_doubt
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
-from fastmlp._simd import any_lane, broadcast, fold_add, fold_fma, load, ratio, repeat, select, store
+from fastmlp._simd import any_lane, broadcast, fma, fold_add, fold_fma, load, ratio, repeat, select, store
 from fastmlp._team import halted
-from fastmlp._update import advance_powers
+from fastmlp._update import advance_powers, set_l2, set_rate
 
 
 @kernel
-def train_tiles(
-    kinds, F, net, data, plan, tiles, results, orders, first_epoch, stop_epoch, last_epoch, scratch, halt
-):  # fmt: skip
-    """Train every tile from `first_epoch` up to `stop_epoch`; when that is `last_epoch`, measure and finish.
+def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt):
+    """Train every tile for a slice of epochs; when that is the last one, measure and finish.
 
     With the full batch the rules look at the weights as they stand between epochs: the epoch's own forward pass yields
     the loss before its update. With minibatches they look at the mean of the losses that the epoch's minibatches had,
     each before its update; where that says that a net reached its target or stalled, its weights are measured in one
-    more forward pass, and only a target that they reach counts.
-    `orders` (epochs, S) holds the shuffled sample numbers from `first_epoch` on. When another thread makes `halt` (1,)
-    true, the kernel returns after the chunk that it is at, with every weight as the last update left it. What the
-    results say of a net that still trains holds if training ends here.
+    more forward pass, and only a target that they reach counts. By scikit-learn's conventions the full batch is a
+    minibatch too, those losses have L2's part in them, and they are what is recorded.
+    When another thread makes `halt` (1,) true, the kernel returns after the chunk that it is at, with every weight as
+    the last update left it. What the results say of a net that still trains holds if training ends here.
     """
     _, _, _, Units, Blk = kinds
     n, B, filled = data.n_samples, ratio(Blk, F), ratio(Units, F)
     samples, units, outputs = scratch.samples, scratch.units, scratch.outputs
     unit_step, out_row = net.n_unit_rows, net.unit_rows[net.n_layers]
-    full_batch = plan.batch_size >= n
+    full_batch, last_epoch = plan.batch_size >= n and not plan.sklearn, epochs.last
     chosen = False  # whether `samples` holds all of them
     nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
     for tile in range(tiles.n_tiles):
@@ -45,20 +43,23 @@ def train_tiles(
         slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
         active = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE) != 0.0
         suspects = active & ~active
-        epoch, cut_short = first_epoch - 1, False
+        epoch, cut_short = epochs.first - 1, False
         while not cut_short:
             epoch += 1
-            if epoch == stop_epoch + (stop_epoch == last_epoch) or not any_lane(active):
+            if epoch == epochs.stop + (epochs.stop == last_epoch) or not any_lane(active):
                 break
             training = epoch < last_epoch
-            recording = plan.record_every > 0 and epoch % plan.record_every == 0
+            due = plan.record_every > 0 and (epoch - epochs.begin) % plan.record_every == 0
+            recording = due and not plan.sklearn
             minibatches = training and not full_batch
-            judging = plan.rules and minibatches
+            judging = (plan.rules or plan.sklearn) and minibatches
+            if training:
+                set_rate(F, plan, tiles, tile, epochs.rate_factors[epoch - epochs.first])
             measuring = plan.rules or recording or not training
             # the loss need not be known as long as a bound of it shows that the target is not reached
             cautious = knows_bound(net, plan) and full_batch and training and not recording and n <= scratch.capacity
             n_steps = (n + plan.batch_size - 1) // plan.batch_size if minibatches else 1
-            loss_sum, right_sum, weight_seen = zero, zero, zero
+            mean_loss, right_sum, norm = zero, zero, zero
             for step in range(-1 if recording and minibatches else 0, n_steps + judging):
                 confirming = judging and step == n_steps
                 if confirming and (epoch + 1 == last_epoch or not any_lane(suspects)):
@@ -67,21 +68,26 @@ def train_tiles(
                 measure, learn = judging or (measuring and whole), training and 0 <= step < n_steps
                 start = 0 if whole else step * plan.batch_size
                 stop = n if whole else min(n, start + plan.batch_size)
-                order = (epoch - first_epoch) * n if plan.shuffle and not whole else -1
-                weight_sum = weight_sum_of(F, data, tiles, tile, orders, order, start, stop)
+                order = (epoch - epochs.first) * n if plan.shuffle and not whole else -1
+                weight_sum = weight_sum_of(F, data, tiles, tile, epochs.orders, order, start, stop)
                 inverse = inverse_of(plan, weight_sum)
+                loss_sum, probe = zero, zero
                 if whole or step == 0:
-                    loss_sum, right_sum, weight_seen = zero, zero, zero
-                weight_seen, probe = weight_seen + weight_sum, zero
-                if learn and plan.method == Method.ADAM:
-                    advance_powers(F, plan, tiles, tile, scratch.corrections)
+                    mean_loss, right_sum = zero, zero
+                if learn:
+                    set_l2(F, plan, tiles, tile, weight_sum)
+                    if plan.method == Method.ADAM:
+                        advance_powers(F, plan, tiles, tile, scratch.corrections)
                 for first in range(start, stop, scratch.capacity):
                     if halted(scratch, halt):
                         learn, cut_short = False, True
                         break
                     count, last = min(scratch.capacity, stop - first), first + scratch.capacity >= stop
+                    if judging and plan.sklearn and plan.has_l2 and first == start:
+                        # here no member of a team has taken its step yet
+                        norm = squared_norm(kinds, F, net, tiles.rows, base, scratch)
                     if not whole or n > scratch.capacity or not chosen:
-                        choose_samples(orders, order, first, count, (count + filled - 1) & -filled, samples)
+                        choose_samples(epochs.orders, order, first, count, (count + filled - 1) & -filled, samples)
                         chosen = whole
                     forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch)
                     exact, least = measure and not cautious, zero
@@ -105,8 +111,13 @@ def train_tiles(
                                     Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step
                                 )
                                 least = fold_fma(least, weights, bounds, within)
+                    if exact and last:
+                        loss = loss_sum / weight_sum * plan.loss_scale
+                        if not whole:
+                            loss = select(weight_sum > 0.0, loss, 0.0)
+                            loss = fma(0.5 * load(F, tiles.hyper, h + formulas.L2), norm, loss)
+                            mean_loss = fma(broadcast(F, (stop - start) / n), loss, mean_loss)
                     if exact and last and (whole or step == n_steps - 1):
-                        loss = loss_sum / weight_seen * plan.loss_scale
                         accuracy = right_sum / n if plan.counts_accuracy else nothing
                         if confirming:
                             active = confirm(
@@ -114,11 +125,14 @@ def train_tiles(
                             )
                         elif not whole:
                             active, suspects = judge_minibatches(
-                                F, tiles, tile, results, active, loss, accuracy, epoch, scratch.lanes
+                                F, plan, tiles, tile, results, active, mean_loss, accuracy, epoch, scratch.lanes
                             )
+                            if due:
+                                record = (epoch - epochs.begin) // plan.record_every
+                                record_losses(F, tiles, tile, results, active, mean_loss, record, scratch.lanes)
                         else:
                             if recording:
-                                record = epoch // plan.record_every
+                                record = (epoch - epochs.begin) // plan.record_every
                                 record_losses(F, tiles, tile, results, active, loss, record, scratch.lanes)
                             if not minibatches and (plan.rules or not training):
                                 active = apply_rules(
@@ -147,28 +161,3 @@ def train_tiles(
                     break
         leave(F, tiles, tile, results, active, layout.INTERRUPTED, epoch, nothing, nothing, scratch.lanes)
         store(tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE, select(active, broadcast(F, 1.0), 0.0))
-
-
-@kernel
-def predict_tiles(kinds, F, net, data, tiles, predictions, scratch):
-    """Write the outputs of every net for every sample to `predictions` (n, S, n_out)."""
-    _, _, _, Units, Blk = kinds
-    n, B, width, filled = data.n_samples, ratio(Blk, F), tiles.width, ratio(Units, F)
-    samples, n_out, here = scratch.samples, net.sizes[net.n_layers], net.unit_rows[net.n_layers]
-    for tile in range(tiles.n_tiles):
-        base = tile * tiles.n_rows
-        slope = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.LEAKY_SLOPE)
-        for first in range(0, n, scratch.capacity):
-            count = min(scratch.capacity, n - first)
-            choose_samples(scratch.samples, -1, first, count, (count + filled - 1) & -filled, samples)
-            forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch)
-            for s in range(0, count, B):
-                row = s * net.n_unit_rows + here
-                outputs_of(Blk, F, net, scratch.units, scratch.outputs, row, 1, net.n_unit_rows)
-            for lane in range(width):
-                slot = tiles.slots[tile * width + lane]
-                if slot >= 0:
-                    for s in range(count):
-                        for k in range(n_out):
-                            output = scratch.outputs[(s * net.n_unit_rows + here + k) * width + lane]
-                            predictions[(slot * n + first + s) * n_out + k] = output

@@ -70,6 +70,18 @@ class Tiles(NamedTuple):
 
 
 @kernel_argument
+class Epochs(NamedTuple):
+    """The slice of epochs that one call of a kernel trains."""
+
+    orders: Buffer  # (stop − first, S) shuffled sample numbers
+    rate_factors: Buffer  # (stop − first,) what each epoch's learning rate is multiplied with, if `Plan.scheduled`
+    begin: int  # where training began, from where records are counted
+    first: int
+    stop: int
+    last: int  # where training ends, however many slices it takes
+
+
+@kernel_argument
 class Results(NamedTuple):
     """One value a net, written when it finishes; its loss curve as it goes."""
 
@@ -99,6 +111,9 @@ class Plan(NamedTuple):
     loss_scale: float  # 1 / n_out for bce and mse, 1 for cross entropy
     delta_scale: float  # the same, twice that for mse
     counts_accuracy: bool
+    scheduled: bool  # learning rates change from epoch to epoch
+    adaptive: bool  # a net that is out of patience goes on with a fifth of its learning rate
+    sklearn: bool  # scikit-learn's conventions; what they are is said where the kernels ask
     loss_slack: float  # how far rounding may put a lower bound of the loss above it, beside a thousandth
 
 
@@ -114,7 +129,7 @@ class Scratch(NamedTuple):
     deltas: Buffer  # (C, n_unit_rows, W) gradients of the loss by the weighted sum of every unit
     outputs: Buffer  # `deltas`, or in a team the member's own copy of it: the output layer's
     band: Buffer  # (C, U, W) the same of a few units at a time
-    transposed: Buffer  # units as lanes: a layer's weights, unit by unit
+    transposed: Buffer  # units as lanes: a panel of a layer's weights, unit by unit
     samples: Buffer  # (C,) the samples' numbers
     weights: Buffer  # (B, W)
     lanes: Buffer  # (3, W) values to be looked at lane by lane

@@ -12,7 +12,7 @@ Every sum runs through one accumulator in index order, so a net's bits do not de
 from fastmlp import _formulas as formulas
 from fastmlp._formulas import Activation, Method
 from fastmlp._jit import inline
-from fastmlp._simd import broadcast, fma, load_grid, ratio, repeat, spread, spread_samples, store_grid
+from fastmlp._simd import broadcast, fma, load, load_grid, ratio, repeat, spread, spread_samples, store_grid
 from fastmlp._update import adam, adam_settings, add_l2, update
 
 
@@ -67,6 +67,20 @@ def _activate(Blk, F, net, layer, slope, units, count):
             z = load_grid(Blk, Blk, F, units, row + j, 0, net.n_unit_rows)
             a = formulas.activate(net.activations[layer], z, repeat(Blk, slope))
             store_grid(Blk, F, units, row + j, 0, net.n_unit_rows, a, ratio(Blk, F))
+
+
+@inline
+def squared_norm(kinds, F, net, rows, base, scratch):  # noqa: ARG001
+    """The sum of all squared weights, biases left out: of each unit's, and then over the units."""
+    total = broadcast(F, 0.0)
+    for layer in range(net.n_layers):
+        n_columns = net.sizes[layer] + net.bias
+        for j in range(net.sizes[layer + 1]):
+            weight, of_unit = base + net.weight_rows[layer] + j * n_columns, broadcast(F, 0.0)
+            for i in range(weight, weight + net.sizes[layer]):
+                of_unit = fma(load(F, rows, i), load(F, rows, i), of_unit)
+            total = total + of_unit
+    return total
 
 
 @inline

@@ -6,6 +6,7 @@ It knows nothing of how nets compute. A mask or a vector has one entry for each 
 
 import numpy as np
 
+from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
 from fastmlp._jit import inline
 from fastmlp._simd import any_lane, broadcast, load, select, store
@@ -13,6 +14,7 @@ from fastmlp._simd import any_lane, broadcast, load, select, store
 # A lower bound of the loss that is above this multiple of the target, plus what the rounding of outputs next to 1 makes
 # (`Plan.loss_slack`), says that the target cannot have been reached
 MARGIN = 1.001
+LEAST_RATE = 1e-6  # an adaptive learning rate that is no greater is not lowered further
 
 
 @inline
@@ -60,20 +62,30 @@ def _reached(F, tiles, tile, loss, accuracy):
 
 
 @inline
-def _out_of_patience(F, tiles, tile, loss):
-    """Compare with the best loss so far, and note it; returns who has waited long enough."""
+def _out_of_patience(F, plan, tiles, tile, loss):
+    """Compare with the best loss so far, and note it; returns who has waited long enough, and has to stop."""
     c = tile * layout.N_CONTROLS
     controls = tiles.controls
     best = load(F, controls, c + layout.BEST_LOSS)
-    improved = (loss < best) & (loss <= best - load(F, controls, c + layout.TOLERANCE))
+    improved = loss <= best - load(F, controls, c + layout.TOLERANCE)
+    if not plan.sklearn:  # there, without a tolerance, a loss that stays the same has improved
+        improved = improved & (loss < best)
     waited = select(improved, 0.0, load(F, controls, c + layout.WAITED) + 1.0)
-    store(controls, c + layout.WAITED, waited)
     store(controls, c + layout.BEST_LOSS, select(loss < best, loss, best))
-    return waited >= load(F, controls, c + layout.PATIENCE)
+    stalled = waited >= load(F, controls, c + layout.PATIENCE)
+    if plan.adaptive:
+        given = tile * formulas.N_HYPERPARAMETERS + formulas.GIVEN_RATE
+        rate = load(F, tiles.hyper, given)
+        slower = stalled & (rate > LEAST_RATE)
+        store(tiles.hyper, given, select(slower, rate / 5.0, rate))
+        waited = select(slower, 0.0, waited)
+        stalled = stalled & ~slower
+    store(controls, c + layout.WAITED, waited)
+    return stalled
 
 
 @inline
-def judge_minibatches(F, tiles, tile, results, active, loss, accuracy, epoch, lanes):
+def judge_minibatches(F, plan, tiles, tile, results, active, loss, accuracy, epoch, lanes):
     """Stop the nets that diverged, by the means over an epoch's minibatches, each before its update.
 
     Returns who goes on, and which of those may have to stop: `confirm` tells.
@@ -82,7 +94,7 @@ def judge_minibatches(F, tiles, tile, results, active, loss, accuracy, epoch, la
     broken = active & ~(loss < np.inf)
     leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, lanes)
     active = active & ~broken
-    stalled = _out_of_patience(F, tiles, tile, loss)
+    stalled = _out_of_patience(F, plan, tiles, tile, loss)
     return active, active & (_reached(F, tiles, tile, loss, accuracy) | stalled)
 
 
@@ -114,9 +126,8 @@ def apply_rules(F, plan, tiles, tile, results, active, loss, accuracy, epoch, la
         reached = active & _reached(F, tiles, tile, loss, accuracy)
         leave(F, tiles, tile, results, reached, layout.REACHED_TARGET, epoch, loss, accuracy, lanes)
         active = active & ~reached
-        stalled = _out_of_patience(F, tiles, tile, loss)
-        if epoch < last_epoch:
-            stalled = active & stalled
+        if epoch < last_epoch:  # else whoever goes on from here sees this loss again
+            stalled = active & _out_of_patience(F, plan, tiles, tile, loss)
             leave(F, tiles, tile, results, stalled, layout.STALLED, epoch, loss, accuracy, lanes)
             active = active & ~stalled
     if epoch == last_epoch:

@@ -12,10 +12,10 @@ import numpy as np
 
 from fastmlp import _layout as layout
 from fastmlp._team import ABANDONED, N_SHARED
-from fastmlp._vectors import Buffer, aligned_zeros
+from fastmlp._vectors import Buffer, aligned_copy, aligned_zeros
 
 # What members share; of everything else in `Scratch` each has its own
-SHARED = ("units", "deltas", "transposed", "team")
+SHARED = ("units", "deltas", "team")
 
 
 class Team:
@@ -72,17 +72,11 @@ class Team:
 def _own(scratch: layout.Scratch, member: int) -> layout.Scratch:
     """The working memory of one member."""
     fields: dict[str, Any] = {
-        name: Buffer(_aligned_copy(value.array))
+        name: Buffer(aligned_copy(value.array))
         for name, value in scratch._asdict().items()
         if isinstance(value, Buffer) and name not in SHARED
     }
     return scratch._replace(**fields, member=member)
-
-
-def _aligned_copy(array: np.ndarray) -> np.ndarray:
-    copy = aligned_zeros(array.shape, array.dtype)
-    copy[...] = array
-    return copy
 
 
 @contextlib.contextmanager

@@ -52,37 +52,35 @@ def draw(F, D, U, tiles, groups, row_of, net_ids, seed):
 
 
 @kernel
-def copy_in(F, tiles, parameters, row_of, n_parameters, first_net):
-    """Copy nets from `parameters` (n, P), the one at `first_net` into the first lane, and so on."""
+def copy_in(F, tiles, parameters, row_of, n_parameters, first_net, first_row):
+    """Copy nets from `parameters` (n, P), the one at `first_net` into the first lane, and so on.
+
+    `first_row` is 0 for the parameters, two and three times the state step for the optimizer's state.
+    """
     for tile in range(tiles.n_tiles):
         for lane in range(tiles.width):
             if tiles.slots[tile * tiles.width + lane] >= 0:
                 source = (first_net + tile * tiles.width + lane) * n_parameters
                 for p in range(n_parameters):
-                    row = tile * tiles.n_rows + row_of[p]
+                    row = tile * tiles.n_rows + first_row + row_of[p]
                     tiles.rows[row * tiles.width + lane] = parameters[source + p]
 
 
 @kernel
-def copy_out(F, tiles, parameters, row_of, n_parameters, first_row, everything):
-    """Copy the nets that have finished (or `everything`) to `parameters` (n, P); they leave their lanes.
+def copy_out(F, tiles, parameters, row_of, n_parameters, first_row, chosen):
+    """Copy the nets of the lanes that are `chosen` (T, W) to their places in `parameters` (n, P).
 
-    Every NaN is written with the same bits, which IEEE 754 leaves open. `first_row` is 0 for the parameters, P for
-    the gradients. Returns how many nets left.
+    Every NaN is written with the same bits, which IEEE 754 leaves open. `first_row` is as for `copy_in`, or one state
+    step for the gradients.
     """
-    left = 0
     for tile in range(tiles.n_tiles):
-        active = (tile * layout.N_CONTROLS + layout.ACTIVE) * tiles.width
         for lane in range(tiles.width):
-            slot = tiles.slots[tile * tiles.width + lane]
-            if slot >= 0 and (everything or tiles.controls[active + lane] == 0.0):
+            if chosen[tile * tiles.width + lane]:
+                slot = tiles.slots[tile * tiles.width + lane]
                 for p in range(n_parameters):
                     row = tile * tiles.n_rows + first_row + row_of[p]
                     value = tiles.rows[row * tiles.width + lane]
                     parameters[slot * n_parameters + p] = np.nan if np.isnan(value) else value
-                tiles.slots[tile * tiles.width + lane] = -1
-                left += 1
-    return left
 
 
 @inline

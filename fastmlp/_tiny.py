@@ -108,9 +108,9 @@ def _descend(Blk, F, net, plan, tiles, tile, units, deltas, n_samples, active, c
 
 
 @kernel
-def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, first_epoch, stop_epoch, last_epoch, scratch, halt):
-    """Do what `_lanes.train_tiles` does, for a full batch of at most B samples."""
-    n, B = data.n_samples, ratio(Blk, F)
+def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, epochs, scratch, halt):
+    """Do what `_lanes.train_tiles` does, for a full batch of at most B samples and a learning rate that stays."""
+    n, B, stop_epoch, last_epoch = data.n_samples, ratio(Blk, F), epochs.stop, epochs.last
     samples, units, deltas = scratch.samples, scratch.units, scratch.deltas
     outputs = (net.sizes[0] + 1 + net.unit_rows[net.n_layers]) * B
     small = is_small(net, plan)
@@ -124,7 +124,7 @@ def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, first_epoch, stop_
         weights = block_weights(Blk, F, data, tiles, tile, samples, 0, scratch)
         weight_sum = weight_sum_of(F, data, tiles, tile, samples, -1, 0, n)
         scale = weights * repeat(Blk, inverse_of(plan, weight_sum))
-        epoch = first_epoch - 1
+        epoch = epochs.first - 1
         while True:
             epoch += 1
             if small and any_lane(active):
@@ -135,7 +135,7 @@ def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, first_epoch, stop_
             if epoch == stop_epoch + (stop_epoch == last_epoch) or not any_lane(active) or halt[0]:
                 break
             learn = epoch < last_epoch
-            recording = plan.record_every > 0 and epoch % plan.record_every == 0
+            recording = plan.record_every > 0 and (epoch - epochs.begin) % plan.record_every == 0
             if learn and plan.method == Method.ADAM:
                 advance_powers(F, plan, tiles, tile, scratch.corrections)
             _forward(Blk, F, net, tiles.rows, base, slope, units)
@@ -153,7 +153,8 @@ def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, first_epoch, stop_
                 loss = fold_fma(zero, weights, losses, n) / weight_sum * plan.loss_scale
                 accuracy = fold_add(zero, right, n) / n if plan.counts_accuracy else nothing
                 if recording:
-                    record_losses(F, tiles, tile, results, active, loss, epoch // plan.record_every, scratch.lanes)
+                    record = (epoch - epochs.begin) // plan.record_every
+                    record_losses(F, tiles, tile, results, active, loss, record, scratch.lanes)
                 if plan.rules or not learn:
                     active = apply_rules(
                         F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, scratch.lanes

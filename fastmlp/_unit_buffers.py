@@ -9,6 +9,7 @@ import numpy as np
 from fastmlp import _layout as layout
 from fastmlp._buffers import MOST_COLUMNS, Vectors, new_scratch, separated
 from fastmlp._formulas import LOSSES
+from fastmlp._units import PANEL_ROWS
 from fastmlp._vectors import Buffer, Lanes, aligned_zeros, host_lanes, register_count
 
 if TYPE_CHECKING:
@@ -85,20 +86,14 @@ def unit_row_order(architecture: Architecture, net: layout.Net) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def unit_scratch_buffers(
-    architecture: Architecture, net: layout.Net, vectors: Vectors, n_samples: int
-) -> layout.Scratch:
+def unit_scratch_buffers(net: layout.Net, vectors: Vectors, n_samples: int) -> layout.Scratch:
     """One thread's working memory, for chunks of at most `n_samples`."""
     dtype, fill = vectors.F.dtype, vectors.Units.count
     fitting = max(CHUNK_SAMPLES, CHUNK_BYTES // (2 * net.n_unit_rows * dtype.itemsize))
     chunks = -(-n_samples // fitting)
     capacity = -(-n_samples // (chunks * fill)) * fill
     units, deltas = (aligned_zeros((capacity * net.n_unit_rows + MOST_COLUMNS * fill,), dtype) for _ in range(2))
-    transposed = max(
-        [net.padded[layer] * _whole(architecture.sizes[layer + 1], vectors) for layer in range(1, net.n_layers)],
-        default=1,
-    )
-    return new_scratch(units, deltas, capacity, vectors, transposed)
+    return new_scratch(units, deltas, capacity, vectors, PANEL_ROWS * vectors.Line.count)
 
 
 def unit_rows_of_a_tile(net: layout.Net, n_state_rows: int, vectors: Vectors) -> int:

@@ -106,6 +106,24 @@ def _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples
 
 
 @inline
+def squared_norm(kinds, F, net, rows, base, scratch):
+    """The sum of all squared weights, biases left out: of each unit's, and then over the units."""
+    _, _, Column, _, _ = kinds
+    V, total = ratio(Column, F), broadcast(F, 0.0)
+    for layer in range(net.n_layers):
+        n_out, row_step = net.sizes[layer + 1], net.columns[layer] // V
+        for j in range((n_out + V - 1) // V):
+            weight, of_units = (base + net.weight_rows[layer]) // V + j, broadcast(Column, 0.0)
+            for i in range(net.sizes[layer]):
+                w = load(Column, rows, weight + i * row_step)
+                of_units = fma(w, w, of_units)
+            store(scratch.weights, 0, of_units)
+            for k in range(min(V, n_out - j * V)):
+                total = total + load(F, scratch.weights, k)
+    return total
+
+
+@inline
 def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fresh, last, active):
     """Add the gradients of a chunk's first `count` samples to the gradient rows; `fresh` starts them at zero.
 
@@ -118,11 +136,11 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
         n_vectors = (net.sizes[layer] + V - 1) // V
         first, stop, s_first, s_stop = _part(Patch, Line, scratch, n_vectors, count)
         if s_first < s_stop:
-            _transpose(Column, F, net, tiles, tile, layer, scratch.transposed, first, stop)
-        for i in range(first, stop & -2, 2):
-            _pass_down(Patch, Line, Column, F, net, layer, scratch, s_first, s_stop, i)
-        if stop & 1:
-            _pass_down(Patch, Column, Column, F, net, layer, scratch, s_first, s_stop, stop - 1)
+            weight = tile * tiles.n_rows + net.weight_rows[layer]
+            for i in range(first, stop & -2, 2):
+                _pass_down(Patch, Line, Column, F, net, tiles.rows, weight, layer, scratch, s_first, s_stop, i)
+            if stop & 1:
+                _pass_down(Patch, Column, Column, F, net, tiles.rows, weight, layer, scratch, s_first, s_stop, stop - 1)
         if net.activations[layer - 1] > Activation.RELU:
             step, here = net.n_unit_rows // V, net.unit_rows[layer] // V
             for s in range(s_first, s_stop):
@@ -136,24 +154,20 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
 
 
 @inline
-def _transpose(Column, F, net, tiles, tile, layer, transposed, first, stop):
-    """The weights of the units below a layer from vector `first` up to `stop`, with one row a unit of the layer."""
-    V = ratio(Column, F)
-    weight = (tile * tiles.n_rows + net.weight_rows[layer]) // V
-    row_step, step = net.columns[layer] // V, net.padded[layer] // V
-    for i in range(first, stop):
-        for j in range((net.sizes[layer + 1] + V - 1) // V):
-            transpose(Column, tiles.rows, weight + i * V * row_step + j, row_step, transposed, j * V * step + i, step)
+def _pass_down(Patch, Line, Column, F, net, rows, weight, layer, scratch, s_first, s_stop, i):
+    """Gradients by the outputs of the units from vector `i` below `layer` on, or by their weighted sums if ReLU's.
 
-
-@inline
-def _pass_down(Patch, Line, Column, F, net, layer, scratch, s_first, s_stop, i):
-    """Gradients by the outputs of the units from vector `i` below `layer` on, or by their weighted sums if ReLU's."""
+    The layer's weights, from number `weight` on, are turned round panel by panel, so that each stays in the cache.
+    """
     n_out, V, R, step = net.sizes[layer + 1], ratio(Column, F), ratio(Patch, Line), net.n_unit_rows
-    above, here, row_step = net.unit_rows[layer + 1], net.unit_rows[layer] // V + i, net.padded[layer] // V
-    deltas, deltas_above = scratch.deltas, _deltas_of(net, layer, scratch)
+    above, here, row_step = net.unit_rows[layer + 1], net.unit_rows[layer] // V + i, net.columns[layer] // V
+    deltas, deltas_above, wide = scratch.deltas, _deltas_of(net, layer, scratch), ratio(Line, Column)
     for first in range(0, n_out, PANEL_ROWS):
         stop = min(n_out, first + PANEL_ROWS)
+        for v in range(wide):
+            source = weight // V + (i + v) * V * row_step
+            for j in range(first, stop, V):
+                transpose(Column, rows, source + j // V, row_step, scratch.transposed, (j - first) * wide + v, wide)
         for s in range(s_first, s_stop, R):
             target = s * (step // V) + here
             down = broadcast(Patch, 0.0)
@@ -161,11 +175,11 @@ def _pass_down(Patch, Line, Column, F, net, layer, scratch, s_first, s_stop, i):
                 down = load_grid(Patch, Line, Column, deltas, target, step // V, 1)
             for j in range(first, stop):
                 delta = spread_rows(Patch, Line, deltas_above, s * step + above + j, step)
-                w = load_grid(Line, Line, Column, scratch.transposed, j * row_step + i, 0, 1)
+                w = load_grid(Line, Line, Column, scratch.transposed, (j - first) * wide, 0, 1)
                 down = fma(repeat(Patch, w), delta, down)
             if stop == n_out and net.activations[layer - 1] == Activation.RELU:
                 down = formulas.relu_backward(load_grid(Patch, Line, Column, scratch.units, target, step // V, 1), down)
-            store_grid(Line, Column, deltas, target, step // V, 1, down, ratio(Line, Column))
+            store_grid(Line, Column, deltas, target, step // V, 1, down, wide)
 
 
 @inline

@@ -10,7 +10,28 @@ import numpy as np
 from fastmlp import _formulas as formulas
 from fastmlp._formulas import Method
 from fastmlp._jit import inline
-from fastmlp._simd import broadcast, load, ratio, repeat, select, store
+from fastmlp._simd import broadcast, fma, load, ratio, repeat, select, store
+
+
+@inline
+def set_rate(F, plan, tiles, tile, factor):
+    """The learning rate of this epoch, where a schedule or a rule changes it."""
+    if plan.scheduled:
+        hyper, h = tiles.hyper, tile * formulas.N_HYPERPARAMETERS
+        rate = load(F, hyper, h + formulas.GIVEN_RATE) * factor
+        store(hyper, h + formulas.LEARNING_RATE, rate)
+        if plan.method == Method.ADAM:
+            decay = fma(-rate, load(F, hyper, h + formulas.WEIGHT_DECAY), broadcast(F, 1.0))
+            store(hyper, h + formulas.DECAY_FACTOR, decay)
+
+
+@inline
+def set_l2(F, plan, tiles, tile, weight_sum):
+    """L2 of this minibatch: scikit-learn divides it by the sum of the samples' weights."""
+    if plan.sklearn:
+        hyper, h = tiles.hyper, tile * formulas.N_HYPERPARAMETERS
+        l2 = load(F, hyper, h + formulas.GIVEN_L2) / weight_sum
+        store(hyper, h + formulas.L2, select(weight_sum > 0.0, l2, 0.0))
 
 
 @inline
@@ -55,7 +76,10 @@ def _sgd(V, F, net, plan, tiles, first, stop, h, active):
         w, g = load(V, rows, r), load(V, rows, r + step)
         if plan.has_momentum:
             velocity = load(V, rows, r + 2 * step)
-            new, velocity = formulas.sgd_momentum(w, g, velocity, learning_rate, momentum, plan.nesterov)
+            if plan.sklearn:
+                new, velocity = formulas.sgd_rate_in_velocity(w, g, velocity, learning_rate, momentum, plan.nesterov)
+            else:
+                new, velocity = formulas.sgd_momentum(w, g, velocity, learning_rate, momentum, plan.nesterov)
             store(rows, r + 2 * step, velocity)
         else:
             new = formulas.sgd(w, g, learning_rate)
@@ -147,6 +171,9 @@ def advance_powers(F, plan, tiles, tile, corrections):
         powers[power2] = _normal_or_zero(powers[power2] * powers[first + width + lane])
         corrections[lane] = 1.0 / (1.0 - powers[power1])
         corrections[width + lane] = 1.0 / np.sqrt(1.0 - powers[power2])
+        if plan.sklearn:  # both corrections in the step, so that ε is added to the uncorrected root
+            corrections[lane] = np.sqrt(1.0 - powers[power2]) / (1.0 - powers[power1])
+            corrections[width + lane] = 1.0
     if plan.same_betas:
         store(corrections, 0, broadcast(F, corrections[0]))
         store(corrections, 1, broadcast(F, corrections[width]))

@@ -88,6 +88,13 @@ def aligned_zeros(shape, dtype):
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
+def aligned_copy(array):
+    """A copy on a 64-byte boundary."""
+    copy = aligned_zeros(array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
 class Constants:
     """Numbers that a formula embeds: `single` for lanes of 4 bytes, `double` for lanes of 8."""
 

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import _checks as checks
+from fastmlp._planning import planned
 from fastmlp.architecture import Architecture
 from fastmlp.runs import Runs
-from fastmlp.training import planned, run
+from fastmlp.training import run
 
 
 class LossAndGradients(NamedTuple):

@@ -6,7 +6,7 @@ import hashlib
 import operator
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from fastmlp import _layout as layout
 from fastmlp._inference import predict, predict_mean
 from fastmlp._names import choose
 from fastmlp.architecture import Architecture
+
+if TYPE_CHECKING:
+    from fastmlp._state import OptimizerState
 
 
 class Status(IntEnum):
@@ -119,6 +122,14 @@ class Runs(_Parameters):
         A `Status` a net.
     history : ndarray of shape (n_nets, n_records) or None
         The loss after 0, `record_every`, 2 `record_every`, … epochs; NaN once a net has stopped.
+    validation_score : ndarray of shape (n_nets,) or None
+        The best score on the validation data, where there are some; the nets have the weights that reached it.
+    best_epoch : ndarray of shape (n_nets,), int64, or None
+        After how many epochs that was; 0 for a net that was never scored.
+    validation_history : ndarray of shape (n_nets, n_records) or None
+        The score after every `record_every` epochs.
+    state : OptimizerState or None
+        What training can go on from, if `keep_state` was set.
     net_ids : ndarray of shape (n_nets,), uint64
     seed : int
     parameters : ndarray of shape (n_nets, P)
@@ -130,11 +141,14 @@ class Runs(_Parameters):
     """
 
     _PER_NET = ("parameters", "loss", "accuracy", "epochs", "status", "net_ids")
+    _IF_KEPT = ("history", "validation_score", "best_epoch", "validation_history", "state")
 
     def __init__(
         self, architecture: Architecture, parameters: np.ndarray, loss: np.ndarray, accuracy: np.ndarray,
         epochs: np.ndarray, status: np.ndarray, net_ids: np.ndarray, seed: int, history: np.ndarray | None = None,
-        compile_seconds: float = 0.0, train_seconds: float = 0.0,
+        compile_seconds: float = 0.0, train_seconds: float = 0.0, validation_score: np.ndarray | None = None,
+        best_epoch: np.ndarray | None = None, validation_history: np.ndarray | None = None,
+        state: OptimizerState | None = None,
     ) -> None:  # fmt: skip
         self.architecture = architecture
         self.parameters = parameters
@@ -147,6 +161,10 @@ class Runs(_Parameters):
         self.history = history
         self.compile_seconds = compile_seconds
         self.train_seconds = train_seconds
+        self.validation_score = validation_score
+        self.best_epoch = best_epoch
+        self.validation_history = validation_history
+        self.state = state
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -165,10 +183,10 @@ class Runs(_Parameters):
         return Runs(
             architecture=architecture,
             seed=self.seed,
-            history=None if self.history is None else self.history[which],
             compile_seconds=self.compile_seconds,
             train_seconds=self.train_seconds,
             **{name: getattr(self, name)[which] for name in self._PER_NET},
+            **{name: value[which] for name in self._IF_KEPT if (value := getattr(self, name)) is not None},
         )
 
     def __iter__(self) -> Iterator[Network]:

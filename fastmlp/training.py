@@ -6,37 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from fastmlp import _checks as checks
-from fastmlp import _formulas as formulas
-from fastmlp import _layout as layout
 from fastmlp import _threads
-from fastmlp._buffers import (
-    TileArrays,
-    Vectors,
-    data_buffers,
-    loss_scales,
-    net_buffers,
-    row_order,
-    rows_of_a_tile,
-)
-from fastmlp._choice import Choice, choose_kernel
-from fastmlp._formulas import LOSSES, Method
 from fastmlp._jobs import Job, Report
-from fastmlp._memory import refuse_if_too_large
-from fastmlp._names import choose
-from fastmlp._tiles import Groups
-from fastmlp._unit_buffers import unit_net_buffers, unit_row_order, unit_vectors
-from fastmlp._vectors import Buffer, host_lanes
+from fastmlp._planning import planned
 from fastmlp.architecture import Architecture
-from fastmlp.initializers import INITIALIZERS, Initializer
-from fastmlp.optimizers import OPTIMIZERS, Optimizer
+from fastmlp.initializers import Initializer
+from fastmlp.optimizers import Optimizer
 from fastmlp.runs import Runs
-
-MAX_EPOCHS = 2**53
-MAX_SAMPLES_SINGLE = 2**24
-MAX_PATIENCE = 2**24  # counted in the nets' dtype
 
 
 class Progress(NamedTuple):
@@ -83,8 +59,13 @@ def train(
     target_accuracy: Any = None,
     patience: Any = None,
     tol: Any = 1e-4,
+    schedule: Any = None,
+    validation: Any = None,
+    validation_score: str = "loss",
     record_every: int | None = None,
     net_ids: Any = None,
+    warm_start: Runs | None = None,
+    keep_state: bool = False,
     dtype: Any = "float32",
     kernel: str | None = None,
     threads: int | None = None,
@@ -137,10 +118,26 @@ def train(
         A net stops when its loss has not fallen by `tol` below its best for so many epochs in a row.
     tol : float or array of shape (n_nets,), default 1e-4
         See `patience`.
+    schedule : function, array of shape (epochs,) or "adaptive", optional
+        What the learning rate is multiplied with in each epoch: a function of the epoch's number, from 0, or the
+        factors themselves. "adaptive" divides a net's learning rate by 5 whenever its `patience` is over, and stops it
+        only when its rate is no more than 1e-6.
+    validation : pair (X, y) or triple (X, y, sample_weight), optional
+        Samples that are not trained on. Every net is scored on them after each epoch and in the end gets back the
+        weights that scored best; `patience` then counts epochs in which the score has not risen by `tol`.
+    validation_score : {"loss", "accuracy", "r2"}, default "loss"
+        What the score is: the loss with its sign turned; the share of samples, by weight, with every output on the
+        right side; or the coefficient of determination, for the squared error.
     record_every : int, optional
         Keep the loss every so many epochs, in ``runs.history``.
     net_ids : array_like of int, optional
         The nets' numbers, from 0 to 2**63 − 1; default ``range(n_nets)``. A shard of a larger job is a range of them.
+    warm_start : Runs, optional
+        Train these nets for `epochs` more: with their weights, numbers and seed, and, if they were trained with
+        `keep_state`, from the optimizer's state and with what `patience` has seen. The order of samples goes on where
+        the longest trained of them stood, so that a + b epochs give the bits of a and b in one go.
+    keep_state : bool, default False
+        Whether to keep what `warm_start` can go on from, in ``runs.state``.
     dtype : {"float32", "float64"}, default "float32"
         What the nets compute in.
     kernel : {"lanes", "units"}, optional
@@ -199,190 +196,6 @@ def train(
 
 
 _HOW_TO_RUN = ("progress", "callback")
-
-
-def planned(
-    *, architecture: Any, X: Any, y: Any, n_nets: Any, seed: Any, optimizer: Any, epochs: Any, loss: Any, init: Any,
-    batch_size: Any, shuffle: Any, l2: Any, sample_weight: Any, target_loss: Any, target_accuracy: Any, patience: Any,
-    tol: Any, record_every: Any, net_ids: Any, dtype: Any, kernel: Any = None, threads: Any = None,
-    gradients_only: bool = False,
-) -> tuple[Job, Runs]:  # fmt: skip
-    """Check everything, and lay out the job and its still empty results."""
-    if not isinstance(architecture, Architecture):
-        raise TypeError(f"architecture={architecture!r}: needs a fastmlp.Architecture, such as Architecture((2, 4, 1))")
-    float_type = checks.float_dtype(dtype)
-    seed = checks.whole_number("seed", seed, 0, 2**64 - 1)
-    epochs = checks.whole_number("epochs", epochs, 0, MAX_EPOCHS)
-    optimizer = _optimizer(optimizer)
-    loss = architecture.default_loss if loss is None else loss
-    loss_code = choose("loss", loss, LOSSES[architecture.activations[-1]])
-    if not isinstance(shuffle, (bool, np.bool_)):
-        raise TypeError(f"shuffle={shuffle!r}: needs True or False")
-
-    initial, n_given = None, 1
-    if isinstance(init, np.ndarray) and gradients_only:
-        initial, n_given = init, len(init)
-    elif isinstance(init, (tuple, list)):
-        if len(init) != 2:
-            raise ValueError(f"init has {len(init)} parts; needs the pair (weights, biases)")
-        initial = checks.parameters(init[0], init[1], architecture, float_type)
-        n_given = len(initial)
-    every = 0 if record_every is None else checks.whole_number("record_every", record_every, 1)
-    n_records = epochs // every + 1 if every else 0
-    wanted = checks.net_count(net_ids, n_nets, n_given)
-    _refuse_if_too_large(wanted, architecture, optimizer, float_type, n_records, gradients_only)
-    numbers = checks.net_numbers(net_ids, n_nets, wanted)
-    nets = len(numbers)
-    if initial is not None and n_given != nets:
-        raise ValueError(f"init holds {n_given} nets, but {nets} are to be trained: both need the same number")
-    slope = checks.one_each("leaky_slope", architecture.leaky_slope, nets)
-
-    samples = checks.inputs(X, architecture, float_type)
-    n_samples = len(samples)
-    if float_type == np.float32 and n_samples > MAX_SAMPLES_SINGLE:
-        raise ValueError(f"X has {n_samples:,} samples; float32 counts to {MAX_SAMPLES_SINGLE:,}: pass dtype='float64'")
-    target_array = checks.targets(y, architecture, loss_code, n_samples, float_type)
-    weights = checks.sample_weights(sample_weight, n_samples, nets, float_type)
-    batch = n_samples if batch_size is None else min(n_samples, checks.whole_number("batch_size", batch_size, 1))
-    counting = checks.counts_accuracy(target_array)
-    if target_accuracy is not None and not counting:
-        raise ValueError("target_accuracy needs classes: a softmax output, or targets that are all 0 or 1")
-
-    owner = type(optimizer).__name__
-    for name, value in optimizer.settings.items():
-        checks.in_dtype(f"{owner}({name}=…)", checks.one_each(f"{owner}({name}=…)", value, nets), float_type)
-    hyper = optimizer.rows()
-    hyper[formulas.L2] = checks.in_dtype("l2", checks.bounded("l2", l2, nets, 0.0), float_type)
-    hyper[formulas.LEAKY_SLOPE] = checks.in_dtype("leaky_slope", slope, float_type)
-    controls = {
-        layout.BEST_LOSS: np.inf,
-        layout.TARGET_LOSS: checks.bounded("target_loss", target_loss, nets, 0.0, none=-np.inf),
-        layout.TARGET_ACCURACY: checks.bounded("target_accuracy", target_accuracy, nets, 0.0, 1.0, none=np.inf),
-        layout.PATIENCE: checks.bounded("patience", patience, nets, 1.0, MAX_PATIENCE, none=np.inf),
-        layout.TOLERANCE: checks.bounded("tol", tol, nets, 0.0, float(np.finfo(float_type).max)),
-    }
-    loss_scale, delta_scale = loss_scales(loss_code, architecture.sizes[-1])
-    plan = layout.Plan(
-        method=int(Method.NONE if gradients_only else optimizer.method),
-        batch_size=batch,
-        shuffle=bool(shuffle) and batch < n_samples,
-        record_every=every,
-        rules=any(rule is not None for rule in (target_loss, target_accuracy, patience)),
-        only_target_loss=target_accuracy is None and patience is None,
-        has_l2=bool(np.any(hyper[formulas.L2])),
-        has_momentum=bool(np.any(hyper.get(formulas.MOMENTUM, 0.0))),
-        has_decay=bool(np.any(hyper.get(formulas.DECAY_FACTOR, 1.0) != 1.0)),
-        nesterov=bool(getattr(optimizer, "nesterov", False)),
-        same_betas=all(np.ndim(getattr(optimizer, name, 0.0)) == 0 for name in ("beta1", "beta2")),
-        loss_scale=loss_scale,
-        delta_scale=delta_scale,
-        counts_accuracy=counting,
-        loss_slack=4 * (architecture.sizes[-1] + 4) * float(np.finfo(float_type).eps),
-    )
-    if kernel is not None:
-        kernel = choose("kernel", kernel, {"lanes": "lanes", "units": "units"})
-    choice = choose_kernel(architecture, nets, n_samples, batch, float_type, _threads.thread_count(threads), kernel)
-    return _allocated(
-        architecture, loss, optimizer, init, initial, numbers, seed, epochs, samples, target_array, weights, hyper,
-        controls, plan, n_records, choice,
-    )  # fmt: skip
-
-
-def _optimizer(given: Any) -> Optimizer:
-    if isinstance(given, Optimizer):
-        return given
-    return choose("optimizer", given, OPTIMIZERS)()
-
-
-def _allocated(
-    architecture: Architecture, loss: str, optimizer: Optimizer, init: Any, initial: np.ndarray | None,
-    net_ids: np.ndarray, seed: int, epochs: int, samples: np.ndarray, target_array: np.ndarray,
-    weights: np.ndarray | None, hyper: dict, controls: dict, plan: layout.Plan, n_records: int, choice: Choice,
-) -> tuple[Job, Runs]:  # fmt: skip
-    nets, dtype, n_parameters = len(net_ids), samples.dtype, architecture.n_parameters
-    if choice.kernel == "units":
-        vectors = unit_vectors(dtype)
-        net = unit_net_buffers(architecture, loss, vectors)
-        row_of = unit_row_order(architecture, net)
-    else:
-        # online learning needs no blocks of samples
-        block = 1 if plan.batch_size == 1 and len(samples) > 1 else layout.BLOCK
-        vectors = Vectors.of(choice.lanes, block)
-        net = net_buffers(architecture, loss, vectors)
-        row_of = row_order(architecture)
-    by_net = weights is not None and weights.ndim == 2
-    runs = Runs(
-        architecture=architecture,
-        parameters=np.zeros((nets, n_parameters), dtype),
-        loss=np.full(nets, np.nan, dtype),
-        accuracy=np.full(nets, np.nan, dtype),
-        epochs=np.zeros(nets, np.int64),
-        status=np.full(nets, layout.INTERRUPTED, np.int8),
-        net_ids=net_ids,
-        seed=seed,
-        history=np.full((nets, n_records), np.nan, dtype) if n_records else None,
-    )
-    curve = runs.history if runs.history is not None else np.zeros((1, 1), dtype)
-    results = layout.Results(
-        Buffer(runs.loss), Buffer(runs.accuracy), Buffer(runs.epochs), Buffer(runs.status), Buffer(curve), n_records
-    )
-    job = Job(
-        architecture=architecture,
-        vectors=vectors,
-        net=net,
-        kernel=choice.kernel,
-        members=choice.members,
-        data=data_buffers(samples, target_array, weights),
-        plan=plan,
-        epochs=epochs,
-        seed=np.uint64(seed),
-        row_of=Buffer(row_of),
-        groups=None if initial is not None else _groups(init, architecture),
-        initial=initial,
-        net_ids=net_ids,
-        hyper=hyper,
-        controls=controls,
-        betas=(getattr(optimizer, "beta1", 0.0), getattr(optimizer, "beta2", 0.0)),
-        sample_weights=weights if by_net else None,
-        n_state_rows=optimizer.n_state_rows,
-        parameters=runs.parameters,
-        gradients=np.zeros((nets, n_parameters), dtype) if plan.method == Method.NONE else None,
-        results=results,
-        halt=np.zeros(1, np.int8),
-    )
-    return job, runs
-
-
-def _refuse_if_too_large(
-    nets: int, architecture: Architecture, optimizer: Optimizer, dtype: np.dtype, n_records: int, gradients: bool
-) -> None:
-    vectors, n_parameters = Vectors.of(host_lanes(dtype)), architecture.n_parameters
-    rows = rows_of_a_tile(optimizer.n_state_rows, n_parameters)
-    working = min(1, nets / vectors.width) * TileArrays.nbytes(
-        vectors.width, vectors, rows
-    ) + 2 * vectors.Blk.count * dtype.itemsize * sum(architecture.sizes)
-    refuse_if_too_large(
-        nets * (dtype.itemsize * ((1 + gradients) * n_parameters + n_records + 2) + 25) + working,
-        f"the results of {nets:,} nets with {n_parameters:,} parameters"
-        + (f" and {n_records:,} recorded losses" if n_records else ""),
-        "train fewer nets at once, in shards of net_ids" + (", or record less often" if n_records else ""),
-    )
-
-
-def _groups(init: Any, architecture: Architecture) -> Groups:
-    """How each layer's weights and biases are drawn, as the kernels read it."""
-    initializer = init if isinstance(init, Initializer) else choose("init", init, INITIALIZERS)
-    sizes, distributions = [], []
-    for n_in, n_out in architecture.shapes:
-        sizes.append(n_in * n_out)
-        distributions.append(initializer.weights(n_in, n_out))
-        if architecture.bias:
-            sizes.append(n_out)
-            distributions.append(initializer.biases(n_in, n_out))
-    kinds, first, second = zip(*distributions, strict=True)
-    return Groups(
-        Buffer(np.array(sizes)), Buffer(np.array(kinds)), Buffer(np.array(first)), Buffer(np.array(second)), len(sizes)
-    )
 
 
 def run(

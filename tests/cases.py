@@ -3,7 +3,7 @@
 import numpy as np
 
 import fastmlp
-from fastmlp import training
+from fastmlp import _planning
 
 LOSSES = {"sigmoid": ("bce", "mse"), "softmax": ("cross_entropy", "mse"), "identity": ("mse",), "relu": ("mse",)}
 
@@ -68,4 +68,4 @@ def planned(**settings):
         "record_every": None,
         "net_ids": None,
     }
-    return training.planned(**{**rest, **settings})
+    return _planning.planned(**{**rest, **settings})

@@ -5,7 +5,7 @@ import pytest
 
 import fastmlp
 from benchmarks.workloads import Workload
-from fastmlp import _math, training
+from fastmlp import _math, _planning
 from fastmlp._buffers import TileArrays
 from fastmlp._jit import kernel
 from fastmlp._simd import load, store
@@ -50,7 +50,7 @@ def test_training_kernel(benchmark, name):
     """One tile, trained from where the last round left it: nothing but the kernel's call."""
     workload = TRAINING[name]
     X, y = workload.data()
-    job, _ = training.planned(
+    job, _ = _planning.planned(
         architecture=workload.architecture, X=X, y=y, n_nets=workload.nets, seed=0, optimizer=workload.optimizer,
         epochs=10**6, loss=None, init="he_uniform", batch_size=workload.batch_size, shuffle=False, l2=0.0,
         sample_weight=None, target_loss=None, target_accuracy=None, patience=None, tol=0.0, record_every=None,
@@ -59,8 +59,7 @@ def test_training_kernel(benchmark, name):
     job.compile()
     tiles = TileArrays(job.vectors, 0, workload.nets, job.n_rows)
     job._fill(tiles)
-    scratch, orders = job.new_team(), job._orders(0, 0)
-    benchmark(job._train, tiles, orders, 0, workload.epochs, 10**6, scratch)
+    benchmark(job._train, tiles, job._epochs(0, workload.epochs), job.new_team())
     assert np.isfinite(tiles.rows).all()
 
 

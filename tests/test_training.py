@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastmlp
-from fastmlp import _lanes, _memory, _tiles
+from fastmlp import _evaluation, _lanes, _memory, _tiles
 from fastmlp.runs import Status
 
 SGD = fastmlp.SGD(0.5)
@@ -208,7 +208,7 @@ def test_a_net_with_infinite_inputs_to_its_output_has_diverged():
 
 def test_nothing_recompiles_on_a_second_call(xor):
     arch, X, y = xor
-    kernels = (_lanes.train_tiles, _lanes.predict_tiles, _tiles.draw, _tiles.copy_out, _tiles.close_gaps)
+    kernels = (_lanes.train_tiles, _evaluation.predict_tiles, _tiles.draw, _tiles.copy_out, _tiles.close_gaps)
     fastmlp.train(arch, X, y, n_nets=40, target_loss=0.1, optimizer=SGD).predict(X)
     before = [len(kernel.signatures) for kernel in kernels]
     other = fastmlp.Architecture((3, 5, 2), "tanh", "softmax")

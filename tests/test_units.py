@@ -107,7 +107,7 @@ def test_a_member_that_fails_ends_its_team(monkeypatch):
     train_tiles = _jobs.train_tiles
 
     def fail_in_the_second(*arguments):
-        if arguments[-2].member == 1 and arguments[-4] > 0:
+        if arguments[-2].member == 1 and arguments[-3].stop > 0:
             raise RuntimeError("mine")
         train_tiles(*arguments)
 

@@ -1,0 +1,85 @@
+"""Outputs, losses and accuracies of nets that are not being trained, by either kernel's forward pass.
+
+Symbols are those of `_layout`, the kinds of vectors those of `_passes`.
+"""
+
+import numpy as np
+
+from fastmlp import _formulas as formulas
+from fastmlp._formulas import Loss
+from fastmlp._jit import kernel
+from fastmlp._kernels import forward
+from fastmlp._outputs import losses_of, outputs_of
+from fastmlp._samples import block_weights, choose_samples, weight_sum_of
+from fastmlp._simd import broadcast, fold_add, fold_fma, load, load_grid, ratio, spread_samples, store
+
+N_MEASURES = 3  # beside those of each output
+
+
+@kernel
+def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
+    """Write each net's mean loss, its accuracy, and each output's weighted squared errors to `measures`.
+
+    `measures` is (T, N_MEASURES + n_out, W). The first accuracy counts each sample once, the second by its weight; the
+    squared errors are summed over the samples.
+    """
+    _, _, _, Units, Blk = kinds
+    n, B, filled, n_out = data.n_samples, ratio(Blk, F), ratio(Units, F), net.sizes[net.n_layers]
+    samples, units, outputs = scratch.samples, scratch.units, scratch.outputs
+    step, here = net.n_unit_rows, net.unit_rows[net.n_layers]
+    zero, nothing = broadcast(F, 0.0), broadcast(F, np.nan)
+    for tile in range(tiles.n_tiles):
+        slope = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.LEAKY_SLOPE)
+        base = tile * tiles.n_rows
+        loss_sum, right_sum, right_weight, target = zero, zero, zero, tile * (N_MEASURES + n_out)
+        for k in range(n_out):
+            store(measures, target + N_MEASURES + k, zero)
+        for first in range(0, n, scratch.capacity):
+            count = min(scratch.capacity, n - first)
+            choose_samples(samples, -1, first, count, (count + filled - 1) & -filled, samples)
+            forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch)
+            for s in range(0, count, B):
+                row, within = s * step + here, min(B, count - s)
+                greatest, log_sum = outputs_of(Blk, F, net, units, outputs, row, 1, step)
+                weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
+                losses, right = losses_of(
+                    Blk, F, net, data, samples, s, units, outputs, row, 1, step, greatest, log_sum
+                )
+                loss_sum = fold_fma(loss_sum, weights, losses, within)
+                right_sum = fold_add(right_sum, right, within)
+                right_weight = fold_fma(right_weight, weights, right, within)
+                if net.loss == Loss.MSE:
+                    for k in range(n_out):
+                        o = load_grid(Blk, Blk, F, outputs, row + k, 0, step)
+                        error = formulas.squared_error(o, spread_samples(Blk, F, data.targets, samples, s, n_out, k))
+                        total = load(F, measures, target + N_MEASURES + k)
+                        store(measures, target + N_MEASURES + k, fold_fma(total, weights, error, within))
+        weight_sum = weight_sum_of(F, data, tiles, tile, samples, -1, 0, n)
+        store(measures, target, loss_sum / weight_sum * plan.loss_scale)
+        store(measures, target + 1, right_sum / n if plan.counts_accuracy else nothing)
+        store(measures, target + 2, right_weight / weight_sum if plan.counts_accuracy else nothing)
+
+
+@kernel
+def predict_tiles(kinds, F, net, data, tiles, predictions, scratch):
+    """Write the outputs of every net for every sample to `predictions` (n, S, n_out)."""
+    _, _, _, Units, Blk = kinds
+    n, B, width, filled = data.n_samples, ratio(Blk, F), tiles.width, ratio(Units, F)
+    samples, n_out, here = scratch.samples, net.sizes[net.n_layers], net.unit_rows[net.n_layers]
+    for tile in range(tiles.n_tiles):
+        base = tile * tiles.n_rows
+        slope = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.LEAKY_SLOPE)
+        for first in range(0, n, scratch.capacity):
+            count = min(scratch.capacity, n - first)
+            choose_samples(scratch.samples, -1, first, count, (count + filled - 1) & -filled, samples)
+            forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch)
+            for s in range(0, count, B):
+                row = s * net.n_unit_rows + here
+                outputs_of(Blk, F, net, scratch.units, scratch.outputs, row, 1, net.n_unit_rows)
+            for lane in range(width):
+                slot = tiles.slots[tile * width + lane]
+                if slot >= 0:
+                    for s in range(count):
+                        for k in range(n_out):
+                            output = scratch.outputs[(s * net.n_unit_rows + here + k) * width + lane]
+                            predictions[(slot * n + first + s) * n_out + k] = output

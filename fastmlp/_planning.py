@@ -1,0 +1,323 @@
+"""Check what the user wrote, decide how to compute it, and lay out the job and its still empty results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastmlp import _checks as checks
+from fastmlp import _formulas as formulas
+from fastmlp import _layout as layout
+from fastmlp import _threads
+from fastmlp._buffers import (
+    TileArrays,
+    Vectors,
+    data_buffers,
+    loss_scales,
+    net_buffers,
+    row_order,
+    rows_of_a_tile,
+)
+from fastmlp._choice import Choice, choose_kernel
+from fastmlp._formulas import LOSSES, Loss, Method
+from fastmlp._jobs import Job, checked_factor
+from fastmlp._memory import refuse_if_too_large
+from fastmlp._names import choose
+from fastmlp._state import empty_state, refuse_if_other
+from fastmlp._tiles import Groups
+from fastmlp._unit_buffers import unit_net_buffers, unit_row_order, unit_vectors
+from fastmlp._validation import SCORES, Validation
+from fastmlp._vectors import Buffer, host_lanes
+from fastmlp.architecture import Architecture
+from fastmlp.initializers import INITIALIZERS, Initializer
+from fastmlp.optimizers import OPTIMIZERS, Optimizer
+from fastmlp.runs import Runs
+
+MAX_EPOCHS = 2**53
+MAX_SAMPLES_SINGLE = 2**24
+MAX_PATIENCE = 2**24  # counted in the nets' dtype
+
+
+def planned(
+    *, architecture: Any, X: Any, y: Any, n_nets: Any, seed: Any, optimizer: Any, epochs: Any, loss: Any, init: Any,
+    batch_size: Any, shuffle: Any, l2: Any, sample_weight: Any, target_loss: Any, target_accuracy: Any, patience: Any,
+    tol: Any, record_every: Any, net_ids: Any, dtype: Any, kernel: Any = None, threads: Any = None,
+    schedule: Any = None, validation: Any = None, validation_score: Any = "loss", warm_start: Any = None,
+    keep_state: Any = False, gradients_only: bool = False, sklearn: bool = False,
+) -> tuple[Job, Runs]:  # fmt: skip
+    """Check everything, and lay out the job and its still empty results.
+
+    `sklearn` stands for scikit-learn's conventions: those that the kernels follow where `Plan.sklearn` is set, and for
+    the squared error half of it, its gradient summed over the outputs, as that of the binary loss.
+    """
+    if not isinstance(architecture, Architecture):
+        raise TypeError(f"architecture={architecture!r}: needs a fastmlp.Architecture, such as Architecture((2, 4, 1))")
+    float_type = checks.float_dtype(dtype)
+    seed = checks.whole_number("seed", seed, 0, 2**64 - 1)
+    epochs = checks.whole_number("epochs", epochs, 0, MAX_EPOCHS)
+    optimizer = _optimizer(optimizer)
+    loss = architecture.default_loss if loss is None else loss
+    loss_code = choose("loss", loss, LOSSES[architecture.activations[-1]])
+    if not isinstance(shuffle, (bool, np.bool_)):
+        raise TypeError(f"shuffle={shuffle!r}: needs True or False")
+
+    if not isinstance(keep_state, (bool, np.bool_)):
+        raise TypeError(f"keep_state={keep_state!r}: needs True or False")
+    state, first_epoch = None, 0
+    if warm_start is not None:
+        seed, net_ids = _continued(warm_start, architecture, seed, net_ids, n_nets)
+        init, state = warm_start.parameters.astype(float_type), warm_start.state
+        first_epoch = int(warm_start.epochs.max(initial=0))
+        if state is not None:
+            refuse_if_other(state, optimizer, float_type)
+    initial, n_given = None, 1
+    if isinstance(init, np.ndarray) and (gradients_only or warm_start is not None):
+        initial, n_given = init, len(init)
+    elif isinstance(init, (tuple, list)):
+        if len(init) != 2:
+            raise ValueError(f"init has {len(init)} parts; needs the pair (weights, biases)")
+        initial = checks.parameters(init[0], init[1], architecture, float_type)
+        n_given = len(initial)
+    every = 0 if record_every is None else checks.whole_number("record_every", record_every, 1)
+    n_records = (-(-epochs // every) if sklearn else epochs // every + 1) if every else 0
+    wanted = checks.net_count(net_ids, n_nets, n_given)
+    _refuse_if_too_large(wanted, architecture, optimizer, float_type, n_records, gradients_only)
+    numbers = checks.net_numbers(net_ids, n_nets, wanted)
+    nets = len(numbers)
+    if initial is not None and n_given != nets:
+        raise ValueError(f"init holds {n_given} nets, but {nets} are to be trained: both need the same number")
+    slope = checks.one_each("leaky_slope", architecture.leaky_slope, nets)
+
+    samples = checks.inputs(X, architecture, float_type)
+    n_samples = len(samples)
+    if float_type == np.float32 and n_samples > MAX_SAMPLES_SINGLE:
+        raise ValueError(f"X has {n_samples:,} samples; float32 counts to {MAX_SAMPLES_SINGLE:,}: pass dtype='float64'")
+    target_array = checks.targets(y, architecture, loss_code, n_samples, float_type)
+    weights = checks.sample_weights(sample_weight, n_samples, nets, float_type)
+    batch = n_samples if batch_size is None else min(n_samples, checks.whole_number("batch_size", batch_size, 1))
+    counting = checks.counts_accuracy(target_array)
+    if target_accuracy is not None and not counting:
+        raise ValueError("target_accuracy needs classes: a softmax output, or targets that are all 0 or 1")
+
+    owner = type(optimizer).__name__
+    for name, value in optimizer.settings.items():
+        checks.in_dtype(f"{owner}({name}=…)", checks.one_each(f"{owner}({name}=…)", value, nets), float_type)
+    hyper = optimizer.rows()
+    hyper[formulas.L2] = checks.in_dtype("l2", checks.bounded("l2", l2, nets, 0.0), float_type)
+    hyper[formulas.GIVEN_L2], hyper[formulas.GIVEN_RATE] = hyper[formulas.L2], hyper[formulas.LEARNING_RATE]
+    hyper[formulas.WEIGHT_DECAY] = getattr(optimizer, "weight_decay", 0.0)
+    rate_factor, adaptive = _schedule(schedule, optimizer, first_epoch, epochs, patience)
+    hyper[formulas.LEAKY_SLOPE] = checks.in_dtype("leaky_slope", slope, float_type)
+    controls = {
+        layout.BEST_LOSS: np.inf,
+        layout.TARGET_LOSS: checks.bounded("target_loss", target_loss, nets, 0.0, none=-np.inf),
+        layout.TARGET_ACCURACY: checks.bounded("target_accuracy", target_accuracy, nets, 0.0, 1.0, none=np.inf),
+        layout.PATIENCE: checks.bounded("patience", patience, nets, 1.0, MAX_PATIENCE, none=np.inf),
+        layout.TOLERANCE: checks.bounded("tol", tol, nets, 0.0, float(np.finfo(float_type).max)),
+    }
+    held_out = None
+    if validation is not None:
+        held_out = _validation(
+            validation, validation_score, architecture, loss_code, float_type, nets, n_records, controls, adaptive,
+            sklearn,
+        )  # fmt: skip
+        # whom the validation data stop, no loss on the training data does
+        controls[layout.PATIENCE], patience = np.inf, None
+    loss_scale, delta_scale = loss_scales(loss_code, architecture.sizes[-1], sklearn)
+    plan = layout.Plan(
+        method=int(Method.NONE if gradients_only else optimizer.method),
+        batch_size=batch,
+        shuffle=bool(shuffle) and batch < n_samples,
+        record_every=every,
+        rules=any(rule is not None for rule in (target_loss, target_accuracy, patience)),
+        only_target_loss=target_accuracy is None and patience is None,
+        has_l2=bool(np.any(hyper[formulas.L2])),
+        has_momentum=bool(np.any(hyper.get(formulas.MOMENTUM, 0.0))),
+        has_decay=bool(np.any(hyper.get(formulas.DECAY_FACTOR, 1.0) != 1.0)),
+        nesterov=bool(getattr(optimizer, "nesterov", False)),
+        same_betas=all(np.ndim(getattr(optimizer, name, 0.0)) == 0 for name in ("beta1", "beta2")),
+        loss_scale=loss_scale,
+        delta_scale=delta_scale,
+        counts_accuracy=counting,
+        scheduled=rate_factor is not None or adaptive,
+        adaptive=adaptive and held_out is None,
+        sklearn=sklearn,
+        loss_slack=4 * (architecture.sizes[-1] + 4) * float(np.finfo(float_type).eps),
+    )
+    if kernel is not None:
+        kernel = choose("kernel", kernel, {"lanes": "lanes", "units": "units"})
+    choice = choose_kernel(
+        architecture, nets, n_samples, batch, float_type, _threads.thread_count(threads), kernel,
+        plain=not (plan.scheduled or sklearn or held_out is not None),
+    )  # fmt: skip
+    job, runs = _allocated(
+        architecture, loss, optimizer, init, initial, numbers, seed, epochs, samples, target_array, weights, hyper,
+        controls, plan, n_records, choice,
+    )  # fmt: skip
+    job.first_epoch, job.rate_factor, job.state, job.validation = first_epoch, rate_factor, state, held_out
+    if keep_state:
+        runs.state = job.final_state = empty_state(optimizer, nets, architecture.n_parameters, float_type)
+    if held_out is not None:
+        runs.validation_score, runs.best_epoch = held_out.best_score, held_out.best_epoch
+        runs.validation_history = held_out.history if n_records else None
+    return job, runs
+
+
+def _continued(runs: Any, architecture: Architecture, seed: int, net_ids: Any, n_nets: Any) -> tuple[int, np.ndarray]:
+    """The seed and the numbers of the nets that go on."""
+    if not isinstance(runs, Runs):
+        raise TypeError(f"warm_start={runs!r}: needs the Runs of an earlier call of train")
+    if runs.architecture.with_slope(0.0) != architecture.with_slope(0.0):
+        raise ValueError(f"warm_start holds nets of {runs.architecture}; these are of {architecture}: pass theirs")
+    if net_ids is not None or (n_nets is not None and n_nets != len(runs)):
+        raise ValueError(f"warm_start says which nets go on, {len(runs)}: leave n_nets and net_ids out")
+    if seed not in (0, runs.seed):
+        raise ValueError(f"seed={seed}, but the nets of warm_start have the seed {runs.seed}: leave it out")
+    return runs.seed, runs.net_ids
+
+
+def _schedule(
+    given: Any, optimizer: Optimizer, first_epoch: int, epochs: int, patience: Any
+) -> tuple[Callable[[int], float] | None, bool]:
+    """What the learning rate is multiplied with in an epoch, and whether the rules lower it."""
+    if given is None:
+        return None, False
+    if optimizer.method == Method.RPROP:
+        raise ValueError("schedule: Rprop finds its own steps and has no learning rate to change: leave schedule out")
+    if isinstance(given, str):
+        choose("schedule", given, {"adaptive": None})
+        if patience is None:
+            raise ValueError("schedule='adaptive' lowers the learning rate when patience is over: pass patience too")
+        return None, True
+    if callable(given):
+        return given, False
+    factors = checks.real_array("schedule", given).astype(np.float64)
+    if factors.shape != (epochs,):
+        raise ValueError(
+            f"schedule has shape {factors.shape}; needs one factor for each of the {epochs} epochs, a function of the "
+            "epoch's number, or 'adaptive'"
+        )
+    for epoch, factor in enumerate(factors):
+        checked_factor(factor, epoch)
+    return lambda epoch: float(factors[epoch - first_epoch]), False
+
+
+def _validation(
+    given: Any, score: Any, architecture: Architecture, loss: int, dtype: np.dtype, nets: int, n_records: int,
+    controls: dict, adaptive: bool, sklearn: bool,
+) -> Validation:  # fmt: skip
+    if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+        raise TypeError("validation needs a pair (X, y), or (X, y, sample_weight)")
+    choose("validation_score", score, SCORES)
+    samples = checks.inputs(given[0], architecture, dtype)
+    targets = checks.targets(given[1], architecture, loss, len(samples), dtype)
+    weights = checks.sample_weights(given[2], len(samples), 1, dtype) if len(given) == 3 else None
+    if weights is not None and weights.ndim != 1:
+        raise ValueError(f"validation's sample_weight has shape {weights.shape}; needs ({len(samples)},)")
+    if score == "accuracy" and not checks.counts_accuracy(targets):
+        raise ValueError("validation_score='accuracy' needs classes: a softmax output, or targets that are all 0 or 1")
+    if score == "r2" and loss != Loss.MSE:
+        raise ValueError("validation_score='r2' is for loss='mse': use 'loss' or 'accuracy'")
+    return Validation(
+        data_buffers(samples, targets, weights), targets, weights, score, nets, architecture.n_parameters, n_records,
+        controls[layout.PATIENCE], controls[layout.TOLERANCE], adaptive, sklearn,
+    )  # fmt: skip
+
+
+def _optimizer(given: Any) -> Optimizer:
+    if isinstance(given, Optimizer):
+        return given
+    return choose("optimizer", given, OPTIMIZERS)()
+
+
+def _allocated(
+    architecture: Architecture, loss: str, optimizer: Optimizer, init: Any, initial: np.ndarray | None,
+    net_ids: np.ndarray, seed: int, epochs: int, samples: np.ndarray, target_array: np.ndarray,
+    weights: np.ndarray | None, hyper: dict, controls: dict, plan: layout.Plan, n_records: int, choice: Choice,
+) -> tuple[Job, Runs]:  # fmt: skip
+    nets, dtype, n_parameters = len(net_ids), samples.dtype, architecture.n_parameters
+    if choice.kernel == "units":
+        vectors = unit_vectors(dtype)
+        net = unit_net_buffers(architecture, loss, vectors)
+        row_of = unit_row_order(architecture, net)
+    else:
+        # online learning needs no blocks of samples
+        block = 1 if plan.batch_size == 1 and len(samples) > 1 else layout.BLOCK
+        vectors = Vectors.of(choice.lanes, block)
+        net = net_buffers(architecture, loss, vectors)
+        row_of = row_order(architecture)
+    by_net = weights is not None and weights.ndim == 2
+    runs = Runs(
+        architecture=architecture,
+        parameters=np.zeros((nets, n_parameters), dtype),
+        loss=np.full(nets, np.nan, dtype),
+        accuracy=np.full(nets, np.nan, dtype),
+        epochs=np.zeros(nets, np.int64),
+        status=np.full(nets, layout.INTERRUPTED, np.int8),
+        net_ids=net_ids,
+        seed=seed,
+        history=np.full((nets, n_records), np.nan, dtype) if n_records else None,
+    )
+    curve = runs.history if runs.history is not None else np.zeros((1, 1), dtype)
+    results = layout.Results(
+        Buffer(runs.loss), Buffer(runs.accuracy), Buffer(runs.epochs), Buffer(runs.status), Buffer(curve), n_records
+    )
+    job = Job(
+        architecture=architecture,
+        vectors=vectors,
+        net=net,
+        kernel=choice.kernel,
+        members=choice.members,
+        data=data_buffers(samples, target_array, weights),
+        plan=plan,
+        epochs=epochs,
+        seed=np.uint64(seed),
+        row_of=Buffer(row_of),
+        groups=None if initial is not None else _groups(init, architecture),
+        initial=initial,
+        net_ids=net_ids,
+        hyper=hyper,
+        controls=controls,
+        betas=(getattr(optimizer, "beta1", 0.0), getattr(optimizer, "beta2", 0.0)),
+        sample_weights=weights if by_net else None,
+        n_state_rows=optimizer.n_state_rows,
+        parameters=runs.parameters,
+        gradients=np.zeros((nets, n_parameters), dtype) if plan.method == Method.NONE else None,
+        results=results,
+        halt=np.zeros(1, np.int8),
+    )
+    return job, runs
+
+
+def _refuse_if_too_large(
+    nets: int, architecture: Architecture, optimizer: Optimizer, dtype: np.dtype, n_records: int, gradients: bool
+) -> None:
+    vectors, n_parameters = Vectors.of(host_lanes(dtype)), architecture.n_parameters
+    rows = rows_of_a_tile(optimizer.n_state_rows, n_parameters)
+    working = min(1, nets / vectors.width) * TileArrays.nbytes(
+        vectors.width, vectors, rows
+    ) + 2 * vectors.Blk.count * dtype.itemsize * sum(architecture.sizes)
+    refuse_if_too_large(
+        nets * (dtype.itemsize * ((1 + gradients) * n_parameters + n_records + 2) + 25) + working,
+        f"the results of {nets:,} nets with {n_parameters:,} parameters"
+        + (f" and {n_records:,} recorded losses" if n_records else ""),
+        "train fewer nets at once, in shards of net_ids" + (", or record less often" if n_records else ""),
+    )
+
+
+def _groups(init: Any, architecture: Architecture) -> Groups:
+    """How each layer's weights and biases are drawn, as the kernels read it."""
+    initializer = init if isinstance(init, Initializer) else choose("init", init, INITIALIZERS)
+    sizes, distributions = [], []
+    for n_in, n_out in architecture.shapes:
+        sizes.append(n_in * n_out)
+        distributions.append(initializer.weights(n_in, n_out))
+        if architecture.bias:
+            sizes.append(n_out)
+            distributions.append(initializer.biases(n_in, n_out))
+    kinds, first, second = zip(*distributions, strict=True)
+    return Groups(
+        Buffer(np.array(sizes)), Buffer(np.array(kinds)), Buffer(np.array(first)), Buffer(np.array(second)), len(sizes)
+    )

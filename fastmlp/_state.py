@@ -1,0 +1,78 @@
+"""What training goes on from, beside the weights: the optimizer's state, and what the rules have seen."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmlp import _formulas as formulas
+from fastmlp import _layout as layout
+from fastmlp._buffers import TileArrays
+from fastmlp.optimizers import Optimizer
+
+KEPT_CONTROLS = (layout.BEST_LOSS, layout.WAITED)
+
+
+class OptimizerState(NamedTuple):
+    """The state of n nets with P parameters each, as ``train(..., keep_state=True)`` leaves it in ``runs.state``."""
+
+    optimizer: str
+    """Its class."""
+    rows: np.ndarray
+    """Numbers beside each parameter, in its order: Adam's two moments, a velocity, Rprop's steps; (k, n, P)."""
+    powers: np.ndarray
+    """Adam's β₁ᵗ and β₂ᵗ, float64 (n, 2)."""
+    rate: np.ndarray
+    """Each net's learning rate, before the schedule's factor, (n,)."""
+    watched: np.ndarray
+    """The best loss that `patience` has seen, and for how many epochs it has waited since, (2, n)."""
+
+    def __getitem__(self, which: Any) -> OptimizerState:  # type: ignore[override]
+        """The state of some of the nets."""
+        return OptimizerState(
+            self.optimizer, self.rows[:, which], self.powers[which], self.rate[which], self.watched[:, which]
+        )
+
+
+def empty_state(optimizer: Optimizer, n_nets: int, n_parameters: int, dtype: np.dtype) -> OptimizerState:
+    """Room for the state of so many nets."""
+    return OptimizerState(
+        type(optimizer).__name__,
+        np.zeros((optimizer.n_state_rows, n_nets, n_parameters), dtype),
+        np.ones((n_nets, 2)),
+        np.zeros(n_nets, dtype),
+        np.zeros((len(KEPT_CONTROLS), n_nets), dtype),
+    )
+
+
+def fill_settings(tiles: TileArrays, state: OptimizerState, adaptive: bool) -> None:
+    """Write everything but the rows into the tiles."""
+    for k in range(2):
+        tiles.fill(tiles.powers[:, 2 + k], state.powers[:, k])
+    for values, control in zip(state.watched, KEPT_CONTROLS, strict=True):
+        tiles.fill(tiles.controls[:, control], values)
+    if adaptive:
+        tiles.fill(tiles.hyper[:, formulas.GIVEN_RATE], state.rate)
+
+
+def take_settings(tiles: TileArrays, state: OptimizerState, leaving: np.ndarray) -> None:
+    """Read them back for the lanes of the mask `leaving` (T, W)."""
+    nets = tiles.slots[leaving]
+    for k in range(2):
+        state.powers[nets, k] = tiles.powers[:, 2 + k][leaving]
+    for values, control in zip(state.watched, KEPT_CONTROLS, strict=True):
+        values[nets] = tiles.controls[:, control][leaving]
+    state.rate[nets] = tiles.hyper[:, formulas.GIVEN_RATE][leaving]
+
+
+def refuse_if_other(state: OptimizerState, optimizer: Optimizer, dtype: np.dtype) -> None:
+    """Raise where this optimizer cannot go on from the state."""
+    if state.optimizer != type(optimizer).__name__ or len(state.rows) != optimizer.n_state_rows:
+        raise ValueError(
+            f"warm_start holds the state of {state.optimizer} with {len(state.rows)} numbers a parameter; "
+            f"{type(optimizer).__name__} with these settings keeps {optimizer.n_state_rows}: pass the optimizer that "
+            "the runs were trained with, or begin its state anew with init=(runs.weights, runs.biases)"
+        )
+    if state.rows.dtype != dtype:
+        raise ValueError(f"warm_start was trained in {state.rows.dtype}: pass dtype='{state.rows.dtype}'")

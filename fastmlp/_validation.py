@@ -1,0 +1,109 @@
+"""Early stopping: after each epoch, score every net on samples that it is not trained on, and keep its best weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import fsum
+
+import numpy as np
+
+from fastmlp import _formulas as formulas
+from fastmlp import _layout as layout
+from fastmlp._buffers import TileArrays
+from fastmlp._evaluation import N_MEASURES
+from fastmlp._rules import LEAST_RATE
+
+
+def _loss(measures: np.ndarray, _spread: np.ndarray) -> np.ndarray:
+    return -measures[:, 0]
+
+
+def _accuracy(measures: np.ndarray, _spread: np.ndarray) -> np.ndarray:
+    return measures[:, 2]
+
+
+def _r2(measures: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """The mean over the outputs of 1 − Σ (o − t)² / Σ (t − t̄)², as scikit-learn's r2_score."""
+    total = np.zeros_like(measures[:, 0])
+    for k, of_output in enumerate(spread):
+        errors = measures[:, N_MEASURES + k]
+        total += np.where(errors == 0, 1.0, 0.0) if of_output == 0 else 1.0 - errors / of_output
+    return total / len(spread)
+
+
+# From the measures (T, N_MEASURES + n_out, W) of `measure_tiles` in float64 and each output's spread to scores (T, W)
+SCORES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"loss": _loss, "accuracy": _accuracy, "r2": _r2}
+
+
+class Validation:
+    """The held-out samples, and what every net has reached on them.
+
+    A score is the better the greater it is; that of the loss is its negative.
+    """
+
+    def __init__(
+        self, data: layout.Data, targets: np.ndarray, weights: np.ndarray | None, score: str, n_nets: int,
+        n_parameters: int, n_records: int, patience: float | np.ndarray, tol: float | np.ndarray, adaptive: bool,
+        sklearn: bool,
+    ) -> None:  # fmt: skip
+        self.data, self._score = data, SCORES[score]
+        self.counts_accuracy = bool(np.isin(targets, (0, 1)).all())
+        self._spread = _spread(targets, weights)
+        self._patience, self._tol = (np.broadcast_to(np.float64(value), n_nets) for value in (patience, tol))
+        self._adaptive, self._sklearn = adaptive, sklearn
+        self.best_score = np.full(n_nets, -np.inf)
+        self.best_epoch = np.zeros(n_nets, np.int64)
+        self.best_parameters = np.zeros((n_nets, n_parameters), targets.dtype)
+        self.history = np.full((n_nets, n_records), np.nan)
+        self._waited = np.zeros(n_nets)
+
+    def judge(
+        self, tiles: TileArrays, measures: np.ndarray, epoch: int, record: int, results: layout.Results,
+        keep: Callable[[np.ndarray], None],
+    ) -> None:  # fmt: skip
+        """Score the nets that still train after so many epochs; stop those that have not improved for too long.
+
+        `keep` copies the weights of the lanes in a mask (T, W) to `best_parameters`.
+        """
+        slots, active = tiles.slots[: tiles.count], tiles.controls[: tiles.count, layout.ACTIVE]
+        training = (slots >= 0) & (active != 0)
+        nets = slots[training]
+        scores = self._score(measures.astype(np.float64), self._spread)[training]
+        if self.history.shape[1] > record:
+            self.history[nets, record] = scores
+        best, tol = self.best_score[nets], self._tol[nets]
+        better = scores > best
+        improved = ~(scores < best + tol) if self._sklearn else better & (scores >= best + tol)
+        waited = np.where(improved, 0.0, self._waited[nets] + 1)
+        self.best_score[nets[better]] = scores[better]
+        self.best_epoch[nets[better]] = epoch
+        if better.any():
+            keep(_among(training, better))
+        stalled = waited >= self._patience[nets]
+        if self._adaptive:
+            rates = tiles.hyper[: tiles.count, formulas.GIVEN_RATE]
+            slower = stalled & (rates[training] > LEAST_RATE)
+            rates[_among(training, slower)] /= rates.dtype.type(5)
+            waited[slower] = 0
+            stalled &= ~slower
+        self._waited[nets] = waited
+        active[_among(training, stalled)] = 0
+        for net in nets[stalled]:
+            results.status[net], results.epochs[net] = layout.STALLED, epoch
+
+
+def _among(mask: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The places of a mask that are `chosen` among those that it marks."""
+    result = mask.copy()
+    result[mask] = chosen
+    return result
+
+
+def _spread(targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Each output's weighted sum of squared distances of the targets (S, n_out) from their mean."""
+    weight = np.ones(len(targets)) if weights is None else weights.astype(np.float64)
+    spread = []
+    for output in targets.astype(np.float64).T:
+        mean = fsum(weight * output) / fsum(weight)
+        spread.append(fsum(weight * (output - mean) ** 2))
+    return np.array(spread)
