@@ -1,5 +1,7 @@
 """Train thousands to millions of small neural nets at once, on ordinary CPUs, with the same bits everywhere."""
 
+from typing import TYPE_CHECKING, Any
+
 from fastmlp.architecture import Architecture
 from fastmlp.gradients import LossAndGradients, loss_and_gradients
 from fastmlp.initializers import Initializer, Normal, Uniform, VarianceScaling
@@ -7,9 +9,21 @@ from fastmlp.optimizers import SGD, Adam, Optimizer, RMSprop, Rprop
 from fastmlp.runs import Network, Runs, Status
 from fastmlp.training import Progress, TrainingInterrupted, train
 
+if TYPE_CHECKING:
+    from fastmlp.estimators import MLPClassifier, MLPRegressor
 
-def __getattr__(name: str) -> str:
-    """`__version__`, looked up when it is asked for: importing the machinery takes a tenth of importing fastmlp."""
+
+def __getattr__(name: str) -> Any:
+    """What is looked up when it is asked for: the estimators, which need scikit-learn, and `__version__`."""
+    if name in ("MLPClassifier", "MLPRegressor"):
+        try:
+            from fastmlp import estimators
+        except ImportError as error:
+            raise ImportError(
+                f"fastmlp.{name} needs scikit-learn 1.6 or newer: pip install 'fastmlp[sklearn]'; "
+                "fastmlp.train works without it"
+            ) from error
+        return getattr(estimators, name)
     if name != "__version__":
         raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
     from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +40,8 @@ __all__ = [
     "Architecture",
     "Initializer",
     "LossAndGradients",
+    "MLPClassifier",
+    "MLPRegressor",
     "Network",
     "Normal",
     "Optimizer",

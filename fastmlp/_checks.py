@@ -109,6 +109,8 @@ def targets(y: Any, architecture: Architecture, loss: int, n_samples: int, dtype
         shown = ", ".join(f"{value:g}" for value in found[:6]) + (", …" if found.size > 6 else "")
         advice = "pass (y + 1) / 2" if set(found.tolist()) == {-1.0, 1.0} else "rescale y, or use loss='mse'"
         raise ValueError(f"y has values {{{shown}}}; loss='bce' needs 0 and 1, or numbers between: {advice}")
+    if loss == Loss.POISSON and (array < 0).any():
+        raise ValueError(f"y has the value {array.min():g}; loss='poisson' is for counts and rates, of at least 0")
     return array
 
 

@@ -48,7 +48,7 @@ def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
                 loss_sum = fold_fma(loss_sum, weights, losses, within)
                 right_sum = fold_add(right_sum, right, within)
                 right_weight = fold_fma(right_weight, weights, right, within)
-                if net.loss == Loss.MSE:
+                if net.loss >= Loss.MSE:
                     for k in range(n_out):
                         o = load_grid(Blk, Blk, F, outputs, row + k, 0, step)
                         error = formulas.squared_error(o, spread_samples(Blk, F, data.targets, samples, s, n_out, k))

@@ -7,7 +7,7 @@ laid out. Derivatives are taken from an activation's output, which is all that t
 from enum import IntEnum
 
 from fastmlp._jit import inline
-from fastmlp._math import exp_of_negative, log1p, sigmoid, tanh
+from fastmlp._math import exp, exp_of_negative, log, log1p, sigmoid, tanh
 from fastmlp._simd import absolute, bits, constant, fma, select, sqrt
 from fastmlp._vectors import Constants
 
@@ -21,6 +21,7 @@ class Activation(IntEnum):
     TANH = 3  # tanh(z)
     SIGMOID = 4  # 1 / (1 + exp(−z))
     SOFTMAX = 5  # exp(z_k) / Σ exp(z_j), over the layer
+    EXP = 6  # exp(z)
 
 
 class Loss(IntEnum):
@@ -29,6 +30,7 @@ class Loss(IntEnum):
     BCE = 0  # −t log o − (1 − t) log(1 − o), from logits
     CROSS_ENTROPY = 1  # −log o_class, from logits
     MSE = 2  # (o − t)²
+    POISSON = 3  # o − t + t log(t / o), from logits: half the Poisson deviance
 
 
 class Method(IntEnum):
@@ -53,7 +55,7 @@ HIDDEN_ACTIVATIONS = {
 }
 OUTPUT_ACTIVATIONS = {
     member.name.lower(): member
-    for member in (Activation.SIGMOID, Activation.SOFTMAX, Activation.IDENTITY, Activation.RELU)
+    for member in (Activation.SIGMOID, Activation.SOFTMAX, Activation.IDENTITY, Activation.RELU, Activation.EXP)
 }
 # the losses that go with an output, the default first
 LOSSES = {
@@ -61,6 +63,7 @@ LOSSES = {
     Activation.SOFTMAX: {"cross_entropy": Loss.CROSS_ENTROPY, "mse": Loss.MSE},
     Activation.IDENTITY: {"mse": Loss.MSE},
     Activation.RELU: {"mse": Loss.MSE},
+    Activation.EXP: {"poisson": Loss.POISSON},
 }
 
 # Rows of a net's hyperparameters, as the kernels read them. What a method does not use is zero.
@@ -125,6 +128,8 @@ def activate_output(code, z):
     """An output activation; softmax, which needs its whole layer, is not among these."""
     if code == Activation.SIGMOID:
         return sigmoid(z)
+    if code == Activation.EXP:
+        return exp(z)
     return relu(z) if code == Activation.RELU else z
 
 
@@ -158,8 +163,14 @@ def squared_error(output, target):
 
 
 @inline
+def poisson(z, output, target):
+    """o − t + t log(t / o), where o = exp(z); o where t is 0."""
+    return output - select(target > 0.0, target * ((z + 1.0) - log(target)), 0.0)
+
+
+@inline
 def output_delta(output, target, scale):
-    """(o − t) · scale: the gradient of bce and cross entropy by the logit, half that of the squared error by o."""
+    """(o − t) · scale: the gradient by the logit of all losses but the squared error, half that of this one by o."""
     return fma(output, scale, -(target * scale))
 
 

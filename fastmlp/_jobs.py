@@ -77,6 +77,7 @@ class Job:
     halt: np.ndarray  # (1,) int8
     first_epoch: int = 0  # how many epochs the nets were trained before
     rate_factor: Callable[[int], float] | None = None  # of the learning rate, in an epoch
+    order_source: Callable[[int, int], np.ndarray] | None = None  # instead of the library's own orders
     state: OptimizerState | None = None  # to go on from
     final_state: OptimizerState | None = None  # to be filled, where it is wanted
     validation: Validation | None = None
@@ -124,7 +125,8 @@ class Job:
         tiles = TileArrays(self.vectors, 0, 0, self.n_rows, self.n_weighted)  # none
         self._fill(tiles)
         team = self.new_team()
-        self._train(tiles, self._epochs(0, 0)._replace(last=1), team)
+        begin = self.first_epoch
+        self._train(tiles, self._epochs(begin, begin)._replace(last=begin + 1), team)
         if self.plan.rules:
             close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
         if self.validation is not None:
@@ -158,7 +160,7 @@ class Job:
                 close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
                 tiles.count = -(-active // tiles.width)
         self._copy_out(tiles, tiles.slots >= 0)
-        if self.validation is not None:
+        if self.validation is not None and self.validation.restore:
             self._restore_best(chunk, team.scratches[0])
 
     def _first_slice(self, tiles: int) -> int:
@@ -213,6 +215,8 @@ class Job:
         """The samples' order in each epoch of a slice."""
         if not self.plan.shuffle:
             return _NO_ORDERS
+        if self.order_source is not None:
+            return Buffer(self.order_source(first - self.first_epoch, stop - self.first_epoch))
         n, D = self.data.n_samples, self.vectors.D
         orders = np.empty((stop - first, n), np.int32)
         uniforms = aligned_zeros(n + 2 * D.count, np.float64)

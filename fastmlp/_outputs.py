@@ -57,6 +57,8 @@ def losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, ste
             losses = losses + formulas.bce(z, t)
         elif net.loss == Loss.CROSS_ENTROPY:
             losses = losses + formulas.cross_entropy(z, greatest, log_sum, t)
+        elif net.loss == Loss.POISSON:
+            losses = losses + formulas.poisson(z, o, t)
         else:
             losses = losses + formulas.squared_error(o, t)
         right = select((o - 0.5) * (t - 0.5) > 0.0, right, 0.0)
@@ -71,7 +73,7 @@ def losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, ste
 @inline
 def knows_bound(net, plan):
     """Whether the only rule is a target for a loss that has a lower bound."""
-    return plan.rules and plan.only_target_loss and net.loss != Loss.MSE
+    return plan.rules and plan.only_target_loss and net.loss <= Loss.CROSS_ENTROPY
 
 
 @inline

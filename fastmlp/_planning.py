@@ -44,13 +44,17 @@ def planned(
     *, architecture: Any, X: Any, y: Any, n_nets: Any, seed: Any, optimizer: Any, epochs: Any, loss: Any, init: Any,
     batch_size: Any, shuffle: Any, l2: Any, sample_weight: Any, target_loss: Any, target_accuracy: Any, patience: Any,
     tol: Any, record_every: Any, net_ids: Any, dtype: Any, kernel: Any = None, threads: Any = None,
-    schedule: Any = None, validation: Any = None, validation_score: Any = "loss", warm_start: Any = None,
-    keep_state: Any = False, gradients_only: bool = False, sklearn: bool = False,
+    schedule: Any = None, validation: Any = None, validation_score: Any = "loss",
+    restore_best: Any = True, warm_start: Any = None,
+    keep_state: Any = False, gradients_only: bool = False, sklearn: bool = False, watch_only: bool = False,
+    orders: Callable[[int, int], np.ndarray] | None = None,
 ) -> tuple[Job, Runs]:  # fmt: skip
     """Check everything, and lay out the job and its still empty results.
 
     `sklearn` stands for scikit-learn's conventions: those that the kernels follow where `Plan.sklearn` is set, and for
-    the squared error half of it, its gradient summed over the outputs, as that of the binary loss.
+    the squared error half of it, its gradient summed over the outputs, as that of the binary loss. With `watch_only`
+    validation data neither stop a net nor choose its weights. `orders` gives the order of samples of each epoch of this
+    call from one up to another, (epochs, S) int32.
     """
     if not isinstance(architecture, Architecture):
         raise TypeError(f"architecture={architecture!r}: needs a fastmlp.Architecture, such as Architecture((2, 4, 1))")
@@ -63,8 +67,9 @@ def planned(
     if not isinstance(shuffle, (bool, np.bool_)):
         raise TypeError(f"shuffle={shuffle!r}: needs True or False")
 
-    if not isinstance(keep_state, (bool, np.bool_)):
-        raise TypeError(f"keep_state={keep_state!r}: needs True or False")
+    for name, flag in (("keep_state", keep_state), ("restore_best", restore_best)):
+        if not isinstance(flag, (bool, np.bool_)):
+            raise TypeError(f"{name}={flag!r}: needs True or False")
     state, first_epoch = None, 0
     if warm_start is not None:
         seed, net_ids = _continued(warm_start, architecture, seed, net_ids, n_nets)
@@ -73,7 +78,7 @@ def planned(
         if state is not None:
             refuse_if_other(state, optimizer, float_type)
     initial, n_given = None, 1
-    if isinstance(init, np.ndarray) and (gradients_only or warm_start is not None):
+    if isinstance(init, np.ndarray) and (gradients_only or sklearn or warm_start is not None):
         initial, n_given = init, len(init)
     elif isinstance(init, (tuple, list)):
         if len(init) != 2:
@@ -121,10 +126,10 @@ def planned(
     if validation is not None:
         held_out = _validation(
             validation, validation_score, architecture, loss_code, float_type, nets, n_records, controls, adaptive,
-            sklearn,
+            bool(restore_best), watch_only, sklearn,
         )  # fmt: skip
-        # whom the validation data stop, no loss on the training data does
-        controls[layout.PATIENCE], patience = np.inf, None
+        if not watch_only:  # whom the validation data stop, no loss on the training data does
+            controls[layout.PATIENCE], patience = np.inf, None
     loss_scale, delta_scale = loss_scales(loss_code, architecture.sizes[-1], sklearn)
     plan = layout.Plan(
         method=int(Method.NONE if gradients_only else optimizer.method),
@@ -142,7 +147,7 @@ def planned(
         delta_scale=delta_scale,
         counts_accuracy=counting,
         scheduled=rate_factor is not None or adaptive,
-        adaptive=adaptive and held_out is None,
+        adaptive=adaptive and (held_out is None or watch_only),
         sklearn=sklearn,
         loss_slack=4 * (architecture.sizes[-1] + 4) * float(np.finfo(float_type).eps),
     )
@@ -157,11 +162,13 @@ def planned(
         controls, plan, n_records, choice,
     )  # fmt: skip
     job.first_epoch, job.rate_factor, job.state, job.validation = first_epoch, rate_factor, state, held_out
+    job.order_source = orders
     if keep_state:
         runs.state = job.final_state = empty_state(optimizer, nets, architecture.n_parameters, float_type)
     if held_out is not None:
         runs.validation_score, runs.best_epoch = held_out.best_score, held_out.best_epoch
-        runs.validation_history = held_out.history if n_records else None
+        if n_records:
+            runs.validation_history, runs.validation_losses = held_out.history, held_out.losses
     return job, runs
 
 
@@ -206,7 +213,7 @@ def _schedule(
 
 def _validation(
     given: Any, score: Any, architecture: Architecture, loss: int, dtype: np.dtype, nets: int, n_records: int,
-    controls: dict, adaptive: bool, sklearn: bool,
+    controls: dict, adaptive: bool, restore: bool, watch_only: bool, sklearn: bool,
 ) -> Validation:  # fmt: skip
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         raise TypeError("validation needs a pair (X, y), or (X, y, sample_weight)")
@@ -218,11 +225,12 @@ def _validation(
         raise ValueError(f"validation's sample_weight has shape {weights.shape}; needs ({len(samples)},)")
     if score == "accuracy" and not checks.counts_accuracy(targets):
         raise ValueError("validation_score='accuracy' needs classes: a softmax output, or targets that are all 0 or 1")
-    if score == "r2" and loss != Loss.MSE:
-        raise ValueError("validation_score='r2' is for loss='mse': use 'loss' or 'accuracy'")
+    if score == "r2" and loss < Loss.MSE:
+        raise ValueError("validation_score='r2' is for loss='mse' and 'poisson': use 'loss' or 'accuracy'")
     return Validation(
         data_buffers(samples, targets, weights), targets, weights, score, nets, architecture.n_parameters, n_records,
-        controls[layout.PATIENCE], controls[layout.TOLERANCE], adaptive, sklearn,
+        np.inf if watch_only else controls[layout.PATIENCE], controls[layout.TOLERANCE], adaptive and not watch_only,
+        restore and not watch_only, sklearn,
     )  # fmt: skip
 
 

@@ -44,40 +44,43 @@ class Validation:
     def __init__(
         self, data: layout.Data, targets: np.ndarray, weights: np.ndarray | None, score: str, n_nets: int,
         n_parameters: int, n_records: int, patience: float | np.ndarray, tol: float | np.ndarray, adaptive: bool,
-        sklearn: bool,
+        restore: bool, sklearn: bool,
     ) -> None:  # fmt: skip
         self.data, self._score = data, SCORES[score]
         self.counts_accuracy = bool(np.isin(targets, (0, 1)).all())
         self._spread = _spread(targets, weights)
         self._patience, self._tol = (np.broadcast_to(np.float64(value), n_nets) for value in (patience, tol))
-        self._adaptive, self._sklearn = adaptive, sklearn
+        self._adaptive, self._sklearn, self.restore = adaptive, sklearn, restore
         self.best_score = np.full(n_nets, -np.inf)
         self.best_epoch = np.zeros(n_nets, np.int64)
-        self.best_parameters = np.zeros((n_nets, n_parameters), targets.dtype)
+        self.best_parameters = np.zeros((n_nets if restore else 0, n_parameters), targets.dtype)
         self.history = np.full((n_nets, n_records), np.nan)
+        self.losses = np.full((n_nets, n_records), np.nan)
         self._waited = np.zeros(n_nets)
 
     def judge(
         self, tiles: TileArrays, measures: np.ndarray, epoch: int, record: int, results: layout.Results,
         keep: Callable[[np.ndarray], None],
     ) -> None:  # fmt: skip
-        """Score the nets that still train after so many epochs; stop those that have not improved for too long.
+        """Score the nets that were trained for so many epochs; stop those that have not improved for too long.
 
         `keep` copies the weights of the lanes in a mask (T, W) to `best_parameters`.
         """
         slots, active = tiles.slots[: tiles.count], tiles.controls[: tiles.count, layout.ACTIVE]
-        training = (slots >= 0) & (active != 0)
+        # a net that has just had its last epoch is scored too
+        training = (slots >= 0) & ((active != 0) | (results.status[slots] == layout.RAN_ALL_EPOCHS))
         nets = slots[training]
         scores = self._score(measures.astype(np.float64), self._spread)[training]
         if self.history.shape[1] > record:
             self.history[nets, record] = scores
+            self.losses[nets, record] = measures[:, 0][training]
         best, tol = self.best_score[nets], self._tol[nets]
         better = scores > best
         improved = ~(scores < best + tol) if self._sklearn else better & (scores >= best + tol)
         waited = np.where(improved, 0.0, self._waited[nets] + 1)
         self.best_score[nets[better]] = scores[better]
         self.best_epoch[nets[better]] = epoch
-        if better.any():
+        if self.restore and better.any():
             keep(_among(training, better))
         stalled = waited >= self._patience[nets]
         if self._adaptive:
@@ -87,8 +90,9 @@ class Validation:
             waited[slower] = 0
             stalled &= ~slower
         self._waited[nets] = waited
-        active[_among(training, stalled)] = 0
-        for net in nets[stalled]:
+        stopping = _among(training, stalled) & (active != 0)
+        active[stopping] = 0
+        for net in slots[stopping]:
             results.status[net], results.epochs[net] = layout.STALLED, epoch
 
 

@@ -206,16 +206,20 @@ class ConstantsType(types.Type):
 _NUMBER_TYPES = {int: types.intp, bool: types.boolean, float: types.float64}
 
 
-@functools.cache
-def _tuple_type(kind, fields):
-    return types.NamedTuple([_NUMBER_TYPES.get(field, field) for field in fields], kind)
+_TUPLE_TYPES: dict = {}
 
 
 def kernel_argument(kind):
     """Mark a NamedTuple of buffers and numbers: its Numba type is then looked up, not worked out, at every call."""
 
     def typeof_tuple(value, _context):
-        return _tuple_type(kind, tuple(x._numba_type_ if type(x) is Buffer else type(x) for x in value))
+        # Numba's types take long to hash; those of buffers are kept for ever, so that their ids will do
+        key = (kind, *[id(x._numba_type_) if type(x) is Buffer else type(x) for x in value])
+        found = _TUPLE_TYPES.get(key)
+        if found is None:
+            fields = [x._numba_type_ if type(x) is Buffer else _NUMBER_TYPES[type(x)] for x in value]
+            found = _TUPLE_TYPES[key] = types.NamedTuple(fields, kind)
+        return found
 
     typeof_impl.register(kind)(typeof_tuple)
     return kind
@@ -241,7 +245,8 @@ class _BufferModel(models.PrimitiveModel):
 
 register_model(LanesType)(models.OpaqueModel)
 register_model(ConstantsType)(models.OpaqueModel)
-typeof_impl.register(Lanes)(lambda lanes, _context: LanesType(lanes))
+_lanes_type = functools.cache(LanesType)  # a call's arguments are looked up each time
+typeof_impl.register(Lanes)(lambda lanes, _context: _lanes_type(lanes))
 typeof_impl.register(Constants)(lambda constants, _context: ConstantsType(constants))
 
 

@@ -25,7 +25,7 @@ class Architecture:
     hidden : str or sequence of str, default "relu"
         The hidden layers' activation, or one for each: "relu", "leaky_relu", "tanh", "sigmoid", "identity".
     output : str, default "sigmoid"
-        The output activation: "sigmoid", "softmax", "identity", "relu".
+        The output activation: "sigmoid", "softmax", "identity", "relu", "exp".
     bias : bool, default True
         Whether units have biases.
     leaky_slope : float or array of shape (n_nets,), default 0.01

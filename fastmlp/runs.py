@@ -126,8 +126,8 @@ class Runs(_Parameters):
         The best score on the validation data, where there are some; the nets have the weights that reached it.
     best_epoch : ndarray of shape (n_nets,), int64, or None
         After how many epochs that was; 0 for a net that was never scored.
-    validation_history : ndarray of shape (n_nets, n_records) or None
-        The score after every `record_every` epochs.
+    validation_history, validation_losses : ndarray of shape (n_nets, n_records) or None
+        The score, and the loss on the validation data, after every `record_every` epochs.
     state : OptimizerState or None
         What training can go on from, if `keep_state` was set.
     net_ids : ndarray of shape (n_nets,), uint64
@@ -141,13 +141,14 @@ class Runs(_Parameters):
     """
 
     _PER_NET = ("parameters", "loss", "accuracy", "epochs", "status", "net_ids")
-    _IF_KEPT = ("history", "validation_score", "best_epoch", "validation_history", "state")
+    _IF_KEPT = ("history", "validation_score", "best_epoch", "validation_history", "validation_losses", "state")
 
     def __init__(
         self, architecture: Architecture, parameters: np.ndarray, loss: np.ndarray, accuracy: np.ndarray,
         epochs: np.ndarray, status: np.ndarray, net_ids: np.ndarray, seed: int, history: np.ndarray | None = None,
         compile_seconds: float = 0.0, train_seconds: float = 0.0, validation_score: np.ndarray | None = None,
         best_epoch: np.ndarray | None = None, validation_history: np.ndarray | None = None,
+        validation_losses: np.ndarray | None = None,
         state: OptimizerState | None = None,
     ) -> None:  # fmt: skip
         self.architecture = architecture
@@ -164,6 +165,7 @@ class Runs(_Parameters):
         self.validation_score = validation_score
         self.best_epoch = best_epoch
         self.validation_history = validation_history
+        self.validation_losses = validation_losses
         self.state = state
 
     def __len__(self) -> int:

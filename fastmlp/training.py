@@ -62,6 +62,7 @@ def train(
     schedule: Any = None,
     validation: Any = None,
     validation_score: str = "loss",
+    restore_best: bool = True,
     record_every: int | None = None,
     net_ids: Any = None,
     warm_start: Runs | None = None,
@@ -99,7 +100,8 @@ def train(
         "bce" (default for sigmoid): mean over samples and outputs of −t log o − (1 − t) log(1 − o).
         "cross_entropy" (default for softmax): mean over samples of −log o of the class.
         "mse" (default for identity and relu): mean over samples and outputs of (o − t)².
-        The first two are computed from logits.
+        "poisson" (for exp): mean over samples and outputs of o − t + t log(t / o), half the Poisson deviance.
+        All but "mse" are computed from logits.
     init : str, Initializer, or pair of lists, default "he_uniform"
         "he_uniform", "he_normal", "glorot_uniform", "glorot_normal", "lecun_normal", "torch"; an initializer such as
         ``Uniform(-1, 1)``; or the arrays themselves: ``(weights, biases)``, lists over the layers of shapes
@@ -123,8 +125,8 @@ def train(
         factors themselves. "adaptive" divides a net's learning rate by 5 whenever its `patience` is over, and stops it
         only when its rate is no more than 1e-6.
     validation : pair (X, y) or triple (X, y, sample_weight), optional
-        Samples that are not trained on. Every net is scored on them after each epoch and in the end gets back the
-        weights that scored best; `patience` then counts epochs in which the score has not risen by `tol`.
+        Samples that are not trained on. Every net is scored on them after each epoch; `patience` then counts epochs in
+        which the score has not risen by `tol`.
     validation_score : {"loss", "accuracy", "r2"}, default "loss"
         What the score is: the loss with its sign turned; the share of samples, by weight, with every output on the
         right side; or the coefficient of determination, for the squared error.
@@ -132,6 +134,8 @@ def train(
         Keep the loss every so many epochs, in ``runs.history``.
     net_ids : array_like of int, optional
         The nets' numbers, from 0 to 2**63 − 1; default ``range(n_nets)``. A shard of a larger job is a range of them.
+    restore_best : bool, default True
+        Whether each net in the end gets back the weights that scored best on the validation data.
     warm_start : Runs, optional
         Train these nets for `epochs` more: with their weights, numbers and seed, and, if they were trained with
         `keep_state`, from the optimizer's state and with what `patience` has seen. The order of samples goes on where

@@ -5,7 +5,13 @@ import numpy as np
 import fastmlp
 from fastmlp import _planning
 
-LOSSES = {"sigmoid": ("bce", "mse"), "softmax": ("cross_entropy", "mse"), "identity": ("mse",), "relu": ("mse",)}
+LOSSES = {
+    "sigmoid": ("bce", "mse"),
+    "softmax": ("cross_entropy", "mse"),
+    "identity": ("mse",),
+    "relu": ("mse",),
+    "exp": ("poisson",),
+}
 
 
 def random_job(rng, max_width=40, max_nets=40, dtype=None):
@@ -36,6 +42,7 @@ def random_job(rng, max_width=40, max_nets=40, dtype=None):
     targets = {
         "softmax": lambda: rng.integers(0, outputs, n),
         "sigmoid": lambda: rng.integers(0, 2, (n, outputs)),
+        "exp": lambda: rng.poisson(2.0, (n, outputs)),
     }.get(output, lambda: rng.normal(size=(n, outputs)))
     return {
         "architecture": arch,

@@ -13,10 +13,10 @@ from fastmlp import _simd as simd
 from fastmlp._formulas import Activation, Loss, Method
 from fastmlp._vectors import Buffer, Lanes, aligned_zeros
 
-RELU, LEAKY_RELU, TANH, SIGMOID, SOFTMAX = (
-    int(getattr(Activation, n)) for n in ["RELU", "LEAKY_RELU", "TANH", "SIGMOID", "SOFTMAX"]
+RELU, LEAKY_RELU, TANH, SIGMOID, SOFTMAX, EXP = (
+    int(getattr(Activation, n)) for n in ["RELU", "LEAKY_RELU", "TANH", "SIGMOID", "SOFTMAX", "EXP"]
 )
-BCE, CROSS_ENTROPY = int(Loss.BCE), int(Loss.CROSS_ENTROPY)
+BCE, CROSS_ENTROPY, POISSON = int(Loss.BCE), int(Loss.CROSS_ENTROPY), int(Loss.POISSON)
 SGD, ADAM, RMSPROP = int(Method.SGD), int(Method.ADAM), int(Method.RMSPROP)
 
 
@@ -32,8 +32,8 @@ def scalar(function):
     return of_numbers
 
 
-exp_of_negative, sigmoid, tanh, log, log1p, sqrt = map(
-    scalar, (_math.exp_of_negative, _math.sigmoid, _math.tanh, _math.log, _math.log1p, simd.sqrt)
+exp, exp_of_negative, sigmoid, tanh, log, log1p, sqrt = map(
+    scalar, (_math.exp, _math.exp_of_negative, _math.sigmoid, _math.tanh, _math.log, _math.log1p, simd.sqrt)
 )
 
 
@@ -54,6 +54,8 @@ def activate(lane, cell, code, z, slope, zero):
         return tanh(lane, cell, z)
     if code == SIGMOID:
         return sigmoid(lane, cell, z)
+    if code == EXP:
+        return exp(lane, cell, z)
     return z
 
 
@@ -108,7 +110,7 @@ def outputs(lane, cell, code, z, o, zero, one):
 
 
 @njit
-def sample_loss(lane, cell, loss, z, o, t, greatest, log_sum, zero):
+def sample_loss(lane, cell, loss, z, o, t, greatest, log_sum, zero, one):
     total = zero
     for k in range(len(z)):
         if loss == BCE:
@@ -118,6 +120,8 @@ def sample_loss(lane, cell, loss, z, o, t, greatest, log_sum, zero):
             )
         elif loss == CROSS_ENTROPY:
             total = total + (t[k] * ((greatest - z[k]) + log_sum) if t[k] > zero else zero)
+        elif loss == POISSON:
+            total = total + (o[k] - (t[k] * ((z[k] + one) - log(lane, cell, t[k])) if t[k] > zero else zero))
         else:
             total = total + (o[k] - t[k]) * (o[k] - t[k])
     return total
@@ -264,7 +268,7 @@ def train_reference(
         forward(lane, cell, sizes, codes, bias, slope, w, X[s], units, zero)
         z = units[n_layers, : sizes[-1]]
         greatest, log_sum = outputs(lane, cell, codes[-1], z, o, zero, one)
-        losses = sample_loss(lane, cell, loss, z, o, T[s], greatest, log_sum, zero)
+        losses = sample_loss(lane, cell, loss, z, o, T[s], greatest, log_sum, zero, one)
         total_loss = fma(lane, cell, sample_weight[s], losses, total_loss)
         total_weight = total_weight + sample_weight[s]
         right += is_right(codes[-1], z, o, T[s], half)

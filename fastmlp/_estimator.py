@@ -1,0 +1,437 @@
+"""What `MLPClassifier` and `MLPRegressor` share: scikit-learn's parameters and attributes, on this library's nets.
+
+It knows nothing of classes and labels; the two estimators turn targets into what a net is trained on, and outputs into
+predictions. Where scikit-learn's conventions differ from those of `train`, the estimators follow scikit-learn's.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from copy import copy
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from fastmlp._inference import predict, predict_mean
+from fastmlp._lbfgs import minimize_each
+from fastmlp._planning import planned
+from fastmlp._sklearn_random import Orders, initial_weights
+from fastmlp._state import OptimizerState, empty_state
+from fastmlp.architecture import Architecture
+from fastmlp.optimizers import SGD, Adam, Optimizer, RMSprop, Rprop
+from fastmlp.runs import Runs, Status
+from fastmlp.training import Progress, run
+
+ACTIVATIONS = {
+    "identity": "identity",
+    "logistic": "sigmoid",
+    "tanh": "tanh",
+    "relu": "relu",
+    "leaky_relu": "leaky_relu",
+}
+OUTPUTS = {"identity": "identity", "logistic": "sigmoid", "softmax": "softmax", "exp": "exp"}
+CALLER = 4  # frames from a warning to who called fit
+NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
+
+
+class BaseMLP(BaseEstimator):
+    """Nets trained with scikit-learn's conventions."""
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS)), "array-like"],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam", "rmsprop", "rprop"})],
+        "alpha": [Interval(Real, 0, None, closed="left"), "array-like"],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither"), "array-like"],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "beta_2": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "epsilon": [Interval(Real, 0, None, closed="neither"), "array-like"],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "n_restarts": [Interval(Integral, 1, None, closed="left")],
+        "combine": [StrOptions({"best", "average"})],
+        "n_jobs": [None, Integral],
+        "progress": ["boolean"],
+    }
+    _validation_score: str
+
+    def _loss_of_net(self) -> str:
+        """The loss's name in `train`."""
+        raise NotImplementedError
+
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
+        raise NotImplementedError
+
+    def _net_targets(self, y: np.ndarray) -> np.ndarray:
+        """Targets as `train` takes them, from those of `_validate_input`."""
+        raise NotImplementedError
+
+    def _output_activation(self) -> str:
+        """The output's activation, by scikit-learn's name."""
+        raise NotImplementedError
+
+    def _held_out_targets(self, y: Any) -> np.ndarray:
+        """Targets of `y_val`, as those of `_validate_input`."""
+        raise NotImplementedError
+
+    def _check_solver(self) -> bool:
+        if self.solver == "lbfgs":
+            raise AttributeError(
+                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
+            )
+        return True
+
+    # ------------------------------------------------------------------------------------------------- fitting
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False, held_out: tuple | None = None
+    ) -> BaseMLP:
+        self._validate_params()
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if held_out is not None and (held_out[0] is None) != (held_out[1] is None):
+            raise ValueError("X_val and y_val belong together: pass both or neither")
+        hidden = [int(size) for size in np.atleast_1d(self.hidden_layer_sizes)]
+        if min(hidden, default=1) <= 0:
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        X, y = self._validate_input(X, y, incremental, reset=first_pass)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        sample_weight = self._class_weighted(y, sample_weight)
+        X, y = _dense(X), y.reshape(len(y), -1)
+        self.n_outputs_ = y.shape[1]
+        random_state = check_random_state(self.random_state)
+        if first_pass:
+            self._begin()
+        architecture = self._architecture(X.shape[1], hidden)
+        earlier = self._earlier_runs(architecture, X.dtype)
+        initial = None
+        if earlier is None:
+            logistic = self.activation == "logistic"
+            initial = initial_weights(architecture, self.n_restarts, logistic, random_state, X.dtype)
+        if self.solver == "lbfgs":
+            self._fit_lbfgs(architecture, initial, earlier, X, y, sample_weight)
+        else:
+            self._fit_stochastic(
+                architecture, initial, earlier, X, y, sample_weight, incremental, held_out, random_state
+            )
+        return self
+
+    def _class_weighted(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:  # noqa: ARG002
+        return sample_weight
+
+    def _begin(self) -> None:
+        self.out_activation_ = self._output_activation()
+        self.n_iter_ = self.t_ = 0
+        for name in ("runs_", "coefs_", "intercepts_"):
+            if hasattr(self, name):
+                delattr(self, name)
+        if self.solver != "lbfgs":
+            self.loss_curve_: list[float] = []
+            self.validation_curve_: list[float] | None = None
+            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+            self.best_validation_score_ = -np.inf if self.early_stopping else None
+            self.best_loss_ = None if self.early_stopping else np.inf
+
+    def _architecture(self, n_inputs: int, hidden: list[int]) -> Architecture:
+        names = [self.activation] * len(hidden) if isinstance(self.activation, str) else list(self.activation)
+        unknown = [name for name in names if name not in ACTIVATIONS]
+        if unknown:
+            raise ValueError(f"activation has {unknown[0]!r}: use one of {', '.join(map(repr, ACTIVATIONS))}")
+        if len(names) != len(hidden):
+            raise ValueError(
+                f"activation names {len(names)} activations for {len(hidden)} hidden layers: give one, or one for each"
+            )
+        self.n_layers_ = len(hidden) + 2
+        return Architecture(
+            (n_inputs, *hidden, self.n_outputs_), [ACTIVATIONS[name] for name in names], OUTPUTS[self.out_activation_]
+        )
+
+    def _optimizer_of_net(self) -> Optimizer:
+        rate = self._per_net(self.learning_rate_init)
+        momentum = self._per_net(self.momentum)
+        if self.solver == "sgd":
+            return SGD(rate, momentum, nesterov=self.nesterovs_momentum)
+        if self.solver == "adam":
+            return Adam(rate, self._per_net(self.beta_1), self._per_net(self.beta_2), self._per_net(self.epsilon))
+        if self.solver == "rmsprop":
+            return RMSprop(rate, epsilon=self._per_net(self.epsilon))
+        return Rprop(rate)
+
+    def _per_net(self, value: Any) -> Any:
+        return value if np.ndim(value) == 0 else np.asarray(value, np.float64)
+
+    def _threads(self) -> int:
+        """As joblib reads n_jobs, except that None stands for all processors that joblib leaves to this process."""
+        return effective_n_jobs(-1 if self.n_jobs is None else self.n_jobs)
+
+    def _fit_stochastic(
+        self, architecture: Architecture, initial: np.ndarray | None, earlier: Runs | None, X: np.ndarray,
+        y: np.ndarray, sample_weight: np.ndarray | None, incremental: bool, held_out: tuple | None,
+        random_state: np.random.RandomState,
+    ) -> None:  # fmt: skip
+        X, y, sample_weight, validation = self._split(X, y, sample_weight, held_out, random_state)
+        n_samples = len(X)
+        if self.batch_size == "auto":
+            batch_size = min(200, n_samples)
+        else:
+            if self.batch_size > n_samples:
+                clipped = "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
+                warnings.warn(clipped, stacklevel=CALLER)
+            batch_size = min(self.batch_size, n_samples)
+        optimizer = self._optimizer_of_net()
+        first_epoch = 0
+        if earlier is not None:
+            earlier.state = _state_to_go_on_from(earlier, optimizer, incremental)
+            first_epoch = int(earlier.epochs.max())
+        orders = Orders(n_samples, random_state) if self.shuffle and batch_size < n_samples else None
+        job, runs = planned(
+            architecture=architecture, X=X, y=self._net_targets(y), n_nets=None, seed=0, optimizer=optimizer,
+            epochs=1 if incremental else self.max_iter, loss=self._loss_of_net(), init=initial,
+            batch_size=batch_size, shuffle=self.shuffle, orders=orders,
+            l2=self._per_net(self.alpha), sample_weight=sample_weight, target_loss=None, target_accuracy=None,
+            patience=None if self.n_iter_no_change == np.inf else self.n_iter_no_change + 1, tol=self.tol,
+            record_every=1, net_ids=None, dtype=X.dtype, threads=self._threads(),
+            schedule=self._schedule(n_samples, first_epoch, incremental), validation=validation,
+            validation_score=self._validation_score, watch_only=not self.early_stopping, warm_start=earlier,
+            keep_state=True, sklearn=True,
+        )  # fmt: skip
+        runs.compile_seconds = job.compile()
+        printer = _Printer(runs, self.verbose) if self.verbose else None
+        if run(job, runs, self._threads(), self.progress, printer):
+            warnings.warn("Training interrupted by user.", stacklevel=CALLER)
+        if printer is not None:
+            printer(None)
+        if orders is not None:
+            orders.finish(int(runs.epochs.max()) - first_epoch)
+        self._take(runs, n_samples, first_epoch, incremental)
+
+    def _split(
+        self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None, held_out: tuple | None,
+        random_state: np.random.RandomState,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple | None]:  # fmt: skip
+        """Training data, and what is held out of it or was given."""
+        if held_out is not None and held_out[0] is not None:
+            X_val = _dense(validate_data(self, held_out[0], accept_sparse=["csr", "csc"], dtype=X.dtype, reset=False))
+            y_val = self._held_out_targets(held_out[1])
+            if len(y_val) != len(X_val):
+                raise ValueError(f"X_val has {len(X_val)} samples, y_val {len(y_val)}: both need the same number")
+            weights = None if held_out[2] is None else _check_sample_weight(held_out[2], X_val)
+            return X, y, sample_weight, (X_val, self._net_targets(y_val.reshape(len(y_val), -1)), weights)
+        if not self.early_stopping:
+            return X, y, sample_weight, None
+        arrays = [X, y] if sample_weight is None else [X, y, sample_weight]
+        parts = train_test_split(
+            *arrays, random_state=random_state, test_size=self.validation_fraction, stratify=self._stratify(y)
+        )
+        if len(parts[1]) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        weights, weights_val = parts[4:] if sample_weight is not None else (None, None)
+        return parts[0], parts[2], weights, (parts[1], self._net_targets(parts[3]), weights_val)
+
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:  # noqa: ARG002
+        return None
+
+    def _schedule(self, n_samples: int, first_epoch: int, incremental: bool) -> Callable[[int], float] | str | None:
+        """scikit-learn's learning rates, which it has for sgd alone."""
+        if self.solver != "sgd" or self.learning_rate == "constant":
+            return None
+        if self.learning_rate == "adaptive":
+            return "adaptive" if self.n_iter_no_change != np.inf else None
+        seen, power = self.t_, self.power_t
+
+        def factor(epoch: int) -> float:
+            if epoch == first_epoch and not incremental:
+                return 1.0
+            return float((seen + (epoch - first_epoch) * n_samples + 1) ** -power)
+
+        return factor
+
+    def _earlier_runs(self, architecture: Architecture, dtype: np.dtype) -> Runs | None:
+        """The nets to go on with."""
+        if not hasattr(self, "coefs_"):
+            return None
+        if self.runs_.architecture != architecture or len(self.runs_) != self.n_restarts:
+            raise ValueError(
+                f"the last call trained {len(self.runs_)} nets of sizes {self.runs_.architecture.sizes}, the parameters "
+                f"now ask for {self.n_restarts} of {architecture.sizes}: change neither, or fit without warm_start"
+            )
+        runs = copy(self.runs_)
+        if runs.parameters.dtype != dtype:
+            runs.parameters, runs.state = runs.parameters.astype(dtype), None
+        if len(runs) == 1:  # whoever has changed coefs_ goes on from there
+            runs.parameters = _packed(self.coefs_, self.intercepts_)[None].astype(dtype)
+        return runs
+
+    def _take(self, runs: Runs, n_samples: int, first_epoch: int, incremental: bool) -> None:
+        """Set the attributes by what training gave."""
+        usable = np.isfinite(runs.loss) & np.isfinite(runs.parameters).all(axis=1)
+        if not usable.any():
+            raise ValueError(NOT_FINITE)
+        if not usable.all():
+            diverged = f"{(~usable).sum()} of {len(runs)} restarts diverged and are left out"
+            warnings.warn(diverged, RuntimeWarning, stacklevel=CALLER + 1)
+        scores = -runs.loss if runs.validation_score is None else runs.validation_score
+        best = int(np.argmax(np.where(usable, scores, -np.inf)))
+        self.runs_, self._usable = runs, usable
+        self._set_weights(runs, best)
+        assert runs.history is not None
+        assert runs.state is not None
+        self.n_iter_ = int(runs.epochs[best]) - first_epoch
+        curve = [float(loss) for loss in runs.history[best][: self.n_iter_]]
+        self.loss_curve_ = [*self.loss_curve_, *curve]
+        self.loss_ = curve[-1] if curve else np.nan
+        self.t_ += self.n_iter_ * n_samples
+        if self.best_loss_ is not None:
+            self.best_loss_ = min([self.best_loss_, *curve])
+        if runs.validation_losses is not None:
+            self.validation_curve_ = [float(loss) for loss in runs.validation_losses[best][: self.n_iter_]]
+        if self.early_stopping:
+            assert runs.validation_history is not None
+            assert self.validation_scores_ is not None
+            scored = [float(score) for score in runs.validation_history[best][: self.n_iter_]]
+            if runs.status[best] == Status.DIVERGED:
+                scored.append(float("nan"))
+            self.validation_scores_ = [*self.validation_scores_, *scored]
+            self.best_validation_score_ = float(runs.validation_score[best])  # type: ignore[index]
+        still_improving = runs.state.watched[1, best] <= self.n_iter_no_change
+        if runs.status[best] == Status.RAN_ALL_EPOCHS and still_improving and not incremental:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
+                "converged yet.",
+                ConvergenceWarning,
+                stacklevel=CALLER + 1,
+            )
+
+    def _fit_lbfgs(
+        self, architecture: Architecture, initial: np.ndarray | None, earlier: Runs | None, X: np.ndarray,
+        y: np.ndarray, sample_weight: np.ndarray | None,
+    ) -> None:  # fmt: skip
+        parameters = initial if earlier is None else earlier.parameters
+        assert parameters is not None
+        runs = _without_results(architecture, parameters)
+        objective = {
+            "architecture": architecture, "X": X, "y": self._net_targets(y), "loss": self._loss_of_net(),
+            "sample_weight": sample_weight,
+        }  # fmt: skip
+        results = minimize_each(
+            objective, runs, np.broadcast_to(self._per_net(self.alpha), len(runs)), self.max_iter, self.max_fun,
+            self.tol, self.verbose, self._threads(),
+        )  # fmt: skip
+        usable = np.isfinite(runs.loss) & np.isfinite(runs.parameters).all(axis=1)
+        if not usable.any():
+            raise ValueError(NOT_FINITE)
+        best = int(np.argmin(np.where(usable, runs.loss, np.inf)))
+        self.runs_, self._usable = runs, usable
+        self._set_weights(runs, best)
+        self.n_iter_, self.loss_ = int(runs.epochs[best]), float(runs.loss[best])
+        if results[best].status != 0:
+            warnings.warn(
+                f"lbfgs failed to converge after {self.n_iter_} iteration(s) (status={results[best].status}):\n"
+                f"{results[best].message}\nIncrease max_iter ({self.max_iter}), or scale the data.",
+                ConvergenceWarning,
+                stacklevel=CALLER,
+            )
+
+    def _set_weights(self, runs: Runs, best: int) -> None:
+        net = runs[best]
+        self.coefs_ = [np.array(weights) for weights in net.weights]
+        self.intercepts_ = [np.array(biases) for biases in net.biases]
+
+    # ---------------------------------------------------------------------------------------------- predicting
+
+    def _outputs(self, X: Any, members: bool = False) -> np.ndarray:
+        """What the best net or the mean of the nets gives, (n_samples, n_outputs), or every net's, with them first."""
+        check_is_fitted(self)
+        X = _dense(validate_data(self, X, accept_sparse=["csr", "csc"], reset=False))
+        dtype, architecture = self.coefs_[0].dtype, self.runs_.architecture
+        X = np.asarray(X, dtype)
+        if members:
+            return predict(architecture, self.runs_.parameters[self._usable], X, self._threads())
+        if self.combine == "average" and len(self.runs_) > 1:
+            mean = predict_mean(architecture, self.runs_.parameters[self._usable], X, self._threads())
+            return mean.astype(dtype)
+        parameters = _packed(self.coefs_, self.intercepts_)[None]
+        return predict(architecture, parameters, X, self._threads())[0]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _dense(X: Any) -> np.ndarray:
+    return X.toarray() if hasattr(X, "toarray") else X
+
+
+def _packed(coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> np.ndarray:
+    """Weights and biases as one row, layer by layer."""
+    return np.concatenate([np.ravel(part) for pair in zip(coefs, intercepts, strict=True) for part in pair])
+
+
+def _without_results(architecture: Architecture, parameters: np.ndarray) -> Runs:
+    """Nets that are still to be trained."""
+    nets = len(parameters)
+    return Runs(
+        architecture, parameters.copy(), np.full(nets, np.nan), np.full(nets, np.nan), np.zeros(nets, np.int64),
+        np.full(nets, Status.INTERRUPTED, np.int8), np.arange(nets, dtype=np.uint64), 0,
+    )  # fmt: skip
+
+
+def _state_to_go_on_from(runs: Runs, optimizer: Optimizer, incremental: bool) -> OptimizerState:
+    """That of the last call for `partial_fit`; for `fit` a new one, but with what patience has seen."""
+    nets, n_parameters = runs.parameters.shape
+    fresh = empty_state(optimizer, nets, n_parameters, runs.parameters.dtype)
+    if isinstance(optimizer, Rprop):
+        fresh.rows[1] = np.reshape(optimizer.learning_rate, (-1, 1))
+    fresh.rate[:] = optimizer.learning_rate  # type: ignore[attr-defined]
+    fresh.watched[0] = np.inf
+    state = runs.state
+    if state is None or state.optimizer != fresh.optimizer or state.rows.shape != fresh.rows.shape:
+        return fresh
+    return state if incremental else fresh._replace(watched=state.watched)
+
+
+class _Printer:
+    """Prints the best net's loss of each iteration, as it becomes known."""
+
+    def __init__(self, runs: Runs, verbose: Any):
+        self._runs, self._printed, self._verbose = runs, 0, verbose
+
+    def __call__(self, _progress: Progress | None) -> bool:
+        history = self._runs.history
+        assert history is not None
+        while self._printed < history.shape[1]:
+            losses = history[:, self._printed]
+            if np.isnan(losses).all():
+                break
+            self._printed += 1
+            print(f"Iteration {self._printed}, loss = {np.nanmin(losses):.8f}")
+        return False

@@ -1,0 +1,86 @@
+"""L-BFGS-B for many restarts: SciPy's minimizer on this library's losses and gradients, a restart a thread."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from fastmlp import _layout as layout
+from fastmlp._buffers import TileArrays
+from fastmlp._planning import planned
+from fastmlp._vectors import Buffer
+from fastmlp.architecture import Architecture
+from fastmlp.runs import Runs, Status
+
+
+class _Objective:
+    """The loss of one net with L2's part in it, and its gradient, as a function of all parameters in float64.
+
+    The parameters come as scikit-learn packs them: the weights of all layers, and then the biases.
+    """
+
+    def __init__(self, settings: dict[str, Any], l2: float, parameters: np.ndarray):
+        self._job, self._runs = planned(
+            **settings, n_nets=1, seed=0, optimizer="sgd", epochs=2, init=parameters.astype(np.float64)[None],
+            batch_size=None, shuffle=False, l2=l2, target_loss=None, target_accuracy=None, patience=None, tol=0.0,
+            record_every=1, net_ids=None, dtype="float64", threads=1, gradients_only=True, sklearn=True,
+        )  # fmt: skip
+        self._job.compile()
+        self._tiles = TileArrays(self._job.vectors, 0, 1, self._job.n_rows, self._job.n_weighted)
+        self._job._fill(self._tiles)
+        self._team = self._job.new_team()
+        self._epochs = self._job._epochs(0, 1)  # of two, so that nothing is measured at the end
+        self.place = _packing(settings["architecture"])
+
+    def __call__(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        job, tiles = self._job, self._tiles
+        assert job.gradients is not None
+        assert self._runs.history is not None
+        tiles.controls[:, layout.ACTIVE] = tiles.slots >= 0
+        self._runs.history[...] = np.nan
+        own = np.empty_like(parameters)
+        own[self.place] = parameters
+        job._copy_in(tiles, own[None], 0)
+        job._train(tiles, self._epochs, self._team)
+        job._copy_rows(tiles, Buffer(job.gradients), job.net.state_step, tiles.slots >= 0)
+        return float(self._runs.history[0, 0]), job.gradients[0][self.place]
+
+
+def _packing(architecture: Architecture) -> np.ndarray:
+    """Where each of the weights, and then of the biases, has its place in a row of `Runs.parameters`."""
+    weights, biases, first = [], [], 0
+    for n_in, n_out in architecture.shapes:
+        weights.append(first + np.arange(n_in * n_out))
+        first += n_in * n_out
+        biases.append(first + np.arange(n_out))
+        first += n_out
+    return np.concatenate(weights + biases)
+
+
+def minimize_each(
+    settings: dict[str, Any], runs: Runs, l2: np.ndarray, max_iter: int, max_fun: int, tol: float, verbose: Any,
+    threads: int,
+) -> list[Any]:  # fmt: skip
+    """Minimize from each net's weights; puts what it comes to into `runs` and returns SciPy's reports.
+
+    The loss in `runs` has L2's part in it.
+    """
+    from scipy.optimize import minimize
+
+    def one(net: int) -> Any:
+        objective = _Objective(settings, float(l2[net]), runs.parameters[net])
+        options = {"maxfun": max_fun, "maxiter": max_iter, "gtol": tol}
+        start = runs.parameters[net].astype(np.float64)[objective.place]
+        result = minimize(objective, start, method="L-BFGS-B", jac=True, options=options)
+        runs.parameters[net, objective.place] = result.x
+        runs.loss[net], runs.epochs[net], runs.status[net] = result.fun, result.nit, Status.RAN_ALL_EPOCHS
+        if verbose:
+            print(f"Restart {net + 1}: {result.nit} iterations, loss = {result.fun:.8f}")
+        return result
+
+    if threads == 1 or len(runs) == 1:
+        return [one(net) for net in range(len(runs))]
+    with ThreadPoolExecutor(min(threads, len(runs))) as pool:
+        return list(pool.map(one, range(len(runs))))

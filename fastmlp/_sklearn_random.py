@@ -1,0 +1,107 @@
+"""The random numbers that scikit-learn's nets get for a `random_state`, drawn in the same order.
+
+So that a net of the estimators starts from scikit-learn's initial weights, and sees the samples in its order.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+import numpy as np
+
+from fastmlp.architecture import Architecture
+
+BLOCK_EPOCHS = 32
+KEPT_BLOCKS = 8
+
+
+def initial_weights(
+    architecture: Architecture, n_nets: int, logistic: bool, random_state: np.random.RandomState, dtype: np.dtype
+) -> np.ndarray:
+    """Weights and biases (n, P), uniform within √(6 / (in + out)), for `logistic` units √(2 / (in + out)).
+
+    The first net's come from `random_state` itself, as scikit-learn draws them; the others' from a generator that is
+    seeded with what would have come next, so that they leave no trace.
+    """
+    bounds = [np.sqrt((2.0 if logistic else 6.0) / (n_in + n_out)) for n_in, n_out in architecture.shapes]
+    first = [
+        random_state.uniform(-bound, bound, count)
+        for bound, (n_in, n_out) in zip(bounds, architecture.shapes, strict=True)
+        for count in (n_in * n_out, n_out)
+    ]
+    result = np.empty((n_nets, architecture.n_parameters), dtype)
+    result[0] = np.concatenate(first)
+    if n_nets > 1:
+        copy = np.random.RandomState()
+        copy.set_state(random_state.get_state())
+        others = np.random.default_rng(copy.randint(2**32, size=4, dtype=np.uint32))
+        scale = np.concatenate(
+            [
+                np.full((n_in + 1) * n_out, bound)
+                for bound, (n_in, n_out) in zip(bounds, architecture.shapes, strict=True)
+            ]
+        )
+        for net in range(1, n_nets):
+            result[net] = others.uniform(-1.0, 1.0, len(scale)) * scale
+    return result
+
+
+class Orders:
+    """The order of samples in each epoch: every epoch shuffles that of the one before.
+
+    Epochs may be asked for again, by another thread and not in order; to draw them again the generator's state is kept
+    every so many epochs.
+    """
+
+    def __init__(self, n_samples: int, random_state: np.random.RandomState):
+        self._random_state = random_state
+        self._marks = [(random_state.get_state(), np.arange(n_samples))]
+        self._blocks: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, first: int, stop: int) -> np.ndarray:
+        """Orders (stop − first, S), int32."""
+        n_samples = len(self._marks[0][1])
+        result = np.empty((stop - first, n_samples), np.int32)
+        with self._lock:
+            for number in range(first // BLOCK_EPOCHS, -(-stop // BLOCK_EPOCHS)):
+                block, begin = self._block(number), number * BLOCK_EPOCHS
+                here = slice(max(first, begin), min(stop, begin + BLOCK_EPOCHS))
+                result[here.start - first : here.stop - first] = block[here.start - begin : here.stop - begin]
+        return result
+
+    def _block(self, number: int) -> np.ndarray:
+        if number not in self._blocks:
+            for missing in range(min(number, len(self._marks) - 1), number + 1):
+                self._blocks[missing] = self._draw(missing)
+        self._blocks.move_to_end(number)
+        while len(self._blocks) > KEPT_BLOCKS:
+            self._blocks.popitem(last=False)
+        return self._blocks[number]
+
+    def _draw(self, number: int) -> np.ndarray:
+        state, order = self._marks[number]
+        self._random_state.set_state(state)
+        block = np.empty((BLOCK_EPOCHS, len(order)), np.int32)
+        for epoch in range(BLOCK_EPOCHS):
+            shuffled = np.arange(len(order))
+            self._random_state.shuffle(shuffled)
+            order = order[shuffled]
+            block[epoch] = order
+        if len(self._marks) == number + 1:
+            self._marks.append((self._random_state.get_state(), order))
+        return block
+
+    def finish(self, n_epochs: int) -> None:
+        """Leave the generator as it is after so many epochs, for whoever goes on with it."""
+        number, rest = divmod(n_epochs, BLOCK_EPOCHS)
+        with self._lock:
+            if rest == 0 and number == 0:
+                state = self._marks[0][0]
+                self._random_state.set_state(state)
+                return
+            self._block(number)
+            self._random_state.set_state(self._marks[number][0])
+            for _ in range(rest):
+                self._random_state.shuffle(np.arange(len(self._marks[0][1])))
