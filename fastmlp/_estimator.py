@@ -279,9 +279,10 @@ class BaseMLP(BaseEstimator):
         if not hasattr(self, "coefs_"):
             return None
         if self.runs_.architecture != architecture or len(self.runs_) != self.n_restarts:
+            before = self.runs_.architecture.sizes
             raise ValueError(
-                f"the last call trained {len(self.runs_)} nets of sizes {self.runs_.architecture.sizes}, the parameters "
-                f"now ask for {self.n_restarts} of {architecture.sizes}: change neither, or fit without warm_start"
+                f"the last call trained {len(self.runs_)} nets of sizes {before}, the parameters now ask for "
+                f"{self.n_restarts} of {architecture.sizes}: change neither, or fit without warm_start"
             )
         runs = copy(self.runs_)
         if runs.parameters.dtype != dtype:

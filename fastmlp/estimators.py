@@ -112,7 +112,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     >>> from fastmlp import MLPClassifier
     >>> X = np.random.default_rng(0).normal(size=(300, 2))
     >>> y = np.where(np.hypot(X[:, 0], X[:, 1]) < 1, "inside", "outside")
-    >>> ensemble = MLPClassifier((16,), learning_rate_init=0.02, n_restarts=32, combine="average", random_state=0)
+    >>> ensemble = MLPClassifier((16,), tol=0.01, max_iter=500, n_restarts=32, combine="average", random_state=0)
     >>> str(ensemble.fit(X, y).predict([[0.1, 0.2]])[0])
     'inside'
     >>> ensemble.predict_proba([[0.1, 0.2]], members=True).shape
