@@ -29,7 +29,7 @@ SECONDS = 0.1
 
 @kernel
 def weighted_sums(kinds, F, net, data, tiles, scratch, times):
-    Patch, Line, Column, _, _ = kinds
+    Patch, Line, Column, _, _, _ = kinds
     vectors = net.sizes[LAYER + 1] // ratio(Column, F)
     for _ in range(times):
         for first in range(0, data.n_samples, scratch.capacity):
@@ -42,7 +42,7 @@ def weighted_sums(kinds, F, net, data, tiles, scratch, times):
 
 @kernel
 def gradients_passed_down(kinds, F, net, data, tiles, scratch, times):
-    Patch, Line, Column, _, _ = kinds
+    Patch, Line, Column, _, _, _ = kinds
     vectors = net.sizes[LAYER] // ratio(Column, F)
     for _ in range(times):
         for first in range(0, data.n_samples, scratch.capacity):
@@ -54,7 +54,7 @@ def gradients_passed_down(kinds, F, net, data, tiles, scratch, times):
 
 @kernel
 def gradients_of_weights(kinds, F, net, data, tiles, scratch, times):
-    Patch, Line, Column, _, _ = kinds
+    Patch, Line, Column, _, _, _ = kinds
     V, R = ratio(Column, F), ratio(Patch, Line)
     weight = net.weight_rows[LAYER] // V
     for _ in range(times):

@@ -42,6 +42,7 @@ class Vectors:
     Column: Lanes  # U · W: one column of U units' gradients
     D: Lanes  # W float64
     U: Lanes  # W uint64
+    Words: Lanes  # uint64 that dropout draws at once: W, or with units as lanes V
 
     @classmethod
     def of(cls, F: Lanes, samples: int = layout.BLOCK) -> Vectors:
@@ -53,12 +54,12 @@ class Vectors:
 
         return cls(
             F, times(samples), times(units * samples), times(layout.BLOCK), times(units * layout.BLOCK), times(units),
-            Lanes("float64", F.count), Lanes("uint64", F.count),
+            Lanes("float64", F.count), Lanes("uint64", F.count), Lanes("uint64", F.count),
         )  # fmt: skip
 
     @property
     def kinds(self) -> tuple[Lanes, ...]:
-        return self.Patch, self.Line, self.Column, self.Units, self.Blk
+        return self.Patch, self.Line, self.Column, self.Units, self.Blk, self.Words
 
     @property
     def width(self) -> int:
@@ -135,7 +136,9 @@ def data_buffers(X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None)
     )
 
 
-def scratch_buffers(architecture: Architecture, net: layout.Net, vectors: Vectors, n_samples: int) -> layout.Scratch:
+def scratch_buffers(
+    architecture: Architecture, net: layout.Net, vectors: Vectors, n_samples: int, dropping: bool = False
+) -> layout.Scratch:
     """One thread's working memory, for chunks of at most `n_samples`."""
     dtype, width = vectors.F.dtype, vectors.width
     fitting = min(CHUNK_SAMPLES, max(1, CHUNK_BYTES // (2 * net.n_unit_rows * width * dtype.itemsize)))
@@ -146,7 +149,7 @@ def scratch_buffers(architecture: Architecture, net: layout.Net, vectors: Vector
     units, deltas = (aligned_zeros((capacity * net.n_unit_rows + MOST_COLUMNS, width), dtype) for _ in range(2))
     for n_out, row in zip(architecture.sizes[1:], net.unit_rows[1:], strict=True):
         units[row + n_out :: net.n_unit_rows] = 1
-    return new_scratch(units, deltas, capacity, vectors)
+    return new_scratch(units, deltas, capacity, vectors, dropping=dropping)
 
 
 def tiny_scratch_buffers(net: layout.Net, vectors: Vectors) -> layout.Scratch:
@@ -157,7 +160,7 @@ def tiny_scratch_buffers(net: layout.Net, vectors: Vectors) -> layout.Scratch:
 
 
 def new_scratch(
-    units: np.ndarray, deltas: np.ndarray, capacity: int, vectors: Vectors, transposed: int = 1
+    units: np.ndarray, deltas: np.ndarray, capacity: int, vectors: Vectors, transposed: int = 1, dropping: bool = False
 ) -> layout.Scratch:
     """The rest of a thread's working memory, beside the outputs and gradients at its units."""
     dtype, width, block = vectors.F.dtype, vectors.width, vectors.block
@@ -165,6 +168,7 @@ def new_scratch(
         units=Buffer(units),
         deltas=Buffer(deltas),
         outputs=Buffer(deltas),
+        masks=Buffer(aligned_zeros(units.shape if dropping else (1,), dtype)),
         band=Buffer(aligned_zeros((capacity, vectors.Units.count // vectors.Blk.count, width), dtype)),
         transposed=Buffer(aligned_zeros((transposed,), dtype)),
         samples=Buffer(np.zeros(capacity, np.int64)),
@@ -208,18 +212,29 @@ class TileArrays:
         self.controls = aligned_zeros((self.count, layout.N_CONTROLS, width), dtype)
         self.powers = aligned_zeros((self.count, layout.N_POWERS, width), np.float64)
         self.sample_weights = aligned_zeros((self.count, n_samples_weighted, width), dtype)
+        self.words = aligned_zeros((self.count, 2, width), np.uint64)
         slots = np.arange(first, first + self.count * width).reshape(self.count, width)
         self.slots = np.where(slots < stop, slots, -1)
         self.controls[:, layout.ACTIVE] = self.slots >= 0
         self._buffers = [
             Buffer(array)
-            for array in (self.rows, self.hyper, self.controls, self.powers, self.sample_weights, self.slots)
+            for array in (
+                self.rows,
+                self.hyper,
+                self.controls,
+                self.powers,
+                self.sample_weights,
+                self.words,
+                self.slots,
+            )
         ]
 
     @property
     def kernel_view(self) -> layout.Tiles:
-        rows, hyper, controls, powers, sample_weights, slots = self._buffers
-        return layout.Tiles(rows, hyper, controls, powers, sample_weights, slots, self.count, self.n_rows, self.width)
+        rows, hyper, controls, powers, sample_weights, words, slots = self._buffers
+        return layout.Tiles(
+            rows, hyper, controls, powers, sample_weights, words, slots, self.count, self.n_rows, self.width
+        )
 
     def view_of_a_member(self) -> layout.Tiles:
         """For a thread that trains the same nets with another: the same parameters, a copy of what steers them."""
@@ -234,6 +249,12 @@ class TileArrays:
             padded = np.resize(values[self.first : self.stop], row.size)
             row[...] = padded.reshape(row.shape)
 
+    def fill_words(self, k: int, values: np.ndarray) -> None:
+        """Write one number a net to a row of `words`."""
+        row = np.zeros(self.count * self.width, np.uint64)
+        row[: self.stop - self.first] = values[self.first : self.stop]
+        self.words[:, k] = row.reshape(self.count, self.width)
+
     def fill_samples(self, weights: np.ndarray) -> None:
         """Write the sample weights (n, S) of these nets."""
         lanes = np.zeros((self.count * self.width, weights.shape[1]), weights.dtype)
@@ -245,7 +266,7 @@ class TileArrays:
         """Bytes that tiles of so many nets take."""
         rows = n_rows + N_HYPERPARAMETERS + layout.N_CONTROLS + n_samples_weighted
         tiles = -(-nets // vectors.width)
-        return tiles * vectors.width * (rows * vectors.F.dtype.itemsize + 8 * (layout.N_POWERS + 1))
+        return tiles * vectors.width * (rows * vectors.F.dtype.itemsize + 8 * (layout.N_POWERS + 3))
 
 
 def loss_scales(loss: int, n_outputs: int, sklearn: bool) -> tuple[float, float]:

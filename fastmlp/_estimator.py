@@ -74,6 +74,8 @@ class BaseMLP(BaseEstimator):
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "n_restarts": [Interval(Integral, 1, None, closed="left")],
         "combine": [StrOptions({"best", "average"})],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "bootstrap": ["boolean"],
         "n_jobs": [None, Integral],
         "progress": ["boolean"],
     }
@@ -214,7 +216,8 @@ class BaseMLP(BaseEstimator):
             architecture=architecture, X=X, y=self._net_targets(y), n_nets=None, seed=0, optimizer=optimizer,
             epochs=1 if incremental else self.max_iter, loss=self._loss_of_net(), init=initial,
             batch_size=batch_size, shuffle=self.shuffle, orders=orders,
-            l2=self._per_net(self.alpha), sample_weight=sample_weight, target_loss=None, target_accuracy=None,
+            l2=self._per_net(self.alpha), dropout=self._per_net(self.dropout), bootstrap=self.bootstrap,
+            sample_weight=sample_weight, target_loss=None, target_accuracy=None,
             patience=None if self.n_iter_no_change == np.inf else self.n_iter_no_change + 1, tol=self.tol,
             record_every=1, net_ids=None, dtype=X.dtype, threads=self._threads(),
             schedule=self._schedule(n_samples, first_epoch, incremental), validation=validation,
@@ -338,6 +341,8 @@ class BaseMLP(BaseEstimator):
         parameters = initial if earlier is None else earlier.parameters
         assert parameters is not None
         runs = _without_results(architecture, parameters)
+        if np.any(self.dropout) or self.bootstrap:
+            raise ValueError("solver='lbfgs' needs the same loss each time: leave dropout and bootstrap out")
         objective = {
             "architecture": architecture, "X": X, "y": self._net_targets(y), "loss": self._loss_of_net(),
             "sample_weight": sample_weight,

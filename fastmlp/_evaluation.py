@@ -23,7 +23,7 @@ def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
     `measures` is (T, N_MEASURES + n_out, W). The first accuracy counts each sample once, the second by its weight; the
     squared errors are summed over the samples.
     """
-    _, _, _, Units, Blk = kinds
+    _, _, _, Units, Blk, _ = kinds
     n, B, filled, n_out = data.n_samples, ratio(Blk, F), ratio(Units, F), net.sizes[net.n_layers]
     samples, units, outputs = scratch.samples, scratch.units, scratch.outputs
     step, here = net.n_unit_rows, net.unit_rows[net.n_layers]
@@ -37,7 +37,7 @@ def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
         for first in range(0, n, scratch.capacity):
             count = min(scratch.capacity, n - first)
             choose_samples(samples, -1, first, count, (count + filled - 1) & -filled, samples)
-            forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch)
+            forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch, False)
             for s in range(0, count, B):
                 row, within = s * step + here, min(B, count - s)
                 greatest, log_sum = outputs_of(Blk, F, net, units, outputs, row, 1, step)
@@ -63,7 +63,7 @@ def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
 @kernel
 def predict_tiles(kinds, F, net, data, tiles, predictions, scratch):
     """Write the outputs of every net for every sample to `predictions` (n, S, n_out)."""
-    _, _, _, Units, Blk = kinds
+    _, _, _, Units, Blk, _ = kinds
     n, B, width, filled = data.n_samples, ratio(Blk, F), tiles.width, ratio(Units, F)
     samples, n_out, here = scratch.samples, net.sizes[net.n_layers], net.unit_rows[net.n_layers]
     for tile in range(tiles.n_tiles):
@@ -72,7 +72,7 @@ def predict_tiles(kinds, F, net, data, tiles, predictions, scratch):
         for first in range(0, n, scratch.capacity):
             count = min(scratch.capacity, n - first)
             choose_samples(scratch.samples, -1, first, count, (count + filled - 1) & -filled, samples)
-            forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch)
+            forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch, False)
             for s in range(0, count, B):
                 row = s * net.n_unit_rows + here
                 outputs_of(Blk, F, net, scratch.units, scratch.outputs, row, 1, net.n_unit_rows)

@@ -74,7 +74,8 @@ ETA_MINUS, ETA_PLUS, MIN_STEP, MAX_STEP = 4, 5, 6, 7  # Rprop
 # What changes while a net trains is worked out from what was given: a learning rate from epoch to epoch, and L2 from
 # minibatch to minibatch
 GIVEN_RATE, WEIGHT_DECAY, GIVEN_L2 = 8, 9, 10
-N_HYPERPARAMETERS = 11
+KEPT, DROPOUT_SCALE = 11, 12  # with dropout p: 1 − p and 1 / (1 − p)
+N_HYPERPARAMETERS = 13
 
 _ONE = Constants(single=(1.0,), double=(1.0,))
 _EXPONENT = Constants(single=(0x7F800000,), double=(0x7FF0000000000000,))

@@ -22,9 +22,10 @@ from fastmlp._buffers import TileArrays, Vectors, rows_of_a_tile, scratch_buffer
 from fastmlp._evaluation import N_MEASURES, measure_tiles
 from fastmlp._formulas import Method
 from fastmlp._lanes import train_tiles
+from fastmlp._philox import DROPOUT, SHUFFLING_BY_NET
 from fastmlp._state import OptimizerState, fill_settings, take_settings
 from fastmlp._teams import Team
-from fastmlp._tiles import Groups, close_gaps, copy_in, copy_out, draw, shuffle
+from fastmlp._tiles import Groups, close_gaps, copy_in, copy_out, derive_keys, draw, shuffle
 from fastmlp._tiny import train_tiny_tiles
 from fastmlp._unit_buffers import unit_rows_of_a_tile, unit_scratch_buffers
 from fastmlp._validation import Validation
@@ -75,6 +76,7 @@ class Job:
     gradients: np.ndarray | None  # (n, P), where they are wanted
     results: layout.Results
     halt: np.ndarray  # (1,) int8
+    dropout: float | np.ndarray = 0.0
     first_epoch: int = 0  # how many epochs the nets were trained before
     rate_factor: Callable[[int], float] | None = None  # of the learning rate, in an epoch
     order_source: Callable[[int, int], np.ndarray] | None = None  # instead of the library's own orders
@@ -111,8 +113,10 @@ class Job:
         if self.kernel == "tiny":
             return Team(tiny_scratch_buffers(self.net, self.vectors))
         if self.kernel == "units":
-            return Team(unit_scratch_buffers(self.net, self.vectors, self.plan.batch_size), self.members)
-        return Team(scratch_buffers(self.architecture, self.net, self.vectors, self.plan.batch_size))
+            scratch = unit_scratch_buffers(self.net, self.vectors, self.plan.batch_size, self.plan.dropping)
+            return Team(scratch, self.members)
+        dropping = self.plan.dropping
+        return Team(scratch_buffers(self.architecture, self.net, self.vectors, self.plan.batch_size, dropping))
 
     def compile(self) -> float:
         """Compile the kernels, or load them from the cache; returns the seconds it took."""
@@ -126,7 +130,7 @@ class Job:
         self._fill(tiles)
         team = self.new_team()
         begin = self.first_epoch
-        self._train(tiles, self._epochs(begin, begin)._replace(last=begin + 1), team)
+        self._train(tiles, self._epochs(tiles, begin, begin)._replace(last=begin + 1), team)
         if self.plan.rules:
             close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
         if self.validation is not None:
@@ -142,7 +146,7 @@ class Job:
         while not self.halt[0]:
             stop = min(end, epoch + length)
             begun = time.perf_counter()
-            self._train(tiles, self._epochs(epoch, stop), team)
+            self._train(tiles, self._epochs(tiles, epoch, stop), team)
             if self.validation is not None and not self.halt[0]:
                 self._validate(tiles, stop, team.scratches[0])
             seconds = time.perf_counter() - begun
@@ -154,7 +158,7 @@ class Job:
             epoch = stop
             if not active or epoch == end:
                 break
-            length = self._next_slice(length, seconds)
+            length = self._next_slice(length, seconds, tiles.count)
             if active <= CLOSE_GAPS_BELOW * tiles.count * tiles.width and tiles.count > 1:
                 self._copy_out(tiles, (tiles.slots >= 0) & (tiles.controls[:, layout.ACTIVE] == 0))
                 close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
@@ -166,24 +170,26 @@ class Job:
     def _first_slice(self, tiles: int) -> int:
         if self.validation is not None:
             return 1
-        return self._within_limits(FIRST_SLICE_FLOPS / max(1, self._flops_of_a_tile() * tiles))
+        return self._within_limits(FIRST_SLICE_FLOPS / max(1, self._flops_of_a_tile() * tiles), tiles)
 
     def _flops_of_a_tile(self) -> int:
         """Useful ones, of an epoch."""
         return self.architecture.useful_flops(self.data.n_samples) * self.vectors.width
 
-    def _next_slice(self, length: int, seconds: float) -> int:
+    def _next_slice(self, length: int, seconds: float, tiles: int) -> int:
         epochs_a_second = length / max(seconds, 1e-6)
         if self.validation is not None:
             return 1
         wanted = min(8 * length, SLICE_SECONDS * epochs_a_second)
         if self.plan.rules:
             wanted = min(wanted, max(self.epochs / SLICES_WITH_RULES, SHORT_SLICE_SECONDS * epochs_a_second))
-        return self._within_limits(wanted)
+        return self._within_limits(wanted, tiles)
 
-    def _within_limits(self, length: float) -> int:
+    def _within_limits(self, length: float, tiles: int) -> int:
         if self.plan.shuffle:
             length = min(length, 2**20 / self.data.n_samples)
+        if self.plan.order_by_net:
+            length = min(length, 2**24 / (self.data.n_samples * tiles))
         return max(1, int(length))
 
     def _fill(self, tiles: TileArrays) -> None:
@@ -196,12 +202,12 @@ class Job:
         for row, values in enumerate(self.betas):
             tiles.fill(tiles.powers[:, row], values)
         tiles.powers[:, 2:] = 1
+        tiles.fill_words(0, self.net_ids)
+        tiles.fill_words(1, np.broadcast_to(np.uint64(2.0**32 * np.asarray(self.dropout)), self.net_ids.shape))
         if self.sample_weights is not None:
             tiles.fill_samples(self.sample_weights)
         if self.groups is not None:
-            net_ids = aligned_zeros((tiles.count, tiles.width), np.uint64)
-            net_ids.ravel()[: tiles.stop - tiles.first] = self.net_ids[tiles.first : tiles.stop]
-            draw(F, D, U, tiles.kernel_view, self.groups, self.row_of, Buffer(net_ids), self.seed)
+            draw(F, D, U, tiles.kernel_view, self.groups, self.row_of, self.seed)
         elif self.initial is not None:
             self._copy_in(tiles, self.initial, 0)
         if self.state is not None:
@@ -211,8 +217,8 @@ class Job:
         elif self.plan.method == Method.RPROP:
             tiles.rows[:, 3 * self.net.state_step :] = tiles.hyper[:, formulas.LEARNING_RATE, None]
 
-    def _orders(self, first: int, stop: int) -> Buffer:
-        """The samples' order in each epoch of a slice."""
+    def _orders(self, first: int, stop: int, seed: np.uint64 | None = None) -> Buffer:
+        """The samples' order in each epoch of a slice, by the job's seed or a net's own."""
         if not self.plan.shuffle:
             return _NO_ORDERS
         if self.order_source is not None:
@@ -220,16 +226,36 @@ class Job:
         n, D = self.data.n_samples, self.vectors.D
         orders = np.empty((stop - first, n), np.int32)
         uniforms = aligned_zeros(n + 2 * D.count, np.float64)
-        shuffle(D, self.vectors.U, Buffer(orders), Buffer(uniforms), n, first, stop, self.seed)
+        shuffle(
+            D, self.vectors.U, Buffer(orders), Buffer(uniforms), n, first, stop, self.seed if seed is None else seed
+        )
         return Buffer(orders)
 
-    def _epochs(self, first: int, stop: int) -> layout.Epochs:
+    def _orders_by_net(self, tiles: TileArrays, first: int, stop: int) -> Buffer:
+        """The samples' order in each epoch of a slice, for each net."""
+        keys = self._keys(tiles.words[: tiles.count, 0].ravel(), SHUFFLING_BY_NET)
+        if not tiles.count:
+            return _NO_ORDERS
+        return Buffer(np.concatenate([self._orders(first, stop, key).array for key in keys]))
+
+    def _keys(self, numbers: np.ndarray, purpose: int) -> np.ndarray:
+        """A seed for each of the numbers, which are those of epochs or nets."""
+        U = self.vectors.U
+        rows = max(1, -(-len(numbers) // U.count))
+        padded, keys = (aligned_zeros(rows * U.count, np.uint64) for _ in range(2))
+        padded[: len(numbers)] = numbers
+        derive_keys(U, Buffer(padded), Buffer(keys), rows, np.uint64(purpose), self.seed)
+        return keys[: max(1, len(numbers))]
+
+    def _epochs(self, tiles: TileArrays, first: int, stop: int) -> layout.Epochs:
         """A slice, as the kernels read it."""
         factors = np.ones(max(1, stop - first), self.vectors.F.dtype)
         if self.rate_factor is not None:
             factors[: stop - first] = [checked_factor(self.rate_factor(e), e) for e in range(first, stop)]
+        orders = self._orders_by_net(tiles, first, stop) if self.plan.order_by_net else self._orders(first, stop)
+        keys = self._keys(np.arange(first, stop, dtype=np.uint64), DROPOUT) if self.plan.dropping else _NO_KEYS
         return layout.Epochs(
-            self._orders(first, stop), Buffer(factors), self.first_epoch, first, stop, self.last_epoch
+            orders, Buffer(keys), Buffer(factors), self.first_epoch, first, stop, self.last_epoch
         )  # fmt: skip
 
     def _train(self, tiles: TileArrays, epochs: layout.Epochs, team: Team) -> None:
@@ -326,4 +352,5 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
+_NO_KEYS = np.zeros(1, np.uint64)
 _NO_ORDERS = Buffer(np.zeros(1, np.int32))

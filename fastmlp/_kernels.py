@@ -2,12 +2,12 @@
 
 The loop over epochs (`_lanes`) is the same for both. Which passes it gets is decided while it is compiled, by the type
 of F, the vector of one number a net: so each compiled loop holds one kernel. `kinds` are the other vectors that the
-passes work with: Patch, Line, Column, Units and Blk, each kernel's docstring says of what.
+passes work with: Patch, Line, Column, Units, Blk and Words, each kernel's docstring says of what.
 """
 
 from numba.extending import overload
 
-from fastmlp import _passes, _units
+from fastmlp import _dropout, _passes, _units
 from fastmlp._jit import INLINE
 
 
@@ -26,6 +26,11 @@ def squared_norm(kinds, F, *rest):
     return (_units if F.count == 1 else _passes).squared_norm(kinds, F, *rest)
 
 
+def draw_masks(kinds, F, *rest):
+    """What dropout multiplies the outputs of hidden units with."""
+    return (_dropout.units_masks if F.count == 1 else _dropout.lanes_masks)(kinds, F, *rest)
+
+
 @overload(forward, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
 def _forward(kinds, F, *rest):  # noqa: ARG001
     return (_units if F.vector.count == 1 else _passes).forward.py_func
@@ -39,3 +44,8 @@ def _backward(kinds, F, *rest):  # noqa: ARG001
 @overload(squared_norm, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
 def _squared_norm(kinds, F, *rest):  # noqa: ARG001
     return (_units if F.vector.count == 1 else _passes).squared_norm.py_func
+
+
+@overload(draw_masks, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
+def _draw_masks(kinds, F, *rest):  # noqa: ARG001
+    return (_dropout.units_masks if F.vector.count == 1 else _dropout.lanes_masks).py_func

@@ -10,7 +10,7 @@ from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
 from fastmlp._formulas import Method
 from fastmlp._jit import kernel
-from fastmlp._kernels import backward, forward, squared_norm
+from fastmlp._kernels import backward, draw_masks, forward, squared_norm
 from fastmlp._outputs import knows_bound, least_losses_of, losses_of, output_deltas, outputs_of
 from fastmlp._rules import apply_rules, confirm, judge_minibatches, leave, record_losses, target_in_doubt
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
@@ -26,16 +26,16 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
     With the full batch the rules look at the weights as they stand between epochs: the epoch's own forward pass yields
     the loss before its update. With minibatches they look at the mean of the losses that the epoch's minibatches had,
     each before its update; where that says that a net reached its target or stalled, its weights are measured in one
-    more forward pass, and only a target that they reach counts. By scikit-learn's conventions the full batch is a
-    minibatch too, those losses have L2's part in them, and they are what is recorded.
+    more forward pass, and only a target that they reach counts. With dropout, and by scikit-learn's conventions, the
+    full batch is a minibatch too; by the latter those losses have L2's part in them, and they are what is recorded.
     When another thread makes `halt` (1,) true, the kernel returns after the chunk that it is at, with every weight as
     the last update left it. What the results say of a net that still trains holds if training ends here.
     """
-    _, _, _, Units, Blk = kinds
+    _, _, _, Units, Blk, _ = kinds
     n, B, filled = data.n_samples, ratio(Blk, F), ratio(Units, F)
     samples, units, outputs = scratch.samples, scratch.units, scratch.outputs
     unit_step, out_row = net.n_unit_rows, net.unit_rows[net.n_layers]
-    full_batch, last_epoch = plan.batch_size >= n and not plan.sklearn, epochs.last
+    full_batch, last_epoch = plan.batch_size >= n and not plan.sklearn and not plan.dropping, epochs.last
     chosen = False  # whether `samples` holds all of them
     nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
     for tile in range(tiles.n_tiles):
@@ -68,7 +68,10 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
                 measure, learn = judging or (measuring and whole), training and 0 <= step < n_steps
                 start = 0 if whole else step * plan.batch_size
                 stop = n if whole else min(n, start + plan.batch_size)
-                order = (epoch - epochs.first) * n if plan.shuffle and not whole else -1
+                number = epoch - epochs.first
+                if plan.order_by_net:
+                    number += tile * (epochs.stop - epochs.first)
+                order = number * n if plan.shuffle and not whole else -1
                 weight_sum = weight_sum_of(F, data, tiles, tile, epochs.orders, order, start, stop)
                 inverse = inverse_of(plan, weight_sum)
                 loss_sum, probe = zero, zero
@@ -89,7 +92,11 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
                     if not whole or n > scratch.capacity or not chosen:
                         choose_samples(epochs.orders, order, first, count, (count + filled - 1) & -filled, samples)
                         chosen = whole
-                    forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch)
+                    dropping = plan.dropping and learn
+                    if dropping:
+                        key = epochs.keys[epoch - epochs.first]
+                        draw_masks(kinds, F, net, tiles, tile, key, samples, count, scratch)
+                    forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch, dropping)
                     exact, least = measure and not cautious, zero
                     for attempt in range(1 + cautious):
                         if attempt == 1:
@@ -145,8 +152,9 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
                             scale = weights * repeat(Blk, inverse)
                             row = s * unit_step + out_row
                             probe = output_deltas(
-                                Blk, F, net, data, samples, s, scale, outputs, row, 1, unit_step, probe
-                            )
+                                Blk, F, net, data, samples, s, scale, outputs, row, 1, unit_step, probe,
+                                min(B, count - s),
+                            )  # fmt: skip
                         if last:
                             broken = active & ~(probe == 0.0)
                             leave(

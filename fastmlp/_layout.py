@@ -63,6 +63,7 @@ class Tiles(NamedTuple):
     controls: Buffer  # (T, N_CONTROLS, W)
     powers: Buffer  # (T, 4, W) float64: Adam's β₁, β₂, β₁ᵗ, β₂ᵗ
     sample_weights: Buffer  # (T, S, W) for BY_NET
+    words: Buffer  # (T, 2, W) uint64: the nets' numbers, and 2³² times their dropout
     slots: Buffer  # (T, W) where in the results the lane's net belongs, −1 for none
     n_tiles: int  # T
     n_rows: int  # R
@@ -73,7 +74,8 @@ class Tiles(NamedTuple):
 class Epochs(NamedTuple):
     """The slice of epochs that one call of a kernel trains."""
 
-    orders: Buffer  # (stop − first, S) shuffled sample numbers
+    orders: Buffer  # (stop − first, S) shuffled sample numbers, or for each tile such
+    keys: Buffer  # (stop − first,) of dropout
     rate_factors: Buffer  # (stop − first,) what each epoch's learning rate is multiplied with, if `Plan.scheduled`
     begin: int  # where training began, from where records are counted
     first: int
@@ -100,6 +102,8 @@ class Plan(NamedTuple):
     method: int  # formulas.Method
     batch_size: int  # S for the full batch
     shuffle: bool
+    order_by_net: bool  # each tile, of one net, has an order of its own
+    dropping: bool  # dropout
     record_every: int  # epochs; 0 for never
     rules: bool  # a stopping rule looks at the loss between epochs
     only_target_loss: bool  # no other rule does
@@ -128,6 +132,7 @@ class Scratch(NamedTuple):
     units: Buffer  # (C, n_unit_rows, W) outputs of every unit
     deltas: Buffer  # (C, n_unit_rows, W) gradients of the loss by the weighted sum of every unit
     outputs: Buffer  # `deltas`, or in a team the member's own copy of it: the output layer's
+    masks: Buffer  # (C, n_unit_rows, W) what dropout multiplies the outputs with
     band: Buffer  # (C, U, W) the same of a few units at a time
     transposed: Buffer  # units as lanes: a panel of a layer's weights, unit by unit
     samples: Buffer  # (C,) the samples' numbers

@@ -93,10 +93,11 @@ def least_losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_ste
 
 
 @inline
-def output_deltas(Blk, F, net, data, samples, s, scale, deltas, row, unit_step, step, probe):
+def output_deltas(Blk, F, net, data, samples, s, scale, deltas, row, unit_step, step, probe, within):
     """Turn the outputs in `deltas` into the gradients of the loss by the weighted sums.
 
-    Returns `probe`, a sum of zeros, which becomes NaN with the first gradient that is not finite.
+    Returns `probe`, a sum of zeros, which becomes NaN with the first gradient of the first `within` samples that is not
+    finite: what fills the block up is not always worked out to the end.
     """
     n_out = net.sizes[net.n_layers]
     code = net.activations[net.n_layers - 1]
@@ -112,6 +113,6 @@ def output_deltas(Blk, F, net, data, samples, s, scale, deltas, row, unit_step, 
         delta = formulas.output_delta(o, t, scale)
         if net.loss == Loss.MSE:
             delta = o * (delta - dot) if code == Activation.SOFTMAX else formulas.output_backward(code, o, delta)
-        probe = fold_fma(probe, delta, broadcast(Blk, 0.0), ratio(Blk, F))
+        probe = fold_fma(probe, delta, broadcast(Blk, 0.0), within)
         store_grid(Blk, F, deltas, row + k * unit_step, 0, step, delta, ratio(Blk, F))
     return probe

@@ -17,10 +17,10 @@ from fastmlp._update import adam, adam_settings, add_l2, update
 
 
 @inline
-def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch):
+def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dropping):
     """Outputs of every unit for the first `count` samples of a chunk; of the last layer the weighted sums."""
     units = scratch.units
-    _, _, _, Units, Blk = kinds
+    _, _, _, Units, Blk, _ = kinds
     U = ratio(Units, Blk)
     for layer in range(net.n_layers):
         n_out = net.sizes[layer + 1]
@@ -32,6 +32,9 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch):
         _weighted_sums(Units, Units, F, net, rows, base, layer, data, samples, 0, count, units, several, n_out)
         if layer < net.n_layers - 1 and net.activations[layer] > Activation.RELU:
             _activate(Blk, F, net, layer, slope, units, count)
+        if dropping and layer < net.n_layers - 1:
+            row, step = net.unit_rows[layer + 1], net.n_unit_rows
+            _drop(Blk, F, net, layer + 1, scratch.masks, count, 0, net.sizes[layer + 1], units, row, step)
 
 
 @inline
@@ -70,6 +73,17 @@ def _activate(Blk, F, net, layer, slope, units, count):
 
 
 @inline
+def _drop(Blk, F, net, layer, masks, count, first_unit, stop_unit, target, target_row, target_step):
+    """Multiply what belongs to some units of a hidden layer with their masks."""
+    for s in range(0, count, ratio(Blk, F)):
+        for i in range(first_unit, stop_unit):
+            mask = load_grid(Blk, Blk, F, masks, s * net.n_unit_rows + net.unit_rows[layer] + i, 0, net.n_unit_rows)
+            row = target_row + s * target_step + i - first_unit
+            x = load_grid(Blk, Blk, F, target, row, 0, target_step)
+            store_grid(Blk, F, target, row, 0, target_step, x * mask, ratio(Blk, F))
+
+
+@inline
 def squared_norm(kinds, F, net, rows, base, scratch):  # noqa: ARG001
     """The sum of all squared weights, biases left out: of each unit's, and then over the units."""
     total = broadcast(F, 0.0)
@@ -91,7 +105,8 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
     are consecutive; Adam's step on a band is taken row by row within the loops of the next band's products, which hide
     its divisions and roots. A layer's weights change only after gradients were passed down through them.
     """
-    Patch, Line, Column, Units, Blk = kinds
+    Patch, Line, Column, Units, Blk, _ = kinds
+    kept = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.KEPT)
     U, deltas, step = ratio(Units, Blk), scratch.deltas, net.n_unit_rows
     for layer in range(net.n_layers - 1, 1, -1):
         several, span, row = net.sizes[layer] & -U, net.backward_spans[layer], net.unit_rows[layer]
@@ -102,8 +117,10 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
                 Blk, Blk, F, net, tiles, tile, layer, scratch, s, stop, several, net.sizes[layer], deltas,
                 row + several, step,
             )  # fmt: skip
+        if plan.dropping:
+            _drop(Blk, F, net, layer, scratch.masks, count, 0, net.sizes[layer], deltas, row, step)
         if net.activations[layer - 1] > Activation.RELU:
-            _derive(Blk, F, net, layer, slope, scratch.units, count, 0, net.sizes[layer], deltas, row, step)
+            _derive(Blk, F, net, plan, layer, slope, kept, scratch.units, count, 0, net.sizes[layer], deltas, row, step)
     settings = adam_settings(F, F, tiles, tile, scratch.corrections)
     waiting, end = 0, 0  # rows of the last band, on which Adam's step is due
     for layer in range(net.n_layers):
@@ -120,8 +137,10 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
                     _pass_down(Units, Blk, F, net, tiles, tile, 1, scratch, 0, count, first, j, deltas, row, step)
                 else:
                     _pass_down(Blk, Blk, F, net, tiles, tile, 1, scratch, 0, count, first, j, deltas, row, step)
+                if plan.dropping:
+                    _drop(Blk, F, net, 1, scratch.masks, count, first, j, deltas, row, step)
                 if net.activations[0] > Activation.RELU:
-                    _derive(Blk, F, net, 1, slope, scratch.units, count, first, j, deltas, row, step)
+                    _derive(Blk, F, net, plan, 1, slope, kept, scratch.units, count, first, j, deltas, row, step)
             band = tile * tiles.n_rows + net.weight_rows[layer] + first * n_columns
             if first < several:
                 waiting = _gradients(
@@ -170,11 +189,15 @@ def _pass_down(
 
 
 @inline
-def _derive(Blk, F, net, layer, slope, units, count, first_unit, stop_unit, target, target_row, target_step):
-    """Turn gradients by outputs into gradients by weighted sums."""
+def _derive(
+    Blk, F, net, plan, layer, slope, kept, units, count, first_unit, stop_unit, target, target_row, target_step
+):
+    """Turn gradients by outputs into gradients by weighted sums; with dropout from the outputs before it."""
     for s in range(0, count, ratio(Blk, F)):
         for i in range(first_unit, stop_unit):
             a = load_grid(Blk, Blk, F, units, s * net.n_unit_rows + net.unit_rows[layer] + i, 0, net.n_unit_rows)
+            if plan.dropping:
+                a = a * repeat(Blk, kept)
             row = target_row + s * target_step + i - first_unit
             gradient = load_grid(Blk, Blk, F, target, row, 0, target_step)
             delta = formulas.activation_backward(net.activations[layer - 1], a, gradient, repeat(Blk, slope))

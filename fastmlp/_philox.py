@@ -11,6 +11,9 @@ from fastmlp._simd import from_bits
 
 INITIAL_WEIGHTS = 0
 SHUFFLING = 1
+DROPOUT = 2
+BOOTSTRAP = 3
+SHUFFLING_BY_NET = 4
 
 _WORD = 0xFFFFFFFF
 

@@ -26,10 +26,10 @@ from fastmlp._jobs import Job, checked_factor
 from fastmlp._memory import refuse_if_too_large
 from fastmlp._names import choose
 from fastmlp._state import empty_state, refuse_if_other
-from fastmlp._tiles import Groups
+from fastmlp._tiles import Groups, draw_samples
 from fastmlp._unit_buffers import unit_net_buffers, unit_row_order, unit_vectors
 from fastmlp._validation import SCORES, Validation
-from fastmlp._vectors import Buffer, host_lanes
+from fastmlp._vectors import Buffer, Lanes, aligned_zeros, host_lanes
 from fastmlp.architecture import Architecture
 from fastmlp.initializers import INITIALIZERS, Initializer
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
@@ -44,9 +44,9 @@ def planned(
     *, architecture: Any, X: Any, y: Any, n_nets: Any, seed: Any, optimizer: Any, epochs: Any, loss: Any, init: Any,
     batch_size: Any, shuffle: Any, l2: Any, sample_weight: Any, target_loss: Any, target_accuracy: Any, patience: Any,
     tol: Any, record_every: Any, net_ids: Any, dtype: Any, kernel: Any = None, threads: Any = None,
-    schedule: Any = None, validation: Any = None, validation_score: Any = "loss",
-    restore_best: Any = True, warm_start: Any = None,
-    keep_state: Any = False, gradients_only: bool = False, sklearn: bool = False, watch_only: bool = False,
+    schedule: Any = None, validation: Any = None, validation_score: Any = "loss", restore_best: Any = True,
+    warm_start: Any = None, keep_state: Any = False, dropout: Any = 0.0, bootstrap: Any = False,
+    gradients_only: bool = False, sklearn: bool = False, watch_only: bool = False,
     orders: Callable[[int, int], np.ndarray] | None = None,
 ) -> tuple[Job, Runs]:  # fmt: skip
     """Check everything, and lay out the job and its still empty results.
@@ -64,10 +64,11 @@ def planned(
     optimizer = _optimizer(optimizer)
     loss = architecture.default_loss if loss is None else loss
     loss_code = choose("loss", loss, LOSSES[architecture.activations[-1]])
-    if not isinstance(shuffle, (bool, np.bool_)):
-        raise TypeError(f"shuffle={shuffle!r}: needs True or False")
+    by_net = isinstance(shuffle, str) and choose("shuffle", shuffle, {"by_net": True})
+    if not by_net and not isinstance(shuffle, (bool, np.bool_)):
+        raise TypeError(f"shuffle={shuffle!r}: needs True, False or 'by_net'")
 
-    for name, flag in (("keep_state", keep_state), ("restore_best", restore_best)):
+    for name, flag in (("keep_state", keep_state), ("restore_best", restore_best), ("bootstrap", bootstrap)):
         if not isinstance(flag, (bool, np.bool_)):
             raise TypeError(f"{name}={flag!r}: needs True or False")
     state, first_epoch = None, 0
@@ -101,6 +102,8 @@ def planned(
         raise ValueError(f"X has {n_samples:,} samples; float32 counts to {MAX_SAMPLES_SINGLE:,}: pass dtype='float64'")
     target_array = checks.targets(y, architecture, loss_code, n_samples, float_type)
     weights = checks.sample_weights(sample_weight, n_samples, nets, float_type)
+    if bootstrap:
+        weights = _drawn_samples(weights, n_samples, numbers, np.uint64(seed), float_type)
     batch = n_samples if batch_size is None else min(n_samples, checks.whole_number("batch_size", batch_size, 1))
     counting = checks.counts_accuracy(target_array)
     if target_accuracy is not None and not counting:
@@ -112,6 +115,10 @@ def planned(
     hyper = optimizer.rows()
     hyper[formulas.L2] = checks.in_dtype("l2", checks.bounded("l2", l2, nets, 0.0), float_type)
     hyper[formulas.GIVEN_L2], hyper[formulas.GIVEN_RATE] = hyper[formulas.L2], hyper[formulas.LEARNING_RATE]
+    rate_of_dropout = checks.bounded("dropout", dropout, nets, 0.0, np.nextafter(1.0, 0.0))
+    if np.any(rate_of_dropout) and architecture.n_layers == 1:
+        raise ValueError(f"dropout={dropout!r} leaves out hidden units, and sizes={architecture.sizes} has none")
+    hyper[formulas.KEPT], hyper[formulas.DROPOUT_SCALE] = 1.0 - rate_of_dropout, 1.0 / (1.0 - rate_of_dropout)
     hyper[formulas.WEIGHT_DECAY] = getattr(optimizer, "weight_decay", 0.0)
     rate_factor, adaptive = _schedule(schedule, optimizer, first_epoch, epochs, patience)
     hyper[formulas.LEAKY_SLOPE] = checks.in_dtype("leaky_slope", slope, float_type)
@@ -135,6 +142,8 @@ def planned(
         method=int(Method.NONE if gradients_only else optimizer.method),
         batch_size=batch,
         shuffle=bool(shuffle) and batch < n_samples,
+        order_by_net=bool(by_net) and batch < n_samples,
+        dropping=bool(np.any(rate_of_dropout)) and not gradients_only,
         record_every=every,
         rules=any(rule is not None for rule in (target_loss, target_accuracy, patience)),
         only_target_loss=target_accuracy is None and patience is None,
@@ -153,16 +162,20 @@ def planned(
     )
     if kernel is not None:
         kernel = choose("kernel", kernel, {"lanes": "lanes", "units": "units"})
+    if plan.order_by_net:
+        if kernel == "lanes":
+            raise ValueError("shuffle='by_net' needs one net at a time: leave kernel out, or pass kernel='units'")
+        kernel = "units"
     choice = choose_kernel(
         architecture, nets, n_samples, batch, float_type, _threads.thread_count(threads), kernel,
-        plain=not (plan.scheduled or sklearn or held_out is not None),
+        plain=not (plan.scheduled or sklearn or held_out is not None or plan.dropping),
     )  # fmt: skip
     job, runs = _allocated(
         architecture, loss, optimizer, init, initial, numbers, seed, epochs, samples, target_array, weights, hyper,
         controls, plan, n_records, choice,
     )  # fmt: skip
     job.first_epoch, job.rate_factor, job.state, job.validation = first_epoch, rate_factor, state, held_out
-    job.order_source = orders
+    job.order_source, job.dropout = orders, rate_of_dropout
     if keep_state:
         runs.state = job.final_state = empty_state(optimizer, nets, architecture.n_parameters, float_type)
     if held_out is not None:
@@ -170,6 +183,21 @@ def planned(
         if n_records:
             runs.validation_history, runs.validation_losses = held_out.history, held_out.losses
     return job, runs
+
+
+def _drawn_samples(
+    weights: np.ndarray | None, n_samples: int, net_ids: np.ndarray, seed: np.uint64, dtype: np.dtype
+) -> np.ndarray:
+    """Sample weights (n, S): how often each net has drawn each sample, times the weights there are."""
+    D, U = Lanes("float64", 8), Lanes("uint64", 8)
+    refuse_if_too_large(
+        len(net_ids) * n_samples * dtype.itemsize, f"the weights of {n_samples:,} samples for {len(net_ids):,} nets",
+        "train fewer nets at once, in shards of net_ids",
+    )  # fmt: skip
+    counts = np.zeros((len(net_ids), n_samples), dtype)
+    uniforms = aligned_zeros(2 * D.count, np.float64)
+    draw_samples(D, U, Buffer(counts), Buffer(uniforms), n_samples, Buffer(net_ids), len(net_ids), seed)
+    return counts if weights is None else counts * weights
 
 
 def _continued(runs: Any, architecture: Architecture, seed: int, net_ids: Any, n_nets: Any) -> tuple[int, np.ndarray]:

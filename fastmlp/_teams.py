@@ -15,7 +15,7 @@ from fastmlp._team import ABANDONED, N_SHARED
 from fastmlp._vectors import Buffer, aligned_copy, aligned_zeros
 
 # What members share; of everything else in `Scratch` each has its own
-SHARED = ("units", "deltas", "team")
+SHARED = ("units", "deltas", "masks", "team")
 
 
 class Team:

@@ -13,11 +13,12 @@ from fastmlp import _layout as layout
 from fastmlp._formulas import N_HYPERPARAMETERS
 from fastmlp._jit import inline, kernel
 from fastmlp._math import normal_pair
-from fastmlp._philox import INITIAL_WEIGHTS, SHUFFLING, uniform_pair
+from fastmlp._philox import BOOTSTRAP, INITIAL_WEIGHTS, SHUFFLING, philox, uniform_pair
 from fastmlp._simd import broadcast, convert, fma, lane_count, lane_numbers, load, store
 from fastmlp._vectors import Buffer, kernel_argument
 
 CONSTANT, UNIFORM, NORMAL = range(3)
+_WORD = 0xFFFFFFFF
 
 
 @kernel_argument
@@ -32,11 +33,11 @@ class Groups(NamedTuple):
 
 
 @kernel
-def draw(F, D, U, tiles, groups, row_of, net_ids, seed):
-    """Fill the parameter rows: in float64 from Philox, then rounded. `net_ids` (T, W) are the nets' numbers."""
+def draw(F, D, U, tiles, groups, row_of, seed):
+    """Fill the parameter rows: in float64 from Philox, then rounded."""
     key, purpose = broadcast(U, seed), broadcast(U, np.uint64(INITIAL_WEIGHTS))
     for tile in range(tiles.n_tiles):
-        net = load(U, net_ids, tile)
+        net = load(U, tiles.words, 2 * tile)
         position = 0
         for group in range(groups.n_groups):
             first, second = groups.first[group], groups.second[group]
@@ -106,6 +107,7 @@ def close_gaps(F, tiles, n_samples):
                 _move_lane(tiles.hyper, N_HYPERPARAMETERS, width, lane, kept)
                 _move_lane(tiles.controls, layout.N_CONTROLS, width, lane, kept)
                 _move_lane(tiles.powers, layout.N_POWERS, width, lane, kept)
+                _move_lane(tiles.words, 2, width, lane, kept)
                 _move_lane(tiles.sample_weights, n_samples, width, lane, kept)
                 tiles.slots[kept] = tiles.slots[lane]
             kept += 1
@@ -140,3 +142,32 @@ def shuffle(D, U, orders, uniforms, n_samples, first_epoch, stop_epoch, seed):
             j = min(i, int(uniforms[row * n_lanes + pair % n_lanes] * (i + 1)))
             a, b = orders[base + i], orders[base + j]
             orders[base + i], orders[base + j] = b, a
+
+
+@kernel
+def derive_keys(U, numbers, keys, n_rows, purpose, seed):
+    """Write a seed of its own for each of the `numbers`, of epochs or nets, to `keys`; both in whole vectors."""
+    key, zero = broadcast(U, seed), broadcast(U, np.uint64(0))
+    for row in range(n_rows):
+        number = load(U, numbers, row)
+        a, b, _, _ = philox(number & _WORD, broadcast(U, purpose), number >> 32, zero, key)
+        store(keys, row, a | (b << 32))
+
+
+@kernel
+def draw_samples(D, U, weights, uniforms, n_samples, nets, n_nets, seed):
+    """Write how often each net draws each sample, n_samples times with replacement, to `weights` (n, S).
+
+    `nets` (n,) are the nets' numbers, `uniforms` scratch for two vectors. Reference: Breiman, Bagging predictors, 1996.
+    """
+    key, purpose, n_lanes = broadcast(U, seed), broadcast(U, np.uint64(BOOTSTRAP)), lane_count(D)
+    for row in range(n_nets):
+        net = broadcast(U, nets[row])
+        for first in range(0, n_samples, 2 * n_lanes):
+            u, v = uniform_pair(net, purpose, lane_numbers(U, np.uint64(first // 2)), key)
+            store(uniforms, 0, u)
+            store(uniforms, 1, v)
+            for i in range(min(2 * n_lanes, n_samples - first)):
+                # the first or the second number of pair i // 2
+                sample = min(n_samples - 1, int(uniforms[i % 2 * n_lanes + i // 2] * n_samples))
+                weights[row * n_samples + sample] += 1

@@ -160,7 +160,7 @@ def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, epochs, scratch, h
                         F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, scratch.lanes
                     )
             if learn:
-                probe = output_deltas(Blk, F, net, data, samples, 0, scale, deltas, outputs, B, 1, zero)
+                probe = output_deltas(Blk, F, net, data, samples, 0, scale, deltas, outputs, B, 1, zero, n)
                 broken = active & ~(probe == 0.0)
                 leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, scratch.lanes)
                 active = active & ~broken

@@ -29,7 +29,7 @@ def unit_vectors(dtype: np.dtype) -> Vectors:
 
     return Vectors(
         F=of(1), Blk=of(V), Units=of(max(V, 2 * rows)), Line=of(2 * V), Patch=of(rows * 2 * V), Column=of(V),
-        D=Lanes("float64", 1), U=Lanes("uint64", 1),
+        D=Lanes("float64", 1), U=Lanes("uint64", 1), Words=Lanes("uint64", V),
     )  # fmt: skip
 
 
@@ -86,14 +86,14 @@ def unit_row_order(architecture: Architecture, net: layout.Net) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def unit_scratch_buffers(net: layout.Net, vectors: Vectors, n_samples: int) -> layout.Scratch:
+def unit_scratch_buffers(net: layout.Net, vectors: Vectors, n_samples: int, dropping: bool = False) -> layout.Scratch:
     """One thread's working memory, for chunks of at most `n_samples`."""
     dtype, fill = vectors.F.dtype, vectors.Units.count
     fitting = max(CHUNK_SAMPLES, CHUNK_BYTES // (2 * net.n_unit_rows * dtype.itemsize))
     chunks = -(-n_samples // fitting)
     capacity = -(-n_samples // (chunks * fill)) * fill
     units, deltas = (aligned_zeros((capacity * net.n_unit_rows + MOST_COLUMNS * fill,), dtype) for _ in range(2))
-    return new_scratch(units, deltas, capacity, vectors, PANEL_ROWS * vectors.Line.count)
+    return new_scratch(units, deltas, capacity, vectors, PANEL_ROWS * vectors.Line.count, dropping)
 
 
 def unit_rows_of_a_tile(net: layout.Net, n_state_rows: int, vectors: Vectors) -> int:

@@ -34,9 +34,9 @@ PANEL_ROWS = 128
 
 
 @inline
-def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch):
+def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dropping):
     """Outputs of every unit for the first `count` samples of a chunk; of the last layer the weighted sums."""
-    Patch, Line, Column, _, _ = kinds
+    Patch, Line, Column, _, _, _ = kinds
     V, units = ratio(Column, F), scratch.units
     for layer in range(net.n_layers):
         n_vectors = (net.sizes[layer + 1] + V - 1) // V
@@ -53,7 +53,18 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch):
                 for r in range(s * step + here + first, s * step + here + stop):
                     z = load(Column, units, r)
                     store(units, r, formulas.activate(net.activations[layer], z, repeat(Column, slope)))
+        if dropping and layer < net.n_layers - 1:
+            _drop(Column, net, layer + 1, scratch.masks, units, V, s_first, s_stop, first, stop)
         meet(scratch)
+
+
+@inline
+def _drop(Column, net, layer, masks, target, V, s_first, s_stop, first, stop):
+    """Multiply what belongs to some vectors of units of a hidden layer with their masks."""
+    step, here = net.n_unit_rows // V, net.unit_rows[layer] // V
+    for s in range(s_first, s_stop):
+        for r in range(s * step + here + first, s * step + here + stop):
+            store(target, r, load(Column, target, r) * load(Column, masks, r))
 
 
 @inline
@@ -108,7 +119,7 @@ def _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples
 @inline
 def squared_norm(kinds, F, net, rows, base, scratch):
     """The sum of all squared weights, biases left out: of each unit's, and then over the units."""
-    _, _, Column, _, _ = kinds
+    _, _, Column, _, _, _ = kinds
     V, total = ratio(Column, F), broadcast(F, 0.0)
     for layer in range(net.n_layers):
         n_out, row_step = net.sizes[layer + 1], net.columns[layer] // V
@@ -130,7 +141,8 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
     After the `last` chunk of a minibatch the optimizer takes its step on each few rows of parameters as soon as their
     gradients are known. A layer's weights change only after gradients were passed down through them.
     """
-    Patch, Line, Column, _, _ = kinds
+    Patch, Line, Column, _, _, _ = kinds
+    kept = repeat(Column, load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.KEPT))
     V, units, deltas = ratio(Column, F), scratch.units, scratch.deltas
     for layer in range(net.n_layers - 1, 0, -1):
         n_vectors = (net.sizes[layer] + V - 1) // V
@@ -141,11 +153,15 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
                 _pass_down(Patch, Line, Column, F, net, tiles.rows, weight, layer, scratch, s_first, s_stop, i)
             if stop & 1:
                 _pass_down(Patch, Column, Column, F, net, tiles.rows, weight, layer, scratch, s_first, s_stop, stop - 1)
+        if plan.dropping:
+            _drop(Column, net, layer, scratch.masks, deltas, V, s_first, s_stop, first, stop)
         if net.activations[layer - 1] > Activation.RELU:
             step, here = net.n_unit_rows // V, net.unit_rows[layer] // V
             for s in range(s_first, s_stop):
                 for r in range(s * step + here + first, s * step + here + stop):
                     a, gradient = load(Column, units, r), load(Column, deltas, r)
+                    if plan.dropping:  # the output before it
+                        a = a * kept
                     delta = formulas.activation_backward(net.activations[layer - 1], a, gradient, repeat(Column, slope))
                     store(deltas, r, delta)
         meet(scratch)

@@ -81,6 +81,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     combine : {"best", "average"}, default "best"
         Which net predicts: the one of the best validation score, or without held-out samples of the least training
         loss; or the mean of all nets' probabilities. A restart that diverged has no part in it.
+    dropout : float or array_like of shape (n_restarts,), default 0.0
+        The probability with which a hidden unit is left out while a sample is trained on.
+    bootstrap : bool, default False
+        Whether each restart trains on samples drawn with replacement, as many as there are.
     class_weight : dict, "balanced" or None, default None
         Weights of the classes, as scikit-learn's other classifiers have them.
     n_jobs : int or None, default None
@@ -130,7 +134,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True, random_state=None,
         tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping=False,
         validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000,
-        n_restarts=1, combine="best", class_weight=None, n_jobs=None, progress=False,
+        n_restarts=1, combine="best", dropout=0.0, bootstrap=False, class_weight=None, n_jobs=None, progress=False,
     ):  # fmt: skip
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -157,6 +161,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.max_fun = max_fun
         self.n_restarts = n_restarts
         self.combine = combine
+        self.dropout = dropout
+        self.bootstrap = bootstrap
         self.class_weight = class_weight
         self.n_jobs = n_jobs
         self.progress = progress
@@ -277,7 +283,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Half the squared error, or half the Poisson deviance of the exponential of the output.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, \
 shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, \
-beta_1, beta_2, epsilon, n_iter_no_change, max_fun, n_restarts, n_jobs, progress
+beta_1, beta_2, epsilon, n_iter_no_change, max_fun, n_restarts, dropout, bootstrap, n_jobs, progress
         As for `MLPClassifier`; the validation score is the coefficient of determination R².
     combine : {"best", "average"}, default "best"
         Which net predicts: the one of the best validation score, or without held-out samples of the least training
@@ -313,7 +319,7 @@ intercepts_, runs_, n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_featu
         batch_size="auto", learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True,
         random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
         early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
-        max_fun=15000, n_restarts=1, combine="best", n_jobs=None, progress=False,
+        max_fun=15000, n_restarts=1, combine="best", dropout=0.0, bootstrap=False, n_jobs=None, progress=False,
     ):  # fmt: skip
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -341,6 +347,8 @@ intercepts_, runs_, n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_featu
         self.max_fun = max_fun
         self.n_restarts = n_restarts
         self.combine = combine
+        self.dropout = dropout
+        self.bootstrap = bootstrap
         self.n_jobs = n_jobs
         self.progress = progress
 

@@ -52,9 +52,11 @@ def train(
     loss: str | None = None,
     init: str | Initializer | tuple[Any, Any] = "he_uniform",
     batch_size: int | None = None,
-    shuffle: bool = True,
+    shuffle: bool | str = True,
     l2: Any = 0.0,
+    dropout: Any = 0.0,
     sample_weight: Any = None,
+    bootstrap: bool = False,
     target_loss: Any = None,
     target_accuracy: Any = None,
     patience: Any = None,
@@ -108,12 +110,21 @@ def train(
         (n_nets, in, out) and (n_nets, out).
     batch_size : int, optional
         Samples in a minibatch; None for all. The last minibatch of an epoch may be smaller.
-    shuffle : bool, default True
-        Whether minibatches are drawn in a new order each epoch, the same for all nets.
+    shuffle : bool or "by_net", default True
+        Whether minibatches are drawn in a new order each epoch, the same for all nets, or for each net its own; the
+        latter trains one net at a time, which takes several times as long for small nets.
     l2 : float or array of shape (n_nets,), default 0.0
         Adds l2/2 times the sum of squared weights (not biases) to the loss.
+    dropout : float or array of shape (n_nets,), default 0.0
+        The probability, from 0 to below 1, with which a hidden unit is left out while a sample is trained on; what
+        stays is divided by the probability to stay. Which are left out follows from the seed, the net's number, the
+        epoch and the sample. Losses after training, and predictions, are those of the whole net; the rules see the
+        losses of training.
     sample_weight : array_like of shape (n_samples,) or (n_nets, n_samples), optional
         A mean is then the weighted sum over the sum of the weights, in each minibatch.
+    bootstrap : bool, default False
+        Whether each net trains on as many samples as there are, drawn with replacement from its seed and number: its
+        sample weights are multiplied with how often it drew each.
     target_loss, target_accuracy : float or array of shape (n_nets,), optional
         A net stops when its loss is at most, or its accuracy at least, this.
     patience : int or array of shape (n_nets,), optional

@@ -60,6 +60,7 @@ def random_job(rng, max_width=40, max_nets=40, dtype=None):
         "batch_size": [None, 1, 2, 3, 4, 5, 8, 100][rng.integers(8)],
         "shuffle": bool(rng.random() < 0.7),
         "l2": sometimes_zero(0, 0.1),
+        "dropout": sometimes_zero(0, 0.7) if depth > 1 and rng.random() < 0.5 else 0.0,
         "sample_weight": [None, rng.uniform(0, 2, n) + 1e-3, rng.uniform(0, 2, (nets, n)) + 1e-3][rng.integers(3)],
         "dtype": dtype or str(rng.choice(["float32", "float64"])),
     }

@@ -16,7 +16,7 @@ from fastmlp._vectors import Buffer, Lanes, aligned_zeros
 RELU, LEAKY_RELU, TANH, SIGMOID, SOFTMAX, EXP = (
     int(getattr(Activation, n)) for n in ["RELU", "LEAKY_RELU", "TANH", "SIGMOID", "SOFTMAX", "EXP"]
 )
-BCE, CROSS_ENTROPY, POISSON = int(Loss.BCE), int(Loss.CROSS_ENTROPY), int(Loss.POISSON)
+BCE, CROSS_ENTROPY, MSE, POISSON = map(int, (Loss.BCE, Loss.CROSS_ENTROPY, Loss.MSE, Loss.POISSON))
 SGD, ADAM, RMSPROP = int(Method.SGD), int(Method.ADAM), int(Method.RMSPROP)
 
 
@@ -74,8 +74,8 @@ def derive(lane, cell, code, a, g, slope, zero, one):
 
 
 @njit
-def forward(lane, cell, sizes, codes, bias, slope, w, x, units, zero):
-    """Outputs of every unit; of the last layer the weighted sums. units[l] belongs to layer l."""
+def forward(lane, cell, sizes, codes, bias, slope, w, x, masks, units, zero):
+    """Outputs of every unit, times its mask; of the last layer the weighted sums. units[l] belongs to layer l."""
     first = 0
     for i in range(sizes[0]):
         units[0, i] = x[i]
@@ -86,7 +86,7 @@ def forward(lane, cell, sizes, codes, bias, slope, w, x, units, zero):
             for i in range(n_in):
                 z = fma(lane, cell, w[first + i * n_out + j], units[layer, i], z)
             last = layer == len(sizes) - 2
-            units[layer + 1, j] = z if last else activate(lane, cell, codes[layer], z, slope, zero)
+            units[layer + 1, j] = z if last else activate(lane, cell, codes[layer], z, slope, zero) * masks[layer, j]
         first += n_in * n_out + (n_out if bias else 0)
 
 
@@ -138,16 +138,16 @@ def is_right(code, z, o, t, half):
 
 
 @njit
-def backward(lane, cell, sizes, codes, loss, bias, slope, w, units, o, t, scale, deltas, g, zero, one):
+def backward(lane, cell, sizes, codes, loss, bias, slope, w, units, o, t, scale, deltas, g, masks, kept, zero, one):
     """Add one sample's gradients to g."""
     n_layers, code = len(sizes) - 1, codes[-1]
     dot = zero
-    if loss not in (BCE, CROSS_ENTROPY) and code == SOFTMAX:
+    if loss == MSE and code == SOFTMAX:
         for k in range(len(o)):
             dot = fma(lane, cell, fma(lane, cell, o[k], scale, -(t[k] * scale)), o[k], dot)
     for k in range(len(o)):
         delta = fma(lane, cell, o[k], scale, -(t[k] * scale))
-        if loss not in (BCE, CROSS_ENTROPY):
+        if loss == MSE:
             delta = o[k] * (delta - dot) if code == SOFTMAX else derive(lane, cell, code, o[k], delta, zero, zero, one)
         deltas[n_layers, k] = delta
     first = len(w)
@@ -158,7 +158,8 @@ def backward(lane, cell, sizes, codes, loss, bias, slope, w, units, o, t, scale,
             down = zero
             for j in range(n_out):
                 down = fma(lane, cell, w[first + i * n_out + j], deltas[layer + 1, j], down)
-            deltas[layer, i] = derive(lane, cell, codes[layer - 1], units[layer, i], down, slope, zero, one)
+            down, output = down * masks[layer - 1, i], units[layer, i] * kept  # the output before its mask
+            deltas[layer, i] = derive(lane, cell, codes[layer - 1], output, down, slope, zero, one)
         for j in range(n_out):
             for i in range(n_in):
                 p = first + i * n_out + j
@@ -219,6 +220,7 @@ def train_reference(
     T,
     sample_weight,
     orders,
+    masks,
     batch,
     epochs,
     method,
@@ -229,7 +231,10 @@ def train_reference(
     delta_scale,
     constants,
 ):
-    """Train the net w (P,) in place; returns its final loss and accuracy. orders[e] are the samples of epoch e."""
+    """Train the net w (P,) in place; returns its final loss and accuracy.
+
+    orders[e] are the samples of epoch e, masks[e, s, l] those of the units of hidden layer l.
+    """
     zero, one, half, tiny = constants[0], constants[1], constants[2], constants[3]
     n, n_layers, widest = len(X), len(sizes) - 1, max(sizes)
     units, deltas = np.zeros((n_layers + 1, widest), w.dtype), np.zeros((n_layers + 1, widest), w.dtype)
@@ -237,7 +242,7 @@ def train_reference(
     state1, state2, corrections = np.zeros_like(w), np.zeros_like(w), np.zeros(2, w.dtype)
     if method not in (SGD, ADAM, RMSPROP):
         state2[:] = h[formulas.LEARNING_RATE]
-    powers = np.ones(2)
+    powers, whole = np.ones(2), np.ones_like(masks[0, 0])
     slope, l2 = h[formulas.LEAKY_SLOPE], h[formulas.L2]
     for epoch in range(epochs):
         for start in range(0, n, batch):
@@ -248,10 +253,29 @@ def train_reference(
             inverse = delta_scale / total if total > zero else zero
             g[:] = zero
             for s in chosen:
-                forward(lane, cell, sizes, codes, bias, slope, w, X[s], units, zero)
+                forward(lane, cell, sizes, codes, bias, slope, w, X[s], masks[epoch, s], units, zero)
                 outputs(lane, cell, codes[-1], units[n_layers, : sizes[-1]], o, zero, one)
                 scale = sample_weight[s] * inverse
-                backward(lane, cell, sizes, codes, loss, bias, slope, w, units, o, T[s], scale, deltas, g, zero, one)
+                backward(
+                    lane,
+                    cell,
+                    sizes,
+                    codes,
+                    loss,
+                    bias,
+                    slope,
+                    w,
+                    units,
+                    o,
+                    T[s],
+                    scale,
+                    deltas,
+                    g,
+                    masks[epoch, s],
+                    h[formulas.KEPT],
+                    zero,
+                    one,
+                )
             if l2 != zero:
                 first = 0
                 for layer in range(n_layers):
@@ -265,7 +289,7 @@ def train_reference(
             step(lane, cell, method, nesterov, h, w, g, state1, state2, corrections, zero, one, tiny)
     total_loss, total_weight, right = zero, zero, 0
     for s in range(n):
-        forward(lane, cell, sizes, codes, bias, slope, w, X[s], units, zero)
+        forward(lane, cell, sizes, codes, bias, slope, w, X[s], whole, units, zero)
         z = units[n_layers, : sizes[-1]]
         greatest, log_sum = outputs(lane, cell, codes[-1], z, o, zero, one)
         losses = sample_loss(lane, cell, loss, z, o, T[s], greatest, log_sum, zero, one)
@@ -273,6 +297,39 @@ def train_reference(
         total_weight = total_weight + sample_weight[s]
         right += is_right(codes[-1], z, o, T[s], half)
     return total_loss / total_weight * loss_scale, right
+
+
+def philox(counter, key):
+    """Philox4x32-10 on NumPy's integers, written out: counter (…, 4) and key (2,) of 32-bit words in uint64."""
+    c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
+    k0, k1 = map(int, key)
+    low, multipliers = np.uint64(2**32 - 1), (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+    for _ in range(10):
+        p0, p1 = c0 * multipliers[0], c2 * multipliers[1]
+        c0, c1, c2, c3 = (
+            (p1 >> np.uint64(32)) ^ c1 ^ np.uint64(k0), p1 & low, (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(k1), p0 & low
+        )  # fmt: skip
+        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
+    return c0, c1, c2, c3
+
+
+def dropout_masks(job, net):
+    """What each hidden unit's output is multiplied with, (epochs, S, hidden layers or 1, widest)."""
+    sizes, n, dtype = job.architecture.sizes, job.data.n_samples, job.parameters.dtype
+    masks = np.ones((max(1, job.epochs), n, max(1, len(sizes) - 2), max(sizes)), dtype)
+    p = float(np.broadcast_to(job.dropout, len(job.net_ids))[net])
+    if p == 0:
+        return masks
+    seed, number = int(job.seed), int(job.net_ids[net])
+    for epoch in range(job.epochs):
+        a, b, _, _ = philox((epoch % 2**32, 2, epoch >> 32, 0), (seed % 2**32, seed >> 32))
+        for layer in range(1, len(sizes) - 1):
+            for unit in range(sizes[layer]):
+                counter = (np.arange(n), layer * 2**24 + unit // 4, number % 2**32, number >> 32)
+                words = philox(counter, (int(a), int(b)))[unit % 4]
+                left_out = words < np.uint64(int(p * 2**32))
+                masks[epoch, :, layer - 1, unit] = np.where(left_out, dtype.type(0), dtype.type(1 / (1 - p)))
+    return masks
 
 
 def run_reference(job, net):
@@ -295,10 +352,11 @@ def run_reference(job, net):
     orders = np.tile(np.arange(len(X)), (max(1, job.epochs), 1))
     if plan.shuffle:
         orders = job._orders(0, job.epochs).array.reshape(job.epochs, len(X)).astype(np.int64)
+    masks = dropout_masks(job, net)
     tiny = np.finfo(dtype).tiny
     loss, right = train_reference(
         Lanes(dtype, 1), Buffer(cell), np.array(architecture.sizes), np.array(architecture.activations, np.int64),
-        job.net.loss, architecture.bias, w, X, T, weights, orders, plan.batch_size, job.epochs, plan.method,
+        job.net.loss, architecture.bias, w, X, T, weights, orders, masks, plan.batch_size, job.epochs, plan.method,
         plan.nesterov, h, betas, dtype.type(plan.loss_scale), dtype.type(plan.delta_scale),
         np.array([0, 1, 0.5, tiny], dtype),
     )  # fmt: skip

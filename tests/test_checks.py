@@ -63,7 +63,12 @@ BAD_CALLS = [
     ({"init": ([WEIGHTS[0] * np.nan, WEIGHTS[1]], BIASES)}, ValueError, r"weights\[0\] has nan"),
     ({"batch_size": 0}, ValueError, "batch_size=0"),
     ({"batch_size": "all"}, TypeError, "batch_size='all'"),
-    ({"shuffle": 1}, TypeError, "shuffle=1: needs True or False"),
+    (
+        {"architecture": fastmlp.Architecture((2, 1), output="exp"), "y": [0, 1, -2, 0]},
+        ValueError,
+        "y has the value -2; loss='poisson' is for counts",
+    ),
+    ({"shuffle": 1}, TypeError, "shuffle=1: needs True, False or 'by_net'"),
     ({"l2": -0.1}, ValueError, "l2=-0.1: needs numbers at least 0"),
     ({"l2": [0.1, 0.2], "n_nets": 3}, ValueError, r"l2 has shape \(2,\)"),
     ({"l2": np.nan}, ValueError, "l2=nan"),

@@ -152,7 +152,62 @@ def test_r2_is_scikit_learns():
         assert runs.validation_score[net] == pytest.approx(np.mean(1 - error / spread), rel=1e-12)
 
 
+def test_dropout_leaves_out_the_share_that_was_asked_for():
+    """With a constant input, weights that cannot change and an identity layer, the loss tells how many were left out."""
+    arch = fastmlp.Architecture((1, 400, 1), "identity", "identity", bias=False)
+    init = ([np.full((2, 1, 400), 1.0), np.full((2, 400, 1), 1 / 400)], [])
+    X, y = np.ones((300, 1)), np.zeros(300)
+    runs = fastmlp.train(
+        arch, X, y, init=init, epochs=1, optimizer=fastmlp.SGD(1e-30), dropout=[0.25, 0.0], batch_size=300, patience=1,
+        dtype="float64", keep_state=True,
+    )  # fmt: skip
+    # the output is 4/3 of the share that stayed, with variance p / (1 - p) / 400, around 1
+    mean_square = runs.state.watched[0]
+    assert mean_square[1] == pytest.approx(1, rel=1e-12)
+    assert mean_square[0] == pytest.approx(1 + 0.25 / 0.75 / 400, abs=0.02)
+    assert mean_square[0] != mean_square[1]
+    assert runs.loss == pytest.approx([1, 1], rel=1e-12)  # measured on the whole nets
+
+
+def test_each_net_draws_samples_of_its_own():
+    X, y = wine_like()
+    settings = {"epochs": 20, "batch_size": 16, "bootstrap": True, "seed": 5}
+    runs = fastmlp.train(ARCHITECTURE, X, y, n_nets=40, **settings)
+    assert same(fastmlp.train(ARCHITECTURE, X, y, net_ids=[7, 30], kernel="units", **settings), runs[[7, 30]])
+    linear = fastmlp.Architecture((1, 1), output="identity", bias=False)
+    init = ([np.zeros((2000, 1, 1))], [])
+    # a step from 0 on (w - t)^2 comes to the mean of the targets that were drawn
+    mean = fastmlp.train(
+        linear, np.ones((50, 1)), np.arange(50.0), init=init, epochs=1, optimizer=fastmlp.SGD(0.5), bootstrap=True,
+        dtype="float64",
+    ).parameters[:, 0]  # fmt: skip
+    assert len(np.unique(mean)) > 300
+    assert mean.mean() == pytest.approx(24.5, abs=4 * 14.43 / np.sqrt(50 * 2000))
+    assert mean.std() == pytest.approx(14.43 / np.sqrt(50), rel=0.1)
+
+
+def test_each_net_may_have_an_order_of_its_own():
+    X, y = wine_like()
+    settings = {"epochs": 40, "batch_size": 16, "shuffle": "by_net", "optimizer": fastmlp.Adam(0.01)}
+    runs = fastmlp.train(ARCHITECTURE, X, y, n_nets=40, target_loss=0.5, **settings)
+    assert 0 < runs.counts()["reached_target"] < 40  # gaps are closed meanwhile
+    for net in (0, 23, 39):
+        alone = fastmlp.train(ARCHITECTURE, X, y, net_ids=[net], target_loss=0.5, **settings)
+        assert same(alone, runs[[net]])
+    init = ([np.repeat(w[:1], 3, axis=0) for w in runs.weights], [np.repeat(b[:1], 3, axis=0) for b in runs.biases])
+    for shuffle, differ in ((True, 1), ("by_net", 3), (False, 1)):
+        trained = fastmlp.train(ARCHITECTURE, X, y, init=init, epochs=3, batch_size=16, shuffle=shuffle)
+        assert len(np.unique(trained.parameters, axis=0)) == differ
+    with pytest.raises(ValueError, match="kernel='units'"):
+        fastmlp.train(ARCHITECTURE, X, y, kernel="lanes", **settings)
+
+
 REFUSED = [
+    ({"dropout": 1.0}, "dropout"),
+    ({"dropout": -0.1}, "dropout"),
+    ({"dropout": 0.5, "architecture": fastmlp.Architecture((5, 1))}, "has none"),
+    ({"bootstrap": 1}, "True or False"),
+    ({"shuffle": "each"}, "'by_net'"),
     ({"schedule": [1.0, 2.0]}, "one factor for each of the 5 epochs"),
     ({"schedule": [1.0, 1.0, -1.0, 1.0, 1.0]}, "for epoch 2"),
     ({"schedule": "cosine"}, "'adaptive'"),
@@ -171,7 +226,7 @@ REFUSED = [
 def test_bad_settings_are_refused(settings, message):
     X, y = wine_like()
     with pytest.raises((ValueError, TypeError), match=message):
-        fastmlp.train(ARCHITECTURE, X, y, **{"epochs": 5, "n_nets": 2, **settings})
+        fastmlp.train(**{"architecture": ARCHITECTURE, "X": X, "y": y, "epochs": 5, "n_nets": 2, **settings})
 
 
 def test_a_state_of_another_optimizer_is_refused():

@@ -218,6 +218,17 @@ def test_settings_may_differ_between_restarts_and_layers():
         MLPClassifier((6,), n_restarts=3, alpha=[0.1, 0.2]).fit(IRIS, SPECIES)
 
 
+def test_dropout_and_bootstrap_belong_to_each_restart():
+    model = small(n_restarts=3, dropout=[0.0, 0.3, 0.0], bootstrap=True).fit(IRIS, SPECIES)
+    first = small(bootstrap=True).fit(IRIS, SPECIES)
+    assert np.array_equal(first.coefs_[0], model.runs_.weights[0][0])
+    assert not np.array_equal(first.coefs_[0], small().fit(IRIS, SPECIES).coefs_[0])
+    without = small(n_restarts=3, bootstrap=True).fit(IRIS, SPECIES).runs_.weights[0]
+    assert (model.runs_.weights[0] == without).all(axis=(1, 2)).tolist() == [True, False, True]
+    with pytest.raises(ValueError, match="leave dropout and bootstrap out"):
+        small(solver="lbfgs", dropout=0.5).fit(IRIS, SPECIES)
+
+
 def test_class_weights_are_sample_weights():
     few = np.r_[0:50, 100:110]
     X, y = IRIS[few], SPECIES[few]

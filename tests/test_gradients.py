@@ -16,9 +16,12 @@ def example(rng, output, nets=3, n=11):
     weights = [rng.normal(size=(nets, a, b)) for a, b in arch.shapes]
     biases = [rng.normal(size=(nets, b)) for _, b in arch.shapes]
     X = rng.normal(size=(n, 3))
-    y = {"softmax": lambda: rng.integers(0, 3, n), "sigmoid": lambda: rng.random((n, 2))}.get(
-        output, lambda: rng.normal(size=(n, 2))
-    )()
+    targets = {
+        "softmax": lambda: rng.integers(0, 3, n),
+        "sigmoid": lambda: rng.random((n, 2)),
+        "exp": lambda: rng.poisson(1.0, (n, 2)),
+    }
+    y = targets.get(output, lambda: rng.normal(size=(n, 2)))()
     return arch, weights, biases, X, y, rng.uniform(0.1, 2, n)
 
 

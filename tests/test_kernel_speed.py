@@ -59,7 +59,7 @@ def test_training_kernel(benchmark, name):
     job.compile()
     tiles = TileArrays(job.vectors, 0, workload.nets, job.n_rows)
     job._fill(tiles)
-    benchmark(job._train, tiles, job._epochs(0, workload.epochs), job.new_team())
+    benchmark(job._train, tiles, job._epochs(tiles, 0, workload.epochs), job.new_team())
     assert np.isfinite(tiles.rows).all()
 
 

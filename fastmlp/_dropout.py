@@ -1,0 +1,67 @@
+"""Dropout: which hidden units a net leaves out of a sample's pass, drawn from Philox.
+
+A unit is left out or not as a function of (seed, epoch, net number, sample, layer, unit) alone: the key is drawn anew
+for each epoch, and the counter holds the rest, four units a draw. What is left out is 0; what stays is multiplied with
+1 / (1 − p). Reference: Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, JMLR 2014.
+"""
+
+import numpy as np
+
+from fastmlp import _formulas as formulas
+from fastmlp._jit import inline
+from fastmlp._philox import philox
+from fastmlp._simd import broadcast, load, ratio, repeat, select, store
+from fastmlp._team import meet, share_of
+
+_WORD = 0xFFFFFFFF
+UNITS_A_DRAW = 4
+
+
+@inline
+def _words(U, net_id, sample, layer, unit, key):
+    group = np.uint64((layer << 24) | (unit // UNITS_A_DRAW))
+    return philox(sample, broadcast(U, group), net_id & _WORD, net_id >> 32, broadcast(U, key))
+
+
+@inline
+def lanes_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
+    """What every hidden unit is multiplied with for the first `count` samples, nets as lanes: to `scratch.masks`."""
+    U = kinds[5]
+    scale = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.DROPOUT_SCALE)
+    net_id, threshold = load(U, tiles.words, 2 * tile), load(U, tiles.words, 2 * tile + 1)
+    for s in range(count):
+        sample = broadcast(U, np.uint64(samples[s]))
+        for layer in range(1, net.n_layers):
+            row = s * net.n_unit_rows + net.unit_rows[layer]
+            for j in range(0, net.sizes[layer], UNITS_A_DRAW):
+                a, b, c, d = _words(U, net_id, sample, layer, j, key)
+                here, last = row + j, row + net.sizes[layer] - 1
+                # beyond the last unit the last is written first, and then right
+                store(scratch.masks, min(here + 3, last), select(d < threshold, 0.0, scale))
+                store(scratch.masks, min(here + 2, last), select(c < threshold, 0.0, scale))
+                store(scratch.masks, min(here + 1, last), select(b < threshold, 0.0, scale))
+                store(scratch.masks, here, select(a < threshold, 0.0, scale))
+
+
+@inline
+def units_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
+    """The same for one net: a draw is for four units of V samples, which are put into their rows one by one."""
+    Column, U = kinds[2], kinds[5]
+    V = ratio(Column, F)
+    scale = repeat(Column, load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.DROPOUT_SCALE))
+    net_id, threshold = broadcast(U, tiles.words[2 * tile]), broadcast(U, tiles.words[2 * tile + 1])
+    first, stop = share_of(scratch, (count + V - 1) // V)
+    for row in range(first, stop):
+        sample = load(U, samples, row)
+        for layer in range(1, net.n_layers):
+            for j in range(0, net.sizes[layer], UNITS_A_DRAW):
+                a, b, c, d = _words(U, net_id, sample, layer, j, key)
+                store(scratch.transposed, 0, select(a < threshold, 0.0, scale))
+                store(scratch.transposed, 1, select(b < threshold, 0.0, scale))
+                store(scratch.transposed, 2, select(c < threshold, 0.0, scale))
+                store(scratch.transposed, 3, select(d < threshold, 0.0, scale))
+                for k in range(V):
+                    here = (row * V + k) * net.n_unit_rows + net.unit_rows[layer] + j
+                    for w in range(min(UNITS_A_DRAW, net.sizes[layer] - j)):
+                        scratch.masks[here + w] = scratch.transposed[w * V + k]
+    meet(scratch)
