@@ -69,6 +69,11 @@ def random_job(rng, max_width=40, max_nets=40, dtype=None):
 def planned(**settings):
     """The job and the empty results that `train` would make of these settings."""
     rest = {
+        "n_nets": None,
+        "loss": None,
+        "shuffle": True,
+        "sample_weight": None,
+        "dtype": "float32",
         "target_loss": None,
         "target_accuracy": None,
         "patience": None,

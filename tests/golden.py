@@ -46,6 +46,17 @@ def _values(kernel):
     )  # fmt: skip
 
 
+def _counts(kernel):
+    X, y = _data(3, 40, 4, 6)
+    arch = fastmlp.Architecture((4, 7, 5, 2), ("tanh", "relu"), "exp")
+    counts = np.stack([y, 6 - y], axis=1)
+    return fastmlp.train(
+        arch, X[:30], counts[:30], n_nets=20, epochs=12, batch_size=7, optimizer=fastmlp.Adam(0.02, weight_decay=0.1),
+        dropout=np.arange(20) / 40, bootstrap=True, schedule=2.0 ** -np.arange(12),
+        validation=(X[30:], counts[30:], np.arange(1, 11)), patience=2, validation_score="r2", kernel=kernel,
+    )  # fmt: skip
+
+
 JOBS = {
     "xor sgd": _xor(optimizer=fastmlp.SGD(0.5), target_loss=0.3),
     "xor online momentum": _xor(optimizer=fastmlp.SGD(0.1, 0.5, True), batch_size=1),
@@ -54,6 +65,7 @@ JOBS = {
     "classes float32": _classes("float32"),
     "classes float64": _classes("float64"),
     "values rprop": _values,
+    "counts, dropout, validation": _counts,
 }
 
 

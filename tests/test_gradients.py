@@ -13,7 +13,8 @@ def example(rng, output, nets=3, n=11):
     sizes = (3, 5, 4, 3 if output == "softmax" else 2)
     hidden = tuple(rng.choice(HIDDEN, 2).tolist())
     arch = fastmlp.Architecture(sizes, hidden, output, leaky_slope=0.2)
-    weights = [rng.normal(size=(nets, a, b)) for a, b in arch.shapes]
+    scale = 0.3 if output == "exp" else 1.0
+    weights = [scale * rng.normal(size=(nets, a, b)) for a, b in arch.shapes]
     biases = [rng.normal(size=(nets, b)) for _, b in arch.shapes]
     X = rng.normal(size=(n, 3))
     targets = {

@@ -7,9 +7,11 @@ import hashlib
 
 import numpy as np
 import pytest
+from cases import planned
 from conftest import XOR_X, XOR_Y, bits
 
 import fastmlp
+from fastmlp import training
 
 # name: optimizer, second hidden activation, output, loss, batch size, hash of parameters and losses
 JOBS = {
@@ -56,6 +58,34 @@ def digest(name):
 @pytest.mark.parametrize("name", JOBS)
 def test_the_bits_of_compiled_code(name):
     assert digest(name) == JOBS[name][-1]
+
+
+CONTINUED = {  # settings of `planned`, hash
+    "dropout": ({"dropout": [0.5, 0.0, 0.25], "optimizer": fastmlp.Adam(0.05, weight_decay=0.1)}, "6f233d98c6067fcc"),
+    "adaptive": ({"schedule": "adaptive", "patience": 1, "tol": 10.0, "optimizer": fastmlp.SGD(0.2, 0.5)}, "3e23c861c230d5e6"),
+    "sklearn, sgd": ({"sklearn": True, "optimizer": fastmlp.SGD(0.2, 0.9, True), "schedule": lambda e: 0.5**e}, "95b4e65fe70f510b"),
+    "sklearn, adam": ({"sklearn": True, "optimizer": fastmlp.Adam(0.05), "patience": 1, "tol": 0.0}, "980fffe05f580448"),
+}
+
+
+@pytest.mark.parametrize("name", CONTINUED)
+def test_the_bits_of_what_continues_and_varies(name):
+    """With bootstrap, validation and the optimizer's state, and then taken up again for two epochs."""
+    settings, expected = CONTINUED[name]
+    rng = np.random.Generator(np.random.PCG64(3))
+    X, y = rng.integers(-8, 9, (9, 2)) / 4, rng.integers(0, 2, 9)
+    arch = fastmlp.Architecture((2, 3, 5, 1), ("relu", "tanh"))
+    settings = {
+        "architecture": arch, "X": X, "y": y, "seed": 1, "l2": [0.1, 0.0, 0.2], "batch_size": 4, "bootstrap": True,
+        "keep_state": True, "validation": None if "patience" in settings else (X[:5], y[:5]), "record_every": 1,
+        "threads": 1, "init": "he_normal", "kernel": "lanes", **settings,
+    }  # fmt: skip
+    job, runs = planned(**settings, n_nets=3, epochs=3)
+    training.run(job, runs, 1)
+    job, again = planned(**{**settings, "seed": 0, "warm_start": runs}, epochs=2)
+    training.run(job, again, 1)
+    outcome = [again.parameters, again.loss, again.history, again.state.rows, again.state.rate]
+    assert hashlib.sha256(b"".join(map(bits, outcome))).hexdigest()[:16] == expected
 
 
 def test_prediction_and_gradients():
