@@ -10,11 +10,16 @@ from fastmlp.runs import Network, Runs, Status
 from fastmlp.training import Progress, TrainingInterrupted, train
 
 if TYPE_CHECKING:
+    from fastmlp._files import FileFormatError, load
     from fastmlp.estimators import MLPClassifier, MLPRegressor
 
 
 def __getattr__(name: str) -> Any:
-    """What is looked up when it is asked for: the estimators, which need scikit-learn, and `__version__`."""
+    """What is looked up when it is asked for: the estimators, which need scikit-learn, files, and `__version__`."""
+    if name in ("load", "FileFormatError"):
+        from fastmlp import _files
+
+        return getattr(_files, name)
     if name in ("MLPClassifier", "MLPRegressor"):
         try:
             from fastmlp import estimators
@@ -38,6 +43,7 @@ __all__ = [
     "SGD",
     "Adam",
     "Architecture",
+    "FileFormatError",
     "Initializer",
     "LossAndGradients",
     "MLPClassifier",
@@ -53,6 +59,7 @@ __all__ = [
     "TrainingInterrupted",
     "Uniform",
     "VarianceScaling",
+    "load",
     "loss_and_gradients",
     "train",
 ]

@@ -24,6 +24,16 @@ def _sizes(text: str) -> tuple[int, ...]:
     return sizes
 
 
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        widths = tuple(int(part) for part in text.split("-"))
+    except ValueError:
+        widths = ()
+    if not widths or min(widths) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of layer widths such as 64-32")
+    return widths
+
+
 def _count(text: str) -> int:
     try:
         number = int(text.replace("_", "").replace(",", ""))
@@ -61,6 +71,43 @@ def _parser() -> argparse.ArgumentParser:
     xor.add_argument("--no-picture", action="store_true", help="draw no picture")
     xor.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
+    fit = commands.add_parser(
+        "fit",
+        help="train an ensemble on a CSV or Parquet file, report how good it is, and save it",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    fit.add_argument("data", metavar="DATA", help="a .csv or .parquet file with one row a sample")
+    fit.add_argument("--target", required=True, help="the column to predict")
+    fit.add_argument("--task", choices=("classification", "regression"), help="(default: by what the column holds)")
+    fit.add_argument(
+        "--ignore", action="append", default=[], metavar="COLUMN", help="a column to leave out; repeatable"
+    )
+    fit.add_argument("--out", metavar="FILE", help="where the model goes (default: beside DATA, .safetensors)")
+    fit.add_argument("--members", type=_count, default=32, help="nets of the ensemble")
+    fit.add_argument("--hidden", type=_widths, default=(32,), metavar="64-32", help="units of each hidden layer")
+    fit.add_argument("--activation", default="relu", help="hidden activation")
+    fit.add_argument("--learning-rate", type=float, default=0.01, help="Adam's learning rate")
+    fit.add_argument("--epochs", type=_count, default=500, help="passes over the training rows, at most")
+    fit.add_argument(
+        "--patience", type=_count, default=20, help="epochs without a better validation loss to stop after"
+    )
+    fit.add_argument("--batch-size", type=_count, default=64, help="rows of a minibatch")
+    fit.add_argument("--l2", type=float, default=0.0, help="times half the sum of squared weights")
+    fit.add_argument("--dropout", type=float, default=0.0, help="probability to leave a hidden unit out")
+    fit.add_argument("--bootstrap", action="store_true", help="each net draws its training rows with replacement")
+    fit.add_argument("--test", type=float, default=0.2, help="share of rows to test on")
+    fit.add_argument("--validation", type=float, default=0.2, help="share of the others to stop by")
+    fit.add_argument("--seed", type=int, default=0, help="fixes the split and the nets")
+    fit.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
+    fit.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    fit.add_argument("--no-progress", action="store_true", help="show no progress bar")
+
+    predict = commands.add_parser("predict", help="predict the rows of a file with what `fastmlp fit` has saved")
+    predict.add_argument("model", metavar="MODEL", help="the .safetensors file")
+    predict.add_argument("data", metavar="DATA", help="a .csv or .parquet file with the same columns")
+    predict.add_argument("--out", metavar="FILE", help="a CSV file for the predictions (default: standard output)")
+    predict.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
+
     commands.add_parser("info", help="show versions, processor features, vector width, threads and cache folder")
     commands.add_parser("warmup", help="compile every kernel into the cache, so that later runs start at once")
     return parser
@@ -71,6 +118,10 @@ def _run(options: argparse.Namespace) -> int:
         from fastmlp._xor import run
 
         return run(options)
+    if options.command in ("fit", "predict"):
+        from fastmlp import _fit
+
+        return _fit.fit(options) if options.command == "fit" else _fit.predict(options)
     from fastmlp import _information
 
     return _information.show() if options.command == "info" else _information.warm_up()
@@ -81,15 +132,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return _run(options)
-    except (ValueError, TypeError, MemoryError) as error:
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except (ValueError, TypeError, MemoryError, OSError, ImportError) as error:
         print(f"fastmlp {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"fastmlp {options.command}: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
 
 
 def command() -> NoReturn:

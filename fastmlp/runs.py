@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
+import os
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,17 @@ class Network(_Parameters):
         self.accuracy = accuracy
         self.epochs = epochs
         self.status = status
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the net to a file that `fastmlp.load` reads; see `Runs.save`."""
+        one = Runs(
+            self.architecture, self.parameters[None], np.array([self.loss], self.parameters.dtype),
+            np.array([self.accuracy], self.parameters.dtype), np.array([self.epochs]),
+            np.array([self.status], np.int8), np.array([self.net_id], np.uint64), 0,
+        )  # fmt: skip
+        from fastmlp._files import save
+
+        save(path, one, network=True)
 
     def predict(self, X: Any) -> np.ndarray:
         """Outputs (n_samples, n_outputs) for inputs X (n_samples, n_inputs)."""
@@ -219,6 +231,15 @@ class Runs(_Parameters):
             return predict(self.architecture, self.parameters, X, threads=threads)
         choose("reduce", reduce, {"mean": None})
         return predict_mean(self.architecture, self.parameters, X, threads=threads)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write everything to a file that `fastmlp.load` reads, in the safetensors format (extra ``files``).
+
+        The file is written beside `path` first and then takes its place, so that at any moment there is a whole one.
+        """
+        from fastmlp._files import save
+
+        save(path, self)
 
     def weights_sha256(self) -> str:
         """A hash of all weights and biases, the same on every processor: of `parameters` in little-endian order."""

@@ -62,9 +62,18 @@ def test_the_bits_of_compiled_code(name):
 
 CONTINUED = {  # settings of `planned`, hash
     "dropout": ({"dropout": [0.5, 0.0, 0.25], "optimizer": fastmlp.Adam(0.05, weight_decay=0.1)}, "6f233d98c6067fcc"),
-    "adaptive": ({"schedule": "adaptive", "patience": 1, "tol": 10.0, "optimizer": fastmlp.SGD(0.2, 0.5)}, "3e23c861c230d5e6"),
-    "sklearn, sgd": ({"sklearn": True, "optimizer": fastmlp.SGD(0.2, 0.9, True), "schedule": lambda e: 0.5**e}, "95b4e65fe70f510b"),
-    "sklearn, adam": ({"sklearn": True, "optimizer": fastmlp.Adam(0.05), "patience": 1, "tol": 0.0}, "980fffe05f580448"),
+    "adaptive": (
+        {"schedule": "adaptive", "patience": 1, "tol": 10.0, "optimizer": fastmlp.SGD(0.2, 0.5)},
+        "3e23c861c230d5e6",
+    ),
+    "sklearn, sgd": (
+        {"sklearn": True, "optimizer": fastmlp.SGD(0.2, 0.9, True), "schedule": lambda e: 0.5**e},
+        "95b4e65fe70f510b",
+    ),
+    "sklearn, adam": (
+        {"sklearn": True, "optimizer": fastmlp.Adam(0.05), "patience": 1, "tol": 0.0},
+        "980fffe05f580448",
+    ),
 }
 
 

@@ -1,0 +1,247 @@
+"""Files: what is saved comes back bit for bit, and nothing else is believed."""
+
+import json
+import os
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("safetensors")
+from safetensors.numpy import load_file
+from safetensors.numpy import save as to_bytes
+
+import fastmlp
+from fastmlp import FileFormatError, _files
+
+X = np.random.default_rng(0).normal(size=(40, 3))
+Y = (X[:, 0] > 0).astype(int)
+
+
+def trained(**more):
+    arch = more.pop("architecture", fastmlp.Architecture((3, 4, 1)))
+    return fastmlp.train(arch, X, Y, n_nets=6, epochs=5, batch_size=8, seed=2**64 - 1, **more)
+
+
+VARIANTS = {
+    "plain": {},
+    "float64, curves, state": {"dtype": "float64", "record_every": 2, "keep_state": True, "optimizer": "rmsprop"},
+    "validation": {"validation": (X[:9], Y[:9]), "record_every": 1, "patience": 2},
+    "slopes": {
+        "architecture": fastmlp.Architecture((3, 4, 4, 1), ["leaky_relu", "tanh"], leaky_slope=np.arange(6) / 10)
+    },
+    "no biases, diverged": {
+        "architecture": fastmlp.Architecture((3, 2), output="identity", bias=False), "loss": "mse",
+        "optimizer": fastmlp.SGD([0.1, 1e30, 0.1, 1e30, 0.1, 0.1]),
+    },
+}  # fmt: skip
+PER_NET = ("parameters", "loss", "accuracy", "epochs", "status", "net_ids", "history", "validation_score", "best_epoch",
+           "validation_history", "validation_losses")  # fmt: skip
+
+
+def make(name):
+    more = dict(VARIANTS[name])
+    if "diverged" in name:
+        arch = more.pop("architecture")
+        return fastmlp.train(arch, X, np.stack([Y, -Y], 1), n_nets=6, epochs=9, **more)
+    return trained(**more)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_what_is_saved_comes_back(name, tmp_path):
+    runs = make(name)
+    path = tmp_path / "nets.safetensors"
+    runs.save(path)
+    again = fastmlp.load(path)
+    assert isinstance(again, fastmlp.Runs)
+    assert again.architecture == runs.architecture
+    assert again.architecture.hidden == (
+        runs.architecture.hidden
+        if not isinstance(runs.architecture.hidden, str)
+        else (runs.architecture.hidden,) * (runs.architecture.n_layers - 1)
+    )
+    for attribute in PER_NET:
+        one, other = getattr(runs, attribute), getattr(again, attribute)
+        assert (one is None and other is None) or (
+            one.dtype == other.dtype and np.array_equal(one, other, equal_nan=True)
+        )
+    assert again.seed == runs.seed
+    if runs.state is not None:
+        assert again.state.optimizer == "RMSprop"
+        assert all(np.array_equal(a, b) for a, b in zip(again.state[1:], runs.state[1:], strict=True))
+    network = runs[2]
+    network.save(path)
+    one = fastmlp.load(path)
+    assert isinstance(one, fastmlp.Network)
+    assert np.array_equal(one.predict(X), network.predict(X))
+    assert (one.net_id, one.status, one.epochs) == (network.net_id, network.status, network.epochs)
+
+
+def test_anyone_can_read_it_and_training_goes_on_from_it(tmp_path):
+    runs = trained(keep_state=True)
+    runs.save(tmp_path / "a.safetensors")
+    assert np.array_equal(load_file(tmp_path / "a.safetensors")["layers.1.weights"], runs.weights[1])
+    arch = runs.architecture
+    one, other = (
+        fastmlp.train(arch, X, Y, epochs=4, batch_size=8, warm_start=before)
+        for before in (runs, fastmlp.load(tmp_path / "a.safetensors"))
+    )
+    assert one.weights_sha256() == other.weights_sha256()
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "nets.safetensors"
+    trained().save(path)
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("no space left")))
+    with pytest.raises(OSError, match="no space"):
+        trained(keep_state=True).save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["nets.safetensors"]
+
+
+# ----------------------------------------------------------------------------------------------- bad files
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "nets.safetensors"
+    trained(record_every=1, keep_state=True).save(path)
+    return path.read_bytes()
+
+
+def split(content):
+    length = struct.unpack("<Q", content[:8])[0]
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def joined(header, data, length=None):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def refused(tmp_path, content):
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError) as error:
+        fastmlp.load(path)
+    return str(error.value)
+
+
+def changed(content, tensor=None, about=None, **entries):
+    header, data = split(content)
+    if about:
+        metadata = json.loads(header["__metadata__"]["fastmlp"])
+        metadata.update(about)
+        header["__metadata__"]["fastmlp"] = json.dumps(metadata)
+    if tensor:
+        header[tensor].update(entries)
+    return joined(header, data)
+
+
+def test_structured_attacks_are_refused(tmp_path, whole):
+    header, data = split(whole)
+    text = json.dumps(header)
+    huge = [2**62, 2**62, 4]
+    cases = {
+        "": "no safetensors file",
+        "short": (whole[:4], "no safetensors file"),
+        "cut": (whole[:-1], "the file at"),
+        "longer": (whole + b"\0", "the file at"),
+        "huge header": (struct.pack("<Q", 2**63) + whole[8:], "a header of"),
+        "long header": (joined(header, data, 2**24 + 1), "a header of"),
+        "no JSON": (joined(b"{" * 100_000, data), "no JSON"),
+        "a list": (joined(b"[]", data), "no JSON object"),
+        "NaN": (joined(text.replace('"shape": [6]', '"shape": [NaN]', 1).encode(), data), "the number NaN"),
+        "twice": (joined((text[:-1] + ', "loss": {}}').encode(), data), "twice"),
+        "overflow": (changed(whole, "loss", shape=huge), "does not fill"),
+        "negative": (changed(whole, "loss", shape=[-6]), "shape"),
+        "true": (changed(whole, "loss", shape=[True]), "shape"),
+        "text": (changed(whole, "loss", shape="6"), "shape"),
+        "dtype": (changed(whole, "loss", dtype="BF16"), "dtype"),
+        "overlap": (changed(whole, "loss", data_offsets=[0, 24]), "overlap or leave holes"),
+        "other shape": (changed(whole, "layers.0.weights", shape=[6, 4, 3]), "needs float32 of shape"),
+        "sizes": (changed(whole, about={"sizes": [3, 5, 1]}), "needs float32 of shape"),
+        "many sizes": (changed(whole, about={"sizes": [10**9] * 5}), "describes no net"),
+        "activation": (changed(whole, about={"hidden": ["swish"]}), "describes no net"),
+        "loss of a type": (changed(whole, about={"bias": 1}), "bias=1"),
+        "format": (changed(whole, about={"format": 2}), "install a newer"),
+        "seed": (changed(whole, about={"seed": 2**64}), "seed="),
+        "kind": (changed(whole, about={"kind": "network"}), "6 nets"),
+        "sum": (changed(whole, about={"sha256": "0" * 64}), "checksum"),
+        "flipped": (whole[:-1] + bytes([whole[-1] ^ 1]), "checksum"),
+        "others": (to_bytes({"a": np.zeros(3)}), "no metadata"),
+        "other metadata": (to_bytes({"a": np.zeros(3)}, {"x": "y"}), "no metadata of fastmlp"),
+    }
+    for name, case in cases.items():
+        content, message = case if isinstance(case, tuple) else (b"", case)
+        assert message in refused(tmp_path, content), name
+
+
+def resigned(content, name, array):
+    """The file with another array, and the checksum that goes with it."""
+    header, data = split(content)
+    begin, stop = header[name]["data_offsets"]
+    data = data[:begin] + array.tobytes() + data[stop:]
+    arrays = {}
+    for key, entry in header.items():
+        if key != "__metadata__":
+            first, last = entry["data_offsets"]
+            arrays[key] = np.frombuffer(data[first:last], _files.DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return changed(joined(header, data), about={"sha256": _files._digest(arrays)})
+
+
+def test_numbers_that_make_no_sense_are_refused(tmp_path, whole):
+    weights = np.zeros((6, 3, 4), np.float32)
+    weights[4, 0, 0] = np.nan
+    assert "net 4 has weights" in refused(tmp_path, resigned(whole, "layers.0.weights", weights))
+    assert "status" in refused(tmp_path, resigned(whole, "status", np.full(6, 9, np.int8)))
+    assert "out of range" in refused(tmp_path, resigned(whole, "state.powers", np.full((6, 2), -1.0)))
+    assert "out of range" in refused(tmp_path, resigned(whole, "state.rate", np.full(6, np.inf, np.float32)))
+
+
+def load_or_refuse(path, content):
+    path.write_bytes(content)
+    try:
+        fastmlp.load(path)
+    except FileFormatError:
+        return
+    except BaseException as error:  # anything else is what the test is after
+        raise AssertionError(f"{type(error).__name__}: {error}") from error
+
+
+@given(data=st.data())
+@settings(max_examples=400, deadline=None, database=None)
+def test_random_changes_are_refused_or_harmless(tmp_path_factory, whole, data):
+    path = tmp_path_factory.getbasetemp() / "mutated.safetensors"
+    content = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 4))):
+        kind, place = data.draw(st.integers(0, 3)), data.draw(st.integers(0, len(content) - 1))
+        if kind == 0:
+            content[place] ^= 1 << data.draw(st.integers(0, 7))
+        elif kind == 1:
+            content[place : place + data.draw(st.integers(0, 20))] = data.draw(st.binary(max_size=20))
+        elif kind == 2:
+            digits = [i for i in range(8, min(len(content), 2500)) if 48 <= content[i] < 58]
+            if digits:
+                content[digits[place % len(digits)]] = 48 + data.draw(st.integers(0, 9))
+        else:
+            del content[place:]
+        if not content:
+            break
+    load_or_refuse(path, bytes(content))
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_random_changes(tmp_path, whole):
+    rng = np.random.default_rng(0)
+    header_length = struct.unpack("<Q", whole[:8])[0]
+    path = tmp_path / "mutated.safetensors"
+    for _ in range(100_000):
+        content = bytearray(whole)
+        for _ in range(rng.integers(1, 4)):
+            # mostly in the header, where it matters
+            content[rng.integers(0, 8 + header_length if rng.random() < 0.9 else len(content))] = rng.integers(0, 256)
+        load_or_refuse(path, bytes(content))
