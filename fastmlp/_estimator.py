@@ -26,6 +26,7 @@ from fastmlp._lbfgs import minimize_each
 from fastmlp._planning import planned
 from fastmlp._sklearn_random import Orders, initial_weights
 from fastmlp._state import OptimizerState, empty_state
+from fastmlp._threads import available_threads
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import SGD, Adam, Optimizer, RMSprop, Rprop
 from fastmlp.runs import Runs, Status
@@ -190,7 +191,7 @@ class BaseMLP(BaseEstimator):
 
     def _threads(self) -> int:
         """As joblib reads n_jobs, except that None stands for all processors that joblib leaves to this process."""
-        return effective_n_jobs(-1 if self.n_jobs is None else self.n_jobs)
+        return min(available_threads(), effective_n_jobs(-1)) if self.n_jobs is None else effective_n_jobs(self.n_jobs)
 
     def _fit_stochastic(
         self, architecture: Architecture, initial: np.ndarray | None, earlier: Runs | None, X: np.ndarray,

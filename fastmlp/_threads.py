@@ -14,10 +14,10 @@ _DONE = object()
 
 
 def available_threads() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Processors that this process may use, or fewer if NUMBA_NUM_THREADS says so, as joblib sets it in its workers."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("NUMBA_NUM_THREADS", "")
+    return min(processors, int(limit)) if limit.isdecimal() and int(limit) else processors
 
 
 def thread_count(threads: object) -> int:

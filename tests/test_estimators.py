@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", minversion="1.6")
+import joblib
 import sklearn
 import sklearn.neural_network as theirs
 from sklearn.base import clone
@@ -272,6 +273,15 @@ def test_the_librarys_other_optimizers(solver):
 def test_threads_do_not_change_a_bit():
     one, two = (small(n_restarts=20, n_jobs=jobs).fit(IRIS, SPECIES) for jobs in (1, 2))
     assert one.runs_.weights_sha256() == two.runs_.weights_sha256()
+
+
+def threads_inside(_):
+    return MLPClassifier()._threads()
+
+
+def test_jobs_outside_leave_each_its_share_of_the_processors():
+    inside = joblib.Parallel(n_jobs=2)(joblib.delayed(threads_inside)(i) for i in range(2))
+    assert inside == [max(1, MLPClassifier()._threads() // 2)] * 2
 
 
 def test_adaptive_and_patience_end_training():
