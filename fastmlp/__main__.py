@@ -78,13 +78,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("data", metavar="DATA", help="a .csv or .parquet file with one row a sample")
     fit.add_argument("--target", required=True, help="the column to predict")
-    fit.add_argument("--task", choices=("classification", "regression"), help="(default: by what the column holds)")
+    fit.add_argument(
+        "--task",
+        choices=("classification", "regression"),
+        default=argparse.SUPPRESS,
+        help="by default what the column holds",
+    )
     fit.add_argument(
         "--ignore", action="append", default=[], metavar="COLUMN", help="a column to leave out; repeatable"
     )
-    fit.add_argument("--out", metavar="FILE", help="where the model goes (default: beside DATA, .safetensors)")
+    fit.add_argument(
+        "--out", metavar="FILE", default=argparse.SUPPRESS, help="where the model goes; by default beside DATA"
+    )
     fit.add_argument("--members", type=_count, default=32, help="nets of the ensemble")
-    fit.add_argument("--hidden", type=_widths, default=(32,), metavar="64-32", help="units of each hidden layer")
+    fit.add_argument("--hidden", type=_widths, default="32", metavar="64-32", help="units of each hidden layer")
     fit.add_argument("--activation", default="relu", help="hidden activation")
     fit.add_argument("--learning-rate", type=float, default=0.01, help="Adam's learning rate")
     fit.add_argument("--epochs", type=_count, default=500, help="passes over the training rows, at most")

@@ -171,7 +171,7 @@ def new_scratch(
         masks=Buffer(aligned_zeros(units.shape if dropping else (1,), dtype)),
         band=Buffer(aligned_zeros((capacity, vectors.Units.count // vectors.Blk.count, width), dtype)),
         transposed=Buffer(aligned_zeros((transposed,), dtype)),
-        samples=Buffer(np.zeros(capacity, np.int64)),
+        samples=Buffer(aligned_zeros((capacity,), np.int64)),
         weights=Buffer(aligned_zeros((block, width), dtype)),
         lanes=Buffer(aligned_zeros((3, width), dtype)),
         corrections=Buffer(aligned_zeros((2, width), dtype)),

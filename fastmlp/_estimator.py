@@ -24,7 +24,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from fastmlp._inference import predict, predict_mean
 from fastmlp._lbfgs import minimize_each
 from fastmlp._planning import planned
-from fastmlp._sklearn_random import Orders, initial_weights
+from fastmlp._sklearn_random import Orders, initial_weights, seed_of
 from fastmlp._state import OptimizerState, empty_state
 from fastmlp._threads import available_threads
 from fastmlp.architecture import Architecture
@@ -135,6 +135,7 @@ class BaseMLP(BaseEstimator):
         earlier = self._earlier_runs(architecture, X.dtype)
         initial = None
         if earlier is None:
+            self._seed = seed_of(random_state)
             logistic = self.activation == "logistic"
             initial = initial_weights(architecture, self.n_restarts, logistic, random_state, X.dtype)
         if self.solver == "lbfgs":
@@ -155,11 +156,14 @@ class BaseMLP(BaseEstimator):
             if hasattr(self, name):
                 delattr(self, name)
         if self.solver != "lbfgs":
-            self.loss_curve_: list[float] = []
-            self.validation_curve_: list[float] | None = None
-            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-            self.best_validation_score_ = -np.inf if self.early_stopping else None
-            self.best_loss_ = None if self.early_stopping else np.inf
+            self._begin_curves()
+
+    def _begin_curves(self) -> None:
+        self.loss_curve_: list[float] = []
+        self.validation_curve_: list[float] | None = None
+        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+        self.best_validation_score_ = -np.inf if self.early_stopping else None
+        self.best_loss_ = None if self.early_stopping else np.inf
 
     def _architecture(self, n_inputs: int, hidden: list[int]) -> Architecture:
         names = [self.activation] * len(hidden) if isinstance(self.activation, str) else list(self.activation)
@@ -198,6 +202,8 @@ class BaseMLP(BaseEstimator):
         y: np.ndarray, sample_weight: np.ndarray | None, incremental: bool, held_out: tuple | None,
         random_state: np.random.RandomState,
     ) -> None:  # fmt: skip
+        if not hasattr(self, "loss_curve_"):  # the last call was lbfgs's
+            self._begin_curves()
         X, y, sample_weight, validation = self._split(X, y, sample_weight, held_out, random_state)
         n_samples = len(X)
         if self.batch_size == "auto":
@@ -211,11 +217,12 @@ class BaseMLP(BaseEstimator):
         first_epoch = 0
         if earlier is not None:
             earlier.state = _state_to_go_on_from(earlier, optimizer, incremental)
-            first_epoch = int(earlier.epochs.max())
-        orders = Orders(n_samples, random_state) if self.shuffle and batch_size < n_samples else None
+            first_epoch = earlier.state.epoch
+        n_epochs = 1 if incremental else self.max_iter
+        orders = Orders(n_samples, random_state, n_epochs) if self.shuffle and batch_size < n_samples else None
         job, runs = planned(
-            architecture=architecture, X=X, y=self._net_targets(y), n_nets=None, seed=0, optimizer=optimizer,
-            epochs=1 if incremental else self.max_iter, loss=self._loss_of_net(), init=initial,
+            architecture=architecture, X=X, y=self._net_targets(y), n_nets=None, seed=self._seed,
+            optimizer=optimizer, epochs=n_epochs, loss=self._loss_of_net(), init=initial,
             batch_size=batch_size, shuffle=self.shuffle, orders=orders,
             l2=self._per_net(self.alpha), dropout=self._per_net(self.dropout), bootstrap=self.bootstrap,
             sample_weight=sample_weight, target_loss=None, target_accuracy=None,
@@ -226,14 +233,22 @@ class BaseMLP(BaseEstimator):
             keep_state=True, sklearn=True,
         )  # fmt: skip
         runs.compile_seconds = job.compile()
-        printer = _Printer(runs, self.verbose) if self.verbose else None
-        if run(job, runs, self._threads(), self.progress, printer):
+        printer = _Printer(runs, first_epoch) if self.verbose else None
+        # curves are not filled beforehand, for max_iter may be far beyond what a net needs
+        interrupted = run(job, runs, self._threads(), self.progress, printer)
+        if interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=CALLER)
-        if printer is not None:
-            printer(None)
+        trained = runs.epochs - (0 if earlier is None else earlier.epochs)
         if orders is not None:
-            orders.finish(int(runs.epochs.max()) - first_epoch)
-        self._take(runs, n_samples, first_epoch, incremental)
+            orders.finish(int(trained.max()))
+        runs.history = _known(runs.history, trained)
+        runs.validation_history = _known(runs.validation_history, trained)
+        runs.validation_losses = _known(runs.validation_losses, trained)
+        assert runs.state is not None
+        waited = runs.state.watched[1]
+        if self.early_stopping and job.validation is not None:
+            waited = job.validation.waited
+        self._take(runs, n_samples, trained, warn=not incremental and not interrupted, waited=waited)
 
     def _split(
         self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None, held_out: tuple | None,
@@ -295,21 +310,27 @@ class BaseMLP(BaseEstimator):
             runs.parameters = _packed(self.coefs_, self.intercepts_)[None].astype(dtype)
         return runs
 
-    def _take(self, runs: Runs, n_samples: int, first_epoch: int, incremental: bool) -> None:
-        """Set the attributes by what training gave."""
-        usable = np.isfinite(runs.loss) & np.isfinite(runs.parameters).all(axis=1)
+    def _take(self, runs: Runs, n_samples: int, trained: np.ndarray, warn: bool, waited: np.ndarray) -> None:
+        """Set the attributes by what training gave; `trained` are each net's epochs in this call."""
+        assert runs.history is not None
+        usable = np.isfinite(runs.parameters).all(axis=1)
+        if runs.validation_score is None or not self.early_stopping:
+            usable &= runs.status != Status.DIVERGED
         if not usable.any():
             raise ValueError(NOT_FINITE)
         if not usable.all():
             diverged = f"{(~usable).sum()} of {len(runs)} restarts diverged and are left out"
             warnings.warn(diverged, RuntimeWarning, stacklevel=CALLER + 1)
-        scores = -runs.loss if runs.validation_score is None else runs.validation_score
-        best = int(np.argmax(np.where(usable, scores, -np.inf)))
+        # the loss of the weights; of interrupted nets, which are not measured, that of their last epoch
+        scores = -np.where(np.isnan(runs.loss), _last(runs.history, trained), runs.loss)
+        if self.early_stopping and runs.validation_score is not None:
+            scores = runs.validation_score
+        elif runs.validation_history is not None:
+            scores = _last(runs.validation_history, trained)
+        best = int(np.argmax(np.where(usable & ~np.isnan(scores), scores, -np.inf)))
         self.runs_, self._usable = runs, usable
         self._set_weights(runs, best)
-        assert runs.history is not None
-        assert runs.state is not None
-        self.n_iter_ = int(runs.epochs[best]) - first_epoch
+        self.n_iter_ = int(trained[best])
         curve = [float(loss) for loss in runs.history[best][: self.n_iter_]]
         self.loss_curve_ = [*self.loss_curve_, *curve]
         self.loss_ = curve[-1] if curve else np.nan
@@ -317,17 +338,16 @@ class BaseMLP(BaseEstimator):
         if self.best_loss_ is not None:
             self.best_loss_ = min([self.best_loss_, *curve])
         if runs.validation_losses is not None:
-            self.validation_curve_ = [float(loss) for loss in runs.validation_losses[best][: self.n_iter_]]
+            seen = [float(loss) for loss in runs.validation_losses[best][: self.n_iter_]]
+            self.validation_curve_ = [*(self.validation_curve_ or []), *seen]
         if self.early_stopping:
             assert runs.validation_history is not None
-            assert self.validation_scores_ is not None
             scored = [float(score) for score in runs.validation_history[best][: self.n_iter_]]
             if runs.status[best] == Status.DIVERGED:
                 scored.append(float("nan"))
-            self.validation_scores_ = [*self.validation_scores_, *scored]
+            self.validation_scores_ = [*(self.validation_scores_ or []), *scored]
             self.best_validation_score_ = float(runs.validation_score[best])  # type: ignore[index]
-        still_improving = runs.state.watched[1, best] <= self.n_iter_no_change
-        if runs.status[best] == Status.RAN_ALL_EPOCHS and still_improving and not incremental:
+        if warn and runs.status[best] == Status.RAN_ALL_EPOCHS and waited[best] <= self.n_iter_no_change:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
                 "converged yet.",
@@ -341,7 +361,7 @@ class BaseMLP(BaseEstimator):
     ) -> None:  # fmt: skip
         parameters = initial if earlier is None else earlier.parameters
         assert parameters is not None
-        runs = _without_results(architecture, parameters)
+        runs = _without_results(architecture, parameters, self._seed)
         if np.any(self.dropout) or self.bootstrap:
             raise ValueError("solver='lbfgs' needs the same loss each time: leave dropout and bootstrap out")
         objective = {
@@ -394,6 +414,22 @@ class BaseMLP(BaseEstimator):
         return tags
 
 
+def _known(curves: np.ndarray | None, trained: np.ndarray) -> np.ndarray | None:
+    """Curves cut to the longest training, with NaN where a net's has ended."""
+    if curves is None:
+        return None
+    cut = curves[:, : int(trained.max(initial=0))].copy()
+    cut[np.arange(cut.shape[1]) >= trained[:, None]] = np.nan
+    return cut
+
+
+def _last(curves: np.ndarray, trained: np.ndarray) -> np.ndarray:
+    """Each net's last value, NaN where there is none."""
+    if not curves.shape[1]:
+        return np.full(len(curves), np.nan)
+    return np.where(trained > 0, curves[np.arange(len(curves)), np.maximum(trained, 1) - 1], np.nan)
+
+
 def _dense(X: Any) -> np.ndarray:
     return X.toarray() if hasattr(X, "toarray") else X
 
@@ -403,12 +439,12 @@ def _packed(coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> np.ndarray
     return np.concatenate([np.ravel(part) for pair in zip(coefs, intercepts, strict=True) for part in pair])
 
 
-def _without_results(architecture: Architecture, parameters: np.ndarray) -> Runs:
+def _without_results(architecture: Architecture, parameters: np.ndarray, seed: int) -> Runs:
     """Nets that are still to be trained."""
     nets = len(parameters)
     return Runs(
         architecture, parameters.copy(), np.full(nets, np.nan), np.full(nets, np.nan), np.zeros(nets, np.int64),
-        np.full(nets, Status.INTERRUPTED, np.int8), np.arange(nets, dtype=np.uint64), 0,
+        np.full(nets, Status.INTERRUPTED, np.int8), np.arange(nets, dtype=np.uint64), seed,
     )  # fmt: skip
 
 
@@ -429,16 +465,14 @@ def _state_to_go_on_from(runs: Runs, optimizer: Optimizer, incremental: bool) ->
 class _Printer:
     """Prints the best net's loss of each iteration, as it becomes known."""
 
-    def __init__(self, runs: Runs, verbose: Any):
-        self._runs, self._printed, self._verbose = runs, 0, verbose
+    def __init__(self, runs: Runs, first_epoch: int):
+        self._runs, self._first_epoch, self._printed = runs, first_epoch, 0
 
     def __call__(self, _progress: Progress | None) -> bool:
-        history = self._runs.history
+        history, trained = self._runs.history, self._runs.epochs - self._first_epoch
         assert history is not None
-        while self._printed < history.shape[1]:
-            losses = history[:, self._printed]
-            if np.isnan(losses).all():
-                break
+        while self._printed < trained.max():
+            losses = history[trained > self._printed, self._printed]
             self._printed += 1
-            print(f"Iteration {self._printed}, loss = {np.nanmin(losses):.8f}")
+            print(f"Iteration {self._printed}, loss = {losses.min():.8f}")
         return False

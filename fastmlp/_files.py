@@ -65,13 +65,14 @@ def save(path: str | os.PathLike, runs: Runs, network: bool = False, extra: dict
         "leaky_slope": None if isinstance(architecture.leaky_slope, np.ndarray) else architecture.leaky_slope,
         "seed": runs.seed,
         "optimizer": None if runs.state is None else runs.state.optimizer,
+        "epoch": 0 if runs.state is None else runs.state.epoch,
         "sha256": _digest(arrays),
         "extra": extra or {},
     }
-    _replace(Path(path), to_bytes(arrays, {"fastmlp": json.dumps(about)}))
+    _replace(Path(path), to_bytes(arrays, {"fastmlp": json.dumps(about, allow_nan=False)}))
 
 
-def load(path: str | os.PathLike) -> Runs | Network:
+def load(path: str | os.PathLike, *, allow_nonfinite: bool = False) -> Runs | Network:
     """Read nets that `Runs.save` or `Network.save` has written.
 
     Parameters
@@ -79,6 +80,8 @@ def load(path: str | os.PathLike) -> Runs | Network:
     path : str or path
         The file. It may come from a stranger: nothing in it is executed, and sizes, names, shapes, dtypes, offsets and
         a checksum are looked at before anything is believed.
+    allow_nonfinite : bool, default False
+        Whether nets may have infinite or NaN weights that did not diverge and were not interrupted.
 
     Returns
     -------
@@ -90,10 +93,10 @@ def load(path: str | os.PathLike) -> Runs | Network:
     FileFormatError
         Where the file is not whole or not such a file.
     """
-    return load_with_extra(path)[0]
+    return load_with_extra(path, allow_nonfinite)[0]
 
 
-def load_with_extra(path: str | os.PathLike) -> tuple[Runs | Network, dict[str, Any]]:
+def load_with_extra(path: str | os.PathLike, allow_nonfinite: bool = False) -> tuple[Runs | Network, dict[str, Any]]:
     """The nets, and what else was saved with them."""
     from safetensors.numpy import load as from_bytes
 
@@ -113,9 +116,13 @@ def load_with_extra(path: str | os.PathLike) -> tuple[Runs | Network, dict[str, 
     if _digest(arrays) != about["sha256"]:
         raise FileFormatError("the checksum differs: the file was damaged or changed")
     runs = _runs(arrays, architecture, about)
-    broken = ~np.isfinite(runs.parameters).all(axis=1) & (runs.status != Status.DIVERGED)
-    if broken.any():
-        raise FileFormatError(f"net {int(np.argmax(broken))} has weights that are not finite, and did not diverge")
+    may = np.isin(runs.status, (Status.DIVERGED, Status.INTERRUPTED))
+    broken = ~np.isfinite(runs.parameters).all(axis=1) & ~may
+    if broken.any() and not allow_nonfinite:
+        raise FileFormatError(
+            f"net {int(np.argmax(broken))} has weights that are not finite, and did not diverge: pass "
+            "allow_nonfinite=True if they may"
+        )
     if not np.isin(runs.status, [int(status) for status in Status]).all():
         raise FileFormatError("status has numbers that stand for nothing")
     if about["kind"] == "network" and n_nets != 1:
@@ -133,9 +140,7 @@ def _replace(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
+        Path(temporary).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
         Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -201,7 +206,7 @@ def _header(file: Any, size: int) -> tuple[dict[str, tuple[Any, tuple[int, ...]]
         if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
             raise FileFormatError(f"tensor {name!r} is not described by dtype, shape and offsets")
         shape, offsets = entry["shape"], entry["data_offsets"]
-        if entry["dtype"] not in DTYPES:
+        if not isinstance(entry["dtype"], str) or entry["dtype"] not in DTYPES:
             raise FileFormatError(f"tensor {name!r} has dtype {entry['dtype']!r}; known are {', '.join(DTYPES)}")
         if not _whole_numbers(shape) or not _whole_numbers(offsets) or len(offsets) != 2:
             raise FileFormatError(f"tensor {name!r} has shape {shape!r} and offsets {offsets!r}")
@@ -230,21 +235,25 @@ def _about(metadata: dict[str, Any]) -> dict[str, Any]:
     about = _json(metadata["fastmlp"], "the metadata")
     kinds: dict[str, Any] = {
         "format": int, "kind": str, "sizes": list, "hidden": list, "output": str, "bias": bool, "seed": int,
-        "sha256": str, "extra": dict,
+        "epoch": int, "sha256": str, "extra": dict,
     }  # fmt: skip
     for name, kind in kinds.items():
         if type(about.get(name)) is not kind:
             raise FileFormatError(f"the metadata has {name}={about.get(name)!r}")
     if about["format"] != FORMAT:
         raise FileFormatError(f"format {about['format']}; this version reads {FORMAT}: install a newer fastmlp")
-    if about["kind"] not in ("runs", "network") or not 0 <= about["seed"] < 2**64:
-        raise FileFormatError(f"the metadata has kind={about['kind']!r}, seed={about['seed']!r}")
+    in_range = 0 <= about["seed"] < 2**64 and 0 <= about["epoch"] < 2**60
+    if about["kind"] not in ("runs", "network") or not in_range:
+        numbers = f"seed={about['seed']}, epoch={about['epoch']}"
+        raise FileFormatError(f"the metadata has kind={about['kind']!r}, {numbers}")
     return about
 
 
 def _architecture(about: dict[str, Any]) -> Architecture:
     """With any slope that differs from net to net still left out."""
     slope = about.get("leaky_slope")
+    if slope is not None and type(slope) is not float:
+        raise FileFormatError(f"the metadata has leaky_slope={slope!r}")
     try:
         return Architecture(
             tuple(about["sizes"]), about["hidden"], about["output"], about["bias"], 0.01 if slope is None else slope
@@ -290,9 +299,9 @@ def _described(entry: tuple[Any, tuple[int, ...]] | None) -> str:
 
 def _runs(arrays: dict[str, np.ndarray], arch: Architecture, about: dict[str, Any]) -> Runs:
     parts = []
-    for layer in range(arch.n_layers):
+    for layer, (n_in, n_out) in enumerate(arch.shapes):
         weights = arrays[f"layers.{layer}.weights"]
-        parts.append(weights.reshape(len(weights), -1))
+        parts.append(weights.reshape(len(weights), n_in * n_out))
         if arch.bias:
             parts.append(arrays[f"layers.{layer}.biases"])
     if "leaky_slope" in arrays:
@@ -305,8 +314,9 @@ def _runs(arrays: dict[str, np.ndarray], arch: Architecture, about: dict[str, An
         if not isinstance(about["optimizer"], str):
             raise FileFormatError(f"the metadata has optimizer={about['optimizer']!r}")
         state = OptimizerState(
-            about["optimizer"], *(arrays[f"state.{name}"] for name in ("rows", "powers", "rate", "watched"))
-        )
+            about["optimizer"], arrays["state.rows"], arrays["state.powers"], arrays["state.rate"],
+            arrays["state.watched"], about["epoch"],
+        )  # fmt: skip
         powers = state.powers
         if not (np.isfinite(state.rate) & (state.rate >= 0)).all() or not ((powers >= 0) & (powers <= 1)).all():
             raise FileFormatError("the optimizer's state is out of range")

@@ -26,8 +26,11 @@ MOST_SHOWN_CLASSES = 12
 
 def fit(options: argparse.Namespace) -> int:
     """Read, split, scale, train, report and save."""
+    path = Path(getattr(options, "out", None) or Path(options.data).with_suffix(".safetensors"))
+    if not path.parent.is_dir():
+        raise ValueError(f"--out {path}: there is no folder {path.parent}")
     table = _tables.read(Path(options.data))
-    target = _tables.target_of(table, options.target, options.task)
+    target = _tables.target_of(table, options.target, getattr(options, "task", None))
     rng = np.random.Generator(np.random.PCG64(options.seed))
     rows = {name: np.sort(part) for name, part in _split(table, target, options, rng).items()}
     columns = _tables.columns_of(table, target.name, options.ignore, rows["train"])
@@ -50,7 +53,6 @@ def fit(options: argparse.Namespace) -> int:
     runs = runs[np.isfinite(runs.parameters).all(axis=1) & np.isfinite(runs.loss)]  # type: ignore[assignment]
     if not len(runs):
         raise ValueError("every net diverged: lower --learning-rate")
-    path = Path(options.out or Path(options.data).with_suffix(".safetensors"))
     _files.save(path, runs, extra=_tables.to_extra(columns, target))
     report = _report(table, target, columns, runs, X, y, rows, rng)
     report["model"] = str(path)
@@ -201,8 +203,11 @@ def predict(options: argparse.Namespace) -> int:
     runs, extra = _files.load_with_extra(options.model)
     if not isinstance(runs, Runs):
         raise _files.FileFormatError(f"{options.model} holds one net, no model of `fastmlp fit`")
-    columns, target = _tables.from_extra(extra, runs.architecture.sizes[0], runs.architecture.sizes[-1])
-    X = _tables.encoded(_tables.read(Path(options.data)), columns)
+    columns, target = _tables.from_extra(extra, runs.architecture)
+    table = _tables.read(Path(options.data), frozenset(column.name for column in columns if column.texts))
+    X = _tables.encoded(table, columns)
+    for name, count in _tables.unseen(table, columns).items():
+        print(f"column {name!r}: {count:,} values that the model has never seen count as none", file=sys.stderr)
     mean = runs.predict(X, reduce="mean", threads=options.threads)
     if target.is_class:
         shares = np.concatenate([1 - mean, mean], axis=1) if mean.shape[1] == 1 else mean

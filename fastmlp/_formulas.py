@@ -210,11 +210,15 @@ def sgd_momentum(weight, gradient, velocity, learning_rate, momentum, nesterov):
 
 @inline
 def sgd_rate_in_velocity(weight, gradient, velocity, learning_rate, momentum, nesterov):
-    """v ← μ v + η g; w − v, or with Nesterov w − (μ v + η g), as scikit-learn has it. Returns w, v."""
+    """v ← μ v + η g; w − v, or with Nesterov w − (μ v + η g), as scikit-learn has it. Returns w, v.
+
+    Where μ is 0 this is plain SGD.
+    """
     downhill = learning_rate * gradient
     velocity = fma(momentum, velocity, downhill)
     step = fma(momentum, velocity, downhill) if nesterov else velocity
-    return weight - step, without_subnormals(velocity)
+    new = select(momentum != 0.0, weight - step, sgd(weight, gradient, learning_rate))
+    return new, without_subnormals(velocity)
 
 
 @inline

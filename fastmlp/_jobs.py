@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -76,6 +77,7 @@ class Job:
     gradients: np.ndarray | None  # (n, P), where they are wanted
     results: layout.Results
     halt: np.ndarray  # (1,) int8
+    lock: threading.Lock = field(default_factory=threading.Lock)
     dropout: float | np.ndarray = 0.0
     first_epoch: int = 0  # how many epochs the nets were trained before
     rate_factor: Callable[[int], float] | None = None  # of the learning rate, in an epoch
@@ -83,6 +85,8 @@ class Job:
     state: OptimizerState | None = None  # to go on from
     final_state: OptimizerState | None = None  # to be filled, where it is wanted
     validation: Validation | None = None
+    earlier_epochs: np.ndarray | None = None  # (n,) of nets that are trained further
+    adaptive: bool = False  # whether rules, of whichever data, lower learning rates
 
     @property
     def last_epoch(self) -> int:
@@ -147,7 +151,7 @@ class Job:
             stop = min(end, epoch + length)
             begun = time.perf_counter()
             self._train(tiles, self._epochs(tiles, epoch, stop), team)
-            if self.validation is not None and not self.halt[0]:
+            if self.validation is not None and stop > epoch and not self.halt[0]:
                 self._validate(tiles, stop, team.scratches[0])
             seconds = time.perf_counter() - begun
             still_active = int(np.count_nonzero(tiles.controls[: tiles.count, layout.ACTIVE]))
@@ -164,8 +168,8 @@ class Job:
                 close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
                 tiles.count = -(-active // tiles.width)
         self._copy_out(tiles, tiles.slots >= 0)
-        if self.validation is not None and self.validation.restore:
-            self._restore_best(chunk, team.scratches[0])
+        if self.validation is not None and self.validation.decides:
+            self._settle(chunk, team.scratches[0])
 
     def _first_slice(self, tiles: int) -> int:
         if self.validation is not None:
@@ -213,7 +217,7 @@ class Job:
         if self.state is not None:
             for k, rows in enumerate(self.state.rows):
                 self._copy_in(tiles, rows, (2 + k) * self.net.state_step)
-            fill_settings(tiles, self.state, adaptive=self.plan.adaptive)
+            fill_settings(tiles, self.state, adaptive=self.adaptive)
         elif self.plan.method == Method.RPROP:
             tiles.rows[:, 3 * self.net.state_step :] = tiles.hyper[:, formulas.LEARNING_RATE, None]
 
@@ -251,7 +255,8 @@ class Job:
         """A slice, as the kernels read it."""
         factors = np.ones(max(1, stop - first), self.vectors.F.dtype)
         if self.rate_factor is not None:
-            factors[: stop - first] = [checked_factor(self.rate_factor(e), e) for e in range(first, stop)]
+            with self.lock:  # functions of the user's are called by one thread at a time
+                factors[: stop - first] = [checked_factor(self.rate_factor(e), e) for e in range(first, stop)]
         orders = self._orders_by_net(tiles, first, stop) if self.plan.order_by_net else self._orders(first, stop)
         keys = self._keys(np.arange(first, stop, dtype=np.uint64), DROPOUT) if self.plan.dropping else _NO_KEYS
         return layout.Epochs(
@@ -294,13 +299,21 @@ class Job:
         measure_tiles(v.kinds, v.F, self.net, data, plan, tiles.kernel_view, Buffer(measures), alone)
         return measures
 
-    def _restore_best(self, chunk: tuple[int, int], scratch: layout.Scratch) -> None:
-        """Put each net's best weights in the place of its last ones, and measure them on the training data."""
+    def _settle(self, chunk: tuple[int, int], scratch: layout.Scratch) -> None:
+        """Put nets' best weights in the place of their last ones, if asked for, and measure them on the training data.
+
+        A net that has reached its target keeps the weights that did.
+        """
         validation = self.validation
         assert validation is not None
+        status = self.results.status.array
         scored = np.zeros(len(self.net_ids), bool)
         scored[slice(*chunk)] = validation.best_epoch[slice(*chunk)] > 0
-        self.parameters[scored] = validation.best_parameters[scored]
+        if validation.restore:
+            scored &= status != layout.REACHED_TARGET
+            self.parameters[scored] = validation.best_parameters[scored]
+        else:
+            scored[slice(*chunk)] = status[slice(*chunk)] == layout.STALLED
         tiles = TileArrays(self.vectors, *chunk, self.n_rows, self.n_weighted)
         self._fill(tiles)
         self._copy_in(tiles, self.parameters, 0)
@@ -312,7 +325,13 @@ class Job:
     def _copy_in(self, tiles: TileArrays, parameters: np.ndarray, first_row: int) -> None:
         n_parameters = self.net.n_parameters
         copy_in(
-            self.vectors.F, tiles.kernel_view, Buffer(parameters), self.row_of, n_parameters, tiles.first, first_row
+            self.vectors.F,
+            tiles.kernel_view,
+            Buffer(np.ascontiguousarray(parameters)),
+            self.row_of,
+            n_parameters,
+            tiles.first,
+            first_row,
         )
 
     def _copy_rows(self, tiles: TileArrays, target: Buffer, first_row: int, chosen: np.ndarray) -> None:
@@ -333,11 +352,13 @@ class Job:
         tiles.slots[leaving] = -1
 
 
-def checked_factor(factor: float, epoch: int) -> float:
+def checked_factor(factor: object, epoch: int) -> float:
     """What a schedule says of an epoch, if it makes sense."""
+    if not isinstance(factor, (int, float, np.integer, np.floating)) or isinstance(factor, bool):
+        raise TypeError(f"schedule gives {factor!r} for epoch {epoch}; needs a number")
     if not np.isfinite(factor) or factor < 0:
         raise ValueError(f"schedule gives {factor!r} for epoch {epoch}; needs a finite number of at least 0")
-    return factor
+    return float(factor)
 
 
 @contextlib.contextmanager

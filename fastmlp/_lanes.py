@@ -80,7 +80,7 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
                 if learn:
                     set_l2(F, plan, tiles, tile, weight_sum)
                     if plan.method == Method.ADAM:
-                        advance_powers(F, plan, tiles, tile, scratch.corrections)
+                        advance_powers(F, plan, tiles, tile, active, scratch)
                 for first in range(start, stop, scratch.capacity):
                     if halted(scratch, halt):
                         learn, cut_short = False, True

@@ -111,7 +111,7 @@ class Plan(NamedTuple):
     has_momentum: bool
     nesterov: bool
     has_decay: bool  # of weights, by Adam
-    same_betas: bool  # Adam's β are the same in every lane
+    same_powers: bool  # Adam's βᵗ are the same in every lane, and nobody asks for those of nets that have stopped
     loss_scale: float  # 1 / n_out for bce and mse, 1 for cross entropy
     delta_scale: float  # the same, twice that for mse
     counts_accuracy: bool

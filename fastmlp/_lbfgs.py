@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -69,12 +70,20 @@ def minimize_each(
     """
     from scipy.optimize import minimize
 
+    stopped = threading.Event()
+
     def one(net: int) -> Any:
-        objective = _Objective(settings, float(l2[net]), runs.parameters[net])
+        evaluate = _Objective(settings, float(l2[net]), runs.parameters[net])
+
+        def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+            if stopped.is_set():
+                raise KeyboardInterrupt
+            return evaluate(parameters)
+
         options = {"maxfun": max_fun, "maxiter": max_iter, "gtol": tol}
-        start = runs.parameters[net].astype(np.float64)[objective.place]
+        start = runs.parameters[net].astype(np.float64)[evaluate.place]
         result = minimize(objective, start, method="L-BFGS-B", jac=True, options=options)
-        runs.parameters[net, objective.place] = result.x
+        runs.parameters[net, evaluate.place] = result.x
         runs.loss[net], runs.epochs[net], runs.status[net] = result.fun, result.nit, Status.RAN_ALL_EPOCHS
         if verbose:
             print(f"Restart {net + 1}: {result.nit} iterations, loss = {result.fun:.8f}")
@@ -83,4 +92,8 @@ def minimize_each(
     if threads == 1 or len(runs) == 1:
         return [one(net) for net in range(len(runs))]
     with ThreadPoolExecutor(min(threads, len(runs))) as pool:
-        return list(pool.map(one, range(len(runs))))
+        try:
+            return list(pool.map(one, range(len(runs))))
+        except BaseException:  # Ctrl-C, which comes to this thread alone
+            stopped.set()
+            raise

@@ -28,7 +28,7 @@ from fastmlp._names import choose
 from fastmlp._state import empty_state, refuse_if_other
 from fastmlp._tiles import Groups, draw_samples
 from fastmlp._unit_buffers import unit_net_buffers, unit_row_order, unit_vectors
-from fastmlp._validation import SCORES, Validation
+from fastmlp._validation import SCORES, Validation, curves
 from fastmlp._vectors import Buffer, Lanes, aligned_zeros, host_lanes
 from fastmlp.architecture import Architecture
 from fastmlp.initializers import INITIALIZERS, Initializer
@@ -75,8 +75,8 @@ def planned(
     if warm_start is not None:
         seed, net_ids = _continued(warm_start, architecture, seed, net_ids, n_nets)
         init, state = warm_start.parameters.astype(float_type), warm_start.state
-        first_epoch = int(warm_start.epochs.max(initial=0))
         if state is not None:
+            first_epoch = state.epoch
             refuse_if_other(state, optimizer, float_type)
     initial, n_given = None, 1
     if isinstance(init, np.ndarray) and (gradients_only or sklearn or warm_start is not None):
@@ -89,7 +89,12 @@ def planned(
     every = 0 if record_every is None else checks.whole_number("record_every", record_every, 1)
     n_records = (-(-epochs // every) if sklearn else epochs // every + 1) if every else 0
     wanted = checks.net_count(net_ids, n_nets, n_given)
-    _refuse_if_too_large(wanted, architecture, optimizer, float_type, n_records, gradients_only)
+    # copies of a net's parameters beside the results: gradients, the optimizer's state, the best on validation data
+    copies = (
+        gradients_only + bool(keep_state) * optimizer.n_state_rows + (validation is not None and bool(restore_best))
+    )
+    n_curves = 1 if validation is None else 5  # two of them in float64
+    _refuse_if_too_large(wanted, architecture, optimizer, float_type, 0 if sklearn else n_curves * n_records, copies)
     numbers = checks.net_numbers(net_ids, n_nets, wanted)
     nets = len(numbers)
     if initial is not None and n_given != nets:
@@ -143,7 +148,8 @@ def planned(
         batch_size=batch,
         shuffle=bool(shuffle) and batch < n_samples,
         order_by_net=bool(by_net) and batch < n_samples,
-        dropping=bool(np.any(rate_of_dropout)) and not gradients_only,
+        # an array counts even if it is all 0, for then nets beside it must not change what the rules look at
+        dropping=(np.ndim(dropout) > 0 or bool(dropout)) and not gradients_only,
         record_every=every,
         rules=any(rule is not None for rule in (target_loss, target_accuracy, patience)),
         only_target_loss=target_accuracy is None and patience is None,
@@ -151,7 +157,9 @@ def planned(
         has_momentum=bool(np.any(hyper.get(formulas.MOMENTUM, 0.0))),
         has_decay=bool(np.any(hyper.get(formulas.DECAY_FACTOR, 1.0) != 1.0)),
         nesterov=bool(getattr(optimizer, "nesterov", False)),
-        same_betas=all(np.ndim(getattr(optimizer, name, 0.0)) == 0 for name in ("beta1", "beta2")),
+        same_powers=not keep_state
+        and state is None
+        and all(np.ndim(getattr(optimizer, name, 0.0)) == 0 for name in ("beta1", "beta2")),
         loss_scale=loss_scale,
         delta_scale=delta_scale,
         counts_accuracy=counting,
@@ -175,9 +183,13 @@ def planned(
         controls, plan, n_records, choice,
     )  # fmt: skip
     job.first_epoch, job.rate_factor, job.state, job.validation = first_epoch, rate_factor, state, held_out
-    job.order_source, job.dropout = orders, rate_of_dropout
+    job.order_source, job.dropout, job.adaptive = orders, rate_of_dropout, adaptive
+    if warm_start is not None:
+        job.earlier_epochs = warm_start.epochs
+        runs.epochs[:] = first_epoch
     if keep_state:
-        runs.state = job.final_state = empty_state(optimizer, nets, architecture.n_parameters, float_type)
+        state = empty_state(optimizer, nets, architecture.n_parameters, float_type)._replace(epoch=job.last_epoch)
+        runs.state = job.final_state = state
     if held_out is not None:
         runs.validation_score, runs.best_epoch = held_out.best_score, held_out.best_epoch
         if n_records:
@@ -197,7 +209,14 @@ def _drawn_samples(
     counts = np.zeros((len(net_ids), n_samples), dtype)
     uniforms = aligned_zeros(2 * D.count, np.float64)
     draw_samples(D, U, Buffer(counts), Buffer(uniforms), n_samples, Buffer(net_ids), len(net_ids), seed)
-    return counts if weights is None else counts * weights
+    if weights is not None:
+        counts *= weights
+        without = ~counts.any(axis=1)
+        if without.any():
+            raise ValueError(
+                f"net {net_ids[np.argmax(without)]} draws only samples whose sample_weight is 0: leave those out of X"
+            )
+    return counts
 
 
 def _continued(runs: Any, architecture: Architecture, seed: int, net_ids: Any, n_nets: Any) -> tuple[int, np.ndarray]:
@@ -258,7 +277,7 @@ def _validation(
     return Validation(
         data_buffers(samples, targets, weights), targets, weights, score, nets, architecture.n_parameters, n_records,
         np.inf if watch_only else controls[layout.PATIENCE], controls[layout.TOLERANCE], adaptive and not watch_only,
-        restore and not watch_only, sklearn,
+        restore and not watch_only, not watch_only, sklearn,
     )  # fmt: skip
 
 
@@ -294,7 +313,7 @@ def _allocated(
         status=np.full(nets, layout.INTERRUPTED, np.int8),
         net_ids=net_ids,
         seed=seed,
-        history=np.full((nets, n_records), np.nan, dtype) if n_records else None,
+        history=curves(nets, n_records, dtype, plan.sklearn) if n_records else None,
     )
     curve = runs.history if runs.history is not None else np.zeros((1, 1), dtype)
     results = layout.Results(
@@ -328,7 +347,7 @@ def _allocated(
 
 
 def _refuse_if_too_large(
-    nets: int, architecture: Architecture, optimizer: Optimizer, dtype: np.dtype, n_records: int, gradients: bool
+    nets: int, architecture: Architecture, optimizer: Optimizer, dtype: np.dtype, n_records: int, copies: int
 ) -> None:
     vectors, n_parameters = Vectors.of(host_lanes(dtype)), architecture.n_parameters
     rows = rows_of_a_tile(optimizer.n_state_rows, n_parameters)
@@ -336,7 +355,7 @@ def _refuse_if_too_large(
         vectors.width, vectors, rows
     ) + 2 * vectors.Blk.count * dtype.itemsize * sum(architecture.sizes)
     refuse_if_too_large(
-        nets * (dtype.itemsize * ((1 + gradients) * n_parameters + n_records + 2) + 25) + working,
+        nets * (dtype.itemsize * ((1 + copies) * n_parameters + n_records + 2) + 25) + working,
         f"the results of {nets:,} nets with {n_parameters:,} parameters"
         + (f" and {n_records:,} recorded losses" if n_records else ""),
         "train fewer nets at once, in shards of net_ids" + (", or record less often" if n_records else ""),

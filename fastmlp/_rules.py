@@ -62,26 +62,30 @@ def _reached(F, tiles, tile, loss, accuracy):
 
 
 @inline
-def _out_of_patience(F, plan, tiles, tile, loss):
-    """Compare with the best loss so far, and note it; returns who has waited long enough, and has to stop."""
+def _out_of_patience(F, plan, tiles, tile, active, loss):
+    """Compare with the best loss so far, and note it; returns who has waited long enough, and has to stop.
+
+    What is noted of a net that has stopped stays as it is.
+    """
     c = tile * layout.N_CONTROLS
     controls = tiles.controls
     best = load(F, controls, c + layout.BEST_LOSS)
     improved = loss <= best - load(F, controls, c + layout.TOLERANCE)
     if not plan.sklearn:  # there, without a tolerance, a loss that stays the same has improved
         improved = improved & (loss < best)
-    waited = select(improved, 0.0, load(F, controls, c + layout.WAITED) + 1.0)
-    store(controls, c + layout.BEST_LOSS, select(loss < best, loss, best))
+    before = load(F, controls, c + layout.WAITED)
+    waited = select(improved, 0.0, before + 1.0)
+    store(controls, c + layout.BEST_LOSS, select(active & (loss < best), loss, best))
     stalled = waited >= load(F, controls, c + layout.PATIENCE)
     if plan.adaptive:
         given = tile * formulas.N_HYPERPARAMETERS + formulas.GIVEN_RATE
         rate = load(F, tiles.hyper, given)
-        slower = stalled & (rate > LEAST_RATE)
+        slower = active & stalled & (rate > LEAST_RATE)
         store(tiles.hyper, given, select(slower, rate / 5.0, rate))
         waited = select(slower, 0.0, waited)
         stalled = stalled & ~slower
-    store(controls, c + layout.WAITED, waited)
-    return stalled
+    store(controls, c + layout.WAITED, select(active, waited, before))
+    return active & stalled
 
 
 @inline
@@ -94,7 +98,7 @@ def judge_minibatches(F, plan, tiles, tile, results, active, loss, accuracy, epo
     broken = active & ~(loss < np.inf)
     leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, lanes)
     active = active & ~broken
-    stalled = _out_of_patience(F, plan, tiles, tile, loss)
+    stalled = _out_of_patience(F, plan, tiles, tile, active, loss)
     return active, active & (_reached(F, tiles, tile, loss, accuracy) | stalled)
 
 
@@ -127,7 +131,7 @@ def apply_rules(F, plan, tiles, tile, results, active, loss, accuracy, epoch, la
         leave(F, tiles, tile, results, reached, layout.REACHED_TARGET, epoch, loss, accuracy, lanes)
         active = active & ~reached
         if epoch < last_epoch:  # else whoever goes on from here sees this loss again
-            stalled = active & _out_of_patience(F, plan, tiles, tile, loss)
+            stalled = _out_of_patience(F, plan, tiles, tile, active, loss)
             leave(F, tiles, tile, results, stalled, layout.STALLED, epoch, loss, accuracy, lanes)
             active = active & ~stalled
     if epoch == last_epoch:

@@ -12,8 +12,9 @@ import numpy as np
 
 from fastmlp.architecture import Architecture
 
-BLOCK_EPOCHS = 32
-KEPT_BLOCKS = 8
+MOST_EPOCHS = 32  # of a block, or as many as take so many numbers
+MOST_NUMBERS = 2**21
+KEPT_BLOCKS = 4
 
 
 def initial_weights(
@@ -33,9 +34,7 @@ def initial_weights(
     result = np.empty((n_nets, architecture.n_parameters), dtype)
     result[0] = np.concatenate(first)
     if n_nets > 1:
-        copy = np.random.RandomState()
-        copy.set_state(random_state.get_state())
-        others = np.random.default_rng(copy.randint(2**32, size=4, dtype=np.uint32))
+        others = np.random.default_rng(_copy(random_state).randint(2**32, size=4, dtype=np.uint32))
         scale = np.concatenate(
             [
                 np.full((n_in + 1) * n_out, bound)
@@ -47,15 +46,28 @@ def initial_weights(
     return result
 
 
+def seed_of(random_state: np.random.RandomState) -> int:
+    """A seed for what scikit-learn has not, dropout and bootstrap, that leaves no trace either."""
+    low, high = _copy(random_state).randint(2**32, size=2, dtype=np.uint32)
+    return int(low) | int(high) << 32
+
+
+def _copy(random_state: np.random.RandomState) -> np.random.RandomState:
+    copy = np.random.RandomState()
+    copy.set_state(random_state.get_state())
+    return copy
+
+
 class Orders:
     """The order of samples in each epoch: every epoch shuffles that of the one before.
 
     Epochs may be asked for again, by another thread and not in order; to draw them again the generator's state is kept
-    every so many epochs.
+    every so many epochs. The caller's generator moves on only in `finish`.
     """
 
-    def __init__(self, n_samples: int, random_state: np.random.RandomState):
-        self._random_state = random_state
+    def __init__(self, n_samples: int, random_state: np.random.RandomState, n_epochs: int):
+        self._caller, self._random_state = random_state, _copy(random_state)
+        self._length = max(1, min(MOST_EPOCHS, n_epochs, MOST_NUMBERS // n_samples))
         self._marks = [(random_state.get_state(), np.arange(n_samples))]
         self._blocks: OrderedDict[int, np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
@@ -65,9 +77,9 @@ class Orders:
         n_samples = len(self._marks[0][1])
         result = np.empty((stop - first, n_samples), np.int32)
         with self._lock:
-            for number in range(first // BLOCK_EPOCHS, -(-stop // BLOCK_EPOCHS)):
-                block, begin = self._block(number), number * BLOCK_EPOCHS
-                here = slice(max(first, begin), min(stop, begin + BLOCK_EPOCHS))
+            for number in range(first // self._length, -(-stop // self._length)):
+                block, begin = self._block(number), number * self._length
+                here = slice(max(first, begin), min(stop, begin + self._length))
                 result[here.start - first : here.stop - first] = block[here.start - begin : here.stop - begin]
         return result
 
@@ -83,8 +95,8 @@ class Orders:
     def _draw(self, number: int) -> np.ndarray:
         state, order = self._marks[number]
         self._random_state.set_state(state)
-        block = np.empty((BLOCK_EPOCHS, len(order)), np.int32)
-        for epoch in range(BLOCK_EPOCHS):
+        block = np.empty((self._length, len(order)), np.int32)
+        for epoch in range(self._length):
             shuffled = np.arange(len(order))
             self._random_state.shuffle(shuffled)
             order = order[shuffled]
@@ -95,13 +107,10 @@ class Orders:
 
     def finish(self, n_epochs: int) -> None:
         """Leave the generator as it is after so many epochs, for whoever goes on with it."""
-        number, rest = divmod(n_epochs, BLOCK_EPOCHS)
+        number, rest = divmod(n_epochs, self._length)
         with self._lock:
-            if rest == 0 and number == 0:
-                state = self._marks[0][0]
-                self._random_state.set_state(state)
-                return
-            self._block(number)
-            self._random_state.set_state(self._marks[number][0])
+            if number:
+                self._block(number - 1)
+            self._caller.set_state(self._marks[number][0])
             for _ in range(rest):
-                self._random_state.shuffle(np.arange(len(self._marks[0][1])))
+                self._caller.shuffle(np.arange(len(self._marks[0][1])))

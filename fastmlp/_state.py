@@ -27,12 +27,15 @@ class OptimizerState(NamedTuple):
     """Each net's learning rate, before the schedule's factor, (n,)."""
     watched: np.ndarray
     """The best loss that `patience` has seen, and for how many epochs it has waited since, (2, n)."""
+    epoch: int = 0
+    """Where the order of samples, dropout and the schedule go on."""
 
     def __getitem__(self, which: Any) -> OptimizerState:  # type: ignore[override]
         """The state of some of the nets."""
-        return OptimizerState(
-            self.optimizer, self.rows[:, which], self.powers[which], self.rate[which], self.watched[:, which]
-        )
+        return self._replace(
+            rows=np.ascontiguousarray(self.rows[:, which]), powers=self.powers[which], rate=self.rate[which],
+            watched=np.ascontiguousarray(self.watched[:, which]),
+        )  # fmt: skip
 
 
 def empty_state(optimizer: Optimizer, n_nets: int, n_parameters: int, dtype: np.dtype) -> OptimizerState:

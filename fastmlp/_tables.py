@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp._files import FileFormatError
+from fastmlp.architecture import Architecture
 
 MOST_TEXTS = 50
 MOST_CLASSES = 20  # a column of more different whole numbers is no column of classes
@@ -21,8 +22,11 @@ MISSING = "(missing)"
 Table = dict[str, np.ndarray]
 
 
-def read(path: Path) -> Table:
-    """The columns of a file: float64 with NaN for what is missing, or texts."""
+def read(path: Path, texts: frozenset[str] | None = None) -> Table:
+    """The columns of a file: float64 with NaN for what is missing, or texts, as they stand in a CSV file.
+
+    `texts` names the columns to be read as texts; by default those that do not hold numbers alone.
+    """
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".parquet", ".pq"):
         raise ValueError(f"{path}: needs a file that ends in .csv or .parquet")
@@ -31,35 +35,57 @@ def read(path: Path) -> Table:
     try:
         import pandas
     except ImportError:
-        return _read_by_polars(path, suffix)
-    try:
-        frame = pandas.read_csv(path) if suffix == ".csv" else pandas.read_parquet(path)
-    except Exception as error:
-        raise ValueError(f"{path}: {error}") from None
+        return _read_by_polars(path, suffix, texts)
+
+    def table(kinds: dict[str, Any] | None = None) -> Any:
+        try:
+            return pandas.read_csv(path, dtype=kinds) if suffix == ".csv" else pandas.read_parquet(path)
+        except Exception as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    frame = table()
     _refuse_no_rows(path, len(frame))
+    if not frame.columns.is_unique:
+        raise ValueError(f"{path} has two columns of the name {frame.columns[frame.columns.duplicated()][0]!r}")
+    numeric = {
+        name
+        for name in frame.columns
+        if pandas.api.types.is_numeric_dtype(frame[name]) and not pandas.api.types.is_bool_dtype(frame[name])
+    }
+    as_texts = {name for name in frame.columns if (name not in numeric if texts is None else name in texts)}
+    if suffix == ".csv":
+        frame = table(dict.fromkeys(as_texts, str))
     columns: Table = {}
     for name in frame.columns:
         column = frame[name]
-        if pandas.api.types.is_numeric_dtype(column) and not pandas.api.types.is_bool_dtype(column):
+        if name in numeric and name not in as_texts:
             columns[str(name)] = column.to_numpy(np.float64, na_value=np.nan)
         else:
             columns[str(name)] = _texts([None if pandas.isna(value) else value for value in column])
     return columns
 
 
-def _read_by_polars(path: Path, suffix: str) -> Table:
+def _read_by_polars(path: Path, suffix: str, texts: frozenset[str] | None) -> Table:
     try:
         import polars
     except ImportError:
         raise ValueError(f"reading {path} needs pandas or polars: pip install 'fastmlp[tables]'") from None
-    try:
-        frame = polars.read_csv(path) if suffix == ".csv" else polars.read_parquet(path)
-    except Exception as error:
-        raise ValueError(f"{path}: {error}") from None
+
+    def table(kinds: dict[str, Any] | None = None) -> Any:
+        try:
+            return polars.read_csv(path, schema_overrides=kinds) if suffix == ".csv" else polars.read_parquet(path)
+        except Exception as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    frame = table()
     _refuse_no_rows(path, frame.height)
+    numeric = {column.name for column in frame.get_columns() if column.dtype.is_numeric()}
+    as_texts = {name for name in frame.columns if (name not in numeric if texts is None else name in texts)}
+    if suffix == ".csv":
+        frame = table(dict.fromkeys(as_texts, polars.String))
     columns: Table = {}
     for column in frame.get_columns():
-        if column.dtype.is_numeric():
+        if column.name in numeric and column.name not in as_texts:
             columns[column.name] = column.cast(polars.Float64).fill_null(np.nan).to_numpy().astype(np.float64)
         else:
             columns[column.name] = _texts(column.to_list())
@@ -99,8 +125,8 @@ class Column:
             raise ValueError(f"the data have no column {self.name!r}, which the model needs")
         values = table[self.name]
         if self.texts:
-            if is_numeric(values):
-                values = np.array([MISSING if np.isnan(value) else f"{value:g}" for value in values], dtype=object)
+            if is_numeric(values):  # of a Parquet file
+                values = np.array([MISSING if np.isnan(value) else label(value) for value in values], dtype=object)
             return (values[:, None] == np.array(self.texts, dtype=object)).astype(np.float64)
         if not is_numeric(values):
             raise ValueError(f"column {self.name!r} holds texts such as {values[0]!r}; the model needs numbers there")
@@ -130,7 +156,11 @@ def columns_of(table: Table, target: str, ignored: list[str], rows: np.ndarray) 
         known = chosen[np.isfinite(chosen)]
         if not len(known):
             raise ValueError(f"column {name!r} has no numbers: leave it out with --ignore {name!r}")
-        columns.append(Column(name, [], float(known.mean()), float(known.std()) or 1.0))
+        with np.errstate(over="ignore"):
+            mean, deviation = float(known.mean()), float(known.std())
+        if not np.isfinite(deviation):
+            raise ValueError(f"column {name!r} has numbers too large to scale: leave it out with --ignore {name!r}")
+        columns.append(Column(name, [], mean, deviation or 1.0))
     if not columns:
         raise ValueError("there is no column to predict from")
     return columns
@@ -164,8 +194,10 @@ class Target:
 
 
 def label(value: Any) -> str:
-    """A class as it is written."""
-    return value if isinstance(value, str) else f"{value:g}"
+    """A class as it is written: a whole number without a point, any other so that nothing is lost."""
+    if isinstance(value, str):
+        return value
+    return str(int(value)) if value == int(value) else repr(float(value))
 
 
 def target_of(table: Table, name: str, task: str | None) -> Target:
@@ -173,7 +205,7 @@ def target_of(table: Table, name: str, task: str | None) -> Target:
     if name not in table:
         raise ValueError(f"the data have no column {name!r}; there are {', '.join(map(repr, table))}")
     values = table[name]
-    missing = np.isnan(values) if is_numeric(values) else values == MISSING
+    missing = ~np.isfinite(values) if is_numeric(values) else values == MISSING
     if missing.any():
         raise ValueError(
             f"column {name!r} lacks {missing.sum()} values, the first in row {int(np.argmax(missing)) + 1}"
@@ -186,7 +218,7 @@ def target_of(table: Table, name: str, task: str | None) -> Target:
         if not is_numeric(values):
             raise ValueError(f"column {name!r} holds texts, so that it cannot be a regression's target")
         if len(classes) < 2:
-            raise ValueError(f"column {name!r} holds {values[0]:g} only: there is nothing to predict")
+            raise ValueError(f"column {name!r} holds {classes[0]} only: there is nothing to predict")
         return Target(name, [], float(values.mean()), float(values.std()))
     if len(classes) < 2:
         raise ValueError(f"column {name!r} holds {classes[0]!r} only: there is nothing to predict")
@@ -198,8 +230,18 @@ def to_extra(columns: list[Column], target: Target) -> dict[str, Any]:
     return {"columns": [asdict(column) for column in columns], "target": asdict(target)}
 
 
-def from_extra(extra: dict[str, Any], n_inputs: int, n_outputs: int) -> tuple[list[Column], Target]:
-    """Read it back; FileFormatError where it makes no sense."""
+def unseen(table: Table, columns: list[Column]) -> dict[str, int]:
+    """How many values of each column of texts the model does not know."""
+    counts = {
+        column.name: int((~np.isin(table[column.name].astype(str), column.texts)).sum())
+        for column in columns
+        if column.texts and not is_numeric(table[column.name])
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def from_extra(extra: dict[str, Any], architecture: Architecture) -> tuple[list[Column], Target]:
+    """Read it back; FileFormatError where it makes no sense for the nets."""
     try:
         columns = [Column(**entry) for entry in extra["columns"]]
         target = Target(**extra["target"])
@@ -212,7 +254,9 @@ def from_extra(extra: dict[str, Any], n_inputs: int, n_outputs: int) -> tuple[li
         numbers = all(isinstance(number, float) and np.isfinite(number) for number in (item.mean, item.deviation))
         if not right or not numbers or item.deviation <= 0:
             raise FileFormatError(f"the model describes a column as {item}")
-    needed = 1 if len(target.classes) <= 2 else len(target.classes)
-    if sum(column.width for column in columns) != n_inputs or n_outputs != needed:
+    n_classes = len(target.classes)
+    output = {0: ("identity", 1), 1: None, 2: ("sigmoid", 1)}.get(n_classes, ("softmax", n_classes))
+    n_inputs = sum(column.width for column in columns)
+    if architecture.sizes[0] != n_inputs or (architecture.output, architecture.sizes[-1]) != output:
         raise FileFormatError("the columns that the model describes do not fit its nets")
     return columns, target

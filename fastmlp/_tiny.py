@@ -137,7 +137,7 @@ def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, epochs, scratch, h
             learn = epoch < last_epoch
             recording = plan.record_every > 0 and (epoch - epochs.begin) % plan.record_every == 0
             if learn and plan.method == Method.ADAM:
-                advance_powers(F, plan, tiles, tile, scratch.corrections)
+                advance_powers(F, plan, tiles, tile, active, scratch)
             _forward(Blk, F, net, tiles.rows, base, slope, units)
             greatest, log_sum = outputs_of(Blk, F, net, units, deltas, outputs, B, 1)
             measured = plan.rules or recording or not learn

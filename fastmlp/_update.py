@@ -75,12 +75,12 @@ def _sgd(V, F, net, plan, tiles, first, stop, h, active):
     for r in range(first, stop):
         w, g = load(V, rows, r), load(V, rows, r + step)
         if plan.has_momentum:
-            velocity = load(V, rows, r + 2 * step)
+            before = load(V, rows, r + 2 * step)
             if plan.sklearn:
-                new, velocity = formulas.sgd_rate_in_velocity(w, g, velocity, learning_rate, momentum, plan.nesterov)
+                new, velocity = formulas.sgd_rate_in_velocity(w, g, before, learning_rate, momentum, plan.nesterov)
             else:
-                new, velocity = formulas.sgd_momentum(w, g, velocity, learning_rate, momentum, plan.nesterov)
-            store(rows, r + 2 * step, velocity)
+                new, velocity = formulas.sgd_momentum(w, g, before, learning_rate, momentum, plan.nesterov)
+            store(rows, r + 2 * step, select(changing, velocity, before))
         else:
             new = formulas.sgd(w, g, learning_rate)
         store(rows, r, select(changing, new, w))
@@ -114,13 +114,13 @@ def adam_step(V, plan, rows, r, state_step, g, changing, settings):
     """Adam's step on row r; its moments are two and three times `state_step` further on."""
     one_minus_beta1, one_minus_beta2, epsilon, decay_factor, rate, square_correction = settings
     means, squares = r + 2 * state_step, r + 3 * state_step
-    w = load(V, rows, r)
-    mean = formulas.decaying_mean(load(V, rows, means), one_minus_beta1, g)
-    square = formulas.decaying_square(load(V, rows, squares), one_minus_beta2, g)
+    w, old_mean, old_square = load(V, rows, r), load(V, rows, means), load(V, rows, squares)
+    mean = formulas.decaying_mean(old_mean, one_minus_beta1, g)
+    square = formulas.decaying_square(old_square, one_minus_beta2, g)
     decayed = w * decay_factor if plan.has_decay else w
     new = formulas.adam(decayed, mean, square, rate, square_correction, epsilon)
-    store(rows, means, mean)
-    store(rows, squares, square)
+    store(rows, means, select(changing, mean, old_mean))
+    store(rows, squares, select(changing, square, old_square))
     store(rows, r, select(changing, new, w))
 
 
@@ -133,13 +133,14 @@ def _rmsprop(V, F, net, plan, tiles, first, stop, h, active):
     epsilon = _setting(V, F, tiles, h, formulas.EPSILON)
     for r in range(first, stop):
         w, g = load(V, rows, r), load(V, rows, r + step)
-        square = formulas.decaying_square(load(V, rows, r + 2 * step), one_minus_alpha, g)
+        old_square = load(V, rows, r + 2 * step)
+        square = formulas.decaying_square(old_square, one_minus_alpha, g)
         direction = formulas.rmsprop_direction(g, square, epsilon)
-        store(rows, r + 2 * step, square)
+        store(rows, r + 2 * step, select(changing, square, old_square))
         if plan.has_momentum:
-            velocity = load(V, rows, r + 3 * step)
-            new, velocity = formulas.sgd_momentum(w, direction, velocity, learning_rate, momentum, False)
-            store(rows, r + 3 * step, velocity)
+            before = load(V, rows, r + 3 * step)
+            new, velocity = formulas.sgd_momentum(w, direction, before, learning_rate, momentum, False)
+            store(rows, r + 3 * step, select(changing, velocity, before))
         else:
             new = formulas.sgd(w, direction, learning_rate)
         store(rows, r, select(changing, new, w))
@@ -153,28 +154,30 @@ def _rprop(V, F, net, tiles, first, stop, h, active):
     changing = repeat(V, active)
     for r in range(first, stop):
         w, g = load(V, rows, r), load(V, rows, r + state_step)
-        previous, step = load(V, rows, r + 2 * state_step), load(V, rows, r + 3 * state_step)
-        new, previous, step = formulas.rprop(w, g, previous, step, eta_minus, eta_plus, min_step, max_step)
-        store(rows, r + 2 * state_step, previous)
-        store(rows, r + 3 * state_step, step)
+        before, old_step = load(V, rows, r + 2 * state_step), load(V, rows, r + 3 * state_step)
+        new, previous, step = formulas.rprop(w, g, before, old_step, eta_minus, eta_plus, min_step, max_step)
+        store(rows, r + 2 * state_step, select(changing, previous, before))
+        store(rows, r + 3 * state_step, select(changing, step, old_step))
         store(rows, r, select(changing, new, w))
 
 
 @inline
-def advance_powers(F, plan, tiles, tile, corrections):
+def advance_powers(F, plan, tiles, tile, active, scratch):
     """Adam's 1 / (1 − β₁ᵗ) and 1 / √(1 − β₂ᵗ) of the next step, by repeated multiplication in float64."""
-    powers, width = tiles.powers, tiles.width
+    powers, width, corrections, lanes = tiles.powers, tiles.width, scratch.corrections, scratch.lanes
     first = tile * 4 * width
-    for lane in range(1 if plan.same_betas else width):
+    store(lanes, 0, select(active, broadcast(F, 1.0), 0.0))
+    for lane in range(1 if plan.same_powers else width):
         power1, power2 = first + 2 * width + lane, first + 3 * width + lane
-        powers[power1] = _normal_or_zero(powers[power1] * powers[first + lane])
-        powers[power2] = _normal_or_zero(powers[power2] * powers[first + width + lane])
+        if plan.same_powers or lanes[lane] != 0.0:
+            powers[power1] = _normal_or_zero(powers[power1] * powers[first + lane])
+            powers[power2] = _normal_or_zero(powers[power2] * powers[first + width + lane])
         corrections[lane] = 1.0 / (1.0 - powers[power1])
         corrections[width + lane] = 1.0 / np.sqrt(1.0 - powers[power2])
         if plan.sklearn:  # both corrections in the step, so that ε is added to the uncorrected root
             corrections[lane] = np.sqrt(1.0 - powers[power2]) / (1.0 - powers[power1])
             corrections[width + lane] = 1.0
-    if plan.same_betas:
+    if plan.same_powers:
         store(corrections, 0, broadcast(F, corrections[0]))
         store(corrections, 1, broadcast(F, corrections[width]))
         # in every lane, for a net may move to any

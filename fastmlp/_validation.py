@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import fsum
+from typing import Any
 
 import numpy as np
 
@@ -35,28 +36,32 @@ def _r2(measures: np.ndarray, spread: np.ndarray) -> np.ndarray:
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"loss": _loss, "accuracy": _accuracy, "r2": _r2}
 
 
+def curves(n_nets: int, n_records: int, dtype: Any, sklearn: bool) -> np.ndarray:
+    """Room for a curve a net: NaN, or for scikit-learn's face, which cuts them to what was trained, nothing yet."""
+    return np.empty((n_nets, n_records), dtype) if sklearn else np.full((n_nets, n_records), np.nan, dtype)
+
+
 class Validation:
     """The held-out samples, and what every net has reached on them.
 
-    A score is the better the greater it is; that of the loss is its negative.
+    A score is the better the greater it is; that of the loss is its negative. Unless it `decides`, it only watches.
     """
 
     def __init__(
         self, data: layout.Data, targets: np.ndarray, weights: np.ndarray | None, score: str, n_nets: int,
         n_parameters: int, n_records: int, patience: float | np.ndarray, tol: float | np.ndarray, adaptive: bool,
-        restore: bool, sklearn: bool,
+        restore: bool, decides: bool, sklearn: bool,
     ) -> None:  # fmt: skip
         self.data, self._score = data, SCORES[score]
         self.counts_accuracy = bool(np.isin(targets, (0, 1)).all())
         self._spread = _spread(targets, weights)
         self._patience, self._tol = (np.broadcast_to(np.float64(value), n_nets) for value in (patience, tol))
-        self._adaptive, self._sklearn, self.restore = adaptive, sklearn, restore
+        self._adaptive, self._sklearn, self.restore, self.decides = adaptive, sklearn, restore, decides
         self.best_score = np.full(n_nets, -np.inf)
         self.best_epoch = np.zeros(n_nets, np.int64)
         self.best_parameters = np.zeros((n_nets if restore else 0, n_parameters), targets.dtype)
-        self.history = np.full((n_nets, n_records), np.nan)
-        self.losses = np.full((n_nets, n_records), np.nan)
-        self._waited = np.zeros(n_nets)
+        self.history, self.losses = (curves(n_nets, n_records, np.float64, sklearn) for _ in range(2))
+        self.waited = np.zeros(n_nets)
 
     def judge(
         self, tiles: TileArrays, measures: np.ndarray, epoch: int, record: int, results: layout.Results,
@@ -77,7 +82,7 @@ class Validation:
         best, tol = self.best_score[nets], self._tol[nets]
         better = scores > best
         improved = ~(scores < best + tol) if self._sklearn else better & (scores >= best + tol)
-        waited = np.where(improved, 0.0, self._waited[nets] + 1)
+        waited = np.where(improved, 0.0, self.waited[nets] + 1)
         self.best_score[nets[better]] = scores[better]
         self.best_epoch[nets[better]] = epoch
         if self.restore and better.any():
@@ -89,7 +94,7 @@ class Validation:
             rates[_among(training, slower)] /= rates.dtype.type(5)
             waited[slower] = 0
             stalled &= ~slower
-        self._waited[nets] = waited
+        self.waited[nets] = waited
         stopping = _among(training, stalled) & (active != 0)
         active[stopping] = 0
         for net in slots[stopping]:

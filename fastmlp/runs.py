@@ -129,17 +129,18 @@ class Runs(_Parameters):
         Share of the samples with every output on the right side of 0.5, or for softmax with the right class; NaN where
         no right side is defined.
     epochs : ndarray of shape (n_nets,), int64
-        Epochs that the net was trained.
+        Epochs that the net was trained, those before a warm start included.
     status : ndarray of shape (n_nets,), int8
         A `Status` a net.
     history : ndarray of shape (n_nets, n_records) or None
         The loss after 0, `record_every`, 2 `record_every`, … epochs; NaN once a net has stopped.
     validation_score : ndarray of shape (n_nets,) or None
-        The best score on the validation data, where there are some; the nets have the weights that reached it.
+        The best score on the validation data, where there are some; unless ``restore_best=False`` the nets have the
+        weights that reached it, but for those that reached their target.
     best_epoch : ndarray of shape (n_nets,), int64, or None
         After how many epochs that was; 0 for a net that was never scored.
     validation_history, validation_losses : ndarray of shape (n_nets, n_records) or None
-        The score, and the loss on the validation data, after every `record_every` epochs.
+        The score, and the loss on the validation data, after `record_every`, 2 `record_every`, … epochs.
     state : OptimizerState or None
         What training can go on from, if `keep_state` was set.
     net_ids : ndarray of shape (n_nets,), uint64

@@ -92,8 +92,8 @@ def train(
     n_nets : int, default 1
         How many nets.
     seed : int, default 0
-        From 0 to 2**64 − 1. With the net's number it fixes the initial weights; the order of samples in an epoch
-        follows from the seed alone.
+        From 0 to 2**64 − 1. With the net's number it fixes the initial weights, dropout and bootstrap; the order of
+        samples in an epoch follows from the seed alone, unless each net has its own.
     optimizer : Optimizer or str, default "adam"
         `SGD`, `Adam`, `RMSprop`, `Rprop`, or one of "sgd", "adam", "rmsprop", "rprop" for its defaults.
     epochs : int, default 1000
@@ -133,8 +133,9 @@ def train(
         See `patience`.
     schedule : function, array of shape (epochs,) or "adaptive", optional
         What the learning rate is multiplied with in each epoch: a function of the epoch's number, from 0, or the
-        factors themselves. "adaptive" divides a net's learning rate by 5 whenever its `patience` is over, and stops it
-        only when its rate is no more than 1e-6.
+        factors themselves. A function is called by several threads, though one at a time, in no fixed order and more
+        than once for an epoch: it must depend on its argument alone. "adaptive" divides a net's learning rate by 5
+        whenever its `patience` is over, and stops it only when its rate is no more than 1e-6.
     validation : pair (X, y) or triple (X, y, sample_weight), optional
         Samples that are not trained on. Every net is scored on them after each epoch; `patience` then counts epochs in
         which the score has not risen by `tol`.
@@ -146,11 +147,13 @@ def train(
     net_ids : array_like of int, optional
         The nets' numbers, from 0 to 2**63 − 1; default ``range(n_nets)``. A shard of a larger job is a range of them.
     restore_best : bool, default True
-        Whether each net in the end gets back the weights that scored best on the validation data.
+        Whether each net in the end gets back the weights that scored best on the validation data, but for those that
+        reached a target.
     warm_start : Runs, optional
-        Train these nets for `epochs` more: with their weights, numbers and seed, and, if they were trained with
-        `keep_state`, from the optimizer's state and with what `patience` has seen. The order of samples goes on where
-        the longest trained of them stood, so that a + b epochs give the bits of a and b in one go.
+        Train these nets, stopped or not, for `epochs` more, with their weights, numbers and seed; leave `n_nets`,
+        `net_ids`, `init` and `seed` out. If they were trained with `keep_state`, the optimizer's state, what `patience`
+        has seen of the training loss, and the order of samples go on too, so that a + b epochs give the bits of a and b
+        in one go; else those begin anew. What was seen of validation data is not kept.
     keep_state : bool, default False
         Whether to keep what `warm_start` can go on from, in ``runs.state``.
     dtype : {"float32", "float64"}, default "float32"
@@ -183,10 +186,10 @@ def train(
     Notes
     -----
     `record_every` looks at the weights between epochs, and so do stopping rules with the full batch, from epoch 0 on,
-    at no cost but the loss. With minibatches the rules look, after each epoch, at the mean of the losses that its
-    minibatches had, each before its update, and likewise at the accuracy, as scikit-learn does; a net that seems to
-    have reached its target is measured, and stops if it has. ``runs.loss`` is always the loss of the weights in
-    ``runs``.
+    at no cost but the loss. With minibatches or dropout (an array of dropout counts even where it is 0) the rules look,
+    after each epoch, at the mean of the losses that its minibatches had, each before its update, and likewise at the
+    accuracy, as scikit-learn does; a net that seems to have reached its target is measured, and stops if it has.
+    ``runs.loss`` is always the loss of the weights in ``runs``.
 
     A net has diverged, and stops, when the gradients at its outputs are no longer finite, or its loss where a rule or
     the end looks at it. It keeps the weights it has then, which may have overflowed themselves.
@@ -241,6 +244,10 @@ def run(
         job.train_chunk(chunk, job.new_team(), lambda _report: None)
     if bar is not None:
         bar.close()
+    if interrupted and runs.state is not None:
+        runs.state = runs.state._replace(epoch=int(runs.epochs.max()))
+    if job.earlier_epochs is not None:
+        runs.epochs += job.earlier_epochs - job.first_epoch
     runs.train_seconds = time.perf_counter() - begun
     return interrupted
 

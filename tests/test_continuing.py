@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from cases import random_job
+from cases import planned, random_job
 
 import fastmlp
+from fastmlp._buffers import TileArrays
+from fastmlp._vectors import Buffer
 
 
 def wine_like(seed=0, n=90, n_in=5):
@@ -202,6 +204,67 @@ def test_each_net_may_have_an_order_of_its_own():
         fastmlp.train(ARCHITECTURE, X, y, kernel="lanes", **settings)
 
 
+STOPPING = {"target_loss": 0.45, "batch_size": 16, "epochs": 60, "keep_state": True}
+
+
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, fastmlp.Adam(0.03)], ids=repr)
+def test_the_state_of_a_net_is_its_own(optimizer):
+    """Nets stop at different times; what is kept of them depends on neither kernel nor neighbours, nor does the rest."""
+    X, y = wine_like()
+    settings = {"optimizer": optimizer, "patience": 9, "schedule": None, **STOPPING}
+    lanes = fastmlp.train(ARCHITECTURE, X, y, n_nets=40, kernel="lanes", **settings)
+    units = fastmlp.train(ARCHITECTURE, X, y, n_nets=40, kernel="units", **settings)
+    some = fastmlp.train(ARCHITECTURE, X, y, net_ids=[3, 17], **settings)
+    assert len(set(lanes.epochs)) > 1
+    for part, whole in ((units, lanes), (some, lanes[[3, 17]])):
+        assert same(part, whole)
+        for one, other in zip(part.state[1:], whole.state[1:], strict=True):
+            assert np.array_equal(one, other)
+    more = {"optimizer": optimizer, "epochs": 5, "batch_size": 16}
+    went_on = fastmlp.train(ARCHITECTURE, X, y, warm_start=lanes, kernel="lanes", **more)
+    assert same(fastmlp.train(ARCHITECTURE, X, y, warm_start=units, kernel="units", **more), went_on)
+    assert same(fastmlp.train(ARCHITECTURE, X, y, warm_start=lanes[[3, 17]], **more), went_on[[3, 17]])
+    assert np.array_equal(went_on.epochs, lanes.epochs + 5)
+
+
+def test_what_validation_decides_and_what_not():
+    X, y = wine_like()
+    settings = {"validation": (X[60:], y[60:]), "batch_size": 16, "optimizer": fastmlp.Adam(0.03), "n_nets": 6}
+    last = fastmlp.train(ARCHITECTURE, X[:60], y[:60], epochs=90, patience=4, restore_best=False, **settings)
+    assert last.counts()["stalled"] == 6
+    for net in last:
+        o = net.predict(X[:60])[:, 0].astype(np.float64)
+        assert net.loss == pytest.approx(-np.mean(np.where(y[:60], np.log(o), np.log(1 - o))), rel=1e-4)
+    at_target = fastmlp.train(ARCHITECTURE, X[:60], y[:60], epochs=200, target_loss=0.3, **settings)
+    assert at_target.counts()["reached_target"] == 6
+    assert (at_target.loss <= 0.3).all()
+    none = fastmlp.train(ARCHITECTURE, X[:60], y[:60], epochs=0, record_every=1, **settings)
+    assert np.isfinite(none.loss).all()
+
+
+def test_an_array_of_dropout_gives_each_net_what_it_would_get_alone():
+    X, y = wine_like()
+    settings = {"epochs": 200, "target_loss": 0.5, "optimizer": fastmlp.Adam(0.03)}
+    both = fastmlp.train(ARCHITECTURE, X, y, net_ids=[0, 1], dropout=[0.0, 0.3], **settings)
+    assert same(fastmlp.train(ARCHITECTURE, X, y, net_ids=[0], dropout=[0.0], **settings), both[[0]])
+    assert same(fastmlp.train(ARCHITECTURE, X, y, net_ids=[1], dropout=0.3, **settings), both[[1]])
+
+
+@pytest.mark.parametrize("kernel", ["lanes", "units"])
+def test_what_vectors_are_loaded_from_is_aligned(kernel):
+    X, y = wine_like()
+    for batch_size in (16, 32, 90):
+        job, _ = planned(
+            architecture=ARCHITECTURE, X=X, y=y, n_nets=3, seed=0, optimizer="adam", epochs=1, init="torch", l2=0.0,
+            batch_size=batch_size, kernel=kernel, threads=1, dropout=0.2,
+        )  # fmt: skip
+        tiles = TileArrays(job.vectors, 0, 3, job.n_rows)
+        for scratch in (job.new_team().scratches[0], tiles.kernel_view):
+            for name, buffer in scratch._asdict().items():
+                if isinstance(buffer, Buffer) and buffer.array.size and name not in ("team", "slots"):
+                    assert buffer.address % 64 == 0, name
+
+
 REFUSED = [
     ({"dropout": 1.0}, "dropout"),
     ({"dropout": -0.1}, "dropout"),
@@ -210,6 +273,8 @@ REFUSED = [
     ({"shuffle": "each"}, "'by_net'"),
     ({"schedule": [1.0, 2.0]}, "one factor for each of the 5 epochs"),
     ({"schedule": [1.0, 1.0, -1.0, 1.0, 1.0]}, "for epoch 2"),
+    ({"schedule": lambda e: "fast"}, "needs a number"),
+    ({"bootstrap": True, "sample_weight": np.r_[1.0, np.zeros(89)], "n_nets": 50}, "leave those out of X"),
     ({"schedule": "cosine"}, "'adaptive'"),
     ({"schedule": "adaptive"}, "pass patience too"),
     ({"schedule": [1.0] * 5, "optimizer": "rprop"}, "leave schedule out"),

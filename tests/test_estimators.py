@@ -22,7 +22,7 @@ from sklearn.utils import shuffle
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import fastmlp
-from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp import MLPClassifier, MLPRegressor, _estimator
 from fastmlp._sklearn_random import Orders
 
 pytestmark = [
@@ -230,6 +230,47 @@ def test_dropout_and_bootstrap_belong_to_each_restart():
         small(solver="lbfgs", dropout=0.5).fit(IRIS, SPECIES)
 
 
+def test_random_state_reaches_bootstrap_and_dropout():
+    for more in ({"bootstrap": True}, {"dropout": 0.5}):
+        weights = [np.zeros((4, 8)), np.zeros((8, 3))]
+        trained = []
+        for seed in (1, 1, 2):
+            model = MLPClassifier((8,), max_iter=3, random_state=seed, warm_start=True, **more).fit(IRIS, SPECIES)
+            model.coefs_ = [w + 0.1 for w in weights]  # the same start for all
+            model.intercepts_ = [np.zeros(8), np.zeros(3)]
+            trained.append(model.fit(IRIS, SPECIES).coefs_[0])
+        assert np.array_equal(trained[0], trained[1])
+        assert not np.array_equal(trained[0], trained[2])
+
+
+def test_a_restart_with_other_momentum_changes_nothing():
+    settings = {"solver": "sgd", "learning_rate_init": 0.3, "max_iter": 20, "random_state": 0}
+    two = MLPClassifier((8,), n_restarts=2, momentum=[0.0, 0.9], **settings).fit(IRIS, SPECIES)
+    one = MLPClassifier((8,), momentum=0.0, **settings).fit(IRIS, SPECIES)
+    assert np.array_equal(two.runs_.parameters[0], one.runs_.parameters[0])
+
+
+def test_other_solvers_and_rules_may_go_on_from_a_fit():
+    model = MLPClassifier((8,), solver="lbfgs", max_iter=5, warm_start=True, random_state=0).fit(IRIS, SPECIES)
+    model.set_params(solver="adam").fit(IRIS, SPECIES)
+    assert len(model.loss_curve_) == 5
+    model.set_params(early_stopping=True).fit(IRIS, SPECIES)
+    assert len(model.validation_scores_) == 5
+
+
+def test_an_interrupted_fit_keeps_its_nets(monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_estimator._Printer, "__call__", interrupt)
+    model = MLPClassifier((8,), max_iter=10**7, tol=0.0, n_iter_no_change=np.inf, verbose=True, random_state=0)
+    with pytest.warns(UserWarning, match="interrupted"):
+        model.fit(IRIS, SPECIES)
+    assert 0 < model.n_iter_ < 10**7
+    assert len(model.loss_curve_) == model.n_iter_
+    assert model.predict(IRIS).shape == (150,)
+
+
 def test_class_weights_are_sample_weights():
     few = np.r_[0:50, 100:110]
     X, y = IRIS[few], SPECIES[few]
@@ -343,9 +384,10 @@ def test_orders_may_be_asked_for_again():
         expected.append(order)
     expected = np.array(expected)
     random_state = np.random.RandomState(3)
-    orders = Orders(17, random_state)
+    orders = Orders(17, random_state, 300)
     for first, stop in [(0, 1), (1, 40), (250, 300), (0, 3), (31, 33), (64, 64), (100, 300), (5, 6)]:
         assert np.array_equal(orders(first, stop), expected[first:stop])
+    assert random_state.randint(10**9) == np.random.RandomState(3).randint(10**9)  # untouched until the end
     for count in (0, 5, 32, 300):
         orders.finish(count)
         reference = np.random.RandomState(3)

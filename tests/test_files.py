@@ -91,6 +91,17 @@ def test_anyone_can_read_it_and_training_goes_on_from_it(tmp_path):
     assert one.weights_sha256() == other.weights_sha256()
 
 
+def test_no_net_and_weights_that_overflowed(tmp_path):
+    path, runs = tmp_path / "a.safetensors", trained()
+    runs[:0].save(path)
+    assert len(fastmlp.load(path)) == 0
+    runs.parameters[2, 3] = -np.inf
+    runs.save(path)
+    with pytest.raises(FileFormatError, match="allow_nonfinite=True"):
+        fastmlp.load(path)
+    assert np.isinf(fastmlp.load(path, allow_nonfinite=True).parameters[2, 3])
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "nets.safetensors"
     trained().save(path)
@@ -161,6 +172,8 @@ def test_structured_attacks_are_refused(tmp_path, whole):
         "true": (changed(whole, "loss", shape=[True]), "shape"),
         "text": (changed(whole, "loss", shape="6"), "shape"),
         "dtype": (changed(whole, "loss", dtype="BF16"), "dtype"),
+        "a list of dtypes": (changed(whole, "loss", dtype=[]), "dtype"),
+        "slopes": (changed(whole, about={"leaky_slope": [0.1, 0.2]}), "leaky_slope"),
         "overlap": (changed(whole, "loss", data_offsets=[0, 24]), "overlap or leave holes"),
         "other shape": (changed(whole, "layers.0.weights", shape=[6, 4, 3]), "needs float32 of shape"),
         "sizes": (changed(whole, about={"sizes": [3, 5, 1]}), "needs float32 of shape"),

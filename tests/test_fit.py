@@ -133,6 +133,22 @@ def test_bad_files_are_refused_in_one_line(flowers, capsys):
     assert "no model of `fastmlp fit`" in capsys.readouterr().err
 
 
+def test_texts_that_look_like_numbers_stay_texts(flowers, capsys):
+    rows = "".join(f"{'01' if i % 2 else 'x1' if i % 3 else '1.50'},{i % 2},{1e6 + i % 2}\n" for i in range(60))
+    flowers.write_text("code,kind,number\n" + rows)
+    report = report_of(capsys, flowers, "--target", "kind", "--ignore", "number", "--members", 2)
+    assert report["score"] == 1.0
+    assert report["classes"] == ["0", "1"]
+    flowers.write_text("code\n01\n1.50\n07\n")  # numbers alone, one of them new
+    assert main(["predict", report["model"], str(flowers)]) == 0
+    out, err = capsys.readouterr()
+    assert [line[0] for line in out.splitlines()[1:3]] == ["1", "0"]
+    assert "column 'code': 1 values that the model has never seen" in err
+    flowers.write_text("code,kind,number\n" + rows)
+    report = report_of(capsys, flowers, "--target", "number", "--ignore", "code", "--members", 2, "--epochs", 5)
+    assert report["classes"] == ["1000000", "1000001"]
+
+
 def test_pandas_and_polars_read_the_same(flowers, monkeypatch):
     pytest.importorskip("polars")
     by_pandas = [_tables.read(flowers), _tables.read(flowers.with_suffix(".parquet"))]
