@@ -74,7 +74,12 @@ def planned(
     state, first_epoch = None, 0
     if warm_start is not None:
         seed, net_ids = _continued(warm_start, architecture, seed, net_ids, n_nets)
-        init, state = warm_start.parameters.astype(float_type), warm_start.state
+        if warm_start.parameters.dtype != float_type:
+            kept = warm_start.parameters.dtype
+            raise ValueError(f"warm_start holds {kept} nets, dtype={str(float_type)!r}: pass dtype={str(kept)!r}")
+        if isinstance(init, np.ndarray) or init not in (None, "he_uniform"):
+            raise ValueError("warm_start holds the nets' weights: leave init out")
+        init, state = warm_start.parameters, warm_start.state
         if state is not None:
             first_epoch = state.epoch
             refuse_if_other(state, optimizer, float_type)

@@ -192,6 +192,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """Train one epoch on X and y; `classes` names all there will be, and is needed in the first call."""
         self._validate_params()
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight='balanced' is not known in partial_fit, which sees some of the samples: pass the weights "
+                "as a dict, such as dict(zip(classes, compute_class_weight('balanced', classes=classes, y=y)))"
+            )
         if _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer()
             self._label_binarizer.fit(y if type_of_target(y).startswith("multilabel") else classes)

@@ -32,7 +32,8 @@ class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C came; `runs` holds every net as it stood.
 
     Nets that were not yet at their end have `Status.INTERRUPTED`, the weights of their last update (or their initial
-    ones), the epochs they had completed, and NaN for loss and accuracy.
+    ones), the epochs they had completed, and NaN for loss and accuracy; with validation data they have their best
+    weights, and what those come to.
     """
 
     def __init__(self, runs: Runs) -> None:

@@ -305,6 +305,10 @@ def test_a_state_of_another_optimizer_is_refused():
         fastmlp.train(ARCHITECTURE, X, y, epochs=1, warm_start=runs, seed=3)
     with pytest.raises(ValueError, match="pass theirs"):
         fastmlp.train(fastmlp.Architecture((5, 9, 1)), X, y, epochs=1, warm_start=runs)
+    with pytest.raises(ValueError, match="pass dtype='float32'"):
+        fastmlp.train(ARCHITECTURE, X, y, epochs=1, warm_start=runs, dtype="float64")
+    with pytest.raises(ValueError, match="leave init out"):
+        fastmlp.train(ARCHITECTURE, X, y, epochs=1, warm_start=runs, init="torch")
 
 
 def test_a_schedule_that_fails_late_ends_training():

@@ -275,6 +275,8 @@ def test_class_weights_are_sample_weights():
     few = np.r_[0:50, 100:110]
     X, y = IRIS[few], SPECIES[few]
     balanced = small(class_weight="balanced").fit(X, y)
+    with pytest.raises(ValueError, match="as a dict"):
+        balanced.partial_fit(X, y)
     weights = np.where(y == 0, 60 / (2 * 50), 60 / (2 * 10))
     assert np.array_equal(balanced.coefs_[0], small().fit(X, y, sample_weight=weights).coefs_[0])
     twice = small(class_weight={0: 1.0, 2: 2.0}).fit(X, y, sample_weight=np.full(60, 0.5))
