@@ -14,6 +14,13 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows every default but None, which the help itself explains."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 def _sizes(text: str) -> tuple[int, ...]:
     try:
         sizes = tuple(int(part) for part in text.split("-"))
@@ -51,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     xor = commands.add_parser(
         "xor",
         help="train many restarts of a small net on XOR and show how many solve it",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Formatter,
     )
     xor.add_argument("--restarts", type=_count, default=1_000_000, help="nets, each with its own initial weights")
     xor.add_argument("--sizes", type=_sizes, default=(2, 4, 1), metavar="2-4-1", help="units of each layer")
@@ -74,22 +81,19 @@ def _parser() -> argparse.ArgumentParser:
     fit = commands.add_parser(
         "fit",
         help="train an ensemble on a CSV or Parquet file, report how good it is, and save it",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Formatter,
     )
     fit.add_argument("data", metavar="DATA", help="a .csv or .parquet file with one row a sample")
     fit.add_argument("--target", required=True, help="the column to predict")
     fit.add_argument(
         "--task",
         choices=("classification", "regression"),
-        default=argparse.SUPPRESS,
         help="by default what the column holds",
     )
     fit.add_argument(
         "--ignore", action="append", default=[], metavar="COLUMN", help="a column to leave out; repeatable"
     )
-    fit.add_argument(
-        "--out", metavar="FILE", default=argparse.SUPPRESS, help="where the model goes; by default beside DATA"
-    )
+    fit.add_argument("--out", metavar="FILE", help="where the model goes; by default beside DATA")
     fit.add_argument("--members", type=_count, default=32, help="nets of the ensemble")
     fit.add_argument("--hidden", type=_widths, default="32", metavar="64-32", help="units of each hidden layer")
     fit.add_argument("--activation", default="relu", help="hidden activation")

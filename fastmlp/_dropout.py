@@ -9,18 +9,17 @@ import numpy as np
 
 from fastmlp import _formulas as formulas
 from fastmlp._jit import inline
-from fastmlp._philox import philox
+from fastmlp._philox import WORD, philox
 from fastmlp._simd import broadcast, load, ratio, repeat, select, store
 from fastmlp._team import meet, share_of
 
-_WORD = 0xFFFFFFFF
 UNITS_A_DRAW = 4
 
 
 @inline
 def _words(U, net_id, sample, layer, unit, key):
     group = np.uint64((layer << 24) | (unit // UNITS_A_DRAW))
-    return philox(sample, broadcast(U, group), net_id & _WORD, net_id >> 32, broadcast(U, key))
+    return philox(sample, broadcast(U, group), net_id & WORD, net_id >> 32, broadcast(U, key))
 
 
 @inline

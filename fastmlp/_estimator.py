@@ -25,7 +25,7 @@ from fastmlp._inference import predict, predict_mean
 from fastmlp._lbfgs import minimize_each
 from fastmlp._planning import planned
 from fastmlp._sklearn_random import Orders, initial_weights, seed_of
-from fastmlp._state import OptimizerState, empty_state
+from fastmlp._state import OptimizerState, new_state
 from fastmlp._threads import available_threads
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import SGD, Adam, Optimizer, RMSprop, Rprop
@@ -82,6 +82,12 @@ class BaseMLP(BaseEstimator):
     }
     _validation_score: str
 
+    def __init__(self, given: dict[str, Any]) -> None:
+        """Keep what a constructor was given, its `locals()`, as it is."""
+        for name, value in given.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
+
     def _loss_of_net(self) -> str:
         """The loss's name in `train`."""
         raise NotImplementedError
@@ -132,7 +138,7 @@ class BaseMLP(BaseEstimator):
         if first_pass:
             self._begin()
         architecture = self._architecture(X.shape[1], hidden)
-        earlier = self._earlier_runs(architecture, X.dtype)
+        earlier = None if first_pass else self._earlier_runs(architecture, X.dtype)
         initial = None
         if earlier is None:
             self._seed = seed_of(random_state)
@@ -152,9 +158,6 @@ class BaseMLP(BaseEstimator):
     def _begin(self) -> None:
         self.out_activation_ = self._output_activation()
         self.n_iter_ = self.t_ = 0
-        for name in ("runs_", "coefs_", "intercepts_"):
-            if hasattr(self, name):
-                delattr(self, name)
         if self.solver != "lbfgs":
             self._begin_curves()
 
@@ -234,7 +237,6 @@ class BaseMLP(BaseEstimator):
         )  # fmt: skip
         runs.compile_seconds = job.compile()
         printer = _Printer(runs, first_epoch) if self.verbose else None
-        # curves are not filled beforehand, for max_iter may be far beyond what a net needs
         interrupted = run(job, runs, self._threads(), self.progress, printer)
         if interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=CALLER)
@@ -293,10 +295,8 @@ class BaseMLP(BaseEstimator):
 
         return factor
 
-    def _earlier_runs(self, architecture: Architecture, dtype: np.dtype) -> Runs | None:
+    def _earlier_runs(self, architecture: Architecture, dtype: np.dtype) -> Runs:
         """The nets to go on with."""
-        if not hasattr(self, "coefs_"):
-            return None
         if self.runs_.architecture != architecture or len(self.runs_) != self.n_restarts:
             before = self.runs_.architecture.sizes
             raise ValueError(
@@ -415,7 +415,10 @@ class BaseMLP(BaseEstimator):
 
 
 def _known(curves: np.ndarray | None, trained: np.ndarray) -> np.ndarray | None:
-    """Curves cut to the longest training, with NaN where a net's has ended."""
+    """Curves cut to the longest training, with NaN where a net's has ended.
+
+    There is room for max_iter epochs in them, far beyond what a net may need, and nothing in it before.
+    """
     if curves is None:
         return None
     cut = curves[:, : int(trained.max(initial=0))].copy()
@@ -450,12 +453,7 @@ def _without_results(architecture: Architecture, parameters: np.ndarray, seed: i
 
 def _state_to_go_on_from(runs: Runs, optimizer: Optimizer, incremental: bool) -> OptimizerState:
     """That of the last call for `partial_fit`; for `fit` a new one, but with what patience has seen."""
-    nets, n_parameters = runs.parameters.shape
-    fresh = empty_state(optimizer, nets, n_parameters, runs.parameters.dtype)
-    if isinstance(optimizer, Rprop):
-        fresh.rows[1] = np.reshape(optimizer.learning_rate, (-1, 1))
-    fresh.rate[:] = optimizer.learning_rate  # type: ignore[attr-defined]
-    fresh.watched[0] = np.inf
+    fresh = new_state(optimizer, len(runs), runs.parameters.shape[1], runs.parameters.dtype)
     state = runs.state
     if state is None or state.optimizer != fresh.optimizer or state.rows.shape != fresh.rows.shape:
         return fresh

@@ -26,11 +26,11 @@ MOST_SHOWN_CLASSES = 12
 
 def fit(options: argparse.Namespace) -> int:
     """Read, split, scale, train, report and save."""
-    path = Path(getattr(options, "out", None) or Path(options.data).with_suffix(".safetensors"))
+    path = Path(options.out or Path(options.data).with_suffix(".safetensors"))
     if not path.parent.is_dir():
         raise ValueError(f"--out {path}: there is no folder {path.parent}")
     table = _tables.read(Path(options.data))
-    target = _tables.target_of(table, options.target, getattr(options, "task", None))
+    target = _tables.target_of(table, options.target, options.task)
     rng = np.random.Generator(np.random.PCG64(options.seed))
     rows = {name: np.sort(part) for name, part in _split(table, target, options, rng).items()}
     columns = _tables.columns_of(table, target.name, options.ignore, rows["train"])
@@ -39,9 +39,7 @@ def fit(options: argparse.Namespace) -> int:
         of_train = table[target.name][rows["train"]]
         target = Target(target.name, [], float(of_train.mean()), float(of_train.std()) or 1.0)
         y = target.encoded(table)
-    output, n_outputs = "identity", 1
-    if target.is_class:
-        output, n_outputs = ("sigmoid", 1) if len(target.classes) == 2 else ("softmax", len(target.classes))
+    output, n_outputs = target.output
     architecture = Architecture((X.shape[1], *options.hidden, n_outputs), options.activation, output)
     runs = train(
         architecture, X[rows["train"]], y[rows["train"]], n_nets=options.members, seed=options.seed,

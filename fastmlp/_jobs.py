@@ -181,9 +181,9 @@ class Job:
         return self.architecture.useful_flops(self.data.n_samples) * self.vectors.width
 
     def _next_slice(self, length: int, seconds: float, tiles: int) -> int:
-        epochs_a_second = length / max(seconds, 1e-6)
         if self.validation is not None:
             return 1
+        epochs_a_second = length / max(seconds, 1e-6)
         wanted = min(8 * length, SLICE_SECONDS * epochs_a_second)
         if self.plan.rules:
             wanted = min(wanted, max(self.epochs / SLICES_WITH_RULES, SHORT_SLICE_SECONDS * epochs_a_second))
@@ -197,8 +197,21 @@ class Job:
         return max(1, int(length))
 
     def _fill(self, tiles: TileArrays) -> None:
-        """Settings, and initial weights."""
+        """Settings, initial weights, and the optimizer's state."""
         F, D, U = self.vectors.F, self.vectors.D, self.vectors.U
+        self._fill_settings(tiles)
+        if self.groups is not None:
+            draw(F, D, U, tiles.kernel_view, self.groups, self.row_of, self.seed)
+        elif self.initial is not None:
+            self._copy_in(tiles, self.initial, 0)
+        if self.state is not None:
+            for k, rows in enumerate(self.state.rows):
+                self._copy_in(tiles, rows, (2 + k) * self.net.state_step)
+            fill_settings(tiles, self.state, adaptive=self.adaptive)
+        elif self.plan.method == Method.RPROP:
+            tiles.rows[:, 3 * self.net.state_step :] = tiles.hyper[:, formulas.LEARNING_RATE, None]
+
+    def _fill_settings(self, tiles: TileArrays) -> None:
         for row, values in self.hyper.items():
             tiles.fill(tiles.hyper[:, row], values)
         for row, values in self.controls.items():
@@ -210,16 +223,6 @@ class Job:
         tiles.fill_words(1, np.broadcast_to(np.uint64(2.0**32 * np.asarray(self.dropout)), self.net_ids.shape))
         if self.sample_weights is not None:
             tiles.fill_samples(self.sample_weights)
-        if self.groups is not None:
-            draw(F, D, U, tiles.kernel_view, self.groups, self.row_of, self.seed)
-        elif self.initial is not None:
-            self._copy_in(tiles, self.initial, 0)
-        if self.state is not None:
-            for k, rows in enumerate(self.state.rows):
-                self._copy_in(tiles, rows, (2 + k) * self.net.state_step)
-            fill_settings(tiles, self.state, adaptive=self.adaptive)
-        elif self.plan.method == Method.RPROP:
-            tiles.rows[:, 3 * self.net.state_step :] = tiles.hyper[:, formulas.LEARNING_RATE, None]
 
     def _orders(self, first: int, stop: int, seed: np.uint64 | None = None) -> Buffer:
         """The samples' order in each epoch of a slice, by the job's seed or a net's own."""
@@ -315,7 +318,7 @@ class Job:
         else:
             scored[slice(*chunk)] = status[slice(*chunk)] == layout.STALLED
         tiles = TileArrays(self.vectors, *chunk, self.n_rows, self.n_weighted)
-        self._fill(tiles)
+        self._fill_settings(tiles)
         self._copy_in(tiles, self.parameters, 0)
         measures = self._measured(tiles, self.data, self.plan.counts_accuracy, scratch)
         lanes = tiles.slots >= 0

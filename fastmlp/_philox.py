@@ -15,25 +15,25 @@ DROPOUT = 2
 BOOTSTRAP = 3
 SHUFFLING_BY_NET = 4
 
-_WORD = 0xFFFFFFFF
+WORD = 0xFFFFFFFF
 
 
 @inline
 def philox(c0, c1, c2, c3, seed):
     """Four random words from the counter words c0 … c3 (uint64 lanes below 2^32) and the 64-bit `seed` (uint64)."""
-    k0, k1 = seed & _WORD, seed >> 32
+    k0, k1 = seed & WORD, seed >> 32
     for _ in range(10):
-        p0 = (c0 & _WORD) * 0xD2511F53
-        p1 = (c2 & _WORD) * 0xCD9E8D57
-        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & _WORD, (p0 >> 32) ^ c3 ^ k1, p0 & _WORD
-        k0, k1 = (k0 + 0x9E3779B9) & _WORD, (k1 + 0xBB67AE85) & _WORD
+        p0 = (c0 & WORD) * 0xD2511F53
+        p1 = (c2 & WORD) * 0xCD9E8D57
+        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & WORD, (p0 >> 32) ^ c3 ^ k1, p0 & WORD
+        k0, k1 = (k0 + 0x9E3779B9) & WORD, (k1 + 0xBB67AE85) & WORD
     return c0, c1, c2, c3
 
 
 @inline
 def uniform_pair(net, purpose, position, seed):
     """Two float64 numbers, uniform on the multiples of 2^-52 in [0, 1), for uint64 lanes of one net and position."""
-    a, b, c, d = philox(position & _WORD, purpose, net & _WORD, net >> 32, seed)
+    a, b, c, d = philox(position & WORD, purpose, net & WORD, net >> 32, seed)
     return _unit(a, b), _unit(c, d)
 
 

@@ -25,7 +25,7 @@ from fastmlp._formulas import LOSSES, Loss, Method
 from fastmlp._jobs import Job, checked_factor
 from fastmlp._memory import refuse_if_too_large
 from fastmlp._names import choose
-from fastmlp._state import empty_state, refuse_if_other
+from fastmlp._state import new_state, refuse_if_other
 from fastmlp._tiles import Groups, draw_samples
 from fastmlp._unit_buffers import unit_net_buffers, unit_row_order, unit_vectors
 from fastmlp._validation import SCORES, Validation, curves
@@ -73,16 +73,11 @@ def planned(
             raise TypeError(f"{name}={flag!r}: needs True or False")
     state, first_epoch = None, 0
     if warm_start is not None:
-        seed, net_ids = _continued(warm_start, architecture, seed, net_ids, n_nets)
-        if warm_start.parameters.dtype != float_type:
-            kept = warm_start.parameters.dtype
-            raise ValueError(f"warm_start holds {kept} nets, dtype={str(float_type)!r}: pass dtype={str(kept)!r}")
-        if isinstance(init, np.ndarray) or init not in (None, "he_uniform"):
-            raise ValueError("warm_start holds the nets' weights: leave init out")
+        seed, net_ids = _continued(warm_start, architecture, seed, net_ids, n_nets, init, float_type)
         init, state = warm_start.parameters, warm_start.state
         if state is not None:
             first_epoch = state.epoch
-            refuse_if_other(state, optimizer, float_type)
+            refuse_if_other(state, optimizer)
     initial, n_given = None, 1
     if isinstance(init, np.ndarray) and (gradients_only or sklearn or warm_start is not None):
         initial, n_given = init, len(init)
@@ -193,7 +188,7 @@ def planned(
         job.earlier_epochs = warm_start.epochs
         runs.epochs[:] = first_epoch
     if keep_state:
-        state = empty_state(optimizer, nets, architecture.n_parameters, float_type)._replace(epoch=job.last_epoch)
+        state = new_state(optimizer, nets, architecture.n_parameters, float_type)._replace(epoch=job.last_epoch)
         runs.state = job.final_state = state
     if held_out is not None:
         runs.validation_score, runs.best_epoch = held_out.best_score, held_out.best_epoch
@@ -224,7 +219,9 @@ def _drawn_samples(
     return counts
 
 
-def _continued(runs: Any, architecture: Architecture, seed: int, net_ids: Any, n_nets: Any) -> tuple[int, np.ndarray]:
+def _continued(
+    runs: Any, architecture: Architecture, seed: int, net_ids: Any, n_nets: Any, init: Any, dtype: np.dtype
+) -> tuple[int, np.ndarray]:
     """The seed and the numbers of the nets that go on."""
     if not isinstance(runs, Runs):
         raise TypeError(f"warm_start={runs!r}: needs the Runs of an earlier call of train")
@@ -234,6 +231,11 @@ def _continued(runs: Any, architecture: Architecture, seed: int, net_ids: Any, n
         raise ValueError(f"warm_start says which nets go on, {len(runs)}: leave n_nets and net_ids out")
     if seed not in (0, runs.seed):
         raise ValueError(f"seed={seed}, but the nets of warm_start have the seed {runs.seed}: leave it out")
+    kept = runs.parameters.dtype
+    if kept != dtype:
+        raise ValueError(f"warm_start holds {kept} nets, dtype={str(dtype)!r}: pass dtype={str(kept)!r}")
+    if isinstance(init, np.ndarray) or init not in (None, "he_uniform"):
+        raise ValueError("warm_start holds the nets' weights: leave init out")
     return runs.seed, runs.net_ids
 
 

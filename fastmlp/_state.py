@@ -9,6 +9,7 @@ import numpy as np
 from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
 from fastmlp._buffers import TileArrays
+from fastmlp._formulas import Method
 from fastmlp.optimizers import Optimizer
 
 KEPT_CONTROLS = (layout.BEST_LOSS, layout.WAITED)
@@ -38,15 +39,14 @@ class OptimizerState(NamedTuple):
         )  # fmt: skip
 
 
-def empty_state(optimizer: Optimizer, n_nets: int, n_parameters: int, dtype: np.dtype) -> OptimizerState:
-    """Room for the state of so many nets."""
-    return OptimizerState(
-        type(optimizer).__name__,
-        np.zeros((optimizer.n_state_rows, n_nets, n_parameters), dtype),
-        np.ones((n_nets, 2)),
-        np.zeros(n_nets, dtype),
-        np.zeros((len(KEPT_CONTROLS), n_nets), dtype),
-    )
+def new_state(optimizer: Optimizer, n_nets: int, n_parameters: int, dtype: np.dtype) -> OptimizerState:
+    """The state of so many nets before their first step."""
+    rate = np.broadcast_to(optimizer.rows()[formulas.LEARNING_RATE], n_nets).astype(dtype)
+    rows = np.zeros((optimizer.n_state_rows, n_nets, n_parameters), dtype)
+    if optimizer.method == Method.RPROP:
+        rows[1] = rate[:, None]
+    watched = np.stack([np.full(n_nets, np.inf, dtype), np.zeros(n_nets, dtype)])  # as in KEPT_CONTROLS
+    return OptimizerState(type(optimizer).__name__, rows, np.ones((n_nets, 2)), rate, watched)
 
 
 def fill_settings(tiles: TileArrays, state: OptimizerState, adaptive: bool) -> None:
@@ -69,7 +69,7 @@ def take_settings(tiles: TileArrays, state: OptimizerState, leaving: np.ndarray)
     state.rate[nets] = tiles.hyper[:, formulas.GIVEN_RATE][leaving]
 
 
-def refuse_if_other(state: OptimizerState, optimizer: Optimizer, dtype: np.dtype) -> None:
+def refuse_if_other(state: OptimizerState, optimizer: Optimizer) -> None:
     """Raise where this optimizer cannot go on from the state."""
     if state.optimizer != type(optimizer).__name__ or len(state.rows) != optimizer.n_state_rows:
         raise ValueError(
@@ -77,5 +77,3 @@ def refuse_if_other(state: OptimizerState, optimizer: Optimizer, dtype: np.dtype
             f"{type(optimizer).__name__} with these settings keeps {optimizer.n_state_rows}: pass the optimizer that "
             "the runs were trained with, or begin its state anew with init=(runs.weights, runs.biases)"
         )
-    if state.rows.dtype != dtype:
-        raise ValueError(f"warm_start was trained in {state.rows.dtype}: pass dtype='{state.rows.dtype}'")

@@ -6,6 +6,7 @@ becoming 0; a column of texts becomes one column of 0 and 1 for each text that t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,67 +35,54 @@ def read(path: Path, texts: frozenset[str] | None = None) -> Table:
         raise ValueError(f"{path}: there is no such file")
     try:
         import pandas
+
+        def columns(as_texts: Iterable[str]) -> Table:
+            return _columns_by_pandas(pandas, path, suffix, as_texts)
     except ImportError:
-        return _read_by_polars(path, suffix, texts)
-
-    def table(kinds: dict[str, Any] | None = None) -> Any:
         try:
-            return pandas.read_csv(path, dtype=kinds) if suffix == ".csv" else pandas.read_parquet(path)
-        except Exception as error:
-            raise ValueError(f"{path}: {error}") from None
+            import polars
+        except ImportError:
+            raise ValueError(f"reading {path} needs pandas or polars: pip install 'fastmlp[tables]'") from None
 
-    frame = table()
-    _refuse_no_rows(path, len(frame))
-    if not frame.columns.is_unique:
-        raise ValueError(f"{path} has two columns of the name {frame.columns[frame.columns.duplicated()][0]!r}")
-    numeric = {
-        name
-        for name in frame.columns
-        if pandas.api.types.is_numeric_dtype(frame[name]) and not pandas.api.types.is_bool_dtype(frame[name])
-    }
-    as_texts = {name for name in frame.columns if (name not in numeric if texts is None else name in texts)}
-    if suffix == ".csv":
-        frame = table(dict.fromkeys(as_texts, str))
-    columns: Table = {}
-    for name in frame.columns:
-        column = frame[name]
-        if name in numeric and name not in as_texts:
-            columns[str(name)] = column.to_numpy(np.float64, na_value=np.nan)
-        else:
-            columns[str(name)] = _texts([None if pandas.isna(value) else value for value in column])
-    return columns
+        def columns(as_texts: Iterable[str]) -> Table:
+            return _columns_by_polars(polars, path, suffix, as_texts)
 
-
-def _read_by_polars(path: Path, suffix: str, texts: frozenset[str] | None) -> Table:
     try:
-        import polars
-    except ImportError:
-        raise ValueError(f"reading {path} needs pandas or polars: pip install 'fastmlp[tables]'") from None
-
-    def table(kinds: dict[str, Any] | None = None) -> Any:
-        try:
-            return polars.read_csv(path, schema_overrides=kinds) if suffix == ".csv" else polars.read_parquet(path)
-        except Exception as error:
-            raise ValueError(f"{path}: {error}") from None
-
-    frame = table()
-    _refuse_no_rows(path, frame.height)
-    numeric = {column.name for column in frame.get_columns() if column.dtype.is_numeric()}
-    as_texts = {name for name in frame.columns if (name not in numeric if texts is None else name in texts)}
-    if suffix == ".csv":
-        frame = table(dict.fromkeys(as_texts, polars.String))
-    columns: Table = {}
-    for column in frame.get_columns():
-        if column.name in numeric and column.name not in as_texts:
-            columns[column.name] = column.cast(polars.Float64).fill_null(np.nan).to_numpy().astype(np.float64)
-        else:
-            columns[column.name] = _texts(column.to_list())
-    return columns
-
-
-def _refuse_no_rows(path: Path, rows: int) -> None:
-    if rows == 0:
+        table = columns(texts or ())
+        if texts is None and suffix == ".csv":
+            as_texts = [name for name, values in table.items() if not is_numeric(values)]
+            table = columns(as_texts) if as_texts else table
+    except Exception as error:
+        raise ValueError(f"{path}: {error}") from None
+    if not len(next(iter(table.values()), ())):
         raise ValueError(f"{path} has no rows")
+    return table
+
+
+def _columns_by_pandas(pandas: Any, path: Path, suffix: str, as_texts: Iterable[str]) -> Table:
+    kinds = dict.fromkeys(as_texts, str)
+    frame = pandas.read_csv(path, dtype=kinds) if suffix == ".csv" else pandas.read_parquet(path)
+    if not frame.columns.is_unique:
+        raise ValueError(f"two columns have the name {frame.columns[frame.columns.duplicated()][0]!r}")
+    types, table = pandas.api.types, {}
+    for name, column in frame.items():
+        if types.is_numeric_dtype(column) and not types.is_bool_dtype(column) and name not in kinds:
+            table[str(name)] = column.to_numpy(np.float64, na_value=np.nan)
+        else:
+            table[str(name)] = _texts([None if pandas.isna(value) else value for value in column])
+    return table
+
+
+def _columns_by_polars(polars: Any, path: Path, suffix: str, as_texts: Iterable[str]) -> Table:
+    kinds = dict.fromkeys(as_texts, polars.String)
+    frame = polars.read_csv(path, schema_overrides=kinds) if suffix == ".csv" else polars.read_parquet(path)
+    table = {}
+    for column in frame.get_columns():
+        if column.dtype.is_numeric() and column.name not in kinds:
+            table[column.name] = column.cast(polars.Float64).fill_null(np.nan).to_numpy().astype(np.float64)
+        else:
+            table[column.name] = _texts(column.to_list())
+    return table
 
 
 def _texts(values: list[Any]) -> np.ndarray:
@@ -184,6 +172,13 @@ class Target:
     def is_class(self) -> bool:
         return bool(self.classes)
 
+    @property
+    def output(self) -> tuple[str, int]:
+        """The nets' output activation, and how many outputs they have."""
+        if not self.is_class:
+            return "identity", 1
+        return ("sigmoid", 1) if len(self.classes) == 2 else ("softmax", len(self.classes))
+
     def encoded(self, table: Table) -> np.ndarray:
         """Class numbers, or scaled numbers."""
         values = table[self.name]
@@ -254,9 +249,7 @@ def from_extra(extra: dict[str, Any], architecture: Architecture) -> tuple[list[
         numbers = all(isinstance(number, float) and np.isfinite(number) for number in (item.mean, item.deviation))
         if not right or not numbers or item.deviation <= 0:
             raise FileFormatError(f"the model describes a column as {item}")
-    n_classes = len(target.classes)
-    output = {0: ("identity", 1), 1: None, 2: ("sigmoid", 1)}.get(n_classes, ("softmax", n_classes))
-    n_inputs = sum(column.width for column in columns)
-    if architecture.sizes[0] != n_inputs or (architecture.output, architecture.sizes[-1]) != output:
+    n_inputs, own = sum(column.width for column in columns), (architecture.output, architecture.sizes[-1])
+    if len(target.classes) == 1 or architecture.sizes[0] != n_inputs or own != target.output:
         raise FileFormatError("the columns that the model describes do not fit its nets")
     return columns, target

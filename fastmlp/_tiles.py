@@ -13,12 +13,11 @@ from fastmlp import _layout as layout
 from fastmlp._formulas import N_HYPERPARAMETERS
 from fastmlp._jit import inline, kernel
 from fastmlp._math import normal_pair
-from fastmlp._philox import BOOTSTRAP, INITIAL_WEIGHTS, SHUFFLING, philox, uniform_pair
+from fastmlp._philox import BOOTSTRAP, INITIAL_WEIGHTS, SHUFFLING, WORD, philox, uniform_pair
 from fastmlp._simd import broadcast, convert, fma, lane_count, lane_numbers, load, store
 from fastmlp._vectors import Buffer, kernel_argument
 
 CONSTANT, UNIFORM, NORMAL = range(3)
-_WORD = 0xFFFFFFFF
 
 
 @kernel_argument
@@ -150,7 +149,7 @@ def derive_keys(U, numbers, keys, n_rows, purpose, seed):
     key, zero = broadcast(U, seed), broadcast(U, np.uint64(0))
     for row in range(n_rows):
         number = load(U, numbers, row)
-        a, b, _, _ = philox(number & _WORD, broadcast(U, purpose), number >> 32, zero, key)
+        a, b, _, _ = philox(number & WORD, broadcast(U, purpose), number >> 32, zero, key)
         store(keys, row, a | (b << 32))
 
 

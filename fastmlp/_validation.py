@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastmlp import _checks as checks
 from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
 from fastmlp._buffers import TileArrays
@@ -53,7 +54,7 @@ class Validation:
         restore: bool, decides: bool, sklearn: bool,
     ) -> None:  # fmt: skip
         self.data, self._score = data, SCORES[score]
-        self.counts_accuracy = bool(np.isin(targets, (0, 1)).all())
+        self.counts_accuracy = checks.counts_accuracy(targets)
         self._spread = _spread(targets, weights)
         self._patience, self._tol = (np.broadcast_to(np.float64(value), n_nets) for value in (patience, tol))
         self._adaptive, self._sklearn, self.restore, self.decides = adaptive, sklearn, restore, decides
@@ -97,8 +98,7 @@ class Validation:
         self.waited[nets] = waited
         stopping = _among(training, stalled) & (active != 0)
         active[stopping] = 0
-        for net in slots[stopping]:
-            results.status[net], results.epochs[net] = layout.STALLED, epoch
+        results.status[slots[stopping]], results.epochs[slots[stopping]] = layout.STALLED, epoch
 
 
 def _among(mask: np.ndarray, chosen: np.ndarray) -> np.ndarray:
