@@ -82,7 +82,7 @@ def prepared(shape, dtype):
         kernel="units", threads=1,
     )  # fmt: skip
     tiles = TileArrays(job.vectors, 0, 1, job.n_rows)
-    job._fill(tiles)
+    job._fill(tiles, 0)
     scratch = job.new_team().scratches[0]
     return job.vectors.kinds, job.vectors.F, job.net, job.data, tiles.kernel_view, scratch
 

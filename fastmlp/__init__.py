@@ -7,7 +7,7 @@ from fastmlp.gradients import LossAndGradients, loss_and_gradients
 from fastmlp.initializers import Initializer, Normal, Uniform, VarianceScaling
 from fastmlp.optimizers import SGD, Adam, Optimizer, RMSprop, Rprop
 from fastmlp.runs import Network, Runs, Status
-from fastmlp.training import Progress, TrainingInterrupted, train
+from fastmlp.training import Progress, TrainingInterrupted, resume, train
 
 if TYPE_CHECKING:
     from fastmlp._files import FileFormatError, load
@@ -61,5 +61,6 @@ __all__ = [
     "VarianceScaling",
     "load",
     "loss_and_gradients",
+    "resume",
     "train",
 ]

@@ -71,12 +71,24 @@ def _parser() -> argparse.ArgumentParser:
     xor.add_argument("--dtype", default="float32", help="float32 or float64")
     xor.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
     xor.add_argument("--no-stop", action="store_true", help="train all nets for all epochs, solved or not")
-    xor.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     xor.add_argument(
-        "--picture", default="xor.png", metavar="FILE", help="where the picture goes, if matplotlib is here"
+        "--checkpoint", metavar="FILE", help="a file to keep the job in, for `fastmlp resume` to go on from"
     )
-    xor.add_argument("--no-picture", action="store_true", help="draw no picture")
-    xor.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    resume = commands.add_parser(
+        "resume", help="go on with what `fastmlp xor --checkpoint` was doing", formatter_class=_Formatter
+    )
+    resume.add_argument("file", metavar="FILE", help="the checkpoint")
+    resume.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
+    for command in (xor, resume):
+        command.add_argument(
+            "--checkpoint-every", type=float, default=60.0, metavar="SECONDS", help="how often the file is written"
+        )
+        command.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+        command.add_argument(
+            "--picture", default="xor.png", metavar="FILE", help="where the picture goes, if matplotlib is here"
+        )
+        command.add_argument("--no-picture", action="store_true", help="draw no picture")
+        command.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
     fit = commands.add_parser(
         "fit",
@@ -125,10 +137,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.command == "xor":
-        from fastmlp._xor import run
+    if options.command in ("xor", "resume"):
+        from fastmlp import _xor
 
-        return run(options)
+        return _xor.run(options) if options.command == "xor" else _xor.resume(options)
     if options.command in ("fit", "predict"):
         from fastmlp import _fit
 

@@ -6,6 +6,7 @@ predictions. Where scikit-learn's conventions differ from those of `train`, the 
 
 from __future__ import annotations
 
+import signal
 import warnings
 from collections.abc import Callable
 from copy import copy
@@ -238,6 +239,8 @@ class BaseMLP(BaseEstimator):
         runs.compile_seconds = job.compile()
         printer = _Printer(runs, first_epoch) if self.verbose else None
         interrupted = run(job, runs, self._threads(), self.progress, printer)
+        if interrupted == signal.SIGTERM:
+            signal.raise_signal(interrupted)  # scikit-learn's estimators let it end the process
         if interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=CALLER)
         trained = runs.epochs - (0 if earlier is None else earlier.epochs)

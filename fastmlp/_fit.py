@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _files, _tables
+from fastmlp._safetensors import FileFormatError
 from fastmlp._tables import Table, Target
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import Adam
@@ -200,7 +201,7 @@ def predict(options: argparse.Namespace) -> int:
     """Predict every row of a table, as CSV: the prediction, and each class's probability or the nets' spread."""
     runs, extra = _files.load_with_extra(options.model)
     if not isinstance(runs, Runs):
-        raise _files.FileFormatError(f"{options.model} holds one net, no model of `fastmlp fit`")
+        raise FileFormatError(f"{options.model} holds one net, no model of `fastmlp fit`")
     columns, target = _tables.from_extra(extra, runs.architecture)
     table = _tables.read(Path(options.data), frozenset(column.name for column in columns if column.texts))
     X = _tables.encoded(table, columns)

@@ -23,6 +23,7 @@ from fastmlp._buffers import (
 from fastmlp._choice import choose_kernel
 from fastmlp._evaluation import predict_tiles
 from fastmlp._memory import refuse_if_too_large
+from fastmlp._signals import Stopping
 from fastmlp._tiles import copy_in
 from fastmlp._unit_buffers import (
     unit_net_buffers,
@@ -131,9 +132,10 @@ def _sample_parts(architecture: Architecture, parameters: np.ndarray, n_samples:
 
 
 def _run(way: _Way, tasks: list[Any], work: Any, threads: int) -> None:
-    halt = np.zeros(1, np.int8)
-    interrupted, _ = _threads.run(
-        tasks, work, way.new_scratch, min(threads, max(1, len(tasks))), halt, lambda _report: None
-    )
-    if interrupted:
+    stopping = Stopping()
+    _threads.run(
+        tasks, work, way.new_scratch, min(threads, max(1, len(tasks))), np.zeros(2, np.int8), lambda _report: None,
+        stopping,
+    )  # fmt: skip
+    if stopping.received is not None:
         raise KeyboardInterrupt

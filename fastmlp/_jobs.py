@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class Job:
     parameters: np.ndarray  # (n, P)
     gradients: np.ndarray | None  # (n, P), where they are wanted
     results: layout.Results
-    halt: np.ndarray  # (1,) int8
+    halt: np.ndarray  # (2,) int8: training is to end at once, or once the slices that it is at are done
     lock: threading.Lock = field(default_factory=threading.Lock)
     dropout: float | np.ndarray = 0.0
     first_epoch: int = 0  # how many epochs the nets were trained before
@@ -84,6 +84,7 @@ class Job:
     order_source: Callable[[int, int], np.ndarray] | None = None  # instead of the library's own orders
     state: OptimizerState | None = None  # to go on from
     final_state: OptimizerState | None = None  # to be filled, where it is wanted
+    resumable: bool = False  # whether every net is left as it was between two epochs
     validation: Validation | None = None
     earlier_epochs: np.ndarray | None = None  # (n,) of nets that are trained further
     adaptive: bool = False  # whether rules, of whichever data, lower learning rates
@@ -103,14 +104,29 @@ class Job:
         return 0 if self.sample_weights is None else self.sample_weights.shape[1]
 
     def chunks(self, threads: int) -> list[tuple[int, int]]:
-        """(first, stop) of every chunk of nets."""
+        """(first, stop) of every chunk of nets that are still to be trained.
+
+        Those of a chunk have been trained equally far, and what has ended among them stays out of it.
+        """
+        unfinished = np.flatnonzero(self.results.status.array == layout.INTERRUPTED)
+        trained = self.results.epochs.array[unfinished]
+        parts = np.split(unfinished, np.flatnonzero(np.diff(trained)) + 1) if unfinished.size else []
+        size = self._chunk_size(threads)
+        stretches = [(int(part[0]), int(part[-1]) + 1) for part in parts]
+        return [(first, min(first + size, stop)) for begin, stop in stretches for first in range(begin, stop, size)]
+
+    def all_chunks(self, threads: int) -> list[tuple[int, int]]:
+        """(first, stop) of chunks of all nets."""
+        size, nets = self._chunk_size(threads), len(self.net_ids)
+        return [(first, min(first + size, nets)) for first in range(0, nets, size)]
+
+    def _chunk_size(self, threads: int) -> int:
         width, nets = self.vectors.width, len(self.net_ids)
         tile_bytes = TileArrays.nbytes(width, self.vectors, self.n_rows, self.n_weighted)
         tiles = -(-nets // width)
         share = -(-tiles // (threads * CHUNKS_A_THREAD))
         worthwhile = MIN_CHUNK_FLOPS // max(1, self._flops_of_a_tile() * self.epochs)
-        size = max(1, min(max(share, worthwhile), MAX_CHUNK_TILES, MAX_CHUNK_BYTES // tile_bytes)) * width
-        return [(first, min(first + size, nets)) for first in range(0, nets, size)]
+        return max(1, min(max(share, worthwhile), MAX_CHUNK_TILES, MAX_CHUNK_BYTES // tile_bytes)) * width
 
     def new_team(self) -> Team:
         """Working memory for `train_chunk`, and the threads beside the caller's."""
@@ -131,11 +147,11 @@ class Job:
 
     def _call_every_kernel(self) -> None:
         tiles = TileArrays(self.vectors, 0, 0, self.n_rows, self.n_weighted)  # none
-        self._fill(tiles)
-        team = self.new_team()
         begin = self.first_epoch
+        self._fill(tiles, begin)
+        team = self.new_team()
         self._train(tiles, self._epochs(tiles, begin, begin)._replace(last=begin + 1), team)
-        if self.plan.rules:
+        if self.plan.rules or self.resumable:
             close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
         if self.validation is not None:
             self._measured(tiles, self.data, False, team.scratches[0])
@@ -144,32 +160,61 @@ class Job:
     def train_chunk(self, chunk: tuple[int, int], team: Team, report: Callable[[Report], None]) -> None:
         """Train the nets of one chunk to the end, or until `halt`."""
         tiles = TileArrays(self.vectors, *chunk, self.n_rows, self.n_weighted)
-        self._fill(tiles)
-        epoch, end, active = self.first_epoch, self.last_epoch, chunk[1] - chunk[0]
+        unfinished = self.results.status.array[slice(*chunk)] == layout.INTERRUPTED
+        epoch, end = int(self.results.epochs.array[slice(*chunk)][unfinished][0]), self.last_epoch
+        self._fill(tiles, epoch)
+        self._leave_out(tiles, ~unfinished)
+        active = int(unfinished.sum())
         length = self._first_slice(tiles.count)
-        while not self.halt[0]:
+        while not self.halt.any():
             stop = min(end, epoch + length)
             begun = time.perf_counter()
+            before = self._kept(tiles) if self.resumable else None
             self._train(tiles, self._epochs(tiles, epoch, stop), team)
+            if before is not None and self.halt[0]:
+                self._put_back(tiles, before)
+                break
             if self.validation is not None and stop > epoch and not self.halt[0]:
                 self._validate(tiles, stop, team.scratches[0])
             seconds = time.perf_counter() - begun
             still_active = int(np.count_nonzero(tiles.controls[: tiles.count, layout.ACTIVE]))
             left, active, ran = active - still_active, still_active, stop - epoch
             report(Report((active + left) * ran + left * (end - stop), left))
-            if self.halt[0]:
-                break
             epoch = stop
             if not active or epoch == end:
                 break
             length = self._next_slice(length, seconds, tiles.count)
             if active <= CLOSE_GAPS_BELOW * tiles.count * tiles.width and tiles.count > 1:
-                self._copy_out(tiles, (tiles.slots >= 0) & (tiles.controls[:, layout.ACTIVE] == 0))
-                close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
-                tiles.count = -(-active // tiles.width)
+                self._close_gaps(tiles, active)
         self._copy_out(tiles, tiles.slots >= 0)
-        if self.validation is not None and self.validation.decides:
-            self._settle(chunk, team.scratches[0])
+
+    def _leave_out(self, tiles: TileArrays, ended: np.ndarray) -> None:
+        """Take those nets of a chunk that have ended before out of their lanes."""
+        if ended.any():
+            leaving = np.resize(ended, tiles.slots.shape) & (tiles.slots >= 0)
+            tiles.controls[:, layout.ACTIVE][leaving] = 0
+            tiles.slots[leaving] = -1
+            self._close_gaps(tiles, int(np.count_nonzero(~ended)))
+
+    def _close_gaps(self, tiles: TileArrays, active: int) -> None:
+        """Copy out who has ended, and move the others together."""
+        self._copy_out(tiles, (tiles.slots >= 0) & (tiles.controls[:, layout.ACTIVE] == 0))
+        close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
+        tiles.count = -(-active // tiles.width)
+
+    def _changing(self, tiles: TileArrays) -> list[np.ndarray]:
+        """Everything that a slice may change: what steers the nets, and what is noted of them."""
+        noted = (self.results.status, self.results.epochs, self.results.loss, self.results.accuracy)
+        chunk = slice(tiles.first, tiles.stop)
+        return [tiles.rows, tiles.hyper, tiles.controls, tiles.powers, *(values.array[chunk] for values in noted)]
+
+    def _kept(self, tiles: TileArrays) -> list[np.ndarray]:
+        return [array.copy() for array in self._changing(tiles)]
+
+    def _put_back(self, tiles: TileArrays, before: list[np.ndarray]) -> None:
+        """Undo a slice that was cut short."""
+        for array, earlier in zip(self._changing(tiles), before, strict=True):
+            array[...] = earlier
 
     def _first_slice(self, tiles: int) -> int:
         if self.validation is not None:
@@ -196,11 +241,11 @@ class Job:
             length = min(length, 2**24 / (self.data.n_samples * tiles))
         return max(1, int(length))
 
-    def _fill(self, tiles: TileArrays) -> None:
-        """Settings, initial weights, and the optimizer's state."""
+    def _fill(self, tiles: TileArrays, epoch: int) -> None:
+        """Settings, and the weights and the optimizer's state after so many epochs."""
         F, D, U = self.vectors.F, self.vectors.D, self.vectors.U
         self._fill_settings(tiles)
-        if self.groups is not None:
+        if self.groups is not None and epoch == self.first_epoch:
             draw(F, D, U, tiles.kernel_view, self.groups, self.row_of, self.seed)
         elif self.initial is not None:
             self._copy_in(tiles, self.initial, 0)
@@ -302,10 +347,10 @@ class Job:
         measure_tiles(v.kinds, v.F, self.net, data, plan, tiles.kernel_view, Buffer(measures), alone)
         return measures
 
-    def _settle(self, chunk: tuple[int, int], scratch: layout.Scratch) -> None:
-        """Put nets' best weights in the place of their last ones, if asked for, and measure them on the training data.
+    def settle_chunk(self, chunk: tuple[int, int], team: Team, _report: Callable[[Any], None]) -> None:
+        """Where validation data decide, put nets' best weights in the place of their last ones, if asked for.
 
-        A net that has reached its target keeps the weights that did.
+        They are measured on the training data. A net that has reached its target keeps the weights that did.
         """
         validation = self.validation
         assert validation is not None
@@ -320,7 +365,7 @@ class Job:
         tiles = TileArrays(self.vectors, *chunk, self.n_rows, self.n_weighted)
         self._fill_settings(tiles)
         self._copy_in(tiles, self.parameters, 0)
-        measures = self._measured(tiles, self.data, self.plan.counts_accuracy, scratch)
+        measures = self._measured(tiles, self.data, self.plan.counts_accuracy, team.scratches[0])
         lanes = tiles.slots >= 0
         for values, k in ((self.results.loss, 0), (self.results.accuracy, 1)):
             values.array[scored] = measures[:, k][lanes][scored[slice(*chunk)]]

@@ -30,7 +30,7 @@ class _Objective:
         )  # fmt: skip
         self._job.compile()
         self._tiles = TileArrays(self._job.vectors, 0, 1, self._job.n_rows, self._job.n_weighted)
-        self._job._fill(self._tiles)
+        self._job._fill(self._tiles, 0)
         self._team = self._job.new_team()
         self._epochs = self._job._epochs(self._tiles, 0, 1)  # of two, so that nothing is measured at the end
         self.place = _packing(settings["architecture"])

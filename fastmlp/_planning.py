@@ -47,14 +47,15 @@ def planned(
     schedule: Any = None, validation: Any = None, validation_score: Any = "loss", restore_best: Any = True,
     warm_start: Any = None, keep_state: Any = False, dropout: Any = 0.0, bootstrap: Any = False,
     gradients_only: bool = False, sklearn: bool = False, watch_only: bool = False,
-    orders: Callable[[int, int], np.ndarray] | None = None,
+    orders: Callable[[int, int], np.ndarray] | None = None, first_epoch: int = 0, resumable: bool = False,
 ) -> tuple[Job, Runs]:  # fmt: skip
     """Check everything, and lay out the job and its still empty results.
 
     `sklearn` stands for scikit-learn's conventions: those that the kernels follow where `Plan.sklearn` is set, and for
     the squared error half of it, its gradient summed over the outputs, as that of the binary loss. With `watch_only`
     validation data neither stop a net nor choose its weights. `orders` gives the order of samples of each epoch of this
-    call from one up to another, (epochs, S) int32.
+    call from one up to another, (epochs, S) int32. `first_epoch` is where a job begins that goes on without
+    `warm_start`; one that is `resumable` keeps, in its results, all that it can go on from at any time.
     """
     if not isinstance(architecture, Architecture):
         raise TypeError(f"architecture={architecture!r}: needs a fastmlp.Architecture, such as Architecture((2, 4, 1))")
@@ -71,7 +72,7 @@ def planned(
     for name, flag in (("keep_state", keep_state), ("restore_best", restore_best), ("bootstrap", bootstrap)):
         if not isinstance(flag, (bool, np.bool_)):
             raise TypeError(f"{name}={flag!r}: needs True or False")
-    state, first_epoch = None, 0
+    state = None
     if warm_start is not None:
         seed, net_ids = _continued(warm_start, architecture, seed, net_ids, n_nets, init, float_type)
         init, state = warm_start.parameters, warm_start.state
@@ -91,7 +92,9 @@ def planned(
     wanted = checks.net_count(net_ids, n_nets, n_given)
     # copies of a net's parameters beside the results: gradients, the optimizer's state, the best on validation data
     copies = (
-        gradients_only + bool(keep_state) * optimizer.n_state_rows + (validation is not None and bool(restore_best))
+        gradients_only
+        + bool(keep_state or resumable) * optimizer.n_state_rows
+        + (validation is not None and bool(restore_best))
     )
     n_curves = 1 if validation is None else 5  # two of them in float64
     _refuse_if_too_large(wanted, architecture, optimizer, float_type, 0 if sklearn else n_curves * n_records, copies)
@@ -157,7 +160,7 @@ def planned(
         has_momentum=bool(np.any(hyper.get(formulas.MOMENTUM, 0.0))),
         has_decay=bool(np.any(hyper.get(formulas.DECAY_FACTOR, 1.0) != 1.0)),
         nesterov=bool(getattr(optimizer, "nesterov", False)),
-        same_powers=not keep_state
+        same_powers=not (keep_state or resumable)
         and state is None
         and all(np.ndim(getattr(optimizer, name, 0.0)) == 0 for name in ("beta1", "beta2")),
         loss_scale=loss_scale,
@@ -184,17 +187,32 @@ def planned(
     )  # fmt: skip
     job.first_epoch, job.rate_factor, job.state, job.validation = first_epoch, rate_factor, state, held_out
     job.order_source, job.dropout, job.adaptive = orders, rate_of_dropout, adaptive
+    runs.epochs[:] = first_epoch
     if warm_start is not None:
         job.earlier_epochs = warm_start.epochs
-        runs.epochs[:] = first_epoch
-    if keep_state:
-        state = new_state(optimizer, nets, architecture.n_parameters, float_type)._replace(epoch=job.last_epoch)
-        runs.state = job.final_state = state
+    if keep_state or resumable:
+        job.final_state = new_state(optimizer, nets, architecture.n_parameters, float_type)._replace(
+            epoch=job.last_epoch
+        )
+        runs.state = job.final_state if keep_state else None
+    if resumable:
+        _begin_in_results(job)
     if held_out is not None:
         runs.validation_score, runs.best_epoch = held_out.best_score, held_out.best_epoch
         if n_records:
             runs.validation_history, runs.validation_losses = held_out.history, held_out.losses
     return job, runs
+
+
+def _begin_in_results(job: Job) -> None:
+    """Let a job go on from its results, with what it begins with in them."""
+    assert job.final_state is not None
+    if job.initial is not None:
+        job.parameters[...] = job.initial
+    if job.state is not None:
+        for there, given in zip(job.final_state[1:-1], job.state[1:-1], strict=True):
+            there[...] = given
+    job.initial, job.state, job.resumable = job.parameters, job.final_state, True
 
 
 def _drawn_samples(
@@ -348,7 +366,7 @@ def _allocated(
         parameters=runs.parameters,
         gradients=np.zeros((nets, n_parameters), dtype) if plan.method == Method.NONE else None,
         results=results,
-        halt=np.zeros(1, np.int8),
+        halt=np.zeros(2, np.int8),
     )
     return job, runs
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._files import FileFormatError
+from fastmlp._safetensors import FileFormatError
 from fastmlp.architecture import Architecture
 
 MOST_TEXTS = 50

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from fastmlp._checks import whole_number
+from fastmlp._signals import LeaveAtOnce, Stopping
 
 _DONE = object()
 
@@ -30,23 +34,25 @@ def run(
     work: Callable[[Any, Any, Callable[[Any], None]], None],
     new_scratch: Callable[[], Any],
     threads: int,
-    halt: Any,
-    on_report: Callable[[Any], bool | None],
-) -> tuple[bool, list[Any]]:
+    halt: np.ndarray,
+    on_report: Callable[[Any], None],
+    stopping: Stopping,
+) -> list[Any]:
     """Call `work(task, scratch, report)` for every task, on `threads` threads.
 
-    What a task reports is handed to `on_report` in the calling thread. When that returns True, or Ctrl-C comes,
-    `halt[0]` becomes 1: `work` is to return soon. Returns whether Ctrl-C came, and the tasks that were not begun.
-    An exception in a task ends all and is raised here.
+    What a task reports is handed to `on_report` in the calling thread. Once `halt` has anything but 0 in it, no task is
+    begun, and `work` is to return; where a signal asks to stop, `halt[0]` becomes 1. Returns the tasks that were not
+    begun. An exception, of a task or of `on_report`, ends all and is raised here; only a second Ctrl-C leaves while
+    tasks still run.
     """
     remaining, lock = iter(tasks), threading.Lock()
     reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    interrupted, failure = False, None
+    failure: BaseException | None = None
 
     def worker() -> None:
         try:
             scratch = new_scratch()
-            while not halt[0]:
+            while not halt.any():
                 with lock:
                     task = next(remaining, _DONE)
                 if task is _DONE:
@@ -61,14 +67,18 @@ def run(
     workers = [threading.Thread(target=worker, name=f"fastmlp-{i}", daemon=True) for i in range(threads)]
     waiting = iter(workers)
     begun: list[threading.Thread] = []
-    # Ctrl-C may come between any two steps below, even between taking a report and looking at it. So each round
-    # begins by looking at what there is; the count of workers that are done only says how long it is worth waiting.
+    stopping.wake = lambda: reports.put(None)
+    # A program's own handler may raise KeyboardInterrupt between any two steps below, even between taking a report and
+    # looking at it. So each round begins by looking at what there is; the count of workers that are done only says how
+    # long it is worth waiting.
     done = 0
     while True:
         try:
             for thread in waiting:
                 begun.append(thread)
                 thread.start()
+            if stopping.received is not None:
+                halt[0] = 1
             if reports.empty() and not any(thread.is_alive() for thread in begun):
                 break
             try:
@@ -77,13 +87,16 @@ def run(
                 continue
             done += report is _DONE
             if isinstance(report, BaseException):
-                failure, halt[0] = report, 1
-            elif report is not _DONE and on_report(report):
-                halt[0] = 1
+                failure, halt[0] = failure or report, 1
+            elif report is not _DONE and report is not None:
+                on_report(report)
+        except LeaveAtOnce:
+            halt[0] = 1
+            raise
         except KeyboardInterrupt:
-            interrupted, halt[0] = True, 1
+            stopping.received, halt[0] = stopping.received or signal.SIGINT, 1
         except BaseException as error:
-            failure, halt[0] = error, 1
+            failure, halt[0] = failure or error, 1
     if failure is not None:
         raise failure
-    return interrupted, list(remaining)
+    return list(remaining)

@@ -13,6 +13,7 @@ import numpy as np
 import fastmlp
 from fastmlp import _threads
 from fastmlp._buffers import is_tiny
+from fastmlp._checkpoints import load_checkpoint
 from fastmlp._names import choose
 from fastmlp._vectors import host_lanes
 from fastmlp.optimizers import OPTIMIZERS
@@ -35,33 +36,71 @@ PLATEAUS = {
 
 def run(options: argparse.Namespace) -> int:
     """Train, then print the report or the JSON object; returns the exit code."""
-    runs, interrupted = _train(options)
-    facts = _facts(runs, options)
+    try:
+        runs, interruption = _train(options), None
+    except fastmlp.TrainingInterrupted as caught:
+        runs, interruption = caught.runs, caught
+    return _show(runs, options, interruption)
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Go on with what `run` was doing when it was stopped."""
+    saved = load_checkpoint(options.file)
+    arch, settings = saved.runs.architecture, saved.settings
+    # what `run` was asked for
+    options.sizes, options.hidden = arch.sizes, arch.activations[0].name.lower()
+    options.optimizer, options.learning_rate = (
+        type(settings["optimizer"]).__name__.lower(),
+        settings["optimizer"].learning_rate,
+    )
+    options.init, options.epochs, options.seed = settings["init"], settings["epochs"], settings["seed"]
+    options.dtype, options.no_stop = str(settings["dtype"]), settings["target_loss"] is None
+    trained = int(saved.runs.epochs.sum())
+    try:
+        runs, interruption = fastmlp.resume(
+            options.file, X, Y, threads=options.threads, checkpoint_every=options.checkpoint_every,
+            progress=not (options.json or options.no_progress),
+        ), None  # fmt: skip
+    except fastmlp.TrainingInterrupted as caught:
+        runs, interruption = caught.runs, caught
+    except ValueError as error:
+        if "differs from what the job was begun with" not in str(error):
+            raise
+        raise ValueError(
+            f"{options.file} holds a job on other data than XOR: go on with it in Python, by "
+            f"fastmlp.resume({options.file!r}, X, y)"
+        ) from None
+    return _show(runs, options, interruption, trained)
+
+
+def _show(
+    runs: Runs, options: argparse.Namespace, interruption: fastmlp.TrainingInterrupted | None, trained: int = 0
+) -> int:
+    facts = _facts(runs, options, trained)
     if options.json:
         print(json.dumps(facts))
     else:
         _report(runs, facts, options)
         if not options.no_picture:
             _picture(runs, facts, options.picture)
-    if interrupted:
-        print("fastmlp xor: interrupted; this is what was trained until then", file=sys.stderr)
-        return 130
-    return 0
+    if interruption is None:
+        return 0
+    advice = "--checkpoint FILE keeps it, to go on another time"
+    if interruption.checkpoint is not None:
+        advice = f"fastmlp resume {interruption.checkpoint} goes on with it"
+    print(f"fastmlp {options.command}: interrupted; this is what was trained until then; {advice}", file=sys.stderr)
+    return 128 + interruption.signal
 
 
-def _train(options: argparse.Namespace) -> tuple[Runs, bool]:
+def _train(options: argparse.Namespace) -> Runs:
     optimizer = choose("optimizer", options.optimizer, OPTIMIZERS)(learning_rate=options.learning_rate)
     arch = fastmlp.Architecture(options.sizes, hidden=options.hidden)
-    try:
-        runs = fastmlp.train(
-            arch, X, Y, n_nets=options.restarts, seed=options.seed, optimizer=optimizer, epochs=options.epochs,
-            init=options.init, dtype=options.dtype, threads=options.threads,
-            target_loss=None if options.no_stop else STOP_AT_LOSS,
-            progress=not (options.json or options.no_progress),
-        )  # fmt: skip
-    except fastmlp.TrainingInterrupted as interruption:
-        return interruption.runs, True
-    return runs, False
+    return fastmlp.train(
+        arch, X, Y, n_nets=options.restarts, seed=options.seed, optimizer=optimizer, epochs=options.epochs,
+        init=options.init, dtype=options.dtype, threads=options.threads,
+        target_loss=None if options.no_stop else STOP_AT_LOSS, checkpoint=options.checkpoint,
+        checkpoint_every=options.checkpoint_every, progress=not (options.json or options.no_progress),
+    )  # fmt: skip
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
@@ -73,7 +112,8 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _facts(runs: Runs, options: argparse.Namespace) -> dict[str, Any]:
+def _facts(runs: Runs, options: argparse.Namespace, trained: int) -> dict[str, Any]:
+    """What the report says; so many net-epochs were trained before this process."""
     solved = int((runs.accuracy == 1).sum())
     net_epochs = int(runs.epochs.sum())
     low, high = wilson_interval(solved, len(runs))
@@ -88,7 +128,7 @@ def _facts(runs: Runs, options: argparse.Namespace) -> dict[str, Any]:
         "compile_seconds": runs.compile_seconds,
         "train_seconds": runs.train_seconds,
         "net_epochs": net_epochs,
-        "net_epochs_per_second": net_epochs / max(runs.train_seconds, 1e-9),
+        "net_epochs_per_second": (net_epochs - trained) / max(runs.train_seconds, 1e-9),
         "threads": _threads.thread_count(options.threads),
         "vector_width": host_lanes(options.dtype, narrow=not is_tiny(runs.architecture, len(X), len(X))).count,
         "dtype": options.dtype,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastmlp import _threads
+from fastmlp._checkpoints import Checkpoint, load_checkpoint
 from fastmlp._jobs import Job, Report
 from fastmlp._planning import planned
+from fastmlp._signals import Stopping
 from fastmlp.architecture import Architecture
 from fastmlp.initializers import Initializer
 from fastmlp.optimizers import Optimizer
-from fastmlp.runs import Runs
+from fastmlp.runs import Runs, Status
 
 
 class Progress(NamedTuple):
@@ -29,16 +35,30 @@ class Progress(NamedTuple):
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C came; `runs` holds every net as it stood.
+    """Ctrl-C or SIGTERM came; `runs` holds every net as it stood.
 
     Nets that were not yet at their end have `Status.INTERRUPTED`, the weights of their last update (or their initial
     ones), the epochs they had completed, and NaN for loss and accuracy; with validation data they have their best
     weights, and what those come to.
+
+    Attributes
+    ----------
+    runs : Runs
+    checkpoint : Path or None
+        The file that `resume` goes on from, where there is one.
+    signal : signal.Signals
+        SIGINT or SIGTERM.
     """
 
-    def __init__(self, runs: Runs) -> None:
-        super().__init__(f"training was interrupted; .runs holds what is trained so far: {runs!r}")
-        self.runs = runs
+    def __init__(self, runs: Runs, received: signal.Signals, checkpoint: Checkpoint | None = None) -> None:
+        advice = "train with checkpoint=… to go on another time"
+        if checkpoint is not None:
+            advice = f"fastmlp.resume({str(checkpoint.path)!r}, X, y) goes on with it"
+            if checkpoint.failure is not None:
+                advice = f"the checkpoint {checkpoint.path} could not be brought up to date: {checkpoint.failure}"
+        super().__init__(f"training was interrupted; .runs holds what is trained so far: {runs!r}; {advice}")
+        self.runs, self.signal = runs, received
+        self.checkpoint = None if checkpoint is None else checkpoint.path
 
 
 def train(
@@ -73,6 +93,8 @@ def train(
     dtype: Any = "float32",
     kernel: str | None = None,
     threads: int | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    checkpoint_every: float = 60.0,
     progress: bool = False,
     callback: Callable[[Progress], Any] | None = None,
 ) -> Runs:
@@ -164,6 +186,12 @@ def train(
         the faster one is chosen by default.
     threads : int, optional
         Default: the processors that this process may use.
+    checkpoint : path, optional
+        A new file to keep the job in while it runs (extra ``files``): `resume` goes on from it, to the same bits,
+        after a kill, an interrupt or a crash. At any moment there is a whole one; the data are not in it. It takes the
+        memory of the optimizer's state beside the results, and of two copies of both while it is written.
+    checkpoint_every : float, default 60.0
+        Seconds from one writing of the checkpoint to the next, at least; an epoch is not cut short for it.
     progress : bool, default False
         Whether to show a progress bar on standard error.
     callback : callable, optional
@@ -180,9 +208,12 @@ def train(
         For input that makes no sense, before any work starts.
     MemoryError
         When the results would not fit into the memory that is free.
+    OSError
+        When the checkpoint cannot be written at the beginning; later that is a warning.
     TrainingInterrupted
-        On Ctrl-C, within half a second plus the time to draw initial weights for nets not yet begun; its `runs` holds
-        what is trained so far.
+        On Ctrl-C or SIGTERM, within half a second plus the time to draw initial weights for nets not yet begun, and to
+        write the checkpoint; its `runs` holds what is trained so far. A second Ctrl-C leaves at once. This holds in the
+        main thread, and unless the program has set handlers of its own for the signals.
 
     Notes
     -----
@@ -205,55 +236,150 @@ def train(
     [0.0, 1.0, 1.0, 0.0]
     """
     settings = {name: value for name, value in locals().items() if name not in _HOW_TO_RUN}
+    _refuse_uncallable(callback)
+    kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every, settings)
+    job, runs = planned(**settings, resumable=kept is not None)
+    return _to_the_end(job, runs, threads, progress, callback, kept)
+
+
+_HOW_TO_RUN = ("checkpoint", "checkpoint_every", "progress", "callback")
+
+
+def resume(
+    path: str | os.PathLike,
+    X: Any,
+    y: Any,
+    *,
+    sample_weight: Any = None,
+    validation: Any = None,
+    schedule: Callable[[int], float] | None = None,
+    checkpoint_every: float = 60.0,
+    kernel: str | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+    callback: Callable[[Progress], Any] | None = None,
+) -> Runs:
+    """Go on with a job that was begun with ``train(..., checkpoint=path)``, to the bits that it would have had.
+
+    The number of threads, the kernel and the processor may be others than before.
+
+    Parameters
+    ----------
+    path : str or path
+        The checkpoint. It is kept up to date as before; that of a job that is done gives its results again.
+    X, y, sample_weight, validation
+        The data that the job was begun with. They are not in the file, but a hash of them is, and others are refused.
+    schedule : function, optional
+        The schedule that the job was begun with, if that was a function, which no file can hold.
+    checkpoint_every, kernel, threads, progress, callback
+        As for `train`.
+
+    Returns
+    -------
+    Runs
+
+    Raises
+    ------
+    FileFormatError
+        Where the file is not whole or not such a file.
+    ValueError, TypeError
+        For other data, or input that makes no sense.
+    """
+    _refuse_uncallable(callback)
+    saved = load_checkpoint(path)
+    settings = saved.settings
+    if saved.needs_schedule() != (schedule is not None) or (schedule is not None and not callable(schedule)):
+        needed = "schedule, the function" if saved.needs_schedule() else "no schedule: the file holds the one"
+        raise ValueError(f"schedule={schedule!r}: needs {needed} that the job was begun with")
+    if (saved.hashes["validation"] is None) != (validation is None):
+        raise ValueError(
+            "the job was begun without validation data: leave validation out" if validation is not None
+            else "the job was begun with validation data: pass the same as validation"
+        )  # fmt: skip
+    if schedule is not None:
+        settings["schedule"] = schedule
+    data = {"X": X, "y": y, "sample_weight": sample_weight, "validation": validation}
+    kept = Checkpoint(path, checkpoint_every, settings, exists=True)
+    job, runs = planned(
+        architecture=saved.runs.architecture, **{**settings, "init": "he_uniform"}, **data, n_nets=None,
+        kernel=kernel, threads=threads, first_epoch=saved.first_epoch, resumable=True,
+    )  # fmt: skip
+    saved.refuse_other_data(job)
+    saved.put_into(job, runs)
+    return _to_the_end(job, runs, threads, progress, callback, kept)
+
+
+def _refuse_uncallable(callback: object) -> None:
     if callback is not None and not callable(callback):
         raise TypeError(f"callback={callback!r}: needs a function of one argument")
-    job, runs = planned(**settings)
+
+
+def _to_the_end(
+    job: Job, runs: Runs, threads: int | None, progress: bool, callback: Callable[[Progress], Any] | None,
+    checkpoint: Checkpoint | None,
+) -> Runs:  # fmt: skip
+    if checkpoint is not None:
+        checkpoint.begin(job, runs)
     runs.compile_seconds = job.compile()
-    if run(job, runs, threads, progress, callback):
-        raise TrainingInterrupted(runs)
+    received = run(job, runs, threads, progress, callback, checkpoint)
+    if received is not None:
+        raise TrainingInterrupted(runs, received, checkpoint)
     return runs
 
 
-_HOW_TO_RUN = ("progress", "callback")
-
-
 def run(
-    job: Job, runs: Runs, threads: int | None, progress: bool = False, callback: Callable[[Progress], Any] | None = None
-) -> bool:
-    """Train all chunks; returns whether Ctrl-C came."""
+    job: Job, runs: Runs, threads: int | None, progress: bool = False,
+    callback: Callable[[Progress], Any] | None = None, checkpoint: Checkpoint | None = None,
+) -> signal.Signals | None:  # fmt: skip
+    """Train all nets; returns the signal that ended it, if one did."""
     nets, n_threads = len(runs), _threads.thread_count(threads)
-    chunks = job.chunks(n_threads)
     begun = time.perf_counter()
-    done = finished = 0
-    bar = _progress_bar(nets * job.epochs) if progress else None
+    ended = runs.status != Status.INTERRUPTED
+    finished = int(ended.sum())
+    done = finished * job.epochs + int((runs.epochs[~ended] - job.first_epoch).sum())
+    bar = _progress_bar(nets * job.epochs, done) if progress else None
 
-    def on_report(report: Report) -> bool:
+    def on_report(report: Report) -> None:
         nonlocal done, finished
         done += report.net_epochs
         finished += report.finished
         if bar is not None:
             bar.update(report.net_epochs)
-        if callback is None:
-            return False
+        if checkpoint is not None and checkpoint.due():
+            job.halt[1] = 1
         state = Progress(done, nets * job.epochs, finished, nets, time.perf_counter() - begun)
-        return bool(callback(state))
+        if callback is not None and callback(state):
+            job.halt[0] = 1
 
-    interrupted, not_begun = _threads.run(
-        chunks, job.train_chunk, job.new_team, min(max(1, n_threads // job.members), len(chunks)), job.halt, on_report
-    )
-    for chunk in not_begun:
-        job.train_chunk(chunk, job.new_team(), lambda _report: None)
+    def on_threads(work: Any, chunks: list[tuple[int, int]], halt: np.ndarray, stopping: Stopping) -> list[Any]:
+        several = min(max(1, n_threads // job.members), max(1, len(chunks)))
+        return _threads.run(chunks, work, job.new_team, several, halt, on_report, stopping)
+
+    with Stopping() as stopping:
+        while True:
+            not_begun = on_threads(job.train_chunk, job.chunks(n_threads), job.halt, stopping)
+            if checkpoint is not None:
+                checkpoint.write(job, runs)
+            if job.halt[0] or not job.halt[1]:
+                break
+            job.halt[1] = 0
+        for chunk in not_begun:
+            job.train_chunk(chunk, job.new_team(), lambda _report: None)
+        if job.validation is not None and job.validation.decides:
+            on_threads(job.settle_chunk, job.all_chunks(n_threads), np.zeros(2, np.int8), Stopping())
     if bar is not None:
         bar.close()
-    if interrupted and runs.state is not None:
+    if stopping.received and runs.state is not None:
         runs.state = runs.state._replace(epoch=int(runs.epochs.max()))
     if job.earlier_epochs is not None:
         runs.epochs += job.earlier_epochs - job.first_epoch
     runs.train_seconds = time.perf_counter() - begun
-    return interrupted
+    return stopping.received
 
 
-def _progress_bar(total: int) -> Any:
+def _progress_bar(total: int, done: int) -> Any:
     from tqdm import tqdm
 
-    return tqdm(total=total, unit=" net-epochs", unit_scale=True, mininterval=0.1, smoothing=0.1)
+    return tqdm(
+        total=total, initial=done, unit=" net-epochs", unit_scale=True, mininterval=0.1, smoothing=0.1
+    )  # fmt: skip

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from safetensors.numpy import save as to_bytes
 
 import fastmlp
-from fastmlp import FileFormatError, _files
+from fastmlp import FileFormatError, _safetensors
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = (X[:, 0] > 0).astype(int)
@@ -202,8 +202,8 @@ def resigned(content, name, array):
     for key, entry in header.items():
         if key != "__metadata__":
             first, last = entry["data_offsets"]
-            arrays[key] = np.frombuffer(data[first:last], _files.DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    return changed(joined(header, data), about={"sha256": _files._digest(arrays)})
+            arrays[key] = np.frombuffer(data[first:last], _safetensors.DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return changed(joined(header, data), about={"sha256": _safetensors.digest(arrays)})
 
 
 def test_numbers_that_make_no_sense_are_refused(tmp_path, whole):

@@ -58,7 +58,7 @@ def test_training_kernel(benchmark, name):
     )  # fmt: skip
     job.compile()
     tiles = TileArrays(job.vectors, 0, workload.nets, job.n_rows)
-    job._fill(tiles)
+    job._fill(tiles, 0)
     benchmark(job._train, tiles, job._epochs(tiles, 0, workload.epochs), job.new_team())
     assert np.isfinite(tiles.rows).all()
 

@@ -1,0 +1,292 @@
+"""Jobs in files: what a killed job goes on from, to the same bits.
+
+A checkpoint is a file of nets, as `_files` writes them, with the optimizer's state, what early stopping has seen, and
+the settings of the call. The data are not in it, but a hash of them is. It is written between two epochs of every net,
+when no kernel runs, so that whoever reads it sees one moment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import time
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmlp import _checks as checks
+from fastmlp import _files
+from fastmlp._jobs import Job
+from fastmlp._safetensors import Entry, FileFormatError, read, refuse_other_kinds, refuse_other_tensors, write
+from fastmlp._state import OptimizerState
+from fastmlp._tiles import CONSTANT, NORMAL, Groups
+from fastmlp._vectors import Buffer
+from fastmlp.architecture import Architecture
+from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.runs import Runs
+
+LEAST_SECONDS = 1e-3
+
+# Settings of `train` that are kept as they are,
+_PLAIN = (
+    "epochs", "loss", "batch_size", "shuffle", "bootstrap", "validation_score", "restore_best", "record_every",
+    "keep_state",
+)  # fmt: skip
+# and those that may have one number a net, or for the schedule one an epoch
+_NUMBERS = ("l2", "dropout", "target_loss", "target_accuracy", "patience", "tol", "schedule")
+_FUNCTION = "a function"
+_STATE = ("rows", "powers", "rate", "watched")
+_GROUPS = ("sizes", "kinds", "first", "second")
+
+
+class Checkpoint:
+    """The file that a job is kept in while it runs, written at most every so many seconds."""
+
+    def __init__(self, path: str | os.PathLike, every: object, settings: dict[str, Any], exists: bool = False) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"checkpoint={path!r}: needs the path of a file")
+        self.path = Path(path)
+        seconds = checks.bounded("checkpoint_every", every, 1, LEAST_SECONDS)
+        if np.ndim(seconds):
+            raise TypeError(f"checkpoint_every={every!r}: needs a number of seconds")
+        self._every, self._settings = float(seconds), settings
+        if not exists and (self.path.exists() or self.path.is_symlink()):
+            raise ValueError(
+                f"checkpoint={str(path)!r} is there already: go on with it by fastmlp.resume({str(path)!r}, X, y), or "
+                "remove it to begin anew"
+            )
+        if not self.path.parent.is_dir():
+            raise ValueError(f"checkpoint={str(path)!r}: there is no folder {self.path.parent}")
+        self._written = time.monotonic()
+        self.failure: OSError | None = None
+
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        return time.monotonic() - self._written >= self._every
+
+    def begin(self, job: Job, runs: Runs) -> None:
+        """Write the job as it is before training; raises OSError where that cannot be done."""
+        self._write(job, runs)
+
+    def write(self, job: Job, runs: Runs) -> None:
+        """Write the job; where that cannot be done, warn, and leave the last file as it is."""
+        try:
+            self._write(job, runs)
+        except OSError as error:
+            if self.failure is None:
+                warnings.warn(
+                    f"the checkpoint {self.path} could not be written, training goes on: {error}", RuntimeWarning,
+                    stacklevel=4,
+                )  # fmt: skip
+            self.failure = error
+        else:
+            self.failure = None
+        self._written = time.monotonic()
+
+    def _write(self, job: Job, runs: Runs) -> None:
+        plain, arrays = _settings_of(self._settings)
+        state = job.final_state
+        assert state is not None
+        arrays |= _files.arrays_of(runs, state)
+        if job.groups is not None:
+            arrays |= {f"init.{name}": getattr(job.groups, name).array for name in _GROUPS}
+        if job.earlier_epochs is not None:
+            arrays["earlier_epochs"] = job.earlier_epochs
+        if job.validation is not None:
+            arrays["validation.waited"] = job.validation.waited
+            arrays["validation.best_parameters"] = job.validation.best_parameters
+        about = _files.described(runs, state) | {
+            "kind": "checkpoint", "settings": plain, "first_epoch": job.first_epoch, "data": _hashes(job),
+        }  # fmt: skip
+        write(self.path, arrays, about)
+
+
+def _settings_of(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What of a call's settings is one word or number, and what is an array."""
+    optimizer = settings["optimizer"]
+    if isinstance(optimizer, str):
+        optimizer = OPTIMIZERS[optimizer]()
+    init = settings["init"]
+    plain: dict[str, Any] = {
+        "optimizer": type(optimizer).__name__.lower(), "init": init if isinstance(init, str) else None
+    }  # fmt: skip
+    arrays: dict[str, np.ndarray] = {}
+    for name in _PLAIN:
+        value = settings[name]
+        plain[name] = int(value) if isinstance(value, np.integer) else value
+        if isinstance(value, np.bool_):
+            plain[name] = bool(value)
+    numbers = {name: settings[name] for name in _NUMBERS}
+    numbers |= {f"optimizer.{s.name}": getattr(optimizer, s.name) for s in dataclasses.fields(optimizer)}
+    for name, value in numbers.items():
+        if callable(value):
+            plain[name] = _FUNCTION
+        elif value is None or isinstance(value, (str, bool, np.bool_)):
+            plain[name] = bool(value) if isinstance(value, np.bool_) else value
+        elif np.ndim(value):
+            arrays[f"settings.{name}"] = checks.real_array(name, value).astype(np.float64)
+        else:
+            plain[name] = float(value)
+    return plain, arrays
+
+
+def _hashes(job: Job) -> dict[str, str | None]:
+    """Of the data as the kernels read them."""
+    data, validation = job.data, job.validation
+    held_out = None if validation is None else validation.data
+    return {
+        "X": _hash(data.inputs.array),
+        "y": _hash(data.targets.array),
+        "sample_weight": _hash(data.weights.array if job.sample_weights is None else job.sample_weights),
+        "validation": None if held_out is None else _hash(
+            held_out.inputs.array, held_out.targets.array, held_out.weights.array
+        ),
+    }  # fmt: skip
+
+
+def _hash(*arrays: np.ndarray) -> str:
+    result = hashlib.sha256()
+    for array in arrays:
+        little = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
+        result.update(f"{little.dtype.str} {little.shape}\n".encode())
+        result.update(little.data)
+    return result.hexdigest()
+
+
+class Saved(NamedTuple):
+    """What a checkpoint holds."""
+
+    runs: Runs
+    state: OptimizerState
+    settings: dict[str, Any]  # of `train`
+    groups: Groups | None
+    first_epoch: int
+    arrays: dict[str, np.ndarray]
+    hashes: dict[str, str | None]
+
+    def needs_schedule(self) -> bool:
+        """Whether the learning rate followed a function, which is in no file."""
+        return self.settings["schedule"] == _FUNCTION
+
+    def refuse_other_data(self, job: Job) -> None:
+        """Raise where the job has other data than those that the checkpoint was written with."""
+        for name, found in _hashes(job).items():
+            if found != self.hashes[name]:
+                raise ValueError(
+                    f"{name} differs from what the job was begun with: pass the same {name}, in the same order of "
+                    "samples"
+                )
+
+    def put_into(self, job: Job, runs: Runs) -> None:
+        """Let the job go on from here."""
+        for name in (*_files.ARRAYS, "parameters"):
+            there, saved = getattr(runs, name), getattr(self.runs, name)
+            if (there is None) != (saved is None) or (there is not None and there.shape != saved.shape):
+                raise FileFormatError(f"{name} is not what the settings ask for")
+            if there is not None and name != "net_ids":
+                there[...] = saved
+        assert job.final_state is not None
+        for name in _STATE:
+            there, saved = getattr(job.final_state, name), getattr(self.state, name)
+            if there.shape != saved.shape:
+                raise FileFormatError(f"state.{name} has shape {saved.shape}; needs {there.shape}")
+            there[...] = saved
+        job.groups = self.groups
+        job.earlier_epochs = self.arrays.get("earlier_epochs")
+        if job.validation is not None:
+            there, saved = job.validation.best_parameters, self.arrays["validation.best_parameters"]
+            if there.shape != saved.shape:
+                raise FileFormatError(f"validation.best_parameters has shape {saved.shape}; needs {there.shape}")
+            there[...] = saved
+            job.validation.waited[...] = self.arrays["validation.waited"]
+
+
+def load_checkpoint(path: str | os.PathLike) -> Saved:
+    """Read a file that a `Checkpoint` has written."""
+    arrays, about = read(Path(path), _check)
+    runs, state = _files.runs_of(arrays, about)
+    assert state is not None
+    first_epoch, settings = about["first_epoch"], dict(about["settings"])
+    settings |= {name[9:]: array for name, array in arrays.items() if name.startswith("settings.")}
+    trained = runs.epochs
+    if not (first_epoch <= trained).all() or (trained - first_epoch > settings["epochs"]).any():
+        raise FileFormatError(
+            f"nets were trained for {trained.min()} to {trained.max()} epochs, out of the job's range"
+        )
+    groups = None
+    if "init.sizes" in arrays:
+        sizes, kinds, first, second = (arrays[f"init.{name}"] for name in _GROUPS)
+        in_range = (kinds >= CONSTANT).all() and (kinds <= NORMAL).all()
+        if not in_range or not np.isfinite(first).all() or not np.isfinite(second).all():
+            raise FileFormatError("the initial weights' distributions are out of range")
+        if sizes.tolist() != _group_sizes(runs.architecture):
+            raise FileFormatError("the initial weights' distributions are not those of the net's layers")
+        groups = Groups(Buffer(sizes), Buffer(kinds), Buffer(first), Buffer(second), len(sizes))
+    own = {s.name: settings.pop(f"optimizer.{s.name}") for s in _optimizer_fields(settings["optimizer"])}
+    try:
+        settings["optimizer"] = OPTIMIZERS[settings["optimizer"]](**own)
+    except (ValueError, TypeError) as error:
+        raise FileFormatError(f"the optimizer's settings: {error}") from None
+    settings |= {"seed": runs.seed, "net_ids": runs.net_ids, "dtype": runs.parameters.dtype}
+    return Saved(runs, state, settings, groups, first_epoch, arrays, about["data"])
+
+
+def _group_sizes(architecture: Architecture) -> list[int]:
+    """How many weights, and then biases, each layer has."""
+    return [
+        size for n_in, n_out in architecture.shapes for size in ([n_in * n_out] + [n_out] * bool(architecture.bias))
+    ]
+
+
+def _optimizer_fields(name: str) -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(OPTIMIZERS[name])
+
+
+def _check(entries: dict[str, Entry], about: dict[str, Any]) -> None:
+    if about.get("kind") != "checkpoint":
+        raise FileFormatError(f"no job to go on with, but {about.get('kind')!r}: read it with fastmlp.load(path)")
+    refuse_other_kinds(about, {"settings": dict, "first_epoch": int, "data": dict, "optimizer": str})
+    settings, data = about["settings"], about["data"]
+    if not 0 <= about["first_epoch"] < 2**60:
+        raise FileFormatError(f"the metadata has first_epoch={about['first_epoch']}")
+    if set(data) != {"X", "y", "sample_weight", "validation"}:
+        raise FileFormatError("the metadata lacks a hash of the data")
+    if not isinstance(settings.get("optimizer"), str) or settings["optimizer"] not in OPTIMIZERS:
+        raise FileFormatError(f"the settings have optimizer={settings.get('optimizer')!r}")
+    refuse_other_kinds(settings, {"epochs": int})
+    wanted = _files.wanted_tensors(entries, about)
+    n, n_parameters = wanted["epochs"][1][0], wanted["state.rows"][1][2]
+    numbers = (*_NUMBERS, *(f"optimizer.{s.name}" for s in _optimizer_fields(settings["optimizer"])))
+    for name in numbers:
+        key = f"settings.{name}"
+        if key in entries:
+            count = settings["epochs"] if name == "schedule" else n
+            wanted[key] = np.dtype(np.float64), (count,)
+    needed = {*_PLAIN, *(name for name in numbers if f"settings.{name}" not in entries), "optimizer", "init"}
+    missing = needed ^ set(settings)
+    if missing:
+        raise FileFormatError(f"the settings lack, or have too many: {', '.join(sorted(missing))}")
+    plain = (type(None), bool, int, float, str)
+    for name, value in settings.items():
+        if not isinstance(value, plain):
+            raise FileFormatError(f"the settings have {name}={value!r}")
+    if "init.sizes" in entries:
+        groups = entries["init.sizes"][1][:1]
+        wanted |= {f"init.{name}": (np.dtype(np.int64), groups) for name in ("sizes", "kinds")}
+        wanted |= {f"init.{name}": (np.dtype(np.float64), groups) for name in ("first", "second")}
+    if "earlier_epochs" in entries:
+        wanted["earlier_epochs"] = np.dtype(np.int64), (n,)
+    if data["validation"] is not None:
+        kept = entries.get("validation.best_parameters", (None, (0,)))[1][:1]
+        dtype = entries["layers.0.weights"][0]
+        wanted |= {
+            "validation.waited": (np.dtype(np.float64), (n,)),
+            "validation.best_parameters": (dtype, (*kept, n_parameters)),
+        }
+        for name in ("validation_score", "best_epoch"):
+            if name not in entries:
+                raise FileFormatError(f"tensor {name!r} is not there")
+    refuse_other_tensors(entries, wanted)

@@ -1,0 +1,189 @@
+"""Arrays in a file of the safetensors format, written whole or not at all, and checked before they are believed.
+
+Beside the arrays there is one JSON text under the key "fastmlp" of the metadata, with a checksum of the arrays in it.
+Any reader of safetensors can read such a file; nothing in it is ever executed. Reference:
+https://github.com/huggingface/safetensors, "Format".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT = 1
+MOST_HEADER_BYTES = 2**24
+DTYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U64": np.uint64, "I8": np.int8}
+
+Entry = tuple[np.dtype, tuple[int, ...]]  # a tensor's dtype and shape
+
+
+class FileFormatError(ValueError):
+    """A file does not hold what fastmlp can read; the message says why."""
+
+
+def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
+    """Write arrays and what is to be said of them to a file beside `path`, which then takes its place.
+
+    The file beside it has a fixed name, so that nothing heaps up where one process after another is killed.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    arrays = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    text = json.dumps({"format": FORMAT, **about, "sha256": digest(arrays)}, allow_nan=False)
+    content = to_bytes(arrays, {"fastmlp": text})
+    partial = path.with_name(f".{path.name}.partial")
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666
+    try:
+        # a new file of our own, not what somebody else may have put there
+        partial.unlink(missing_ok=True)
+        with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+    with contextlib.suppress(OSError):  # not every system can flush a folder
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def read(
+    path: Path, check: Callable[[dict[str, Entry], dict[str, Any]], None]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a file, and what is said of them.
+
+    `check` is called with each tensor's dtype and shape, and what is said, before any array is read.
+    """
+    from safetensors.numpy import load as from_bytes
+
+    with path.open("rb") as file:
+        header, entries, metadata = _header(file, path.stat().st_size)
+        if not isinstance(metadata.get("fastmlp"), str):
+            raise FileFormatError("no metadata of fastmlp: the file was written by something else")
+        about = _json(metadata["fastmlp"], "the metadata")
+        if type(about.get("format")) is not int or not isinstance(about.get("sha256"), str):
+            raise FileFormatError("the metadata lacks the format or the checksum")
+        if about["format"] != FORMAT:
+            raise FileFormatError(f"format {about['format']}; this version reads {FORMAT}: install a newer fastmlp")
+        check(entries, about)
+        file.seek(0)
+        content = file.read()
+    if not content.startswith(header):
+        raise FileFormatError("the file was changed while it was read")
+    try:
+        arrays = from_bytes(content)
+    except Exception as error:
+        raise FileFormatError(f"no whole safetensors file: {error}") from None
+    del content
+    if digest(arrays) != about["sha256"]:
+        raise FileFormatError("the checksum differs: the file was damaged or changed")
+    return arrays, about
+
+
+def digest(arrays: dict[str, np.ndarray]) -> str:
+    """A SHA-256 of names, dtypes, shapes and values."""
+    result = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        result.update(f"{name} {array.dtype.str.lstrip('<=|')} {array.shape}\n".encode())
+        result.update(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)).data)
+    return result.hexdigest()
+
+
+def refuse_other_tensors(entries: dict[str, Entry], wanted: dict[str, Entry]) -> None:
+    """Raise where the file has not just these tensors."""
+    for name in sorted(wanted.keys() | entries.keys()):
+        if entries.get(name) != wanted.get(name):
+            raise FileFormatError(
+                f"tensor {name!r} is {_described(entries.get(name))}; needs {_described(wanted.get(name))}"
+            )
+
+
+def _described(entry: Entry | None) -> str:
+    return "not there" if entry is None else f"{entry[0]} of shape {entry[1]}"
+
+
+def refuse_other_kinds(about: dict[str, Any], kinds: dict[str, type]) -> None:
+    """Raise where something that is said is not of the kind that is needed."""
+    for name, kind in kinds.items():
+        if type(about.get(name)) is not kind:
+            raise FileFormatError(f"the metadata has {name}={about.get(name)!r}")
+
+
+def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise FileFormatError("the header names something twice")
+    return found
+
+
+def _json(text: bytes | str, what: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text, object_pairs_hook=_refuse_twice, parse_constant=_refuse_constant)
+    except FileFormatError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{what} is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise FileFormatError(f"{what} is no JSON object")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise FileFormatError(f"the header has the number {name}")
+
+
+def _header(file: Any, size: int) -> tuple[bytes, dict[str, Entry], dict[str, Any]]:
+    """The header, every tensor's entry and the metadata, once the offsets are known to fit the file without a hole."""
+    start = file.read(8)
+    if len(start) < 8:
+        raise FileFormatError(f"{size} bytes are no safetensors file")
+    length = struct.unpack("<Q", start)[0]
+    if length > min(MOST_HEADER_BYTES, size - 8):
+        raise FileFormatError(f"a header of {length:,} bytes in a file of {size:,}; at most {MOST_HEADER_BYTES:,} fit")
+    text = file.read(length)
+    header = _json(text, "the header")
+    metadata = header.pop("__metadata__", None)
+    if not isinstance(metadata, dict):
+        raise FileFormatError("no metadata: the file was not written by fastmlp")
+    entries, ranges = {}, []
+    for name, entry in header.items():
+        if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+            raise FileFormatError(f"tensor {name!r} is not described by dtype, shape and offsets")
+        shape, offsets = entry["shape"], entry["data_offsets"]
+        if not isinstance(entry["dtype"], str) or entry["dtype"] not in DTYPES:
+            raise FileFormatError(f"tensor {name!r} has dtype {entry['dtype']!r}; known are {', '.join(DTYPES)}")
+        if not _whole_numbers(shape) or not _whole_numbers(offsets) or len(offsets) != 2:
+            raise FileFormatError(f"tensor {name!r} has shape {shape!r} and offsets {offsets!r}")
+        dtype = np.dtype(DTYPES[entry["dtype"]])
+        if offsets[1] - offsets[0] != math.prod(shape) * dtype.itemsize:
+            raise FileFormatError(f"tensor {name!r} of shape {shape} does not fill its offsets {offsets}")
+        entries[name] = dtype, tuple(shape)
+        ranges.append(tuple(offsets))
+    end = 0
+    for begin, stop in sorted(ranges):
+        if begin != end:
+            raise FileFormatError("the tensors overlap or leave holes")
+        end = stop
+    if 8 + length + end != size:
+        raise FileFormatError(f"the tensors end at byte {8 + length + end:,}, the file at {size:,}")
+    return start + text, entries, metadata
+
+
+def _whole_numbers(values: Any) -> bool:
+    return isinstance(values, list) and len(values) <= 8 and all(type(v) is int and 0 <= v < 2**63 for v in values)
