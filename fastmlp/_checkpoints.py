@@ -21,7 +21,7 @@ from fastmlp import _checks as checks
 from fastmlp import _files
 from fastmlp._jobs import Job
 from fastmlp._safetensors import Entry, FileFormatError, read, refuse_other_kinds, refuse_other_tensors, write
-from fastmlp._state import OptimizerState
+from fastmlp._state import STATE_ARRAYS, OptimizerState
 from fastmlp._tiles import CONSTANT, NORMAL, Groups
 from fastmlp._vectors import Buffer
 from fastmlp.architecture import Architecture
@@ -38,7 +38,6 @@ _PLAIN = (
 # and those that may have one number a net, or for the schedule one an epoch
 _NUMBERS = ("l2", "dropout", "target_loss", "target_accuracy", "patience", "tol", "schedule")
 _FUNCTION = "a function"
-_STATE = ("rows", "powers", "rate", "watched")
 _GROUPS = ("sizes", "kinds", "first", "second")
 
 
@@ -169,7 +168,8 @@ class Saved(NamedTuple):
 
     def needs_schedule(self) -> bool:
         """Whether the learning rate followed a function, which is in no file."""
-        return self.settings["schedule"] == _FUNCTION
+        schedule = self.settings["schedule"]
+        return isinstance(schedule, str) and schedule == _FUNCTION
 
     def refuse_other_data(self, job: Job) -> None:
         """Raise where the job has other data than those that the checkpoint was written with."""
@@ -189,7 +189,7 @@ class Saved(NamedTuple):
             if there is not None and name != "net_ids":
                 there[...] = saved
         assert job.final_state is not None
-        for name in _STATE:
+        for name in STATE_ARRAYS:
             there, saved = getattr(job.final_state, name), getattr(self.state, name)
             if there.shape != saved.shape:
                 raise FileFormatError(f"state.{name} has shape {saved.shape}; needs {there.shape}")

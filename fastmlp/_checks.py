@@ -25,7 +25,7 @@ def whole_number(name: str, value: object, least: int, greatest: int | None = No
     except TypeError:
         raise TypeError(f"{name}={value!r}: needs a whole number") from None
     if number < least or (greatest is not None and number > greatest):
-        upto = f"at least {least}" if greatest is None else f"from {least} to {greatest}"
+        upto = f"of at least {least}" if greatest is None else f"from {least} to {greatest}"
         raise ValueError(f"{name}={value!r}: needs a whole number {upto}")
     return number
 
@@ -178,7 +178,7 @@ def bounded(
         return none
     result = one_each(name, values, n_nets)
     if not ((np.asarray(result) >= least) & (np.asarray(result) <= greatest)).all():
-        upto = f"at least {least:g}" if greatest == np.inf else f"from {least:g} to {greatest:g}"
+        upto = f"of at least {least:g}" if greatest == np.inf else f"from {least:g} to {greatest:g}"
         raise ValueError(f"{name}={values!r}: needs numbers {upto}")
     return result
 

@@ -16,7 +16,7 @@ from fastmlp._safetensors import (
     refuse_other_tensors,
     write,
 )
-from fastmlp._state import KEPT_CONTROLS, OptimizerState
+from fastmlp._state import KEPT_CONTROLS, STATE_ARRAYS, OptimizerState
 from fastmlp.architecture import Architecture
 from fastmlp.runs import Network, Runs, Status
 
@@ -65,9 +65,9 @@ def load_with_extra(path: str | os.PathLike, allow_nonfinite: bool = False) -> t
     """The nets, and what else was saved with them."""
 
     def check(entries: dict[str, Entry], about: dict[str, Any]) -> None:
-        refuse_other_kinds(about, {"extra": dict})
         if about.get("kind") == "checkpoint":
             raise FileFormatError("a job that is not done: go on with it by fastmlp.resume(path, X, y)")
+        refuse_other_kinds(about, {"extra": dict})
         refuse_other_tensors(entries, wanted_tensors(entries, about))
         if about["kind"] == "network" and entries["loss"][1] != (1,):
             raise FileFormatError(f"a network, but {entries['loss'][1][0]} nets")
@@ -98,7 +98,7 @@ def arrays_of(runs: Runs, state: OptimizerState | None) -> dict[str, np.ndarray]
     if isinstance(runs.architecture.leaky_slope, np.ndarray):
         arrays["leaky_slope"] = runs.architecture.leaky_slope
     if state is not None:
-        arrays |= {f"state.{name}": getattr(state, name) for name in ("rows", "powers", "rate", "watched")}
+        arrays |= {f"state.{name}": getattr(state, name) for name in STATE_ARRAYS}
     return arrays
 
 

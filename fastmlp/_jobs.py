@@ -111,9 +111,13 @@ class Job:
         unfinished = np.flatnonzero(self.results.status.array == layout.INTERRUPTED)
         trained = self.results.epochs.array[unfinished]
         parts = np.split(unfinished, np.flatnonzero(np.diff(trained)) + 1) if unfinished.size else []
-        size = self._chunk_size(threads)
-        stretches = [(int(part[0]), int(part[-1]) + 1) for part in parts]
-        return [(first, min(first + size, stop)) for begin, stop in stretches for first in range(begin, stop, size)]
+        size, found = self._chunk_size(threads), []
+        for nets in parts:
+            # of the pieces of a stretch those that have a net to train
+            pieces = np.unique((nets - nets[0]) // size)
+            first, stop = int(nets[0]), int(nets[-1]) + 1
+            found += [(first + int(k) * size, min(first + (int(k) + 1) * size, stop)) for k in pieces]
+        return found
 
     def all_chunks(self, threads: int) -> list[tuple[int, int]]:
         """(first, stop) of chunks of all nets."""

@@ -25,7 +25,7 @@ from fastmlp._formulas import LOSSES, Loss, Method
 from fastmlp._jobs import Job, checked_factor
 from fastmlp._memory import refuse_if_too_large
 from fastmlp._names import choose
-from fastmlp._state import new_state, refuse_if_other
+from fastmlp._state import STATE_ARRAYS, new_state, refuse_if_other
 from fastmlp._tiles import Groups, draw_samples
 from fastmlp._unit_buffers import unit_net_buffers, unit_row_order, unit_vectors
 from fastmlp._validation import SCORES, Validation, curves
@@ -210,8 +210,8 @@ def _begin_in_results(job: Job) -> None:
     if job.initial is not None:
         job.parameters[...] = job.initial
     if job.state is not None:
-        for there, given in zip(job.final_state[1:-1], job.state[1:-1], strict=True):
-            there[...] = given
+        for name in STATE_ARRAYS:
+            getattr(job.final_state, name)[...] = getattr(job.state, name)
     job.initial, job.state, job.resumable = job.parameters, job.final_state, True
 
 

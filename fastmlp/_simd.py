@@ -21,12 +21,13 @@ from fastmlp._vectors import (
     ConstantsType,
     LanesType,
     VectorType,
-    address,
+    as_index,
     as_vectors,
     compiles,
     concatenate,
     intrinsic,
     part,
+    place,
     rows_of,
     splat,
 )
@@ -43,8 +44,9 @@ def load(lanes, buffer, row):
 def _load(lanes, _buffer, row_type):
     vector = lanes.vector
 
-    def emit(context, builder, _lanes, pointer, row):
-        return builder.load(address(context, builder, row_type, row, vector, pointer), align=vector.alignment)
+    def emit(context, builder, _lanes, memory, row):
+        row = as_index(context, builder, row_type, row)
+        return builder.load(place(context, builder, memory, row, vector), align=vector.alignment)
 
     return vector, emit
 
@@ -56,8 +58,9 @@ def store(buffer, row, value):
 
 @compiles(store, BufferType, types.Integer, VectorType)
 def _store(_buffer, row_type, vector):
-    def emit(context, builder, pointer, row, value):
-        builder.store(value, address(context, builder, row_type, row, vector, pointer), align=vector.alignment)
+    def emit(context, builder, memory, row, value):
+        row = as_index(context, builder, row_type, row)
+        builder.store(value, place(context, builder, memory, row, vector), align=vector.alignment)
         return context.get_dummy_value()
 
     return types.none, emit
@@ -65,19 +68,19 @@ def _store(_buffer, row_type, vector):
 
 @compiles(operator.getitem, BufferType, types.Integer)
 def _getitem(buffer, index_type):
-    def emit(context, builder, pointer, index):
-        index = context.cast(builder, index, types.unliteral(index_type), types.intp)
-        return builder.load(builder.gep(pointer, [index]))
+    def emit(context, builder, memory, index):
+        index = as_index(context, builder, index_type, index)
+        return builder.load(place(context, builder, memory, index))
 
     return buffer.dtype, emit
 
 
 @compiles(operator.setitem, BufferType, types.Integer, types.Number)
 def _setitem(buffer, index_type, value_type):
-    def emit(context, builder, pointer, index, value):
-        index = context.cast(builder, index, types.unliteral(index_type), types.intp)
+    def emit(context, builder, memory, index, value):
+        index = as_index(context, builder, index_type, index)
         value = context.cast(builder, value, types.unliteral(value_type), buffer.dtype)
-        builder.store(value, builder.gep(pointer, [index]))
+        builder.store(value, place(context, builder, memory, index))
         return context.get_dummy_value()
 
     return types.none, emit
@@ -116,11 +119,11 @@ def spread(block, lanes, buffer, index):
 
 @compiles(spread, LanesType, LanesType, BufferType, types.Integer)
 def _spread(block, lanes, buffer, index_type):
-    def emit(context, builder, _block, _lanes, pointer, index):
-        index = context.cast(builder, index, types.unliteral(index_type), types.intp)
+    def emit(context, builder, _block, _lanes, memory, index):
+        index = as_index(context, builder, index_type, index)
         parts = []
         for offset in range(block.vector.count // lanes.vector.count):
-            number = builder.load(builder.gep(pointer, [builder.add(index, index.type(offset))]))
+            number = builder.load(place(context, builder, memory, builder.add(index, index.type(offset))))
             parts.append(splat(context, builder, buffer.dtype, number, lanes.vector))
         return concatenate(builder, parts)
 
@@ -134,16 +137,18 @@ def spread_rows(block, lanes, buffer, index, step):
 
 @compiles(spread_rows, LanesType, LanesType, BufferType, types.Integer, types.Integer)
 def _spread_rows(block, lanes, buffer, *index_types):
-    def emit(context, builder, _block, _lanes, pointer, *indices):
+    def emit(context, builder, _block, _lanes, memory, *indices):
         index, step = (
-            context.cast(builder, index, types.unliteral(index_type), types.intp)
+            as_index(context, builder, index_type, index)
             for index, index_type in zip(indices, index_types, strict=True)
         )
         parts = []
         for offset in range(block.vector.count // lanes.vector.count):
-            place = builder.add(index, builder.mul(step, step.type(offset)))
+            there = builder.add(index, builder.mul(step, step.type(offset)))
             parts.append(
-                splat(context, builder, buffer.dtype, builder.load(builder.gep(pointer, [place])), lanes.vector)
+                splat(
+                    context, builder, buffer.dtype, builder.load(place(context, builder, memory, there)), lanes.vector
+                )
             )
         return concatenate(builder, parts)
 
@@ -161,15 +166,15 @@ def spread_samples(block, lanes, buffer, samples, first, step, column):
 
 @compiles(spread_samples, LanesType, LanesType, BufferType, BufferType, types.Integer, types.Integer, types.Integer)
 def _spread_samples(block, lanes, buffer, _samples, *index_types):
-    def emit(context, builder, _block, _lanes, pointer, samples, *indices):
+    def emit(context, builder, _block, _lanes, memory, samples, *indices):
         first, step, column = (
-            context.cast(builder, index, types.unliteral(index_type), types.intp)
+            as_index(context, builder, index_type, index)
             for index, index_type in zip(indices, index_types, strict=True)
         )
         parts = []
         for offset in range(block.vector.count // lanes.vector.count):
-            sample = builder.load(builder.gep(samples, [builder.add(first, first.type(offset))]))
-            number = builder.load(builder.gep(pointer, [builder.add(builder.mul(sample, step), column)]))
+            sample = builder.load(place(context, builder, samples, builder.add(first, first.type(offset))))
+            number = builder.load(place(context, builder, memory, builder.add(builder.mul(sample, step), column)))
             parts.append(splat(context, builder, buffer.dtype, number, lanes.vector))
         return concatenate(builder, parts)
 
@@ -193,12 +198,12 @@ def _grid(count, line, lanes, row, outer_step, inner_step):
 def _load_grid(grid, line, lanes, _buffer, *index_types):
     vector = lanes.vector
 
-    def emit(context, builder, _grid, _line, _lanes, pointer, *indices):
+    def emit(context, builder, _grid, _line, _lanes, memory, *indices):
         rows = _grid_rows(context, builder, grid.vector.count, line, lanes, indices, index_types)
         parts = []
         for _, row in rows:
-            place = address(context, builder, types.intp, row, vector, pointer)
-            parts.append(builder.load(place, align=vector.alignment))
+            there = place(context, builder, memory, row, vector)
+            parts.append(builder.load(there, align=vector.alignment))
         return concatenate(builder, parts)
 
     return grid.vector, emit
@@ -207,8 +212,7 @@ def _load_grid(grid, line, lanes, _buffer, *index_types):
 def _grid_rows(context, builder, count, line, lanes, indices, index_types):
     """(inner index, row number) of every row of a grid."""
     row, outer_step, inner_step = (
-        context.cast(builder, index, types.unliteral(index_type), types.intp)
-        for index, index_type in zip(indices, index_types, strict=True)
+        as_index(context, builder, index_type, index) for index, index_type in zip(indices, index_types, strict=True)
     )
     for outer in range(count // line.vector.count):
         for inner in range(line.vector.count // lanes.vector.count):
@@ -232,15 +236,15 @@ def _store_grid(line, lanes, _buffer, *rest):
     *index_types, value_type, _count_type = rest
     vector = lanes.vector
 
-    def emit(context, builder, _line, _lanes, pointer, *rest):
+    def emit(context, builder, _line, _lanes, memory, *rest):
         *indices, value, count = rest
         rows = list(_grid_rows(context, builder, value_type.count, line, lanes, indices, index_types))
         for inner in range(line.vector.count // vector.count):
             with builder.if_then(builder.icmp_signed("<", count.type(inner), count), likely=True):
                 for index, (own_inner, row) in enumerate(rows):
                     if own_inner == inner:
-                        place = address(context, builder, types.intp, row, vector, pointer)
-                        builder.store(part(builder, value, vector.count, index), place, align=vector.alignment)
+                        there = place(context, builder, memory, row, vector)
+                        builder.store(part(builder, value, vector.count, index), there, align=vector.alignment)
         return context.get_dummy_value()
 
     return types.none, emit
@@ -258,19 +262,16 @@ def _transpose(lanes, _source, row_type, step_type, _target, target_row_type, ta
     vector = lanes.vector
     size = vector.count
 
-    def places(context, builder, pointer, kinds, values):
-        row, step = (
-            context.cast(builder, value, types.unliteral(kind), types.intp)
-            for value, kind in zip(values, kinds, strict=True)
-        )
+    def places(context, builder, memory, kinds, values):
+        row, step = (as_index(context, builder, kind, value) for value, kind in zip(values, kinds, strict=True))
         for number in range(size):
             index = builder.add(row, builder.mul(step, step.type(number)))
-            yield address(context, builder, types.intp, index, vector, pointer)
+            yield place(context, builder, memory, index, vector)
 
     def emit(context, builder, _lanes, source, row, step, target, target_row, target_step):
         rows = [
-            builder.load(place, align=vector.alignment)
-            for place in places(context, builder, source, (row_type, step_type), (row, step))
+            builder.load(there, align=vector.alignment)
+            for there in places(context, builder, source, (row_type, step_type), (row, step))
         ]
         half = size // 2
         while half:
@@ -284,8 +285,8 @@ def _transpose(lanes, _source, row_type, step_type, _target, target_row_type, ta
                     rows[i], rows[i + half] = (builder.shuffle_vector(a, b, mask) for mask in masks)
             half //= 2
         targets = places(context, builder, target, (target_row_type, target_step_type), (target_row, target_step))
-        for value, place in zip(rows, targets, strict=True):
-            builder.store(value, place, align=vector.alignment)
+        for value, there in zip(rows, targets, strict=True):
+            builder.store(value, there, align=vector.alignment)
         return context.get_dummy_value()
 
     return types.none, emit

@@ -12,6 +12,7 @@ from fastmlp._buffers import TileArrays
 from fastmlp._formulas import Method
 from fastmlp.optimizers import Optimizer
 
+STATE_ARRAYS = ("rows", "powers", "rate", "watched")
 KEPT_CONTROLS = (layout.BEST_LOSS, layout.WAITED)
 
 

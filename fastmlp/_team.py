@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from fastmlp._jit import inline
-from fastmlp._vectors import BufferType, compiles
+from fastmlp._vectors import BufferType, as_index, compiles, place
 
 # Places in the team's shared memory, in different cache lines
 ARRIVALS, HALT, ABANDONED = 0, 8, 16
@@ -43,10 +43,10 @@ def pause(spins):
 
 @compiles(add_atomically, BufferType, types.Integer, types.Integer)
 def _add_atomically(buffer, index_type, value_type):
-    def emit(context, builder, pointer, index, value):
-        index = context.cast(builder, index, types.unliteral(index_type), types.intp)
+    def emit(context, builder, memory, index, value):
+        index = as_index(context, builder, index_type, index)
         value = context.cast(builder, value, types.unliteral(value_type), buffer.dtype)
-        before = builder.atomic_rmw("add", builder.gep(pointer, [index]), value, "seq_cst")
+        before = builder.atomic_rmw("add", place(context, builder, memory, index), value, "seq_cst")
         return builder.add(before, value)
 
     return buffer.dtype, emit
@@ -54,9 +54,9 @@ def _add_atomically(buffer, index_type, value_type):
 
 @compiles(read_atomically, BufferType, types.Integer)
 def _read_atomically(buffer, index_type):
-    def emit(context, builder, pointer, index):
-        index = context.cast(builder, index, types.unliteral(index_type), types.intp)
-        return builder.load_atomic(builder.gep(pointer, [index]), "seq_cst", 8)
+    def emit(context, builder, memory, index):
+        index = as_index(context, builder, index_type, index)
+        return builder.load_atomic(place(context, builder, memory, index), "seq_cst", 8)
 
     return buffer.dtype, emit
 

@@ -22,6 +22,9 @@ from numba.core.typing import signature
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import NativeValue, lower_builtin, register_model, typeof_impl, unbox
 
+# With NUMBA_BOUNDSCHECK=1 every access to a buffer is checked, for tests: a buffer then carries its length
+BOUNDS_CHECKED = bool(config.BOUNDSCHECK)
+
 
 def _fingerprint():
     """Eight characters that change with the sources of the compiled code.
@@ -32,6 +35,7 @@ def _fingerprint():
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("_*.py")):
         digest.update(source.read_bytes())
+    digest.update(bytes([BOUNDS_CHECKED]))
     return digest.hexdigest()[:8]
 
 
@@ -240,7 +244,10 @@ class _VectorModel(models.PrimitiveModel):
 @register_model(BufferType)
 class _BufferModel(models.PrimitiveModel):
     def __init__(self, manager, buffer):
-        super().__init__(manager, buffer, _llvm_scalar(buffer.dtype).as_pointer())
+        pointer = _llvm_scalar(buffer.dtype).as_pointer()
+        super().__init__(
+            manager, buffer, ir.LiteralStructType([pointer, ir.IntType(64)]) if BOUNDS_CHECKED else pointer
+        )
 
 
 register_model(LanesType)(models.OpaqueModel)
@@ -264,7 +271,17 @@ def _unbox_buffer(buffer_type, value, unboxing):
     address = unboxing.pyapi.object_getattr_string(value, "address")
     pointer = unboxing.pyapi.long_as_voidptr(address)
     unboxing.pyapi.decref(address)
-    return NativeValue(unboxing.builder.bitcast(pointer, unboxing.context.get_value_type(buffer_type)))
+    pointer = unboxing.builder.bitcast(pointer, _llvm_scalar(buffer_type.dtype).as_pointer())
+    return NativeValue(_with_length(value, unboxing, pointer) if BOUNDS_CHECKED else pointer)
+
+
+def _with_length(value, unboxing, pointer):
+    array = unboxing.pyapi.object_getattr_string(value, "array")
+    size = unboxing.pyapi.object_getattr_string(array, "size")
+    length = unboxing.pyapi.long_as_longlong(size)
+    for reference in (array, size):
+        unboxing.pyapi.decref(reference)
+    return cgutils.pack_struct(unboxing.builder, [pointer, length])
 
 
 @unbox(LanesType)
@@ -337,9 +354,21 @@ def intrinsic(builder, name, vector, *values):
     return builder.call(cgutils.get_or_insert_function(builder.module, function_type, f"llvm.{name}.{suffix}"), values)
 
 
-def address(context, builder, row_type, row, vector, pointer):
-    row = context.cast(builder, row, types.unliteral(row_type), types.intp)
-    return builder.gep(builder.bitcast(pointer, vector.llvm.as_pointer()), [row])
+def place(context, builder, buffer, index, vector=None):
+    """Where a number of a buffer is, or a row of it, seen as consecutive vectors; the index is an intp."""
+    pointer = buffer
+    if BOUNDS_CHECKED:
+        pointer, length = builder.extract_value(buffer, 0), builder.extract_value(buffer, 1)
+        rows = length if vector is None else builder.sdiv(length, length.type(vector.count))
+        cgutils.do_boundscheck(context, builder, index, rows)
+    if vector is not None:
+        pointer = builder.bitcast(pointer, vector.llvm.as_pointer())
+    return builder.gep(pointer, [index])
+
+
+def as_index(context, builder, kind, value):
+    """A whole number as an intp."""
+    return context.cast(builder, value, types.unliteral(kind), types.intp)
 
 
 def rows_of(array, count):

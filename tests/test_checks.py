@@ -69,7 +69,7 @@ BAD_CALLS = [
         "y has the value -2; loss='poisson' is for counts",
     ),
     ({"shuffle": 1}, TypeError, "shuffle=1: needs True, False or 'by_net'"),
-    ({"l2": -0.1}, ValueError, "l2=-0.1: needs numbers at least 0"),
+    ({"l2": -0.1}, ValueError, "l2=-0.1: needs numbers of at least 0"),
     ({"l2": [0.1, 0.2], "n_nets": 3}, ValueError, r"l2 has shape \(2,\)"),
     ({"l2": np.nan}, ValueError, "l2=nan"),
     ({"sample_weight": [1, 2]}, ValueError, r"sample_weight has shape \(2,\); needs \(4,\).*\(1, 4\)"),
