@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from fastmlp.architecture import Architecture
+from fastmlp.estimation import Estimate, estimate
 from fastmlp.gradients import LossAndGradients, loss_and_gradients
 from fastmlp.initializers import Initializer, Normal, Uniform, VarianceScaling
 from fastmlp.optimizers import SGD, Adam, Optimizer, RMSprop, Rprop
@@ -43,6 +44,7 @@ __all__ = [
     "SGD",
     "Adam",
     "Architecture",
+    "Estimate",
     "FileFormatError",
     "Initializer",
     "LossAndGradients",
@@ -59,6 +61,7 @@ __all__ = [
     "TrainingInterrupted",
     "Uniform",
     "VarianceScaling",
+    "estimate",
     "load",
     "loss_and_gradients",
     "resume",

@@ -58,6 +58,8 @@ def load(path: str | os.PathLike, *, allow_nonfinite: bool = False) -> Runs | Ne
     FileFormatError
         Where the file is not whole or not such a file.
     """
+    if not isinstance(allow_nonfinite, bool):
+        raise TypeError(f"allow_nonfinite={allow_nonfinite!r}: needs True or False")
     return load_with_extra(path, allow_nonfinite)[0]
 
 
@@ -183,7 +185,7 @@ def runs_of(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> tuple[Runs,
         if not (np.isfinite(slope) & (slope >= 0)).all():
             raise FileFormatError("leaky_slope has numbers that are negative or not finite")
         arch = arch.with_slope(slope)
-    if about["optimizer"] is not None:
+    if about.get("optimizer") is not None:
         state = OptimizerState(
             about["optimizer"], arrays["state.rows"], arrays["state.powers"], arrays["state.rate"],
             arrays["state.watched"], about["epoch"],

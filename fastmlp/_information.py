@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import llvmlite
@@ -17,13 +16,16 @@ from numba.core import config
 import fastmlp
 from fastmlp import _lanes, _threads
 from fastmlp._buffers import TINY_PARAMETERS
+from fastmlp._cache import ADVICE
 from fastmlp._vectors import cpu_features, host_lanes
 
 
 def cache_folder() -> str:
-    """Where numba keeps the compiled kernels."""
-    path = getattr(_lanes.train_tiles, "stats", None)
-    return str(path.cache_path) if path is not None else "none: NUMBA_DISABLE_JIT is set"
+    """Where the compiled kernels are kept."""
+    stats = getattr(_lanes.train_tiles, "stats", None)
+    if stats is None:
+        return "none: NUMBA_DISABLE_JIT is set"
+    return f"none: {ADVICE}" if stats.cache_path is None else str(stats.cache_path)
 
 
 def show() -> int:
@@ -69,5 +71,5 @@ def warm_up() -> int:
             runs.predict(X)
             fastmlp.train(arch, X, y, epochs=2, dtype=dtype, init=(runs.weights, runs.biases), **settings)
             print(f"{dtype}, {name}: {time.perf_counter() - first:.1f} s", flush=True)
-    print(f"All compiled in {time.perf_counter() - begun:.1f} s into {Path(cache_folder())}", file=sys.stdout)
+    print(f"All compiled in {time.perf_counter() - begun:.1f} s into {cache_folder()}", file=sys.stdout)
     return 0

@@ -6,12 +6,15 @@ Numba's passes for closures, inlining, array expressions and the like, which the
 compiling several times faster and changes nothing in the result.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
 from numba.core import typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+
+from fastmlp._cache import cache_of
 
 _UNUSED_PASSES = (
     untyped_passes.WithLifting,
@@ -72,4 +75,11 @@ class _InlineCompiler(_KernelCompiler):
 
 INLINE: dict[str, Any] = {"nogil": True, "error_model": "numpy", "forceinline": True, "pipeline_class": _InlineCompiler}
 inline = numba.njit(**INLINE)
-kernel = numba.njit(nogil=True, error_model="numpy", cache=True, pipeline_class=_KernelCompiler)
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function that Python calls, and keep its code for other processes."""
+    compiled = numba.njit(nogil=True, error_model="numpy", pipeline_class=_KernelCompiler)(function)
+    if hasattr(compiled, "_cache"):  # else NUMBA_DISABLE_JIT is set
+        compiled._cache = cache_of(function)
+    return compiled

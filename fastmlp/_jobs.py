@@ -19,7 +19,7 @@ import numpy as np
 
 from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
-from fastmlp._buffers import TileArrays, Vectors, rows_of_a_tile, scratch_buffers, tiny_scratch_buffers
+from fastmlp._buffers import MAX_CHUNK_BYTES, TileArrays, Vectors
 from fastmlp._evaluation import N_MEASURES, measure_tiles
 from fastmlp._formulas import Method
 from fastmlp._lanes import train_tiles
@@ -28,9 +28,9 @@ from fastmlp._state import OptimizerState, fill_settings, take_settings
 from fastmlp._teams import Team
 from fastmlp._tiles import Groups, close_gaps, copy_in, copy_out, derive_keys, draw, shuffle
 from fastmlp._tiny import train_tiny_tiles
-from fastmlp._unit_buffers import unit_rows_of_a_tile, unit_scratch_buffers
 from fastmlp._validation import Validation
 from fastmlp._vectors import Buffer, aligned_zeros
+from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 
 SLICE_SECONDS = 0.05
@@ -39,7 +39,6 @@ SLICES_WITH_RULES = 24  # so many, so that gaps are closed in time,
 SHORT_SLICE_SECONDS = 0.005  # but none shorter than this
 CLOSE_GAPS_BELOW = 0.75  # of the lanes in use
 MIN_CHUNK_FLOPS = 4 * 10**8  # some milliseconds: a chunk costs some tenths of one beside its training
-MAX_CHUNK_BYTES = 2**22
 MAX_CHUNK_TILES = 256
 CHUNKS_A_THREAD = 16
 
@@ -56,15 +55,11 @@ class Job:
     """Everything that the training of a net depends on, and where its results go."""
 
     architecture: Architecture
-    vectors: Vectors
-    net: layout.Net
-    kernel: str  # "tiny", "lanes" or "units"
-    members: int  # threads that train a net together, with the units kernel
+    way: Way
     data: layout.Data
     plan: layout.Plan
     epochs: int
     seed: np.uint64
-    row_of: Buffer
     groups: Groups | None  # how initial weights are drawn,
     initial: np.ndarray | None  # or the weights themselves, (n, P)
     net_ids: np.ndarray  # (n,) uint64
@@ -94,10 +89,16 @@ class Job:
         return self.first_epoch + self.epochs
 
     @property
+    def vectors(self) -> Vectors:
+        return self.way.vectors
+
+    @property
+    def net(self) -> layout.Net:
+        return self.way.net
+
+    @property
     def n_rows(self) -> int:
-        if self.kernel == "units":
-            return unit_rows_of_a_tile(self.net, self.n_state_rows, self.vectors)
-        return rows_of_a_tile(self.n_state_rows, self.net.state_step)
+        return self.way.rows_of_a_tile(self.n_state_rows)
 
     @property
     def n_weighted(self) -> int:
@@ -134,13 +135,7 @@ class Job:
 
     def new_team(self) -> Team:
         """Working memory for `train_chunk`, and the threads beside the caller's."""
-        if self.kernel == "tiny":
-            return Team(tiny_scratch_buffers(self.net, self.vectors))
-        if self.kernel == "units":
-            scratch = unit_scratch_buffers(self.net, self.vectors, self.plan.batch_size, self.plan.dropping)
-            return Team(scratch, self.members)
-        dropping = self.plan.dropping
-        return Team(scratch_buffers(self.architecture, self.net, self.vectors, self.plan.batch_size, dropping))
+        return Team(self.way.new_scratch(self.plan.batch_size, self.plan.dropping), self.way.members)
 
     def compile(self) -> float:
         """Compile the kernels, or load them from the cache; returns the seconds it took."""
@@ -250,7 +245,7 @@ class Job:
         F, D, U = self.vectors.F, self.vectors.D, self.vectors.U
         self._fill_settings(tiles)
         if self.groups is not None and epoch == self.first_epoch:
-            draw(F, D, U, tiles.kernel_view, self.groups, self.row_of, self.seed)
+            draw(F, D, U, tiles.kernel_view, self.groups, self.way.row_of, self.seed)
         elif self.initial is not None:
             self._copy_in(tiles, self.initial, 0)
         if self.state is not None:
@@ -322,7 +317,7 @@ class Job:
 
         def train(scratch: layout.Scratch) -> None:
             view, results = views[scratch.member], self.results
-            if self.kernel == "tiny":
+            if self.way.kernel == "tiny":
                 train_tiny_tiles(v.Blk, v.F, self.net, self.data, self.plan, view, results, epochs, scratch, halt)
                 return
             train_tiles(v.kinds, v.F, self.net, self.data, self.plan, view, results, epochs, scratch, halt)
@@ -380,7 +375,7 @@ class Job:
             self.vectors.F,
             tiles.kernel_view,
             Buffer(np.ascontiguousarray(parameters)),
-            self.row_of,
+            self.way.row_of,
             n_parameters,
             tiles.first,
             first_row,
@@ -389,7 +384,7 @@ class Job:
     def _copy_rows(self, tiles: TileArrays, target: Buffer, first_row: int, chosen: np.ndarray) -> None:
         """Copy the nets of the lanes of a mask (T, W) to their places in `target`, (n, P)."""
         mask = Buffer(np.ascontiguousarray(chosen, np.int8))
-        copy_out(self.vectors.F, tiles.kernel_view, target, self.row_of, self.net.n_parameters, first_row, mask)
+        copy_out(self.vectors.F, tiles.kernel_view, target, self.way.row_of, self.net.n_parameters, first_row, mask)
 
     def _copy_out(self, tiles: TileArrays, leaving: np.ndarray) -> None:
         """Copy the nets of the lanes of a mask (T, W) to the results; they leave their lanes."""

@@ -11,15 +11,7 @@ from fastmlp import _checks as checks
 from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
 from fastmlp import _threads
-from fastmlp._buffers import (
-    TileArrays,
-    Vectors,
-    data_buffers,
-    loss_scales,
-    net_buffers,
-    row_order,
-    rows_of_a_tile,
-)
+from fastmlp._buffers import data_buffers, loss_scales
 from fastmlp._choice import Choice, choose_kernel
 from fastmlp._formulas import LOSSES, Loss, Method
 from fastmlp._jobs import Job, checked_factor
@@ -27,10 +19,11 @@ from fastmlp._memory import refuse_if_too_large
 from fastmlp._names import choose
 from fastmlp._state import STATE_ARRAYS, new_state, refuse_if_other
 from fastmlp._tiles import Groups, draw_samples
-from fastmlp._unit_buffers import unit_net_buffers, unit_row_order, unit_vectors
 from fastmlp._validation import SCORES, Validation, curves
-from fastmlp._vectors import Buffer, Lanes, aligned_zeros, host_lanes
+from fastmlp._vectors import Buffer, Lanes, aligned_zeros
+from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
+from fastmlp.estimation import results_bytes
 from fastmlp.initializers import INITIALIZERS, Initializer
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.runs import Runs
@@ -90,14 +83,16 @@ def planned(
     every = 0 if record_every is None else checks.whole_number("record_every", record_every, 1)
     n_records = (-(-epochs // every) if sklearn else epochs // every + 1) if every else 0
     wanted = checks.net_count(net_ids, n_nets, n_given)
-    # copies of a net's parameters beside the results: gradients, the optimizer's state, the best on validation data
-    copies = (
-        gradients_only
-        + bool(keep_state or resumable) * optimizer.n_state_rows
-        + (validation is not None and bool(restore_best))
-    )
-    n_curves = 1 if validation is None else 5  # two of them in float64
-    _refuse_if_too_large(wanted, architecture, optimizer, float_type, 0 if sklearn else n_curves * n_records, copies)
+    needed = results_bytes(
+        architecture, wanted, optimizer, float_type, n_records=0 if sklearn else n_records,
+        validation=validation is not None, restore_best=bool(restore_best), keeps_state=bool(keep_state or resumable),
+        gradients=gradients_only,
+    )  # fmt: skip
+    refuse_if_too_large(
+        needed, f"the results of {wanted:,} nets with {architecture.n_parameters:,} parameters"
+        + (f" and {n_records:,} recorded losses" if n_records else ""),
+        "train fewer nets at once, in shards of net_ids" + (", or record less often" if n_records else ""),
+    )  # fmt: skip
     numbers = checks.net_numbers(net_ids, n_nets, wanted)
     nets = len(numbers)
     if initial is not None and n_given != nets:
@@ -318,16 +313,7 @@ def _allocated(
     weights: np.ndarray | None, hyper: dict, controls: dict, plan: layout.Plan, n_records: int, choice: Choice,
 ) -> tuple[Job, Runs]:  # fmt: skip
     nets, dtype, n_parameters = len(net_ids), samples.dtype, architecture.n_parameters
-    if choice.kernel == "units":
-        vectors = unit_vectors(dtype)
-        net = unit_net_buffers(architecture, loss, vectors)
-        row_of = unit_row_order(architecture, net)
-    else:
-        # online learning needs no blocks of samples
-        block = 1 if plan.batch_size == 1 and len(samples) > 1 else layout.BLOCK
-        vectors = Vectors.of(choice.lanes, block)
-        net = net_buffers(architecture, loss, vectors)
-        row_of = row_order(architecture)
+    way = Way.of(architecture, loss, dtype, choice, online=plan.batch_size == 1 and len(samples) > 1)
     by_net = weights is not None and weights.ndim == 2
     runs = Runs(
         architecture=architecture,
@@ -346,15 +332,11 @@ def _allocated(
     )
     job = Job(
         architecture=architecture,
-        vectors=vectors,
-        net=net,
-        kernel=choice.kernel,
-        members=choice.members,
+        way=way,
         data=data_buffers(samples, target_array, weights),
         plan=plan,
         epochs=epochs,
         seed=np.uint64(seed),
-        row_of=Buffer(row_of),
         groups=None if initial is not None else _groups(init, architecture),
         initial=initial,
         net_ids=net_ids,
@@ -369,22 +351,6 @@ def _allocated(
         halt=np.zeros(2, np.int8),
     )
     return job, runs
-
-
-def _refuse_if_too_large(
-    nets: int, architecture: Architecture, optimizer: Optimizer, dtype: np.dtype, n_records: int, copies: int
-) -> None:
-    vectors, n_parameters = Vectors.of(host_lanes(dtype)), architecture.n_parameters
-    rows = rows_of_a_tile(optimizer.n_state_rows, n_parameters)
-    working = min(1, nets / vectors.width) * TileArrays.nbytes(
-        vectors.width, vectors, rows
-    ) + 2 * vectors.Blk.count * dtype.itemsize * sum(architecture.sizes)
-    refuse_if_too_large(
-        nets * (dtype.itemsize * ((1 + copies) * n_parameters + n_records + 2) + 25) + working,
-        f"the results of {nets:,} nets with {n_parameters:,} parameters"
-        + (f" and {n_records:,} recorded losses" if n_records else ""),
-        "train fewer nets at once, in shards of net_ids" + (", or record less often" if n_records else ""),
-    )
 
 
 def _groups(init: Any, architecture: Architecture) -> Groups:

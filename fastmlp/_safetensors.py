@@ -35,11 +35,9 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
 
     The file beside it has a fixed name, so that nothing heaps up where one process after another is killed.
     """
-    from safetensors.numpy import save as to_bytes
-
     arrays = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
     text = json.dumps({"format": FORMAT, **about, "sha256": digest(arrays)}, allow_nan=False)
-    content = to_bytes(arrays, {"fastmlp": text})
+    content = _library().save(arrays, {"fastmlp": text})
     partial = path.with_name(f".{path.name}.partial")
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o666
     try:
@@ -69,8 +67,9 @@ def read(
 
     `check` is called with each tensor's dtype and shape, and what is said, before any array is read.
     """
-    from safetensors.numpy import load as from_bytes
-
+    library = _library()
+    if path.is_dir():
+        raise FileFormatError(f"{path} is a folder")
     with path.open("rb") as file:
         header, entries, metadata = _header(file, path.stat().st_size)
         if not isinstance(metadata.get("fastmlp"), str):
@@ -86,13 +85,21 @@ def read(
     if not content.startswith(header):
         raise FileFormatError("the file was changed while it was read")
     try:
-        arrays = from_bytes(content)
+        arrays = library.load(content)
     except Exception as error:
         raise FileFormatError(f"no whole safetensors file: {error}") from None
     del content
     if digest(arrays) != about["sha256"]:
         raise FileFormatError("the checksum differs: the file was damaged or changed")
     return arrays, about
+
+
+def _library() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise ImportError("files of nets need the package safetensors: pip install 'fastmlp[files]'") from None
+    return safetensors.numpy
 
 
 def digest(arrays: dict[str, np.ndarray]) -> str:

@@ -6,11 +6,9 @@ keeps them apart.
 """
 
 import functools
-import hashlib
 import math
 import os
 import platform
-from pathlib import Path
 
 import numpy as np
 from llvmlite import ir
@@ -22,24 +20,14 @@ from numba.core.typing import signature
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import NativeValue, lower_builtin, register_model, typeof_impl, unbox
 
+from fastmlp._cache import sources_hash
+
 # With NUMBA_BOUNDSCHECK=1 every access to a buffer is checked, for tests: a buffer then carries its length
-BOUNDS_CHECKED = bool(config.BOUNDSCHECK)
+BOUNDS_CHECKED = bool(config.BOUNDSCHECK)  # type: ignore[attr-defined]
 
 
-def _fingerprint():
-    """Eight characters that change with the sources of the compiled code.
-
-    Numba's cache looks only at the file of the function it caches; as part of every kernel's signature this
-    also sees a change in the modules below it.
-    """
-    digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("_*.py")):
-        digest.update(source.read_bytes())
-    digest.update(bytes([BOUNDS_CHECKED]))
-    return digest.hexdigest()[:8]
-
-
-_FINGERPRINT = _fingerprint()
+# As part of every kernel's signature this says which code it is
+_FINGERPRINT = f"{sources_hash()}{' checked' if BOUNDS_CHECKED else ''}"
 
 
 class Lanes:

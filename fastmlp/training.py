@@ -352,7 +352,7 @@ def run(
             job.halt[0] = 1
 
     def on_threads(work: Any, chunks: list[tuple[int, int]], halt: np.ndarray, stopping: Stopping) -> list[Any]:
-        several = min(max(1, n_threads // job.members), max(1, len(chunks)))
+        several = min(max(1, n_threads // job.way.members), max(1, len(chunks)))
         return _threads.run(chunks, work, job.new_team, several, halt, on_report, stopping)
 
     with Stopping() as stopping:

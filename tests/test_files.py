@@ -3,6 +3,9 @@
 import json
 import os
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -247,14 +250,26 @@ def test_random_changes_are_refused_or_harmless(tmp_path_factory, whole, data):
     load_or_refuse(path, bytes(content))
 
 
+FUZZER = Path(__file__).with_name("fuzz_files.py")
+
+
 @pytest.mark.slow
-def test_a_hundred_thousand_random_changes(tmp_path, whole):
-    rng = np.random.default_rng(0)
-    header_length = struct.unpack("<Q", whole[:8])[0]
-    path = tmp_path / "mutated.safetensors"
-    for _ in range(100_000):
-        content = bytearray(whole)
-        for _ in range(rng.integers(1, 4)):
-            # mostly in the header, where it matters
-            content[rng.integers(0, 8 + header_length if rng.random() < 0.9 else len(content))] = rng.integers(0, 256)
-        load_or_refuse(path, bytes(content))
+def test_six_hundred_thousand_random_changes():
+    processes = [
+        subprocess.Popen([sys.executable, str(FUZZER), "300000", str(seed)], stdout=-1, stderr=-1, text=True)
+        for seed in (1, 2)
+    ]
+    for process in processes:
+        output, errors = process.communicate()
+        assert process.returncode == 0, errors
+        assert 0 < json.loads(output)["loaded"] < 100_000
+
+
+@pytest.mark.slow
+def test_what_a_fuzzer_finds():
+    pytest.importorskip("atheris")
+    done = subprocess.run(
+        [sys.executable, str(FUZZER), "--atheris", "400000"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "stat::number_of_executed_units: 400000" in done.stderr

@@ -1,0 +1,124 @@
+"""Where compiled kernels are kept from one process to the next.
+
+Numba's own cache numbers its files and lists them in an index. Processes that compile at the same time can give two
+kernels one number, and then machine code is found under the wrong signature; a file that is cut short, or that an
+older version left behind, ends the program. Here each kernel's code for a signature and processor is one file, named
+by a hash of those and of the library's sources. It is written whole or not at all, and what cannot be read is compiled
+again. Where no folder can be written, kernels are compiled in every process, and a warning says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pickle
+import stat
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core.caching import FunctionCache, NullCache
+
+ADVICE = "set NUMBA_CACHE_DIR to a folder of your own"
+
+
+@functools.cache
+def sources_hash() -> str:
+    """Eight characters that change with the sources of the compiled code, and with numba."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for source in sorted(Path(__file__).parent.glob("_*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+@functools.cache
+def _warn_once(reason: str) -> None:
+    warnings.warn(
+        f"{reason}: the kernels are compiled anew in every process, which takes some seconds; {ADVICE}",
+        RuntimeWarning, stacklevel=2,
+    )  # fmt: skip
+
+
+class _Files:
+    """One file for each signature and processor, in a folder that nobody else can write to."""
+
+    def __init__(self, folder: str, base: str) -> None:
+        self._folder, self._base = Path(folder), base
+
+    def _file(self, key: Any) -> Path:
+        name = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+        return self._folder / f"{self._base}.{sources_hash()}.{name}.nbc"
+
+    def load(self, key: Any) -> Any:
+        path = self._file(key)
+        if not path.exists() or not _is_private(self._folder):
+            return None
+        try:
+            found, data = pickle.loads(path.read_bytes())
+            return data if found == repr(key) else None
+        except Exception:  # whatever a damaged pickle raises
+            return None
+
+    def save(self, key: Any, data: Any) -> None:
+        if not _is_private(self._folder):
+            return
+        path = self._file(key)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            partial.write_bytes(pickle.dumps((repr(key), data)))
+            partial.replace(path)
+            for older in self._folder.glob(f"{self._base}.*.nbc"):
+                if older.name.split(".")[-3] != sources_hash():
+                    older.unlink(missing_ok=True)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            _warn_once(f"compiled code cannot be written to {self._folder} ({error.strerror})")
+
+    def flush(self) -> None:
+        """Nothing is kept in memory."""
+
+
+@functools.cache
+def _is_private(folder: Path) -> bool:
+    """Whether nobody else can put code there that would be run here."""
+    try:
+        about = folder.stat()
+    except OSError:
+        return False
+    if not hasattr(os, "getuid"):
+        return True
+    if about.st_uid in (os.getuid(), 0) and not about.st_mode & stat.S_IWOTH:
+        return True
+    _warn_once(f"others can write to {folder}, where compiled code would be kept")
+    return False
+
+
+class KernelCache(FunctionCache):
+    """Numba's cache of a function, with files of our own."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base)
+
+    def _load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super()._load_overload(sig, target_context)
+        except Exception:  # code of another build of Python or LLVM
+            return None
+
+    def _save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super()._save_overload(sig, data)
+        except OSError as error:
+            _warn_once(f"compiled code cannot be written to {self._cache_path} ({error.strerror})")
+
+
+def cache_of(function: Any) -> Any:
+    """A cache for a kernel, or one that keeps nothing where no folder will do."""
+    try:
+        return KernelCache(function)
+    except (RuntimeError, OSError):
+        _warn_once("no folder for compiled code can be written")
+        return NullCache()

@@ -1,0 +1,65 @@
+"""The way in which nets are computed: by which kernel, on which vectors, in which order of parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastmlp import _layout as layout
+from fastmlp._buffers import (
+    Vectors,
+    net_buffers,
+    row_order,
+    rows_of_a_tile,
+    scratch_buffers,
+    tiny_scratch_buffers,
+)
+from fastmlp._choice import Choice
+from fastmlp._unit_buffers import (
+    unit_net_buffers,
+    unit_row_order,
+    unit_rows_of_a_tile,
+    unit_scratch_buffers,
+    unit_vectors,
+)
+from fastmlp._vectors import Buffer
+from fastmlp.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class Way:
+    """What follows from the choice of a kernel for an architecture."""
+
+    architecture: Architecture
+    kernel: str  # "tiny", "lanes" or "units"
+    members: int  # threads that compute a net together, with the units kernel
+    vectors: Vectors
+    net: layout.Net
+    row_of: Buffer  # for each parameter in the user's order its row in a tile
+
+    @classmethod
+    def of(cls, architecture: Architecture, loss: str, dtype: np.dtype, choice: Choice, online: bool = False) -> Way:
+        """`online` learning, a sample at a time, needs no blocks of samples."""
+        if choice.kernel == "units":
+            vectors = unit_vectors(dtype)
+            net = unit_net_buffers(architecture, loss, vectors)
+            order = unit_row_order(architecture, net)
+        else:
+            vectors = Vectors.of(choice.lanes, 1 if online else layout.BLOCK)
+            net, order = net_buffers(architecture, loss, vectors), row_order(architecture)
+        return cls(architecture, choice.kernel, choice.members, vectors, net, Buffer(order))
+
+    def rows_of_a_tile(self, n_state_rows: int) -> int:
+        """Rows of a tile's parameters, gradients and state; −1 stands for no gradients."""
+        if self.kernel == "units":
+            return unit_rows_of_a_tile(self.net, n_state_rows, self.vectors)
+        return rows_of_a_tile(n_state_rows, self.net.state_step)
+
+    def new_scratch(self, n_samples: int, dropping: bool = False) -> layout.Scratch:
+        """One thread's working memory, for chunks of at most so many samples."""
+        if self.kernel == "tiny":
+            return tiny_scratch_buffers(self.net, self.vectors)
+        if self.kernel == "units":
+            return unit_scratch_buffers(self.net, self.vectors, n_samples, dropping)
+        return scratch_buffers(self.architecture, self.net, self.vectors, n_samples, dropping)

@@ -1,0 +1,128 @@
+"""`estimate`: how much memory a call of `train` takes, from the same rules by which it allocates."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmlp import _checks as checks
+from fastmlp import _threads
+from fastmlp._buffers import MAX_CHUNK_BYTES, TileArrays, whole_lines
+from fastmlp._choice import choose_kernel
+from fastmlp._names import choose
+from fastmlp._vectors import Buffer
+from fastmlp._ways import Way
+from fastmlp.architecture import Architecture
+from fastmlp.optimizers import OPTIMIZERS, Optimizer
+
+
+class Estimate(NamedTuple):
+    """Memory in bytes, at the most."""
+
+    results: int
+    """What `Runs` holds, and what is kept beside it while nets are trained."""
+    data: int
+    """The library's own copies of the samples."""
+    working: int
+    """What the threads work in."""
+
+    @property
+    def total(self) -> int:
+        return sum(self)
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {value / 2**20:,.1f}" for name, value in zip(self._fields, self, strict=True))
+        return f"{self.total / 2**20:,.1f} MiB ({parts})"
+
+
+def results_bytes(
+    architecture: Architecture, n_nets: int, optimizer: Optimizer, dtype: np.dtype, *, n_records: int = 0,
+    validation: bool = False, restore_best: bool = False, keeps_state: bool = False, gradients: bool = False,
+) -> int:  # fmt: skip
+    """What so many nets' results take."""
+    size = dtype.itemsize
+    parameters = 1 + gradients + (validation and restore_best)
+    per_net = 2 * size + 17 + size * n_records  # loss and accuracy; epochs, number and status; the curve
+    if keeps_state:
+        parameters += optimizer.n_state_rows
+        per_net += 16 + 3 * size
+    if validation:
+        per_net += 24 + 16 * n_records
+    return n_nets * (parameters * architecture.n_parameters * size + per_net)
+
+
+def estimate(
+    architecture: Architecture,
+    n_samples: int,
+    *,
+    n_nets: int = 1,
+    optimizer: Optimizer | str = "adam",
+    epochs: int = 1000,
+    batch_size: int | None = None,
+    weights_by_net: bool = False,
+    record_every: int | None = None,
+    validation_samples: int = 0,
+    restore_best: bool = True,
+    keep_state: bool = False,
+    checkpoint: bool = False,
+    dtype: Any = "float32",
+    threads: int | None = None,
+) -> Estimate:
+    """How much memory `train` will take, at the most, beside what the caller holds.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    n_samples : int
+    n_nets, optimizer, epochs, batch_size, record_every, restore_best, keep_state, dtype, threads
+        As for `train`.
+    weights_by_net : bool, default False
+        Whether each net has sample weights of its own, as with ``bootstrap=True``.
+    validation_samples : int, default 0
+    checkpoint : bool, default False
+        Whether a checkpoint is written: that takes two copies of the results for a moment.
+
+    Returns
+    -------
+    Estimate
+        Named tuple of bytes: `results`, `data`, `working`; and `total`.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> print(fastmlp.estimate(fastmlp.Architecture((2, 4, 1)), 4, n_nets=1_000_000, threads=2).results)
+    93000000
+    """
+    if not isinstance(architecture, Architecture):
+        raise TypeError(f"architecture={architecture!r}: needs a fastmlp.Architecture, such as Architecture((2, 4, 1))")
+    float_type = checks.float_dtype(dtype)
+    n_samples = checks.whole_number("n_samples", n_samples, 1, checks.MAX_SAMPLES)
+    held_out = checks.whole_number("validation_samples", validation_samples, 0, checks.MAX_SAMPLES)
+    nets = checks.whole_number("n_nets", n_nets, 1, 2**40)
+    epochs = checks.whole_number("epochs", epochs, 0, 2**53)
+    every = 0 if record_every is None else checks.whole_number("record_every", record_every, 1)
+    batch = n_samples if batch_size is None else min(n_samples, checks.whole_number("batch_size", batch_size, 1))
+    method = optimizer if isinstance(optimizer, Optimizer) else choose("optimizer", optimizer, OPTIMIZERS)()
+    n_threads = _threads.thread_count(threads)
+
+    results = results_bytes(
+        architecture, nets, method, float_type, n_records=epochs // every + 1 if every else 0,
+        validation=held_out > 0, restore_best=restore_best, keeps_state=keep_state or checkpoint,
+    )  # fmt: skip
+    size, (n_in, n_out) = float_type.itemsize, (architecture.sizes[0], architecture.sizes[-1])
+    data = (n_samples + held_out) * size * (n_in + whole_lines(n_in + 1) + n_out)
+    if weights_by_net:
+        data += 2 * nets * n_samples * size
+
+    choice = choose_kernel(architecture, nets, n_samples, batch, float_type, n_threads, plain=not held_out)
+    way = Way.of(architecture, architecture.default_loss, float_type, choice)
+    rows, weighted = way.rows_of_a_tile(method.n_state_rows), n_samples if weights_by_net else 0
+    of_a_tile = TileArrays.nbytes(way.vectors.width, way.vectors, rows, weighted)
+    tiles = -(-nets // way.vectors.width)
+    chunk = max(of_a_tile, min(MAX_CHUNK_BYTES, tiles * of_a_tile))
+    scratch = way.new_scratch(batch)
+    of_scratch = sum(part.array.nbytes for part in scratch if isinstance(part, Buffer))
+    busy = min(n_threads, tiles)
+    working = busy * (chunk * (1 + checkpoint) + of_scratch)
+    return Estimate(results * (3 if checkpoint else 1), data, working)

@@ -1,0 +1,292 @@
+"""Threads, processes, caches, memory and bad calls: nothing crashes, hangs, leaks or lies."""
+
+import gc
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import XOR_X, XOR_Y
+
+import fastmlp
+from fastmlp import _threads
+
+HERE = Path(__file__).parent
+TRAINING = """
+import fastmlp
+runs = fastmlp.train(fastmlp.Architecture((2, 4, 1)), [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], n_nets=70,
+                     epochs=30, batch_size={batch_size})
+print(runs.weights_sha256(), runs.predict([[0, 1]], reduce="mean").tolist())
+"""
+
+
+def trained(batch_size=None):
+    runs = fastmlp.train(fastmlp.Architecture((2, 4, 1)), XOR_X, XOR_Y, n_nets=70, epochs=30, batch_size=batch_size)
+    return f"{runs.weights_sha256()} {runs.predict([[0, 1]], reduce='mean').tolist()}"
+
+
+def in_a_process(code, folder=None, **environment):
+    environment = {**os.environ, "PYTHONPATH": str(folder or HERE.parent), **environment}
+    return subprocess.Popen(
+        [sys.executable, "-W", "always", "-c", code], env=environment, stdout=-1, stderr=-1, text=True, cwd="/"
+    )
+
+
+def outcome(process):
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return output.strip(), errors
+
+
+# ------------------------------------------------------------------------------------------------ threads
+
+
+def train_and_predict(jobs, seconds, failures, number):
+    rng, end = np.random.default_rng(number), time.monotonic() + seconds
+    while time.monotonic() < end and not failures:
+        settings, expected, outputs = jobs[rng.integers(len(jobs))]
+        runs = fastmlp.train(**settings, threads=int(rng.integers(1, 3)))
+        if runs.weights_sha256() != expected or runs.predict(settings["X"]).tobytes() != outputs:
+            failures.append(settings)
+
+
+def many_threads(n_threads, seconds):
+    rng = np.random.default_rng(0)
+    X, classes = rng.normal(size=(30, 5)), rng.integers(0, 3, 30)
+    jobs = []
+    for architecture, y, changes in (
+        (fastmlp.Architecture((2, 4, 1)), XOR_Y, {"n_nets": 200, "target_loss": 0.2}),
+        (fastmlp.Architecture((5, 7, 3), output="softmax"), classes, {"n_nets": 40, "batch_size": 8, "dropout": 0.2}),
+        (fastmlp.Architecture((5, 20, 3), output="softmax"), classes, {"n_nets": 1, "batch_size": 8}),
+        (fastmlp.Architecture((5, 40, 3), output="softmax"), classes, {"n_nets": 1, "kernel": "units"}),
+    ):
+        settings = {"architecture": architecture, "X": X if len(y) == 30 else XOR_X, "y": y, "epochs": 40, **changes}
+        runs = fastmlp.train(**settings)
+        jobs.append((settings, runs.weights_sha256(), runs.predict(settings["X"]).tobytes()))
+    failures = []
+    threads = [
+        threading.Thread(target=train_and_predict, args=(jobs, seconds, failures, number))
+        for number in range(n_threads)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_eight_python_threads_at_once():
+    many_threads(8, 2)
+
+
+@pytest.mark.slow
+def test_thirty_two_python_threads_for_a_minute():
+    many_threads(32, 60)
+
+
+# ------------------------------------------------------------------------------------------------ processes
+
+POOL = """
+import multiprocessing, sys
+sys.path.insert(0, {tests!r})
+import test_robustness
+if __name__ == "__main__":
+    here = test_robustness.trained()
+    with multiprocessing.get_context({method!r}).Pool(2) as pool:
+        print(all(there == here for there in pool.map(test_robustness.trained, [None] * 4)))
+"""
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_inside_processes_of_multiprocessing(method, tmp_path):
+    script = tmp_path / "pool.py"
+    script.write_text(POOL.format(tests=str(HERE), method=method))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == "True", done.stderr
+
+
+# ------------------------------------------------------------------------------------------------ kernels' cache
+
+
+@pytest.mark.slow
+def test_eight_processes_warm_one_cache(tmp_path):
+    """Each with kernels of its own, so that files of all kinds are written at once."""
+    codes = [TRAINING.format(batch_size=size) for size in (None, 1, 2, None, 1, 2, 3, None)]
+    expected = [trained(size) for size in (None, 1, 2, None, 1, 2, 3, None)]
+    for _ in range(2):
+        processes = [in_a_process(code, NUMBA_CACHE_DIR=str(tmp_path)) for code in codes]
+        for process, wanted in zip(processes, expected, strict=True):
+            output, errors = outcome(process)
+            assert output == wanted
+            assert "Warning" not in errors
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.slow
+def test_a_damaged_cache_is_compiled_again(tmp_path):
+    code, wanted = TRAINING.format(batch_size=None), trained()
+    assert outcome(in_a_process(code, NUMBA_CACHE_DIR=str(tmp_path)))[0] == wanted
+    kept = sorted(tmp_path.rglob("*.nbc"))
+    assert kept
+    for number, file in enumerate(kept):
+        content = file.read_bytes()
+        file.write_bytes(
+            [content[: len(content) // 2], b"", b"cos\nsystem\n(S'false'\ntR.", bytes(len(content))][number % 4]
+        )
+    for _ in range(2):
+        assert outcome(in_a_process(code, NUMBA_CACHE_DIR=str(tmp_path)))[0] == wanted
+
+
+@pytest.mark.slow
+def test_without_a_folder_for_the_cache_there_is_one_warning(tmp_path):
+    """The package's own __pycache__ is a file here, since read-only folders do not keep root out."""
+    shutil.copytree(HERE.parent / "fastmlp", tmp_path / "fastmlp", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "fastmlp" / "__pycache__").write_text("")
+    nowhere = {"NUMBA_CACHE_DIR": "/dev/null/a", "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null/b"}
+    code = TRAINING.format(batch_size=None) + "print(fastmlp.__file__)"
+    output, errors = outcome(in_a_process(code, tmp_path, **nowhere))
+    assert output.splitlines() == [trained(), str(tmp_path / "fastmlp" / "__init__.py")]
+    assert errors.count("RuntimeWarning") == 1
+    assert "no folder for compiled code can be written" in errors
+    assert "set NUMBA_CACHE_DIR" in errors
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs a system with owners of files")
+def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path):
+    code, wanted = TRAINING.format(batch_size=None), trained()
+    folder = tmp_path / "shared"
+    assert outcome(in_a_process(code, NUMBA_CACHE_DIR=str(folder)))[0] == wanted
+    [inner] = folder.iterdir()
+    for file in inner.iterdir():
+        file.unlink()
+    inner.chmod(0o777)
+    output, errors = outcome(in_a_process(code, NUMBA_CACHE_DIR=str(folder)))
+    assert output == wanted
+    assert errors.count("RuntimeWarning") == 1
+    assert "others can write to" in errors
+    assert not list(inner.iterdir())
+
+
+# ------------------------------------------------------------------------------------------------ memory
+
+
+REPEATING = """
+import gc, sys
+import numpy as np
+import fastmlp
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(50, 6)), rng.integers(0, 2, 50)
+arch = fastmlp.Architecture((6, 9, 1))
+def resident():
+    gc.collect()
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+def call(number):
+    kernel = ["lanes", "units"][number % 2]
+    runs = fastmlp.train(arch, X, y, n_nets=40, epochs=3, batch_size=16, kernel=kernel, record_every=1, seed=number,
+                         keep_state=True, validation=(X, y), dropout=0.1, checkpoint=sys.argv[1], threads=2)
+    runs.predict(X)
+    runs.predict(X, reduce="mean")
+    runs.save(sys.argv[2])
+    fastmlp.load(sys.argv[2])
+    import os
+    os.unlink(sys.argv[1])
+for number in range(10):
+    call(number)
+before = resident()
+for number in range(1000):
+    call(number)
+print((resident() - before) / 1e6)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_thousand_calls_leave_no_memory_behind(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", REPEATING, str(tmp_path / "job"), str(tmp_path / "runs")], capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 5
+
+
+PEAK = """
+import json, sys, tracemalloc
+import numpy as np
+import fastmlp
+from fastmlp.estimation import estimate
+settings, own = json.loads(sys.argv[1])
+rng = np.random.default_rng(0)
+arch = fastmlp.Architecture(tuple(settings.pop("sizes")))
+n, held_out = settings.pop("n_samples"), settings.pop("validation_samples", 0)
+X, y = rng.normal(size=(n, arch.sizes[0])), rng.integers(0, 2, n)
+if held_out:
+    settings["validation"] = (X[:held_out], y[:held_out])
+fastmlp.train(arch, X, y, **settings, threads=2)
+tracemalloc.start()
+fastmlp.train(arch, X, y, **settings, threads=2)
+peak = tracemalloc.get_traced_memory()[1]
+names = ("n_nets", "epochs", "optimizer", "batch_size", "record_every", "keep_state", "dtype")
+print(peak, estimate(
+    arch, n, **{name: settings[name] for name in names if name in settings}, validation_samples=held_out,
+    weights_by_net=settings.get("bootstrap", False), threads=2).total)
+"""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sizes": [2, 4, 1], "n_samples": 4, "n_nets": 300_000, "epochs": 1, "optimizer": "sgd"},
+        {"sizes": [2, 4, 1], "n_samples": 4, "n_nets": 100_000, "epochs": 5, "record_every": 1, "keep_state": True},
+        {"sizes": [20, 300, 1], "n_samples": 3000, "n_nets": 3, "epochs": 1, "batch_size": 500, "dtype": "float64"},
+        {"sizes": [20, 30, 1], "n_samples": 30_000, "n_nets": 50, "epochs": 1, "validation_samples": 10_000},
+        {"sizes": [5, 9, 1], "n_samples": 200, "n_nets": 5000, "epochs": 1, "bootstrap": True},
+    ],
+)
+def test_memory_is_estimated_before_it_is_taken(settings):
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, json.dumps([settings, None])], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    peak, estimated = map(int, done.stdout.split())
+    assert 0.95 * peak - 2**21 < estimated < 1.5 * peak + 2**23, (peak / 2**20, estimated / 2**20)
+
+
+def test_estimates_are_checked_and_read_well():
+    arch = fastmlp.Architecture((2, 4, 1))
+    text = str(fastmlp.estimate(arch, 4, n_nets=1_000_000, threads=2))
+    assert "MiB (results 88.7, data 0.0, working" in text
+    with pytest.raises(ValueError, match=r"n_samples=0: needs a whole number of at least 1|from 1 to"):
+        fastmlp.estimate(arch, 0)
+    with pytest.raises(TypeError, match=r"fastmlp\.Architecture"):
+        fastmlp.estimate((2, 4, 1), 4)
+
+
+# ------------------------------------------------------------------------------------------------ bad calls
+
+
+@pytest.mark.parametrize(
+    ("number", "seed"), [(1000, 0), pytest.param(10_000, 1, marks=pytest.mark.slow)], ids=["some", "ten thousand"]
+)
+def test_bad_calls_are_refused_with_a_message(number, seed):
+    done = subprocess.run(
+        [sys.executable, str(HERE / "bad_calls.py"), str(number), str(seed)], capture_output=True, text=True, timeout=300,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout)["refused"] == number
+
+
+def test_threads_that_end_leave_nothing_running():
+    before = threading.active_count()
+    trained()
+    gc.collect()
+    assert threading.active_count() <= before + _threads.available_threads()
