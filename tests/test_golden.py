@@ -38,7 +38,7 @@ def test_golden_hashes_on_narrower_instruction_sets(cpu):
 
 
 def test_golden_hashes_without_the_jit():
-    names = ["xor online momentum", "values rprop"]
+    names = ["values rprop"]
     assert hashes_of(names, NUMBA_DISABLE_JIT="1", FASTMLP_LANES="8") == {name: GOLDEN[name] for name in names}
 
 
