@@ -263,7 +263,7 @@ def test_signals_leave_a_checkpoint_behind(tmp_path, number, big, usual_handlers
         X, y = rng.normal(size=(200_000, 64)), rng.integers(0, 2, 200_000)
         settings |= {"architecture": fastmlp.Architecture((64, 64, 1)), "X": X, "y": y, "n_nets": 32,
                      "kernel": "lanes", "batch_size": 50_000}  # fmt: skip
-    fastmlp.train(**{**settings, "X": settings["X"][:4], "y": settings["y"][:4], "epochs": 1, "checkpoint": None})
+    fastmlp.train(**{**settings, "X": settings["X"][:4], "y": settings["y"][:4], "epochs": 1, "checkpoint": tmp_path / "warm"})
     error, seconds = interrupted(number, settings)
     assert seconds < 0.5
     assert error.signal == number
