@@ -161,8 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, MemoryError, OSError, ImportError) as error:
         print(f"fastmlp {options.command}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"fastmlp {options.command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print(f"fastmlp {options.command}: interrupted {interruption}".rstrip(), file=sys.stderr)
         return 130
 
 

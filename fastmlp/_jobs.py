@@ -26,6 +26,7 @@ from fastmlp._lanes import train_tiles
 from fastmlp._philox import DROPOUT, SHUFFLING_BY_NET
 from fastmlp._state import OptimizerState, fill_settings, take_settings
 from fastmlp._teams import Team
+from fastmlp._threads import call_apart
 from fastmlp._tiles import Groups, close_gaps, copy_in, copy_out, derive_keys, draw, shuffle
 from fastmlp._tiny import train_tiny_tiles
 from fastmlp._validation import Validation
@@ -138,10 +139,13 @@ class Job:
         return Team(self.way.new_scratch(self.plan.batch_size, self.plan.dropping), self.way.members)
 
     def compile(self) -> float:
-        """Compile the kernels, or load them from the cache; returns the seconds it took."""
+        """Compile the kernels, or load them from the cache; returns the seconds it took.
+
+        An exception that comes in the middle, such as that of Ctrl-C, would be lost in LLVM or leave half a kernel.
+        """
         begun = time.perf_counter()
         with _no_garbage_collection():
-            self._call_every_kernel()
+            call_apart(self._call_every_kernel)
         return time.perf_counter() - begun
 
     def _call_every_kernel(self) -> None:

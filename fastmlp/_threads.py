@@ -29,6 +29,23 @@ def thread_count(threads: object) -> int:
     return available_threads() if threads is None else whole_number("threads", threads, 1, 1024)
 
 
+def call_apart(function: Callable[[], None]) -> None:
+    """Call a function in a thread of its own: Ctrl-C then leaves at once, and what the function is at is not torn."""
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            function()
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work, name="fastmlp-apart", daemon=True)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+
+
 def run(
     tasks: Iterable[Any],
     work: Callable[[Any, Any, Callable[[Any], None]], None],

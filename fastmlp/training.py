@@ -320,7 +320,13 @@ def _to_the_end(
 ) -> Runs:  # fmt: skip
     if checkpoint is not None:
         checkpoint.begin(job, runs)
-    runs.compile_seconds = job.compile()
+    try:
+        runs.compile_seconds = job.compile()
+    except KeyboardInterrupt:
+        if checkpoint is None:
+            raise
+        path = str(checkpoint.path)
+        raise KeyboardInterrupt(f"before training began; fastmlp.resume({path!r}, X, y) begins it") from None
     received = run(job, runs, threads, progress, callback, checkpoint)
     if received is not None:
         raise TrainingInterrupted(runs, received, checkpoint)

@@ -263,7 +263,9 @@ def test_signals_leave_a_checkpoint_behind(tmp_path, number, big, usual_handlers
         X, y = rng.normal(size=(200_000, 64)), rng.integers(0, 2, 200_000)
         settings |= {"architecture": fastmlp.Architecture((64, 64, 1)), "X": X, "y": y, "n_nets": 32,
                      "kernel": "lanes", "batch_size": 50_000}  # fmt: skip
-    fastmlp.train(**{**settings, "X": settings["X"][:4], "y": settings["y"][:4], "epochs": 1, "checkpoint": tmp_path / "warm"})
+    fastmlp.train(
+        **{**settings, "X": settings["X"][:4], "y": settings["y"][:4], "epochs": 1, "checkpoint": tmp_path / "warm"}
+    )
     error, seconds = interrupted(number, settings)
     assert seconds < 0.5
     assert error.signal == number
@@ -299,6 +301,20 @@ def test_a_second_interrupt_leaves_at_once(usual_handlers, monkeypatch):
     assert time.perf_counter() - begun < 2
     thread.join()
     time.sleep(3)  # the threads that were left behind
+
+
+def test_an_interrupt_while_kernels_are_compiled_leaves_at_once(tmp_path, usual_handlers, monkeypatch):
+    monkeypatch.setattr(_jobs.Job, "_call_every_kernel", lambda _: time.sleep(2))
+    sent = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    begun = time.perf_counter()
+    sent.start()
+    with pytest.raises(KeyboardInterrupt, match=r"before training began; fastmlp.resume\(.*\) begins it"):
+        fastmlp.train(**job(tmp_path / "job"))
+    assert time.perf_counter() - begun < 0.8
+    monkeypatch.undo()
+    time.sleep(2)  # the thread that was left behind
+    again = fastmlp.train(**job(None))
+    assert fastmlp.resume(tmp_path / "job", XOR_X, XOR_Y).weights_sha256() == again.weights_sha256()
 
 
 def test_handlers_of_the_program_are_left_alone(usual_handlers):
