@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from fastmlp.architecture import Architecture
+from fastmlp.audit import GradientAudit, audit_gradients
 from fastmlp.estimation import Estimate, estimate
 from fastmlp.gradients import LossAndGradients, loss_and_gradients
 from fastmlp.initializers import Initializer, Normal, Uniform, VarianceScaling
@@ -46,6 +47,7 @@ __all__ = [
     "Architecture",
     "Estimate",
     "FileFormatError",
+    "GradientAudit",
     "Initializer",
     "LossAndGradients",
     "MLPClassifier",
@@ -61,6 +63,7 @@ __all__ = [
     "TrainingInterrupted",
     "Uniform",
     "VarianceScaling",
+    "audit_gradients",
     "estimate",
     "load",
     "loss_and_gradients",

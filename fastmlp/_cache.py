@@ -14,12 +14,13 @@ import hashlib
 import os
 import pickle
 import stat
+import uuid
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core.caching import FunctionCache, NullCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator, NullCache
 
 ADVICE = "set NUMBA_CACHE_DIR to a folder of your own"
 
@@ -52,22 +53,26 @@ class _Files:
         return self._folder / f"{self._base}.{sources_hash()}.{name}.nbc"
 
     def load(self, key: Any) -> Any:
-        path = self._file(key)
-        if not path.exists() or not _is_private(self._folder):
-            return None
         try:
-            found, data = pickle.loads(path.read_bytes())
+            with self._file(key).open("rb") as file:
+                if not _is_private(self._folder) or not _is_ours(os.fstat(file.fileno())):
+                    return None
+                content = file.read()
+            if hashlib.sha256(content[32:]).digest() != content[:32]:
+                return None
+            found, data = pickle.loads(content[32:])
             return data if found == repr(key) else None
-        except Exception:  # whatever a damaged pickle raises
+        except Exception:  # no such file, or whatever the pickle of another version raises
             return None
 
     def save(self, key: Any, data: Any) -> None:
         if not _is_private(self._folder):
             return
         path = self._file(key)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+        content = pickle.dumps((repr(key), data))
         try:
-            partial.write_bytes(pickle.dumps((repr(key), data)))
+            partial.write_bytes(hashlib.sha256(content).digest() + content)
             partial.replace(path)
             for older in self._folder.glob(f"{self._base}.*.nbc"):
                 if older.name.split(".")[-3] != sources_hash():
@@ -87,16 +92,59 @@ def _is_private(folder: Path) -> bool:
         about = folder.stat()
     except OSError:
         return False
-    if not hasattr(os, "getuid"):
-        return True
-    if about.st_uid in (os.getuid(), 0) and not about.st_mode & stat.S_IWOTH:
+    if _is_ours(about):
         return True
     _warn_once(f"others can write to {folder}, where compiled code would be kept")
     return False
 
 
+def _is_ours(about: os.stat_result) -> bool:
+    """Whether a file or folder is the user's or root's, and nobody else can write to it.
+
+    The group that many systems make for each user alone, of the same name, is the user.
+    """
+    if not hasattr(os, "getuid"):
+        return True
+    if about.st_uid not in (os.getuid(), 0) or about.st_mode & stat.S_IWOTH:
+        return False
+    return not about.st_mode & stat.S_IWGRP or about.st_gid in _own_groups()
+
+
+@functools.cache
+def _own_groups() -> frozenset[int]:
+    import grp
+    import pwd
+
+    try:
+        name, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid())
+    except KeyError:
+        return frozenset()
+    return frozenset([group.gr_gid]) if group.gr_name == name and set(group.gr_mem) <= {name} else frozenset()
+
+
+class _ReadOnlyLocator(InTreeCacheLocator):
+    """A folder that code can be read from, though not written to: kernels that somebody else has compiled."""
+
+    def __init__(self, function: Any, file: str) -> None:
+        super().__init__(function, file)
+        folder = os.environ.get("NUMBA_CACHE_DIR")
+        if folder:
+            self._cache_path = str(Path(folder) / self.get_suitable_cache_subpath(file))
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> Any:
+        locator = cls(py_func, py_file)
+        return locator if Path(locator.get_cache_path()).is_dir() else None
+
+
+class _Location(CompileResultCacheImpl):
+    _locator_classes = [*CompileResultCacheImpl._locator_classes, _ReadOnlyLocator]
+
+
 class KernelCache(FunctionCache):
     """Numba's cache of a function, with files of our own."""
+
+    _impl_class = _Location
 
     def __init__(self, function: Any) -> None:
         super().__init__(function)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import operator
 import os
 import time
 import warnings
@@ -44,15 +45,27 @@ _GROUPS = ("sizes", "kinds", "first", "second")
 class Checkpoint:
     """The file that a job is kept in while it runs, written at most every so many seconds."""
 
-    def __init__(self, path: str | os.PathLike, every: object, settings: dict[str, Any], exists: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        every: object,
+        settings: dict[str, Any],
+        hashes: dict[str, str | None] | None = None,
+    ) -> None:
+        """`hashes` of the data are those of a job that goes on, whose file is there already."""
         if not isinstance(path, (str, os.PathLike)):
             raise TypeError(f"checkpoint={path!r}: needs the path of a file")
         self.path = Path(path)
         seconds = checks.bounded("checkpoint_every", every, 1, LEAST_SECONDS)
         if np.ndim(seconds):
             raise TypeError(f"checkpoint_every={every!r}: needs a number of seconds")
-        self._every, self._settings = float(seconds), settings
-        if not exists and (self.path.exists() or self.path.is_symlink()):
+        optimizer = settings["optimizer"]
+        if not isinstance(optimizer, (str, *OPTIMIZERS.values())) or type(optimizer) not in (str, *OPTIMIZERS.values()):
+            raise ValueError(
+                f"optimizer={optimizer!r}: a checkpoint can hold the library's own alone: leave checkpoint out"
+            )
+        self._every, self._settings, self._hashes = float(seconds), settings, hashes
+        if hashes is None and (self.path.exists() or self.path.is_symlink()):
             raise ValueError(
                 f"checkpoint={str(path)!r} is there already: go on with it by fastmlp.resume({str(path)!r}, X, y), or "
                 "remove it to begin anew"
@@ -60,7 +73,7 @@ class Checkpoint:
         if not self.path.parent.is_dir():
             raise ValueError(f"checkpoint={str(path)!r}: there is no folder {self.path.parent}")
         self._written = time.monotonic()
-        self.failure: OSError | None = None
+        self.failure: Exception | None = None
 
     def due(self) -> bool:
         """Whether it is time to write."""
@@ -74,7 +87,7 @@ class Checkpoint:
         """Write the job; where that cannot be done, warn, and leave the last file as it is."""
         try:
             self._write(job, runs)
-        except OSError as error:
+        except Exception as error:  # no memory for the copies, no space, no folder: the nets are worth more
             if self.failure is None:
                 warnings.warn(
                     f"the checkpoint {self.path} could not be written, training goes on: {error}", RuntimeWarning,
@@ -86,7 +99,9 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def _write(self, job: Job, runs: Runs) -> None:
-        plain, arrays = _settings_of(self._settings)
+        plain, arrays = _settings_of(self._settings, len(runs))
+        if self._hashes is None:
+            self._hashes = _hashes(job)
         state = job.final_state
         assert state is not None
         arrays |= _files.arrays_of(runs, state)
@@ -98,12 +113,12 @@ class Checkpoint:
             arrays["validation.waited"] = job.validation.waited
             arrays["validation.best_parameters"] = job.validation.best_parameters
         about = _files.described(runs, state) | {
-            "kind": "checkpoint", "settings": plain, "first_epoch": job.first_epoch, "data": _hashes(job),
+            "kind": "checkpoint", "settings": plain, "first_epoch": job.first_epoch, "data": self._hashes,
         }  # fmt: skip
         write(self.path, arrays, about)
 
 
-def _settings_of(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _settings_of(settings: dict[str, Any], n_nets: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What of a call's settings is one word or number, and what is an array."""
     optimizer = settings["optimizer"]
     if isinstance(optimizer, str):
@@ -115,9 +130,10 @@ def _settings_of(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np
     arrays: dict[str, np.ndarray] = {}
     for name in _PLAIN:
         value = settings[name]
-        plain[name] = int(value) if isinstance(value, np.integer) else value
-        if isinstance(value, np.bool_):
+        if isinstance(value, (bool, np.bool_)):
             plain[name] = bool(value)
+        else:
+            plain[name] = value if value is None or isinstance(value, str) else operator.index(value)
     numbers = {name: settings[name] for name in _NUMBERS}
     numbers |= {f"optimizer.{s.name}": getattr(optimizer, s.name) for s in dataclasses.fields(optimizer)}
     for name, value in numbers.items():
@@ -127,6 +143,8 @@ def _settings_of(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np
             plain[name] = bool(value) if isinstance(value, np.bool_) else value
         elif np.ndim(value):
             arrays[f"settings.{name}"] = checks.real_array(name, value).astype(np.float64)
+        elif not np.isfinite(value):  # JSON has no such numbers
+            arrays[f"settings.{name}"] = np.full(n_nets, float(value))
         else:
             plain[name] = float(value)
     return plain, arrays
@@ -273,20 +291,28 @@ def _check(entries: dict[str, Entry], about: dict[str, Any]) -> None:
     for name, value in settings.items():
         if not isinstance(value, plain):
             raise FileFormatError(f"the settings have {name}={value!r}")
+    every, n_records = settings["record_every"], 0
+    if every is not None:
+        if type(every) is not int or every < 1 or settings["epochs"] < 0:
+            raise FileFormatError(f"the settings have epochs={settings['epochs']}, record_every={every!r}")
+        n_records = settings["epochs"] // every + 1
+    held_out = data["validation"] is not None
+    for name in _files.CURVES:
+        wanted.pop(name, None)
+        if n_records and (held_out or name == "history"):
+            kind = _files.ARRAYS[name][0]
+            wanted[name] = (wanted["loss"][0] if kind is None else np.dtype(kind)), (n, n_records)
     if "init.sizes" in entries:
         groups = entries["init.sizes"][1][:1]
         wanted |= {f"init.{name}": (np.dtype(np.int64), groups) for name in ("sizes", "kinds")}
         wanted |= {f"init.{name}": (np.dtype(np.float64), groups) for name in ("first", "second")}
     if "earlier_epochs" in entries:
         wanted["earlier_epochs"] = np.dtype(np.int64), (n,)
-    if data["validation"] is not None:
-        kept = entries.get("validation.best_parameters", (None, (0,)))[1][:1]
-        dtype = entries["layers.0.weights"][0]
+    if held_out:
+        kept = n if settings["restore_best"] else 0
         wanted |= {
-            "validation.waited": (np.dtype(np.float64), (n,)),
-            "validation.best_parameters": (dtype, (*kept, n_parameters)),
-        }
-        for name in ("validation_score", "best_epoch"):
-            if name not in entries:
-                raise FileFormatError(f"tensor {name!r} is not there")
+            "validation.waited": (np.dtype(np.float64), (n,)), "validation_score": (np.dtype(np.float64), (n,)),
+            "best_epoch": (np.dtype(np.int64), (n,)),
+            "validation.best_parameters": (wanted["loss"][0], (kept, n_parameters)),
+        }  # fmt: skip
     refuse_other_tensors(entries, wanted)

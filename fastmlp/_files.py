@@ -27,7 +27,7 @@ ARRAYS: dict[str, tuple[Any, bool]] = {
     "best_epoch": (np.int64, False), "validation_history": (np.float64, False),
     "validation_losses": (np.float64, False),
 }  # fmt: skip
-_CURVES = ("history", "validation_history", "validation_losses")
+CURVES = ("history", "validation_history", "validation_losses")
 _KINDS = {"kind": str, "sizes": list, "hidden": list, "output": str, "bias": bool, "seed": int, "epoch": int}
 
 
@@ -134,6 +134,8 @@ def wanted_tensors(entries: dict[str, Entry], about: dict[str, Any]) -> dict[str
         raise FileFormatError(f"the metadata has seed={about['seed']}, epoch={about['epoch']}")
     if not isinstance(about.get("optimizer"), (str, type(None))):
         raise FileFormatError(f"the metadata has optimizer={about['optimizer']!r}")
+    if len(about["sizes"]) - 1 > len(entries):
+        raise FileFormatError(f"the metadata has {len(about['sizes'])} sizes, and there are {len(entries)} tensors")
     arch = _architecture(about)
     dtype, shape = entries.get("layers.0.weights", (None, ()))
     if dtype not in (np.float32, np.float64) or len(shape) != 3:
@@ -147,7 +149,7 @@ def wanted_tensors(entries: dict[str, Entry], about: dict[str, Any]) -> dict[str
     for name, (kind, needed) in ARRAYS.items():
         if needed or name in entries:
             own = entries.get(name, (None, ()))[1]
-            wanted[name] = dtype if kind is None else np.dtype(kind), (n, *own[1:2]) if name in _CURVES else (n,)
+            wanted[name] = dtype if kind is None else np.dtype(kind), (n, *own[1:2]) if name in CURVES else (n,)
     if about.get("leaky_slope") is None:
         wanted["leaky_slope"] = np.dtype(np.float64), (n,)
     if about.get("optimizer") is not None:

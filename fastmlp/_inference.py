@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ class _Outputs:
         choice = choose_kernel(architecture, max(1, len(parameters)), size, size, dtype, threads)
         if choice.kernel != "units":
             choice = Choice("lanes", host_lanes(dtype))
+        self.halt = np.zeros(2, np.int8)
         self.way = Way.of(architecture, architecture.default_loss, dtype, choice)
 
     def new_scratch(self) -> layout.Scratch:
@@ -88,6 +90,8 @@ def predict_mean(architecture: Architecture, parameters: np.ndarray, X: Any, thr
 
     def work(part: slice, scratch: Any, _report: Any) -> None:
         for nets in _net_blocks(parameters):
+            if outputs_of.halt[0]:
+                return
             outputs = outputs_of.of(parameters, nets, samples[part], scratch)
             total[part] += outputs.sum(axis=0, dtype=np.float64)
 
@@ -108,8 +112,8 @@ def _sample_parts(architecture: Architecture, parameters: np.ndarray, n_samples:
 
 
 def _run(outputs_of: _Outputs, tasks: list[Any], work: Any, threads: int) -> None:
-    stopping, threads = Stopping(), min(threads, max(1, len(tasks)))
-    never = np.zeros(2, np.int8)
-    _threads.run(tasks, work, outputs_of.new_scratch, threads, never, lambda _report: None, stopping)
+    threads = min(threads, max(1, len(tasks)))
+    with Stopping(signal.SIGINT) as stopping:
+        _threads.run(tasks, work, outputs_of.new_scratch, threads, outputs_of.halt, lambda _report: None, stopping)
     if stopping.received is not None:
         raise KeyboardInterrupt

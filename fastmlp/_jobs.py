@@ -174,10 +174,11 @@ class Job:
             begun = time.perf_counter()
             before = self._kept(tiles) if self.resumable else None
             self._train(tiles, self._epochs(tiles, epoch, stop), team)
-            if before is not None and self.halt[0]:
+            cut_short = bool(self.halt[0])  # read once: it may change at any time
+            if before is not None and cut_short:
                 self._put_back(tiles, before)
                 break
-            if self.validation is not None and stop > epoch and not self.halt[0]:
+            if self.validation is not None and stop > epoch and not cut_short:
                 self._validate(tiles, stop, team.scratches[0])
             seconds = time.perf_counter() - begun
             still_active = int(np.count_nonzero(tiles.controls[: tiles.count, layout.ACTIVE]))

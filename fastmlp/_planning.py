@@ -365,5 +365,6 @@ def _groups(init: Any, architecture: Architecture) -> Groups:
             distributions.append(initializer.biases(n_in, n_out))
     kinds, first, second = zip(*distributions, strict=True)
     return Groups(
-        Buffer(np.array(sizes)), Buffer(np.array(kinds)), Buffer(np.array(first)), Buffer(np.array(second)), len(sizes)
-    )
+        Buffer(np.array(sizes, np.int64)), Buffer(np.array(kinds, np.int64)), Buffer(np.array(first, np.float64)),
+        Buffer(np.array(second, np.float64)), len(sizes),
+    )  # fmt: skip

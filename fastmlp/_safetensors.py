@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 FORMAT = 1
-MOST_HEADER_BYTES = 2**24
+MOST_HEADER_BYTES = 2**20  # as Python objects it takes some twenty times as much
 DTYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U64": np.uint64, "I8": np.int8}
 
 Entry = tuple[np.dtype, tuple[int, ...]]  # a tensor's dtype and shape
@@ -38,6 +38,10 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
     arrays = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
     text = json.dumps({"format": FORMAT, **about, "sha256": digest(arrays)}, allow_nan=False)
     content = _library().save(arrays, {"fastmlp": text})
+    length = struct.unpack("<Q", content[:8])[0]
+    if length > MOST_HEADER_BYTES:
+        raise ValueError(f"what is to be said of the nets takes {length:,} bytes; at most {MOST_HEADER_BYTES:,} fit")
+    path = path.resolve()
     partial = path.with_name(f".{path.name}.partial")
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o666
     try:

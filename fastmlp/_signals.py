@@ -15,17 +15,21 @@ class LeaveAtOnce(KeyboardInterrupt):
 class Stopping:
     """While this context is open in the main thread, a signal that asks to stop is noted in `received`.
 
+    Both are listened to, or those that are named.
+
     Handlers that a program has set itself are left alone: what they raise comes out of whatever runs then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *numbers: signal.Signals) -> None:
+        self._numbers = numbers or (signal.SIGINT, signal.SIGTERM)
         self.received: signal.Signals | None = None
         self.wake: Callable[[], None] = lambda: None  # called when a signal has come
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Stopping:
         if threading.current_thread() is threading.main_thread():
-            for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+            for number in self._numbers:
+                usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
                 if signal.getsignal(number) == usual:
                     self._before[number] = signal.signal(number, self._on_signal)
         return self

@@ -96,7 +96,8 @@ def run(
                 thread.start()
             if stopping.received is not None:
                 halt[0] = 1
-            if reports.empty() and not any(thread.is_alive() for thread in begun):
+            # in this order: who has ended has reported before
+            if not any(thread.is_alive() for thread in begun) and reports.empty():
                 break
             try:
                 report = reports.get(timeout=0.5 if done < threads else 0.001)

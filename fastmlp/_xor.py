@@ -43,10 +43,16 @@ def run(options: argparse.Namespace) -> int:
     return _show(runs, options, interruption)
 
 
+_OTHER_JOB = "{0} holds no job of `fastmlp xor`: go on with it in Python, by fastmlp.resume({0!r}, X, y)"
+
+
 def resume(options: argparse.Namespace) -> int:
     """Go on with what `run` was doing when it was stopped."""
     saved = load_checkpoint(options.file)
     arch, settings = saved.runs.architecture, saved.settings
+    rate, stop = settings["optimizer"].learning_rate, settings["target_loss"]
+    if np.ndim(rate) or np.ndim(stop) or stop not in (None, STOP_AT_LOSS) or not isinstance(settings["init"], str):
+        raise ValueError(_OTHER_JOB.format(options.file))
     # what `run` was asked for
     options.sizes, options.hidden = arch.sizes, arch.activations[0].name.lower()
     options.optimizer, options.learning_rate = (
@@ -66,10 +72,7 @@ def resume(options: argparse.Namespace) -> int:
     except ValueError as error:
         if "differs from what the job was begun with" not in str(error):
             raise
-        raise ValueError(
-            f"{options.file} holds a job on other data than XOR: go on with it in Python, by "
-            f"fastmlp.resume({options.file!r}, X, y)"
-        ) from None
+        raise ValueError(_OTHER_JOB.format(options.file)) from None
     return _show(runs, options, interruption, trained)
 
 

@@ -66,10 +66,13 @@ def estimate(
     restore_best: bool = True,
     keep_state: bool = False,
     checkpoint: bool = False,
+    dropout: bool = False,
     dtype: Any = "float32",
     threads: int | None = None,
 ) -> Estimate:
     """How much memory `train` will take, at the most, beside what the caller holds.
+
+    That is with the kernel that it chooses itself, and one order of samples for all nets.
 
     Parameters
     ----------
@@ -82,6 +85,8 @@ def estimate(
     validation_samples : int, default 0
     checkpoint : bool, default False
         Whether a checkpoint is written: that takes two copies of the results for a moment.
+    dropout : bool, default False
+        Whether hidden units are left out.
 
     Returns
     -------
@@ -115,13 +120,13 @@ def estimate(
     if weights_by_net:
         data += 2 * nets * n_samples * size
 
-    choice = choose_kernel(architecture, nets, n_samples, batch, float_type, n_threads, plain=not held_out)
+    choice = choose_kernel(architecture, nets, n_samples, batch, float_type, n_threads, plain=not (held_out or dropout))
     way = Way.of(architecture, architecture.default_loss, float_type, choice)
     rows, weighted = way.rows_of_a_tile(method.n_state_rows), n_samples if weights_by_net else 0
     of_a_tile = TileArrays.nbytes(way.vectors.width, way.vectors, rows, weighted)
     tiles = -(-nets // way.vectors.width)
     chunk = max(of_a_tile, min(MAX_CHUNK_BYTES, tiles * of_a_tile))
-    scratch = way.new_scratch(batch)
+    scratch = way.new_scratch(batch, dropout)
     of_scratch = sum(part.array.nbytes for part in scratch if isinstance(part, Buffer))
     busy = min(n_threads, tiles)
     working = busy * (chunk * (1 + checkpoint) + of_scratch)

@@ -284,6 +284,8 @@ def resume(
         Where the file is not whole or not such a file.
     ValueError, TypeError
         For other data, or input that makes no sense.
+    MemoryError, OSError, TrainingInterrupted
+        As for `train`.
     """
     _refuse_uncallable(callback)
     saved = load_checkpoint(path)
@@ -299,7 +301,7 @@ def resume(
     if schedule is not None:
         settings["schedule"] = schedule
     data = {"X": X, "y": y, "sample_weight": sample_weight, "validation": validation}
-    kept = Checkpoint(path, checkpoint_every, settings, exists=True)
+    kept = Checkpoint(path, checkpoint_every, settings, saved.hashes)
     job, runs = planned(
         architecture=saved.runs.architecture, **{**settings, "init": "he_uniform"}, **data, n_nets=None,
         kernel=kernel, threads=threads, first_epoch=saved.first_epoch, resumable=True,
@@ -318,7 +320,7 @@ def _to_the_end(
     job: Job, runs: Runs, threads: int | None, progress: bool, callback: Callable[[Progress], Any] | None,
     checkpoint: Checkpoint | None,
 ) -> Runs:  # fmt: skip
-    if checkpoint is not None:
+    if checkpoint is not None and (runs.status == Status.INTERRUPTED).any():
         checkpoint.begin(job, runs)
     try:
         runs.compile_seconds = job.compile()
@@ -363,8 +365,9 @@ def run(
 
     with Stopping() as stopping:
         while True:
-            not_begun = on_threads(job.train_chunk, job.chunks(n_threads), job.halt, stopping)
-            if checkpoint is not None:
+            chunks = job.chunks(n_threads)
+            not_begun = on_threads(job.train_chunk, chunks, job.halt, stopping)
+            if checkpoint is not None and chunks:
                 checkpoint.write(job, runs)
             if job.halt[0] or not job.halt[1]:
                 break
@@ -372,10 +375,12 @@ def run(
         for chunk in not_begun:
             job.train_chunk(chunk, job.new_team(), lambda _report: None)
         if job.validation is not None and job.validation.decides:
-            on_threads(job.settle_chunk, job.all_chunks(n_threads), np.zeros(2, np.int8), Stopping())
+            halt = np.zeros(2, np.int8)
+            for chunk in on_threads(job.settle_chunk, job.all_chunks(n_threads), halt, stopping):
+                job.settle_chunk(chunk, job.new_team(), lambda _report: None)
     if bar is not None:
         bar.close()
-    if stopping.received and runs.state is not None:
+    if job.halt[0] and runs.state is not None:
         runs.state = runs.state._replace(epoch=int(runs.epochs.max()))
     if job.earlier_epochs is not None:
         runs.epochs += job.earlier_epochs - job.first_epoch

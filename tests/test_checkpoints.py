@@ -119,15 +119,15 @@ def test_a_warm_start_is_resumed_too(tmp_path, short_slices):
     X, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
     settings = {"batch_size": 8, "optimizer": fastmlp.Adam(0.01), "keep_state": True}
     first = fastmlp.train(fastmlp.Architecture((3, 5, 1)), X, y, n_nets=70, epochs=4, **settings)
-    whole = fastmlp.train(first.architecture, X, y, epochs=9, warm_start=first, **settings)
+    whole = fastmlp.train(first.architecture, X, y, epochs=200, warm_start=first, **settings)
     path = tmp_path / "job"
     part = fastmlp.train(
-        first.architecture, X, y, epochs=9, warm_start=first, **settings, checkpoint=path, callback=stop_after(3)
+        first.architecture, X, y, epochs=200, warm_start=first, **settings, checkpoint=path, callback=stop_after(3)
     )
     assert (part.status == Status.INTERRUPTED).any()
     runs = fastmlp.resume(path, X, y)
     assert_same(runs, whole)
-    assert (runs.epochs == 13).all()
+    assert (runs.epochs == 204).all()
 
 
 def job(path, **changes):
@@ -225,23 +225,27 @@ def test_changed_checkpoints_are_refused(tmp_path, change, message):
         fastmlp.resume(path, XOR_X, XOR_Y)
 
 
-def interrupted(number, settings, seconds=0.5):
-    """The exception by which training ends when this signal comes, and how long that took."""
-    sent = []
+def interrupted(number, settings, monkeypatch, seconds=0.5):
+    """The exception by which training ends when this signal comes so long after it began, and how long that took."""
+    sent, threads = [], []
+    train_chunk = _jobs.Job.train_chunk
 
     def send():
-        time.sleep(seconds)
         sent.append(time.perf_counter())
         os.kill(os.getpid(), number)
 
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
-        with pytest.raises(fastmlp.TrainingInterrupted) as caught:
-            fastmlp.train(**settings)
-    finally:
-        thread.join()
-    return caught.value, time.perf_counter() - sent[0]
+    def begin(self, *arguments):
+        if not threads:
+            threads.append(threading.Timer(seconds, send))
+            threads[0].start()
+        train_chunk(self, *arguments)
+
+    monkeypatch.setattr(_jobs.Job, "train_chunk", begin)
+    with pytest.raises(fastmlp.TrainingInterrupted) as caught:
+        fastmlp.train(**settings)
+    answered = time.perf_counter()
+    monkeypatch.undo()
+    return caught.value, answered - sent[0]
 
 
 @pytest.fixture
@@ -254,7 +258,7 @@ def usual_handlers():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("big", [False, True])
-def test_signals_leave_a_checkpoint_behind(tmp_path, number, big, usual_handlers):
+def test_signals_leave_a_checkpoint_behind(tmp_path, number, big, usual_handlers, monkeypatch):
     """Also in the middle of an epoch that takes longer than the time there is."""
     path = tmp_path / "job"
     settings = job(path, n_nets=5000, epochs=15_000, batch_size=2)
@@ -266,7 +270,7 @@ def test_signals_leave_a_checkpoint_behind(tmp_path, number, big, usual_handlers
     fastmlp.train(
         **{**settings, "X": settings["X"][:4], "y": settings["y"][:4], "epochs": 1, "checkpoint": tmp_path / "warm"}
     )
-    error, seconds = interrupted(number, settings)
+    error, seconds = interrupted(number, settings, monkeypatch)
     assert seconds < 0.5
     assert error.signal == number
     assert error.checkpoint == path

@@ -129,6 +129,12 @@ def test_eight_processes_warm_one_cache(tmp_path):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+def flipped(content):
+    """With one bit changed in the machine code."""
+    place = content.rfind(b"\x00\x00\x00\x00")
+    return content[:place] + b"\x10" + content[place + 1 :]
+
+
 @pytest.mark.slow
 def test_a_damaged_cache_is_compiled_again(tmp_path):
     code, wanted = TRAINING.format(batch_size=None), trained()
@@ -138,7 +144,7 @@ def test_a_damaged_cache_is_compiled_again(tmp_path):
     for number, file in enumerate(kept):
         content = file.read_bytes()
         file.write_bytes(
-            [content[: len(content) // 2], b"", b"cos\nsystem\n(S'false'\ntR.", bytes(len(content))][number % 4]
+            [content[: len(content) // 2], b"", b"cos\nsystem\n(S'false'\ntR.", flipped(content)][number % 4]
         )
     for _ in range(2):
         assert outcome(in_a_process(code, NUMBA_CACHE_DIR=str(tmp_path)))[0] == wanted
@@ -165,14 +171,35 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path):
     folder = tmp_path / "shared"
     assert outcome(in_a_process(code, NUMBA_CACHE_DIR=str(folder)))[0] == wanted
     [inner] = folder.iterdir()
-    for file in inner.iterdir():
-        file.unlink()
-    inner.chmod(0o777)
-    output, errors = outcome(in_a_process(code, NUMBA_CACHE_DIR=str(folder)))
-    assert output == wanted
-    assert errors.count("RuntimeWarning") == 1
-    assert "others can write to" in errors
-    assert not list(inner.iterdir())
+    for mode, group in ((0o777, 0), (0o770, 12345)):
+        for file in inner.iterdir():
+            file.unlink()
+        os.chown(inner, -1, group)
+        inner.chmod(mode)
+        output, errors = outcome(in_a_process(code, NUMBA_CACHE_DIR=str(folder)))
+        assert output == wanted
+        assert errors.count("RuntimeWarning") == 1
+        assert "others can write to" in errors
+        assert not list(inner.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")
+def test_a_cache_that_can_only_be_read_is_used(tmp_path):
+    code = TRAINING.format(batch_size=None) + "print(runs.compile_seconds)"
+    if subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path], check=False).returncode:
+        pytest.skip("mounting needs root")
+    try:
+        shutil.copytree(HERE.parent / "fastmlp", tmp_path / "fastmlp", ignore=shutil.ignore_patterns("__pycache__"))
+        nowhere = {"NUMBA_CACHE_DIR": "", "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null/b"}
+        compiled, _ = outcome(in_a_process(code, tmp_path, **nowhere))
+        subprocess.run(["mount", "-o", "remount,ro", tmp_path], check=True)
+        loaded, errors = outcome(in_a_process(code, tmp_path, **nowhere))
+    finally:
+        subprocess.run(["umount", tmp_path], check=False)
+    assert compiled.splitlines()[0] == loaded.splitlines()[0] == trained()
+    assert float(loaded.splitlines()[1]) < float(compiled.splitlines()[1]) / 3
+    assert "Warning" not in errors
 
 
 # ------------------------------------------------------------------------------------------------ memory

@@ -1,0 +1,325 @@
+"""The audit of somebody's own backpropagation: it names every mistake, and calls nothing wrong that is right."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import _checks as checks
+from fastmlp._formulas import LOSSES, Loss
+from fastmlp._mistakes import BACKWARD, FORWARD, Problem
+
+UPDATED = "weights_updated_before_passing_down"
+
+
+def random_net(rng):
+    """Architecture, data, weights, biases and loss of a small net."""
+    output = str(rng.choice(["sigmoid", "sigmoid", "softmax", "identity", "relu"]))
+    n_hidden, n = int(rng.integers(1, 4)), int(rng.integers(5, 40))
+    sizes = [int(size) for size in rng.integers(2, 7, n_hidden + 1)]
+    if rng.random() < 0.4:
+        sizes = sizes[:1] * (n_hidden + 1)
+    sizes.append(int(rng.integers(2, 5)) if output == "softmax" else int(rng.integers(1, 4)))
+    hidden = [str(name) for name in rng.choice(["relu", "relu", "sigmoid", "tanh", "leaky_relu"], n_hidden)]
+    arch = fastmlp.Architecture(sizes, hidden, output, leaky_slope=0.1)
+    y = {"softmax": lambda: rng.integers(0, sizes[-1], n), "sigmoid": lambda: rng.integers(0, 2, (n, sizes[-1]))}.get(
+        output, lambda: rng.normal(size=(n, sizes[-1])) + (output == "relu")
+    )()
+    weights = [rng.normal(size=shape) * 1.2 / np.sqrt(shape[0]) for shape in arch.shapes]
+    biases = [rng.normal(size=shape[1]) * 0.4 for shape in arch.shapes]
+    if output == "relu":
+        biases[-1] = np.abs(biases[-1]) + 0.5
+    loss = str(rng.choice(list(LOSSES[arch.activations[-1]])))
+    return {
+        "architecture": arch,
+        "weights": weights,
+        "biases": biases,
+        "X": rng.normal(size=(n, sizes[0])),
+        "y": y,
+        "loss": loss,
+    }
+
+
+def problem(net):
+    arch = net["architecture"]
+    code = Loss(LOSSES[arch.activations[-1]][net["loss"]])
+    targets = checks.targets(net["y"], arch, code, len(net["X"]), np.dtype(float))
+    return Problem(arch.activations, 0.1, net["weights"], net["biases"], net["X"], targets, code)
+
+
+def with_mistakes(net, mistakes, rate):
+    """The gradients that somebody with these mistakes computes; weights are updated by the gradients themselves."""
+    p = problem(net)
+    p.given = [np.zeros_like(w) for w in p.weights]
+    for _ in range(p.n_layers):  # from the top down, each layer's is known when it is passed through
+        p.given = p.gradients(frozenset(mistakes), rate)[0]
+    return p.gradients(frozenset(mistakes), rate)
+
+
+def differ(one, other):
+    pairs = zip([*one[0], *one[1]], [*other[0], *other[1]], strict=True)
+    return any(np.abs(a - b).max() > 0.01 * max(np.abs(b).max(), 1e-12) for a, b in pairs)
+
+
+def audited(net, gradients, **more):
+    return fastmlp.audit_gradients(**net, weight_gradients=gradients[0], bias_gradients=gradients[1], **more)
+
+
+def nets_that_show(rng, mistakes):
+    """Nets where these mistakes can be made, and cannot be told from nothing, or from fewer of them."""
+    while True:
+        net, rate = random_net(rng), 10 ** rng.uniform(-2, 0)
+        possible = problem(net).backward_mistakes()
+        if not set(mistakes) <= set(possible):
+            continue
+        gradients = with_mistakes(net, mistakes, rate)
+        simpler = [[], *([[name] for name in possible] if len(mistakes) == 2 else [])]
+        if all(differ(gradients, with_mistakes(net, fewer, rate)) for fewer in simpler):
+            yield net, gradients, rate
+
+
+@pytest.mark.parametrize("number", [10, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", BACKWARD)
+def test_every_mistake_is_named(name, number):
+    found = nets_that_show(np.random.default_rng(number), [name])
+    for _ in range(number):
+        net, gradients, rate = next(found)
+        audit = audited(net, gradients)
+        assert not audit.right
+        assert (name,) in (audit.mistakes, *audit.alternatives), audit
+        if audit.mistakes == (UPDATED,):
+            assert np.isclose(audit.learning_rate, rate)
+
+
+PAIRS = [
+    (one, other) for one, other in combinations(BACKWARD, 2) if not BACKWARD[one].slots & BACKWARD[other].slots
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [1, pytest.param(20, marks=pytest.mark.slow)])
+def test_every_pair_of_mistakes_is_named(number):
+    """Every fifth of them in the quick run."""
+    rng = np.random.default_rng(number)
+    for pair in PAIRS[:: 5 if number == 1 else 1]:
+        found = nets_that_show(rng, pair)
+        named = 0
+        for _ in range(number):
+            net, gradients, _ = next(found)
+            audit = audited(net, gradients)
+            named += tuple(sorted(pair)) in (audit.mistakes, *audit.alternatives)
+        assert named >= 0.9 * number, pair
+
+
+@pytest.mark.parametrize("number", [2, pytest.param(200, marks=pytest.mark.slow)])
+def test_right_gradients_are_called_right(number):
+    """As fastmlp's kernels compute them, 25 nets at once, in float32 and in float64."""
+    rng = np.random.default_rng(0)
+    for _ in range(number):
+        net = random_net(rng)
+        weights = [np.stack([rng.normal(size=w.shape) * np.abs(w).mean() for _ in range(25)]) for w in net["weights"]]
+        biases = [np.stack([rng.permutation(b) for _ in range(25)]) for b in net["biases"]]
+        for dtype in ("float32", "float64"):
+            rounded = [w.astype(dtype) for w in weights], [b.astype(dtype) for b in biases]
+            found = fastmlp.loss_and_gradients(
+                net["architecture"], *rounded, net["X"], net["y"], loss=net["loss"], dtype=dtype
+            )
+            for k in range(25):
+                own = {**net, "weights": [w[k] for w in rounded[0]], "biases": [b[k] for b in rounded[1]]}
+                audit = audited(own, ([g[k] for g in found.weight_gradients], [g[k] for g in found.bias_gradients]))
+                assert audit.right, audit
+                assert str(audit) == "The gradients are right."
+
+
+# ------------------------------------------------------------------- mistakes as people write them, by hand
+
+X = np.random.default_rng(5).normal(size=(12, 3))
+Y = (X[:, :1] * X[:, 1:2] > 0).astype(float)
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+class ByHand:
+    """A 3-4-1 net, sigmoid hidden or ReLU, written out as in a tutorial."""
+
+    def __init__(self, hidden):
+        rng = np.random.default_rng(1)
+        self.W1, self.b1 = rng.normal(size=(3, 4)), rng.normal(size=(1, 4))
+        self.W2, self.b2 = rng.normal(size=(4, 1)), rng.normal(size=(1, 1))
+        self.Z1 = X @ self.W1 + self.b1
+        self.A1 = sigmoid(self.Z1) if hidden == "sigmoid" else np.maximum(0, self.Z1)
+        self.Z2 = self.A1 @ self.W2 + self.b2
+        self.A2 = sigmoid(self.Z2)
+        self.m = len(X)
+
+
+def audit_by_hand(hidden, backward, **more):
+    net = ByHand(hidden)
+    dW1, db1, dW2, db2 = backward(net)
+    return fastmlp.audit_gradients(
+        fastmlp.Architecture((3, 4, 1), hidden=hidden),
+        [net.W1, net.W2],
+        [net.b1, net.b2],
+        X,
+        Y,
+        [dW1, dW2],
+        [db1, db2],
+        **more,
+    )
+
+
+def derivative(a):
+    return a * (1 - a)
+
+
+def backward(n, top=None, hidden=None, pass_down=None):
+    top = (n.A2 - Y) / n.m if top is None else top
+    below = (top @ n.W2.T if pass_down is None else pass_down) * (derivative(n.A1) if hidden is None else hidden)
+    return X.T @ below, below.sum(axis=0), n.A1.T @ top, top.sum(axis=0)
+
+
+def updated_too_early(n):
+    top = (n.A2 - Y) / n.m
+    W2 = n.W2 - 0.5 * n.A1.T @ top
+    return backward(n, pass_down=top @ W2.T)
+
+
+def bias_over_all(n):
+    dW1, db1, dW2, db2 = backward(n)
+    return dW1, np.full(4, db1.sum()), dW2, db2
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden", "written"),
+    [
+        (None, "sigmoid", backward),
+        (None, "relu", lambda n: backward(n, hidden=n.Z1 > 0)),
+        ("hidden_derivative_of_output", "sigmoid", lambda n: backward(n, hidden=sigmoid(n.A1) * (1 - sigmoid(n.A1)))),
+        ("hidden_derivative_left_out", "sigmoid", lambda n: backward(n, hidden=1)),
+        ("output_derivative_twice", "sigmoid", lambda n: backward(n, top=(n.A2 - Y) * n.A2 * (1 - n.A2) / n.m)),
+        ("squared_error_with_cross_entropy", "sigmoid", lambda n: backward(n, top=2 * (n.A2 - Y) * n.A2 * (1 - n.A2) / n.m)),
+        ("relu_derivative_at_least_zero", "relu", lambda n: backward(n, hidden=n.A1 >= 0)),
+        ("sum_for_mean", "sigmoid", lambda n: backward(n, top=n.A2 - Y)),
+        ("mean_over_features", "sigmoid", lambda n: backward(n, top=(n.A2 - Y) / X.shape[1])),
+        ("sign_flipped", "sigmoid", lambda n: backward(n, top=(Y - n.A2) / n.m)),
+        ("derivative_of_layer_above", "sigmoid", lambda n: backward(n, hidden=derivative(n.A2))),
+        (UPDATED, "sigmoid", updated_too_early),
+        ("bias_summed_over_units", "sigmoid", bias_over_all),
+    ],
+)  # fmt: skip
+def test_mistakes_as_people_write_them(name, hidden, written):
+    audit = audit_by_hand(hidden, written)
+    if name is None:
+        assert audit.right
+    else:
+        assert not audit.gradients_right
+        assert audit.mistakes == (name,), audit
+        assert BACKWARD[name].meaning in str(audit)
+        assert BACKWARD[name].line in str(audit)
+
+
+def test_the_report_says_which_array_and_how_far_off():
+    text = str(audit_by_hand("relu", lambda n: backward(n, hidden=n.A1 >= 0)))
+    assert text.startswith("The gradients are wrong: bias_gradients[0][")
+    assert "and should be" in text
+    assert "Right are weight_gradients[1], bias_gradients[1]." in text
+
+
+def test_a_factor_that_no_mistake_explains():
+    audit = audit_by_hand("sigmoid", lambda n: tuple(1.7 * g for g in backward(n)))
+    assert not audit.right
+    assert audit.mistakes == ()
+    assert np.isclose(audit.factor, 1.7)
+    assert "All are the right ones times 1.7." in str(audit)
+
+
+def test_what_nothing_explains():
+    rng = np.random.default_rng(0)
+    audit = audit_by_hand("sigmoid", lambda n: tuple(g + rng.normal(size=g.shape) for g in backward(n)))
+    assert not audit.right
+    assert "No known mistake, nor a pair of them, explains it." in str(audit)
+
+
+# ------------------------------------------------------------------------------------------------ forward
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_every_forward_mistake_is_named(name):
+    rng, seen = np.random.default_rng(3), 0
+    while seen < 20:
+        net = random_net(rng)
+        p = problem(net)
+        if name not in p.forward_mistakes():
+            continue
+        outputs = p.forward(name)[1][-1]
+        if np.abs(outputs - p.a[-1]).max() < 0.01:
+            continue
+        seen += 1
+        p.z, p.a = p.forward(name)
+        audit = audited(net, p.gradients(), outputs=outputs)
+        assert not audit.right
+        assert audit.outputs_right is False
+        assert name in audit.forward_mistakes, audit
+        if audit.forward_mistakes[0] == name:
+            assert audit.gradients_right
+        assert FORWARD[audit.forward_mistakes[0]].meaning in str(audit)
+
+
+def test_a_sigmoid_applied_twice_by_hand():
+    net = ByHand("sigmoid")
+    outputs = 1 / (1 + sigmoid(-net.Z2))
+    audit = audit_by_hand("sigmoid", lambda n: backward(n, top=(outputs - Y) / n.m), outputs=outputs[:, 0])
+    assert audit.forward_mistakes == ("sigmoid_of_sigmoid",)
+    assert audit.gradients_right
+    assert "lies between 1/2 and 1" in str(audit)
+    right = audit_by_hand("sigmoid", backward, outputs=net.A2)
+    assert right.right
+    assert right.outputs_right
+
+
+# ------------------------------------------------------------------------------------------------ input
+
+
+@pytest.mark.parametrize("square", [False, True])
+def test_weights_in_either_orientation(square):
+    rng = np.random.default_rng(2)
+    arch = fastmlp.Architecture((3, 3, 3) if square else (3, 4, 2))
+    weights, biases = [rng.normal(size=s) for s in arch.shapes], [rng.normal(size=s[1]) for s in arch.shapes]
+    y = rng.integers(0, 2, (12, arch.sizes[-1]))
+    exact = fastmlp.loss_and_gradients(arch, [w[None] for w in weights], [b[None] for b in biases], X, y)
+    gradients = [g[0] for g in exact.weight_gradients], [g[0] for g in exact.bias_gradients]
+    turned = [w.T for w in weights], biases, X, y, [g.T for g in gradients[0]], gradients[1]
+    assert fastmlp.audit_gradients(arch, weights, biases, X, y, *gradients).right
+    assert fastmlp.audit_gradients(arch, *turned).right
+    assert fastmlp.audit_gradients(arch, weights, biases, X, y, gradients[0]).right  # the weights' alone
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": (3, 4, 1)}, r"needs a fastmlp\.Architecture"),
+        ({"weights": [np.zeros((3, 4))]}, "weights is 1 arrays; needs a list of 2"),
+        ({"weights": [np.zeros((3, 5)), np.zeros((5, 1))]}, r"weights have the shapes .*; needs"),
+        (
+            {"weight_gradients": [np.zeros((4, 3)), np.zeros((1, 4))]},
+            r"weight_gradients\[0\] has shape \(4, 3\); needs \(3, 4\)",
+        ),
+        ({"biases": [np.zeros(3), np.zeros(1)]}, r"biases\[0\] has shape \(3,\); needs 4 numbers"),
+        ({"bias_gradients": None, "weight_gradients": [np.full((3, 4), np.nan), np.zeros((4, 1))]}, "nan"),
+        ({"outputs": np.zeros((12, 2))}, r"outputs have shape \(12, 2\); needs \(12, 1\)"),
+        ({"loss": "hinge"}, "hinge"),
+        ({"X": np.zeros((12, 2))}, "needs 3 columns|X needs 3"),
+    ],
+)
+def test_bad_input_is_refused(changes, message):
+    net = ByHand("sigmoid")
+    dW1, db1, dW2, db2 = backward(net)
+    arguments = {
+        "architecture": fastmlp.Architecture((3, 4, 1), hidden="sigmoid"), "weights": [net.W1, net.W2],
+        "biases": [net.b1, net.b2], "X": X, "y": Y, "weight_gradients": [dW1, dW2], "bias_gradients": [db1, db2],
+    }  # fmt: skip
+    assert fastmlp.audit_gradients(**arguments).right
+    with pytest.raises((ValueError, TypeError), match=message):
+        fastmlp.audit_gradients(**{**arguments, **changes})
