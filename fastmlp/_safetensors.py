@@ -35,6 +35,8 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
 
     The file beside it has a fixed name, so that nothing heaps up where one process after another is killed.
     """
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder: needs the path of a file")
     arrays = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
     text = json.dumps({"format": FORMAT, **about, "sha256": digest(arrays)}, allow_nan=False)
     content = _library().save(arrays, {"fastmlp": text})

@@ -380,7 +380,7 @@ def run(
                 job.settle_chunk(chunk, job.new_team(), lambda _report: None)
     if bar is not None:
         bar.close()
-    if job.halt[0] and runs.state is not None:
+    if runs.state is not None and (runs.status == Status.INTERRUPTED).any():
         runs.state = runs.state._replace(epoch=int(runs.epochs.max()))
     if job.earlier_epochs is not None:
         runs.epochs += job.earlier_epochs - job.first_epoch

@@ -65,6 +65,12 @@ def gradients(**changes):
     )
 
 
+def audit(**changes):
+    one = {"weights": [w[0] for w in WEIGHTS], "biases": [b[0] for b in BIASES]}
+    gradients = {"weight_gradients": one["weights"], "bias_gradients": one["biases"]}
+    return fastmlp.audit_gradients(**{"architecture": ARCHITECTURE, "X": X, "y": Y, **one, **gradients, **changes})
+
+
 def estimate(**changes):
     return fastmlp.estimate(**{"architecture": ARCHITECTURE, "n_samples": 4, **changes})
 
@@ -89,6 +95,7 @@ FUNCTIONS = {
     ),
     resume: "path X y sample_weight validation schedule checkpoint_every kernel threads callback",
     gradients: "architecture weights biases X y loss sample_weight dtype threads",
+    audit: "architecture weights biases X y weight_gradients bias_gradients loss outputs",
     estimate: (
         "architecture n_samples n_nets optimizer epochs batch_size record_every validation_samples dtype threads"
     ),

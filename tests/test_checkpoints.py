@@ -211,6 +211,8 @@ def test_bad_settings_are_refused(tmp_path, changes, message):
         (lambda _, b: b["settings"].update(loss=["bce"]), "loss"),
         (lambda _, b: b["settings"].update(epochs=True), "epochs"),
         (lambda _, b: b["settings"].update({"optimizer.beta1": 2.0}), "beta1"),
+        (lambda _, b: b["settings"].update(epochs=2**31, record_every=1), "history"),
+        (lambda _, b: b["settings"].update(record_every=0), "record_every=0"),
     ],
 )
 def test_changed_checkpoints_are_refused(tmp_path, change, message):
@@ -357,6 +359,65 @@ def test_a_first_checkpoint_that_cannot_be_written_is_an_error(tmp_path, monkeyp
     monkeypatch.setattr(_jobs, "train_tiles", lambda *_: pytest.fail("a kernel ran"))
     with pytest.raises(OSError, match="No space left"):
         fastmlp.train(**job(tmp_path / "job"))
+
+
+def test_memory_that_runs_out_while_a_checkpoint_is_written_loses_nothing(tmp_path, monkeypatch, short_slices):
+    path, written = tmp_path / "job", []
+    write = _safetensors.write
+
+    def failing(*arguments):
+        written.append(1)
+        if len(written) > 1:
+            raise MemoryError("no room for a copy")
+        write(*arguments)
+
+    monkeypatch.setattr(_checkpoints, "write", failing)
+    with pytest.warns(RuntimeWarning, match="no room for a copy"):
+        runs = fastmlp.train(**job(path), checkpoint_every=0.001)
+    assert_same(runs, fastmlp.train(**job(None)))
+
+
+def test_settings_of_every_kind_are_kept(tmp_path):
+    class Own(fastmlp.SGD):
+        pass
+
+    with pytest.raises(ValueError, match="a checkpoint can hold the library's own alone"):
+        fastmlp.train(**job(tmp_path / "own", optimizer=Own(0.1)))
+    strange = {"target_loss": np.inf, "epochs": np.array(30), "record_every": np.int8(2), "shuffle": np.bool_(False)}
+    path = tmp_path / "job"
+    fastmlp.train(**job(path, **strange), callback=lambda _: True)
+    assert_same(fastmlp.resume(path, XOR_X, XOR_Y), fastmlp.train(**job(None, **strange)))
+
+
+def test_a_job_that_is_done_is_read_and_not_written(tmp_path, monkeypatch):
+    path = tmp_path / "job"
+    runs = fastmlp.train(**job(path))
+    monkeypatch.setattr(_checkpoints, "write", lambda *_: pytest.fail("written"))
+    assert_same(fastmlp.resume(path, XOR_X, XOR_Y), runs)
+
+
+def test_an_interrupt_while_best_weights_are_put_back_is_reported_and_harmless(monkeypatch, usual_handlers):
+    settings = job(None, n_nets=300, validation=(XOR_X, XOR_Y))
+    monkeypatch.setattr(_jobs.Job, "_chunk_size", lambda job, _: job.vectors.width)
+    whole = fastmlp.train(**settings)
+    settle, came = _jobs.Job.settle_chunk, []
+
+    def slowly(self, *arguments):
+        if not came:
+            came.append(1)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+        settle(self, *arguments)
+
+    monkeypatch.setattr(_jobs.Job, "settle_chunk", slowly)
+    with pytest.raises(fastmlp.TrainingInterrupted) as caught:
+        fastmlp.train(**settings)
+    assert_same(caught.value.runs, whole)
+
+
+def test_a_callback_that_ends_training_leaves_a_state_to_go_on_from(short_slices):
+    part = fastmlp.train(**job(None, epochs=10**6, keep_state=True), callback=stop_after(5))
+    assert part.state.epoch == part.epochs.max() < 10**6
 
 
 # What follows runs in processes of its own.

@@ -168,6 +168,8 @@ def test_structured_attacks_are_refused(tmp_path, whole):
         "long header": (joined(header, data, 2**24 + 1), "a header of"),
         "no JSON": (joined(b"{" * 100_000, data), "no JSON"),
         "a list": (joined(b"[]", data), "no JSON object"),
+        "nested": (joined({"__metadata__": [[]] * 600_000}, data), "a header of"),
+        "many layers": (changed(whole, about={"sizes": [1] * 20_000, "hidden": ["relu"] * 19_998}), "20000 sizes"),
         "NaN": (joined(text.replace('"shape": [6]', '"shape": [NaN]', 1).encode(), data), "the number NaN"),
         "twice": (joined((text[:-1] + ', "loss": {}}').encode(), data), "twice"),
         "overflow": (changed(whole, "loss", shape=huge), "does not fill"),

@@ -458,3 +458,19 @@ def test_import_leaves_heavy_packages_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_ctrl_c_ends_a_prediction(xor, request):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    arch = fastmlp.Architecture((2, 4, 1))
+    runs = fastmlp.train(arch, *xor[1:], n_nets=200_000, epochs=0)
+    samples = np.random.default_rng(0).normal(size=(20_000, 2))
+    runs[:100].predict(samples, reduce="mean")
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    begun = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        runs.predict(samples, reduce="mean")
+    assert time.perf_counter() - begun < 1.0
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
