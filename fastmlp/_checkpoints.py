@@ -99,7 +99,7 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def _write(self, job: Job, runs: Runs) -> None:
-        plain, arrays = _settings_of(self._settings, len(runs))
+        plain, arrays = settings_of(self._settings, len(runs))
         if self._hashes is None:
             self._hashes = _hashes(job)
         state = job.final_state
@@ -118,7 +118,7 @@ class Checkpoint:
         write(self.path, arrays, about)
 
 
-def _settings_of(settings: dict[str, Any], n_nets: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def settings_of(settings: dict[str, Any], n_nets: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What of a call's settings is one word or number, and what is an array."""
     optimizer = settings["optimizer"]
     if isinstance(optimizer, str):
@@ -148,6 +148,12 @@ def _settings_of(settings: dict[str, Any], n_nets: int) -> tuple[dict[str, Any],
         else:
             plain[name] = float(value)
     return plain, arrays
+
+
+def recorded(settings: dict[str, Any], n_nets: int) -> dict[str, Any]:
+    """A call's settings as `Runs` keeps them for the record."""
+    plain, arrays = settings_of(settings, n_nets)
+    return plain | dict.fromkeys((name.removeprefix("settings.") for name in arrays), "an array")
 
 
 def _hashes(job: Job) -> dict[str, str | None]:
@@ -287,10 +293,6 @@ def _check(entries: dict[str, Entry], about: dict[str, Any]) -> None:
     missing = needed ^ set(settings)
     if missing:
         raise FileFormatError(f"the settings lack, or have too many: {', '.join(sorted(missing))}")
-    plain = (type(None), bool, int, float, str)
-    for name, value in settings.items():
-        if not isinstance(value, plain):
-            raise FileFormatError(f"the settings have {name}={value!r}")
     every, n_records = settings["record_every"], 0
     if every is not None:
         if type(every) is not int or every < 1 or settings["epochs"] < 0:

@@ -28,7 +28,16 @@ ARRAYS: dict[str, tuple[Any, bool]] = {
     "validation_losses": (np.float64, False),
 }  # fmt: skip
 CURVES = ("history", "validation_history", "validation_losses")
-_KINDS = {"kind": str, "sizes": list, "hidden": list, "output": str, "bias": bool, "seed": int, "epoch": int}
+_KINDS = {
+    "kind": str,
+    "sizes": list,
+    "hidden": list,
+    "output": str,
+    "bias": bool,
+    "seed": int,
+    "epoch": int,
+    "settings": dict,
+}
 
 
 def save(path: str | os.PathLike, runs: Runs, network: bool = False, extra: dict[str, Any] | None = None) -> None:
@@ -106,11 +115,14 @@ def arrays_of(runs: Runs, state: OptimizerState | None) -> dict[str, np.ndarray]
 
 def described(runs: Runs, state: OptimizerState | None) -> dict[str, Any]:
     """What is said of them."""
+    import numba
+
     from fastmlp import __version__
 
     architecture = runs.architecture
     return {
-        "fastmlp": __version__,
+        "versions": {"fastmlp": __version__, "numba": numba.__version__, "numpy": np.__version__},
+        "settings": runs.settings,
         "sizes": list(architecture.sizes),
         "hidden": [activation.name.lower() for activation in architecture.activations[:-1]],
         "output": architecture.output,
@@ -136,6 +148,9 @@ def wanted_tensors(entries: dict[str, Entry], about: dict[str, Any]) -> dict[str
         raise FileFormatError(f"the metadata has optimizer={about['optimizer']!r}")
     if len(about["sizes"]) - 1 > len(entries):
         raise FileFormatError(f"the metadata has {len(about['sizes'])} sizes, and there are {len(entries)} tensors")
+    for name, value in about["settings"].items():
+        if not isinstance(value, (type(None), bool, int, float, str)):
+            raise FileFormatError(f"the settings have {name}={value!r}")
     arch = _architecture(about)
     dtype, shape = entries.get("layers.0.weights", (None, ()))
     if dtype not in (np.float32, np.float64) or len(shape) != 3:
@@ -200,6 +215,6 @@ def runs_of(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> tuple[Runs,
     if (arrays["epochs"] < 0).any():
         raise FileFormatError("epochs has negative numbers")
     return Runs(
-        architecture=arch, parameters=np.concatenate(parts, axis=1), seed=about["seed"],
+        architecture=arch, parameters=np.concatenate(parts, axis=1), seed=about["seed"], settings=about["settings"],
         **{name: arrays.get(name) for name in ARRAYS},  # type: ignore[arg-type]
     ), state  # fmt: skip

@@ -76,13 +76,14 @@ class Network(_Parameters):
         All of them in one row.
     net_id : int
         Its number, which with the seed fixes its initial weights.
-    loss, accuracy, epochs, status
-        How its training ended; see `Runs`.
+    seed : int
+    loss, accuracy, epochs, status, settings
+        How it was trained, and how that ended; see `Runs`.
     """
 
     def __init__(
         self, architecture: Architecture, parameters: np.ndarray, net_id: int, loss: float, accuracy: float,
-        epochs: int, status: Status,
+        epochs: int, status: Status, seed: int = 0, settings: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self.architecture = architecture
         self.parameters = parameters
@@ -91,13 +92,15 @@ class Network(_Parameters):
         self.accuracy = accuracy
         self.epochs = epochs
         self.status = status
+        self.seed = seed
+        self.settings = settings or {}
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the net to a file that `fastmlp.load` reads; see `Runs.save`."""
         one = Runs(
             self.architecture, self.parameters[None], np.array([self.loss], self.parameters.dtype),
             np.array([self.accuracy], self.parameters.dtype), np.array([self.epochs]),
-            np.array([self.status], np.int8), np.array([self.net_id], np.uint64), 0,
+            np.array([self.status], np.int8), np.array([self.net_id], np.uint64), self.seed, settings=self.settings,
         )  # fmt: skip
         from fastmlp._files import save
 
@@ -143,6 +146,9 @@ class Runs(_Parameters):
         The score, and the loss on the validation data, after `record_every`, 2 `record_every`, … epochs.
     state : OptimizerState or None
         What training can go on from, if `keep_state` was set.
+    settings : dict
+        What `train` was asked for, as names and numbers, "an array" where there is one for each net or epoch: for the
+        record, and kept in files. Empty for nets of the estimators.
     net_ids : ndarray of shape (n_nets,), uint64
     seed : int
     parameters : ndarray of shape (n_nets, P)
@@ -162,7 +168,7 @@ class Runs(_Parameters):
         compile_seconds: float = 0.0, train_seconds: float = 0.0, validation_score: np.ndarray | None = None,
         best_epoch: np.ndarray | None = None, validation_history: np.ndarray | None = None,
         validation_losses: np.ndarray | None = None,
-        state: OptimizerState | None = None,
+        state: OptimizerState | None = None, settings: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self.architecture = architecture
         self.parameters = parameters
@@ -180,6 +186,7 @@ class Runs(_Parameters):
         self.validation_history = validation_history
         self.validation_losses = validation_losses
         self.state = state
+        self.settings = settings or {}
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -193,11 +200,13 @@ class Runs(_Parameters):
             which = operator.index(which)
             return Network(
                 architecture, self.parameters[which], int(self.net_ids[which]), float(self.loss[which]),
-                float(self.accuracy[which]), int(self.epochs[which]), Status(int(self.status[which])),
+                float(self.accuracy[which]), int(self.epochs[which]), Status(int(self.status[which])), self.seed,
+                self.settings,
             )  # fmt: skip
         return Runs(
             architecture=architecture,
             seed=self.seed,
+            settings=self.settings,
             compile_seconds=self.compile_seconds,
             train_seconds=self.train_seconds,
             **{name: getattr(self, name)[which] for name in self._PER_NET},

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import _threads
-from fastmlp._checkpoints import Checkpoint, load_checkpoint
+from fastmlp._checkpoints import Checkpoint, load_checkpoint, recorded
 from fastmlp._jobs import Job, Report
 from fastmlp._planning import planned
 from fastmlp._signals import Stopping
@@ -239,6 +239,7 @@ def train(
     _refuse_uncallable(callback)
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every, settings)
     job, runs = planned(**settings, resumable=kept is not None)
+    runs.settings = recorded(settings, len(runs))
     return _to_the_end(job, runs, threads, progress, callback, kept)
 
 
@@ -308,6 +309,7 @@ def resume(
     )  # fmt: skip
     saved.refuse_other_data(job)
     saved.put_into(job, runs)
+    runs.settings = recorded(settings, len(runs))
     return _to_the_end(job, runs, threads, progress, callback, kept)
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("safetensors")
+from safetensors import safe_open
 from safetensors.numpy import load_file
 from safetensors.numpy import save as to_bytes
 
@@ -71,6 +72,8 @@ def test_what_is_saved_comes_back(name, tmp_path):
             one.dtype == other.dtype and np.array_equal(one, other, equal_nan=True)
         )
     assert again.seed == runs.seed
+    assert again.settings == runs.settings
+    assert runs.settings["epochs"] == (9 if "diverged" in name else 5)
     if runs.state is not None:
         assert again.state.optimizer == "RMSprop"
         assert all(np.array_equal(a, b) for a, b in zip(again.state[1:], runs.state[1:], strict=True))
@@ -80,6 +83,23 @@ def test_what_is_saved_comes_back(name, tmp_path):
     assert isinstance(one, fastmlp.Network)
     assert np.array_equal(one.predict(X), network.predict(X))
     assert (one.net_id, one.status, one.epochs) == (network.net_id, network.status, network.epochs)
+    assert (one.seed, one.settings) == (runs.seed, runs.settings)
+
+
+def test_settings_and_versions_are_for_the_record(tmp_path):
+    rates = np.linspace(0.1, 0.2, 6)
+    runs = trained(optimizer=fastmlp.SGD(rates, 0.5), l2=1e-3, init="torch", schedule=lambda epoch: 1.0)
+    recorded = {
+        "optimizer": "sgd", "optimizer.learning_rate": "an array", "optimizer.momentum": 0.5, "l2": 1e-3, "init": "torch",
+        "batch_size": 8, "schedule": "a function", "shuffle": True, "target_loss": None,
+    }  # fmt: skip
+    assert recorded.items() <= runs.settings.items()
+    assert runs[:2].settings == runs.settings
+    runs.save(tmp_path / "nets")
+    with safe_open(tmp_path / "nets", "numpy") as file:
+        about = json.loads(file.metadata()["fastmlp"])
+    assert recorded.items() <= about["settings"].items()
+    assert set(about["versions"]) == {"fastmlp", "numba", "numpy"}
 
 
 def test_anyone_can_read_it_and_training_goes_on_from_it(tmp_path):
@@ -169,6 +189,7 @@ def test_structured_attacks_are_refused(tmp_path, whole):
         "no JSON": (joined(b"{" * 100_000, data), "no JSON"),
         "a list": (joined(b"[]", data), "no JSON object"),
         "nested": (joined({"__metadata__": [[]] * 600_000}, data), "a header of"),
+        "settings": (changed(whole, about={"settings": {"epochs": [1]}}), "the settings have epochs"),
         "many layers": (changed(whole, about={"sizes": [1] * 20_000, "hidden": ["relu"] * 19_998}), "20000 sizes"),
         "NaN": (joined(text.replace('"shape": [6]', '"shape": [NaN]', 1).encode(), data), "the number NaN"),
         "twice": (joined((text[:-1] + ', "loss": {}}').encode(), data), "twice"),
