@@ -60,7 +60,7 @@ class Checkpoint:
         if np.ndim(seconds):
             raise TypeError(f"checkpoint_every={every!r}: needs a number of seconds")
         optimizer = settings["optimizer"]
-        if not isinstance(optimizer, (str, *OPTIMIZERS.values())) or type(optimizer) not in (str, *OPTIMIZERS.values()):
+        if type(optimizer) not in (str, *OPTIMIZERS.values()):
             raise ValueError(
                 f"optimizer={optimizer!r}: a checkpoint can hold the library's own alone: leave checkpoint out"
             )

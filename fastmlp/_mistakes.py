@@ -17,7 +17,7 @@ from fastmlp._formulas import Activation, Loss
 
 Arrays = list[np.ndarray]
 
-OUTPUT_ROUNDING = 1e-2  # of what tolerances are relative to: of 1e-4 that leaves 1e-6, some steps of float32
+ROUNDING = 1e-2  # of what tolerances are relative to: of 1e-4 that leaves 1e-6, some steps of float32 at 1
 KINK, ANYTHING = 1e-6, 1e6
 
 
@@ -317,7 +317,7 @@ class Problem:
         A sum within rounding of a ReLU's kink may fall on either side of it: there anything goes.
         """
         # outputs that nearly equal their targets are known only as well as both are
-        known = OUTPUT_ROUNDING * abs(self._scale(frozenset())) * (np.abs(self.a[-1]) + np.abs(self.targets))
+        known = ROUNDING * abs(self._scale(frozenset())) * (np.abs(self.a[-1]) + np.abs(self.targets))
         delta = np.abs(self._output_delta(frozenset())) + known
         weights: Arrays = [np.empty(0)] * self.n_layers
         biases = weights.copy()
@@ -329,6 +329,8 @@ class Problem:
                 slope = np.abs(derivative(self.activations[below], z, self.a[layer], self.slope))
                 if self.activations[below] in (Activation.RELU, Activation.LEAKY_RELU):
                     slope = slope + ANYTHING * (np.abs(z) <= KINK * terms)
+                else:
+                    slope = slope + ROUNDING  # 1 − a, where a nearly is 1
                 delta = (delta @ np.abs(self.weights[layer]).T) * slope
         return weights, biases
 

@@ -22,6 +22,7 @@ TOLERANCE = 1e-4
 # is the mistake's, though both are within the tolerance.
 EXACT = 1e-9
 CLEARLY = 1e-3
+SMALL = 1e-3  # numbers smaller than this beside the array's largest are compared with that: 1e-7 of it is rounding
 UPDATED = "weights_updated_before_passing_down"
 
 
@@ -291,7 +292,7 @@ class _Search:
         worst = 0.0
         for g, v, m in zip(self.given, arrays, self.magnitudes, strict=True):
             with np.errstate(all="ignore"):
-                worst = max(worst, float((np.abs(g - v) / (m + 1e-9 * m.max() + 1e-300)).max()))
+                worst = max(worst, float((np.abs(g - v) / (m + SMALL * m.max() + 1e-300)).max()))
         return worst if np.isfinite(worst) else np.inf
 
     def _explanation(self, error: float) -> tuple[frozenset[str], list[frozenset[str]], float | None]:
