@@ -4,6 +4,7 @@ python tests/fuzz_files.py NUMBER SEED       so many random changes
 python tests/fuzz_files.py --atheris NUMBER  changes that a fuzzer finds by what they reach
 """
 
+import copy
 import json
 import os
 import resource
@@ -82,7 +83,7 @@ def changed(content, rng):
     tensors = [name for name in header if name != "__metadata__"]
     for _ in range(rng.integers(1, 4)):
         name, kind = tensors[rng.integers(len(tensors))], rng.integers(8)
-        nasty = NASTY[rng.integers(len(NASTY))]
+        nasty = copy.deepcopy(NASTY[rng.integers(len(NASTY))])
         if kind == 0 and name in header:
             header[name][["dtype", "shape", "data_offsets"][rng.integers(3)]] = nasty
         elif kind == 1:
