@@ -1,6 +1,7 @@
 """Calls of the public functions with something wrong in them: python tests/bad_calls.py NUMBER SEED"""
 
 import json
+import os
 import sys
 import tempfile
 import warnings
@@ -154,6 +155,7 @@ def call(rng):
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
+    os.chdir(FOLDER)  # where files with strange names may be written
     rng, counts = np.random.default_rng(int(sys.argv[2])), Counter()
     while counts["refused"] < int(sys.argv[1]):
         counts[call(rng)] += 1
