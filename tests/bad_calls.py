@@ -20,7 +20,8 @@ Y = np.array([0, 1, 1, 0])
 ARCHITECTURE = fastmlp.Architecture((2, 3, 1))
 WEIGHTS, BIASES = [np.ones((2, 2, 3)), np.ones((2, 3, 1))], [np.zeros((2, 3)), np.zeros((2, 1))]
 RUNS = fastmlp.train(ARCHITECTURE, X, Y, n_nets=3, epochs=1, keep_state=True)
-FOLDER = Path(tempfile.mkdtemp())
+_temporary = tempfile.TemporaryDirectory()  # removed when the process ends
+FOLDER = Path(_temporary.name)
 fastmlp.train(ARCHITECTURE, X, Y, n_nets=3, epochs=1, checkpoint=FOLDER / "job")
 
 STRANGE = [
@@ -159,4 +160,5 @@ if __name__ == "__main__":
     rng, counts = np.random.default_rng(int(sys.argv[2])), Counter()
     while counts["refused"] < int(sys.argv[1]):
         counts[call(rng)] += 1
+    os.chdir("/")
     print(json.dumps(counts))

@@ -289,10 +289,11 @@ def test_six_hundred_thousand_random_changes():
 
 
 @pytest.mark.slow
-def test_what_a_fuzzer_finds():
+def test_what_a_fuzzer_finds(tmp_path):
     pytest.importorskip("atheris")
     done = subprocess.run(
-        [sys.executable, str(FUZZER), "--atheris", "400000"], capture_output=True, text=True, check=False
-    )
+        [sys.executable, str(FUZZER), "--atheris", "400000"], env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     assert "stat::number_of_executed_units: 400000" in done.stderr
