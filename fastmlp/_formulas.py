@@ -78,6 +78,7 @@ KEPT, DROPOUT_SCALE = 11, 12  # with dropout p: 1 − p and 1 / (1 − p)
 N_HYPERPARAMETERS = 13
 
 _ONE = Constants(single=(1.0,), double=(1.0,))
+_UPPER_EXPONENT = Constants(single=(0x60000000,), double=(0x6000000000000000,))
 _EXPONENT = Constants(single=(0x7F800000,), double=(0x7FF0000000000000,))
 
 
@@ -173,6 +174,17 @@ def poisson(z, output, target):
 def output_delta(output, target, scale):
     """(o − t) · scale: the gradient by the logit of all losses but the squared error, half that of this one by o."""
     return fma(output, scale, -(target * scale))
+
+
+@inline
+def without_negligible(delta):
+    """A gradient by a weighted sum of the output layer, or 0 where it is below 2^-63 (float64: 2^-511).
+
+    There its square is subnormal, and so is what passing it down and multiplying it soon makes of it, which slows some
+    processors down twenty times. Such a number has the upper two bits of the exponent unset.
+    """
+    upper = bits(delta) & constant(bits(delta), _UPPER_EXPONENT)
+    return select(upper != 0, delta, 0.0)
 
 
 # ----------------------------------------------------------------------------------------------- optimizers

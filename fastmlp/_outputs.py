@@ -113,6 +113,7 @@ def output_deltas(Blk, F, net, data, samples, s, scale, deltas, row, unit_step, 
         delta = formulas.output_delta(o, t, scale)
         if net.loss == Loss.MSE:
             delta = o * (delta - dot) if code == Activation.SOFTMAX else formulas.output_backward(code, o, delta)
+        delta = formulas.without_negligible(delta)
         probe = fold_fma(probe, delta, broadcast(Blk, 0.0), within)
         store_grid(Blk, F, deltas, row + k * unit_step, 0, step, delta, ratio(Blk, F))
     return probe

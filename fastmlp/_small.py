@@ -77,6 +77,7 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
             z = fma(repeat(Blk, load(F, rows, second_weight + j)), a, z)
         o = sigmoid(z)
         delta = fma(o, load(Blk, units, scale_row), -load(Blk, units, targets_row))  # formulas.output_delta
+        delta = formulas.without_negligible(delta)
         # each gradient is at most 1, so their sum is finite just when they all are
         total = fold_add(zero, delta, count)
         attention = active & ~(absolute(total) < np.inf)

@@ -32,8 +32,18 @@ def scalar(function):
     return of_numbers
 
 
-exp, exp_of_negative, sigmoid, tanh, log, log1p, sqrt = map(
-    scalar, (_math.exp, _math.exp_of_negative, _math.sigmoid, _math.tanh, _math.log, _math.log1p, simd.sqrt)
+exp, exp_of_negative, sigmoid, tanh, log, log1p, sqrt, without_negligible = map(
+    scalar,
+    (
+        _math.exp,
+        _math.exp_of_negative,
+        _math.sigmoid,
+        _math.tanh,
+        _math.log,
+        _math.log1p,
+        simd.sqrt,
+        formulas.without_negligible,
+    ),
 )
 
 
@@ -149,7 +159,7 @@ def backward(lane, cell, sizes, codes, loss, bias, slope, w, units, o, t, scale,
         delta = fma(lane, cell, o[k], scale, -(t[k] * scale))
         if loss == MSE:
             delta = o[k] * (delta - dot) if code == SOFTMAX else derive(lane, cell, code, o[k], delta, zero, zero, one)
-        deltas[n_layers, k] = delta
+        deltas[n_layers, k] = without_negligible(lane, cell, delta)
     first = len(w)
     for layer in range(n_layers - 1, -1, -1):
         n_in, n_out = sizes[layer], sizes[layer + 1]

@@ -97,6 +97,23 @@ def test_subnormal_inputs_are_numbers_like_others(dtype):
     assert np.allclose(runs.predict(data)[0, :, 0] / tiny, 5e6 * np.round(X * 1000).sum(axis=1), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("dtype", "least"), [("float32", 2.0**-63), ("float64", 2.0**-511)])
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_gradients_at_an_output_whose_square_is_subnormal_count_as_0(dtype, least, output):
+    """Just above they do not: a net that is very sure makes no subnormal numbers, and a sure one still learns."""
+    arch = fastmlp.Architecture((1, 1 if output == "sigmoid" else 2), output=output)
+    for factor, expected in ((1.01, True), (0.99, False)):
+        logit = np.log(least * factor)
+        weights = np.array([[logit]] if output == "sigmoid" else [[0.0, logit]])
+        result = fastmlp.loss_and_gradients(
+            arch, [weights[None]], [np.zeros((1, arch.sizes[-1]))], [[1.0]], [0], dtype=dtype
+        )
+        gradient = result.weight_gradients[0][0, 0, -1]
+        assert (gradient != 0) == expected
+        if expected:
+            assert gradient == pytest.approx(least * factor, rel=1e-3)
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("scale", [1e30, 3e38])
 def test_overflow_is_divergence_and_nothing_else(kernel, scale):

@@ -4,6 +4,7 @@ import gc
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from conftest import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import _threads
+from fastmlp._cache import SOURCES
 
 HERE = Path(__file__).parent
 TRAINING = """
@@ -113,6 +115,20 @@ def test_inside_processes_of_multiprocessing(method, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------ kernels' cache
+
+
+def test_the_cache_knows_every_module_that_compiled_code_is_made_of():
+    """Those that define some, and what they import: a change in any of them must not find the old code."""
+    package = HERE.parent / "fastmlp"
+    for path in package.glob("*.py"):
+        text = path.read_text()
+        if re.search(r"^@(kernel|inline|compiles|overload|kernel_argument)\b", text, re.MULTILINE):
+            assert path.stem in SOURCES, path.stem
+        if path.stem in SOURCES:
+            imported = re.findall(r"^\s*from fastmlp\.(\w+) import", text, re.MULTILINE)
+            for names in re.findall(r"^\s*from fastmlp import (.*)$", text, re.MULTILINE):
+                imported += [name.split(" as ")[0].strip() for name in names.split(",")]
+            assert set(imported) <= set(SOURCES), path.stem
 
 
 @pytest.mark.slow
