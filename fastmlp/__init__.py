@@ -2,13 +2,16 @@
 
 from typing import TYPE_CHECKING, Any
 
+from fastmlp._causes import Cause
 from fastmlp.architecture import Architecture
 from fastmlp.audit import GradientAudit, audit_gradients
+from fastmlp.diagnosis import Diagnosis
 from fastmlp.estimation import Estimate, estimate
 from fastmlp.gradients import LossAndGradients, loss_and_gradients
 from fastmlp.initializers import Initializer, Normal, Uniform, VarianceScaling
 from fastmlp.optimizers import SGD, Adam, Optimizer, RMSprop, Rprop
 from fastmlp.runs import Network, Runs, Status
+from fastmlp.sweeping import Sweep, sweep
 from fastmlp.training import Progress, TrainingInterrupted, resume, train
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ __all__ = [
     "SGD",
     "Adam",
     "Architecture",
+    "Cause",
+    "Diagnosis",
     "Estimate",
     "FileFormatError",
     "GradientAudit",
@@ -60,6 +65,7 @@ __all__ = [
     "Rprop",
     "Runs",
     "Status",
+    "Sweep",
     "TrainingInterrupted",
     "Uniform",
     "VarianceScaling",
@@ -68,5 +74,6 @@ __all__ = [
     "load",
     "loss_and_gradients",
     "resume",
+    "sweep",
     "train",
 ]

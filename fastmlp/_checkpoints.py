@@ -38,7 +38,7 @@ _PLAIN = (
 )  # fmt: skip
 # and those that may have one number a net, or for the schedule one an epoch
 _NUMBERS = ("l2", "dropout", "target_loss", "target_accuracy", "patience", "tol", "schedule")
-_FUNCTION = "a function"
+FUNCTION = "a function"
 _GROUPS = ("sizes", "kinds", "first", "second")
 
 
@@ -138,7 +138,7 @@ def settings_of(settings: dict[str, Any], n_nets: int) -> tuple[dict[str, Any], 
     numbers |= {f"optimizer.{s.name}": getattr(optimizer, s.name) for s in dataclasses.fields(optimizer)}
     for name, value in numbers.items():
         if callable(value):
-            plain[name] = _FUNCTION
+            plain[name] = FUNCTION
         elif value is None or isinstance(value, (str, bool, np.bool_)):
             plain[name] = bool(value) if isinstance(value, np.bool_) else value
         elif np.ndim(value):
@@ -193,7 +193,7 @@ class Saved(NamedTuple):
     def needs_schedule(self) -> bool:
         """Whether the learning rate followed a function, which is in no file."""
         schedule = self.settings["schedule"]
-        return isinstance(schedule, str) and schedule == _FUNCTION
+        return isinstance(schedule, str) and schedule == FUNCTION
 
     def refuse_other_data(self, job: Job) -> None:
         """Raise where the job has other data than those that the checkpoint was written with."""

@@ -24,7 +24,7 @@ from fastmlp.runs import Network, Runs, Status
 ARRAYS: dict[str, tuple[Any, bool]] = {
     "loss": (None, True), "accuracy": (None, True), "epochs": (np.int64, True), "status": (np.int8, True),
     "net_ids": (np.uint64, True), "history": (None, False), "validation_score": (np.float64, False),
-    "best_epoch": (np.int64, False), "validation_history": (np.float64, False),
+    "best_epoch": (np.int64, False), "restarts": (np.int64, False), "validation_history": (np.float64, False),
     "validation_losses": (np.float64, False),
 }  # fmt: skip
 CURVES = ("history", "validation_history", "validation_losses")

@@ -40,6 +40,14 @@ class OptimizerState(NamedTuple):
         )  # fmt: skip
 
 
+def joined(states: list[OptimizerState]) -> OptimizerState:
+    """The states of several nets' optimizers, of one kind and epoch, as one."""
+    return states[0]._replace(
+        rows=np.concatenate([s.rows for s in states], axis=1), powers=np.concatenate([s.powers for s in states]),
+        rate=np.concatenate([s.rate for s in states]), watched=np.concatenate([s.watched for s in states], axis=1),
+    )  # fmt: skip
+
+
 def new_state(optimizer: Optimizer, n_nets: int, n_parameters: int, dtype: np.dtype) -> OptimizerState:
     """The state of so many nets before their first step."""
     rate = np.broadcast_to(optimizer.rows()[formulas.LEARNING_RATE], n_nets).astype(dtype)

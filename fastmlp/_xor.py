@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from math import log, sqrt
+from math import log
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from fastmlp import _threads
 from fastmlp._buffers import is_tiny
 from fastmlp._checkpoints import load_checkpoint
 from fastmlp._names import choose
+from fastmlp._statistics import wilson_interval
 from fastmlp._vectors import host_lanes
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.runs import Runs, Status
@@ -104,15 +105,6 @@ def _train(options: argparse.Namespace) -> Runs:
         target_loss=None if options.no_stop else STOP_AT_LOSS, checkpoint=options.checkpoint,
         checkpoint_every=options.checkpoint_every, progress=not (options.json or options.no_progress),
     )  # fmt: skip
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval of a share. Reference: Wilson, Probable inference, the law of succession, 1927."""
-    z = 1.959963984540054
-    share = successes / trials
-    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z / (1 + z * z / trials) * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _facts(runs: Runs, options: argparse.Namespace, trained: int) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from fastmlp._names import choose
 from fastmlp.architecture import Architecture
 
 if TYPE_CHECKING:
+    from fastmlp._calls import Call
     from fastmlp._state import OptimizerState
+    from fastmlp.diagnosis import Diagnosis
 
 
 class Status(IntEnum):
@@ -146,9 +148,13 @@ class Runs(_Parameters):
         The score, and the loss on the validation data, after `record_every`, 2 `record_every`, … epochs.
     state : OptimizerState or None
         What training can go on from, if `keep_state` was set.
+    restarts : ndarray of shape (n_nets,), int64, or None
+        How often each net was begun anew, with `restart_stuck`; `net_ids` are then the numbers of the last ones.
     settings : dict
         What `train` was asked for, as names and numbers, "an array" where there is one for each net or epoch: for the
         record, and kept in files. Empty for nets of the estimators.
+    call : Call or None
+        The settings themselves, but for the samples, for `diagnose` to train the same nets again; not kept in files.
     net_ids : ndarray of shape (n_nets,), uint64
     seed : int
     parameters : ndarray of shape (n_nets, P)
@@ -160,7 +166,15 @@ class Runs(_Parameters):
     """
 
     _PER_NET = ("parameters", "loss", "accuracy", "epochs", "status", "net_ids")
-    _IF_KEPT = ("history", "validation_score", "best_epoch", "validation_history", "validation_losses", "state")
+    _IF_KEPT = (
+        "history",
+        "validation_score",
+        "best_epoch",
+        "validation_history",
+        "validation_losses",
+        "restarts",
+        "state",
+    )
 
     def __init__(
         self, architecture: Architecture, parameters: np.ndarray, loss: np.ndarray, accuracy: np.ndarray,
@@ -169,6 +183,7 @@ class Runs(_Parameters):
         best_epoch: np.ndarray | None = None, validation_history: np.ndarray | None = None,
         validation_losses: np.ndarray | None = None,
         state: OptimizerState | None = None, settings: dict[str, Any] | None = None,
+        restarts: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         self.architecture = architecture
         self.parameters = parameters
@@ -187,6 +202,8 @@ class Runs(_Parameters):
         self.validation_losses = validation_losses
         self.state = state
         self.settings = settings or {}
+        self.restarts = restarts
+        self.call: Call | None = None
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -203,7 +220,7 @@ class Runs(_Parameters):
                 float(self.accuracy[which]), int(self.epochs[which]), Status(int(self.status[which])), self.seed,
                 self.settings,
             )  # fmt: skip
-        return Runs(
+        subset = Runs(
             architecture=architecture,
             seed=self.seed,
             settings=self.settings,
@@ -212,9 +229,27 @@ class Runs(_Parameters):
             **{name: getattr(self, name)[which] for name in self._PER_NET},
             **{name: value[which] for name in self._IF_KEPT if (value := getattr(self, name)) is not None},
         )
+        subset.call = None if self.call is None else self.call.of(which)
+        return subset
 
     def __iter__(self) -> Iterator[Network]:
         return (self[i] for i in range(len(self)))  # type: ignore[misc]
+
+    def per_net(self) -> dict[str, np.ndarray]:
+        """Every array that has one value, or row, a net."""
+        kept = {name: getattr(self, name) for name in (*self._PER_NET, *self._IF_KEPT) if name != "state"}
+        return {name: values for name, values in kept.items() if values is not None}
+
+    @classmethod
+    def concatenated(cls, parts: list[Runs], architecture: Architecture) -> Runs:
+        """The nets of several runs of one seed, with their states where all have one."""
+        from fastmlp._state import joined
+
+        first = parts[0].per_net()
+        arrays = {name: np.concatenate([part.per_net()[name] for part in parts]) for name in first}
+        states = [part.state for part in parts if part.state is not None]
+        state = joined(states) if len(states) == len(parts) else None
+        return cls(architecture=architecture, seed=parts[0].seed, state=state, settings=parts[0].settings, **arrays)
 
     def best(self) -> Network:
         """The net of the least loss; the first of several."""
@@ -241,6 +276,60 @@ class Runs(_Parameters):
             return predict(self.architecture, self.parameters, X, threads=threads)
         choose("reduce", reduce, {"mean": None})
         return predict_mean(self.architecture, self.parameters, X, threads=threads)
+
+    def diagnose(
+        self, X: Any, y: Any, *, loss: str | None = None, solved_loss: float | None = None, try_fixes: bool = False,
+        max_nets_tried: int = 10_000, threads: int | None = None,
+    ) -> Diagnosis:  # fmt: skip
+        """Why is my net stuck? One cause for each net, and what to change first.
+
+        What is seen in the nets on the samples decides first: units that are silent, saturated or copies of each other,
+        gradients that vanish, outputs on a plateau. Nets that none of it explains are trained for some more epochs (a
+        fiftieth, at least 20 and at most 100), to see whether they improve or overshoot. With Adam, RMSprop or momentum
+        that begins with a fresh optimizer, unless they were trained with ``keep_state=True``.
+
+        Parameters
+        ----------
+        X, y : array_like
+            The samples that the nets were trained on, as for `train`. Each counts once, whatever its weight.
+        loss : str, optional
+            Default: the loss that they were trained with.
+        solved_loss : float, optional
+            A net is solved when its loss is at most this. Default: when every sample is on the right side of 1/2, or
+            has the right class; for targets that are no classes, when the loss is at most a hundredth of their
+            variance.
+        try_fixes : bool, default False
+            Whether to train the same seeds again with each change that the causes ask for.
+        max_nets_tried : int, default 10_000
+            With so many of the nets, the first.
+        threads : int, optional
+            Default: the processors that this process may use.
+
+        Returns
+        -------
+        Diagnosis
+            Print it to read it; ``.causes``, ``.counts()``, ``.dead_units``, ``.plateau``, ``.trials`` for programs.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For data that do not fit the nets, and with `try_fixes` for nets that have no record of their settings.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+        >>> arch = fastmlp.Architecture((2, 4, 1), bias=False)
+        >>> runs = fastmlp.train(arch, X, y, n_nets=100, optimizer=fastmlp.SGD(0.5), epochs=100)
+        >>> runs.diagnose(X, y).counts()
+        {'zero_input': 100}
+        """
+        from fastmlp.diagnosis import diagnose
+
+        return diagnose(
+            self, X, y, loss=loss, solved_loss=solved_loss, try_fixes=try_fixes, max_nets_tried=max_nets_tried,
+            threads=threads,
+        )  # fmt: skip
 
     def save(self, path: str | os.PathLike) -> None:
         """Write everything to a file that `fastmlp.load` reads, in the safetensors format (extra ``files``).

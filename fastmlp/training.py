@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import _threads
+from fastmlp._calls import Call
 from fastmlp._checkpoints import Checkpoint, load_checkpoint, recorded
 from fastmlp._jobs import Job, Report
 from fastmlp._planning import planned
+from fastmlp._restarts import most_restarts, restart_until_solved
 from fastmlp._signals import Stopping
 from fastmlp.architecture import Architecture
 from fastmlp.initializers import Initializer
@@ -86,6 +88,7 @@ def train(
     validation: Any = None,
     validation_score: str = "loss",
     restore_best: bool = True,
+    restart_stuck: int | None = None,
     record_every: int | None = None,
     net_ids: Any = None,
     warm_start: Runs | None = None,
@@ -172,6 +175,11 @@ def train(
     restore_best : bool, default True
         Whether each net in the end gets back the weights that scored best on the validation data, but for those that
         reached a target.
+    restart_stuck : int, optional
+        Begin a net that ends unsolved anew, from a fresh seed, at most so many times, until all `n_nets` are solved:
+        have reached `target_loss` or `target_accuracy`, or without these have every sample on the right side. The k-th
+        restart of net i is the net of number i + k · 2**40; ``runs.restarts`` counts them, and ``runs.net_ids`` has the
+        numbers of those that stayed. With `patience` a net that is stuck is found out before its epochs are over.
     warm_start : Runs, optional
         Train these nets, stopped or not, for `epochs` more, with their weights, numbers and seed; leave `n_nets`,
         `net_ids`, `init` and `seed` out. If they were trained with `keep_state`, the optimizer's state, what `patience`
@@ -237,10 +245,24 @@ def train(
     """
     settings = {name: value for name, value in locals().items() if name not in _HOW_TO_RUN}
     _refuse_uncallable(callback)
+    del settings["restart_stuck"]
+    restarts = 0
+    if restart_stuck is not None:
+        others = {"checkpoint": checkpoint is not None, "callback": callback is not None}
+        restarts = most_restarts(restart_stuck, settings, others)
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every, settings)
     job, runs = planned(**settings, resumable=kept is not None)
-    runs.settings = recorded(settings, len(runs))
-    return _to_the_end(job, runs, threads, progress, callback, kept)
+    runs.settings, runs.call = recorded(settings, len(runs)), Call.of_settings(settings, len(runs))
+    _to_the_end(job, runs, threads, progress, callback, kept)
+    if restarts:
+        assert runs.call is not None
+
+        def again(call: Call, net_ids: np.ndarray) -> Runs:
+            shared = {"seed": seed, "kernel": kernel, "threads": threads, "record_every": record_every}
+            return train(X=X, y=y, net_ids=net_ids, progress=progress, **shared, **call.settings)
+
+        restart_until_solved(runs, runs.call, restarts, settings, again)
+    return runs
 
 
 _HOW_TO_RUN = ("checkpoint", "checkpoint_every", "progress", "callback")
@@ -310,6 +332,8 @@ def resume(
     saved.refuse_other_data(job)
     saved.put_into(job, runs)
     runs.settings = recorded(settings, len(runs))
+    if isinstance(settings["init"], str):
+        runs.call = Call.of_settings(settings | data | {"architecture": runs.architecture}, len(runs))
     return _to_the_end(job, runs, threads, progress, callback, kept)
 
 

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from fastmlp._xor import PLATEAUS, wilson_interval
+from fastmlp._statistics import wilson_interval
+from fastmlp._xor import PLATEAUS
 
 
 def command(*arguments, folder, code=0):

@@ -1,0 +1,103 @@
+"""What `train` was asked for, kept beside its results, so that the same nets can be trained again with a change.
+
+The samples are not kept. What has one value a net follows when some of the nets are chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastmlp._checkpoints import FUNCTION
+from fastmlp._names import choose
+from fastmlp.architecture import Architecture
+from fastmlp.optimizers import OPTIMIZERS, Optimizer
+
+if TYPE_CHECKING:
+    from fastmlp.runs import Runs
+
+BY_NET = ("l2", "dropout", "sample_weight", "target_loss", "target_accuracy", "patience", "tol")
+# What says which nets are trained, and on what: `Runs` and whoever trains again know
+LEFT_OUT = ("X", "y", "n_nets", "net_ids", "seed", "kernel", "threads", "keep_state", "record_every")
+AN_ARRAY = "an array"
+
+
+@dataclass(frozen=True)
+class Call:
+    """The settings of a call of `train`, but for its samples and net numbers."""
+
+    settings: dict[str, Any]
+    n_nets: int
+
+    @classmethod
+    def of_settings(cls, settings: dict[str, Any], n_nets: int) -> Call | None:
+        """From the keyword arguments of `train`; None where nets went on from others, whose history is not here."""
+        if settings.get("warm_start") is not None:
+            return None
+        kept = {name: value for name, value in settings.items() if name not in (*LEFT_OUT, "warm_start")}
+        if isinstance(kept["optimizer"], str):
+            kept["optimizer"] = choose("optimizer", kept["optimizer"], OPTIMIZERS)()
+        return cls(kept, n_nets)
+
+    @classmethod
+    def of_record(cls, runs: Runs) -> Call | None:
+        """From what is kept in files, where that is enough: names and numbers, no arrays."""
+        record = dict(runs.settings)
+        if not record or AN_ARRAY in record.values() or FUNCTION in record.values() or record.get("init") is None:
+            return None
+        if "validation_score" not in record:
+            return None
+        kind = OPTIMIZERS.get(record.pop("optimizer", ""))
+        if kind is None:
+            return None
+        own = {field.name: record.pop(f"optimizer.{field.name}", None) for field in fields(kind)}
+        record = {name: value for name, value in record.items() if name not in LEFT_OUT}
+        settings = {"architecture": runs.architecture, **record, "dtype": runs.parameters.dtype.name}
+        try:
+            return cls({**settings, "optimizer": kind(**own), "sample_weight": None, "validation": None}, len(runs))
+        except (ValueError, TypeError):
+            return None
+
+    def __getitem__(self, name: str) -> Any:
+        return self.settings[name]
+
+    @property
+    def architecture(self) -> Architecture:
+        return self.settings["architecture"]
+
+    @property
+    def optimizer(self) -> Optimizer:
+        return self.settings["optimizer"]
+
+    def of(self, which: Any) -> Call:
+        """The same for some of the nets."""
+        n, settings = self.n_nets, dict(self.settings)
+        for name in BY_NET:
+            values = settings.get(name)
+            needed = 2 if name == "sample_weight" else 1
+            if values is not None and np.ndim(values) == needed:
+                settings[name] = np.asarray(values)[which]
+        settings["optimizer"] = _optimizer_of(self.optimizer, which)
+        slope = self.architecture.leaky_slope
+        if isinstance(slope, np.ndarray):
+            settings["architecture"] = self.architecture.with_slope(slope[which])
+        init = settings["init"]
+        if isinstance(init, (tuple, list)):
+            settings["init"] = tuple([np.asarray(layer)[which] for layer in part or ()] for part in init)
+        return Call(settings, int(np.empty(n, np.int8)[which].size))
+
+    def changed(self, **changes: Any) -> Call:
+        """The same with other settings."""
+        return Call({**self.settings, **changes}, self.n_nets)
+
+    def with_rate(self, factor: float) -> Call:
+        """The same with the learning rate times `factor`."""
+        rate = self.optimizer.learning_rate * factor  # type: ignore[attr-defined]
+        return self.changed(optimizer=replace(self.optimizer, learning_rate=rate))  # type: ignore[type-var]
+
+
+def _optimizer_of(optimizer: Optimizer, which: Any) -> Optimizer:
+    arrays = {name: value[which] for name, value in optimizer.settings.items() if isinstance(value, np.ndarray)}
+    return replace(optimizer, **arrays) if arrays else optimizer  # type: ignore[type-var]

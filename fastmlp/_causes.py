@@ -1,0 +1,224 @@
+"""Why a net is stuck: one cause a net, from what was seen in it, each rule with its reason.
+
+Rules are asked in the order of `Cause`, and the first that holds is the net's: what can never be mended by training
+comes before what may, and what makes a net sit on a plateau before the plateau itself.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from fastmlp._facts import Facts
+from fastmlp._formulas import Activation, Loss
+from fastmlp.architecture import Architecture
+
+
+class Cause(IntEnum):
+    """What a net ended in."""
+
+    SOLVED = 0
+    DIVERGED = 1
+    ZERO_INPUT = 2
+    SYMMETRIC = 3
+    DEAD_LAYER = 4
+    SATURATED = 5
+    VANISHING_GRADIENT = 6
+    DEAD_UNITS = 7
+    PLATEAU = 8
+    OVERSHOOTING = 9
+    STILL_IMPROVING = 10
+    LOCAL_MINIMUM = 11
+
+
+# A step that is a thousandth of the output layer's takes a thousand times as many epochs: what the others learn in
+# hundreds, the first layer would learn in hundreds of thousands.
+VANISHING_BELOW = 1e-3
+# Outputs on a plateau come within some hundredths of its values and creep; 1/2 and 1/3 are 0.17 apart.
+NEAR = 0.07
+# A sample is taken for learnt when its output is within this of its target; on plateaus the others are 1/3 away.
+LEARNT_WITHIN = 0.2
+MOST_GROUPED = 64  # samples: in larger data only the plateau of all samples has a name
+# For data that are no classes: as much of the targets' variance as noise would leave
+SOLVED_SHARE = 0.01
+# Trained for as long again, a net would lose at least a tenth of its loss: then more epochs are worth their time.
+WORTHWHILE = 0.1
+LEAST_HORIZON = 100  # epochs
+# Of the ways that the loss goes, as much as a third up; of its height, at least a hundredth: rounding and minibatches
+# do less where the learning rate is right.
+RISES = 0.3
+ROUGH = 0.01
+# and a tenth of the learning rate, tried on the same net for the same epochs, comes out clearly lower
+CALMER_BELOW = 0.95
+
+
+class Plateau(NamedTuple):
+    """Outputs that many nets get stuck at."""
+
+    n_samples: int
+    """How many samples have the same output,"""
+    value: float
+    """which is their mean target."""
+    loss: float
+    name: str
+
+
+class Given(NamedTuple):
+    """What the rules know beside the facts."""
+
+    architecture: Architecture
+    loss: Loss
+    samples: np.ndarray  # (S, n_in)
+    targets: np.ndarray  # (S, n_out)
+    classes: bool  # targets are 0 and 1
+    solved_loss: float | None
+
+
+def keeps_zero(architecture: Architecture) -> bool:
+    """Whether an input of zeros gives weighted sums of zero in every layer, whatever the weights are."""
+    return not architecture.bias and Activation.SIGMOID not in architecture.activations[:-1]
+
+
+def never_solved_at_zero(given: Given) -> bool:
+    """Whether a sample of zeros has an output that no training changes, and that is not its target."""
+    if not keeps_zero(given.architecture):
+        return False
+    zero = ~given.samples.any(axis=1)
+    code = given.architecture.activations[-1]
+    n_out = given.architecture.sizes[-1]
+    fixed = {Activation.SIGMOID: 0.5, Activation.SOFTMAX: 1 / n_out, Activation.EXP: 1.0}.get(code, 0.0)
+    wrong = np.abs(given.targets[zero] - fixed).max(axis=1, initial=0.0)
+    return bool((wrong > (0.0 if given.classes else NEAR)).any())
+
+
+def solved(facts: Facts, given: Given) -> np.ndarray:
+    """Every sample on the right side of 1/2; for numbers, a loss of at most `solved_loss`."""
+    if given.solved_loss is not None:
+        return np.asarray(facts.loss <= given.solved_loss)
+    if given.classes:
+        return np.asarray(facts.right == 1)
+    return np.asarray(facts.loss <= SOLVED_SHARE * float(np.mean(given.targets.var(axis=0))))
+
+
+def certain_causes(facts: Facts, given: Given, diverged: np.ndarray, learnt_some: np.ndarray) -> np.ndarray:
+    """The causes that are seen in a net as it stands, (n,) of `Cause`; −1 where none of them holds.
+
+    Where a net has `learnt_some` of the samples, gradients did reach its first layer.
+    """
+    architecture = given.architecture
+    cause = np.full(len(facts.loss), -1, np.int8)
+
+    def mark(which: np.ndarray, label: Cause) -> None:
+        cause[which & (cause < 0)] = label
+
+    mark(diverged | ~np.isfinite(facts.loss), Cause.DIVERGED)
+    mark(solved(facts, given), Cause.SOLVED)
+    if never_solved_at_zero(given):
+        mark(np.ones(len(cause), bool), Cause.ZERO_INPUT)
+    widths = np.array(architecture.sizes[1:])
+    hidden = widths[:-1]
+    mark(((facts.distinct == 1) & (hidden > 1)).any(axis=1), Cause.SYMMETRIC)
+    mark((facts.silent == widths).any(axis=1), Cause.DEAD_LAYER)
+    squashing = [code in (Activation.SIGMOID, Activation.TANH) for code in architecture.activations[:-1]]
+    asleep = ((facts.saturated[:, :-1] == hidden) & squashing).any(axis=1)
+    if given.loss == Loss.MSE:  # with cross-entropy a wrong output passes its whole error down, saturated or not
+        asleep |= facts.saturated[:, -1] > 0
+    mark(asleep, Cause.SATURATED)
+    if architecture.n_layers > 1:
+        with np.errstate(invalid="ignore"):
+            small = facts.gradient[:, 0] < VANISHING_BELOW * facts.gradient[:, -1]
+        mark(small & ~learnt_some, Cause.VANISHING_GRADIENT)
+    # a single living unit sees a single direction of what is below it
+    mark(
+        ((hidden - facts.silent[:, :-1] <= 1) & (hidden > 1) & (facts.silent[:, :-1] > 0)).any(axis=1), Cause.DEAD_UNITS
+    )
+    return cause
+
+
+def mostly_dead(facts: Facts, architecture: Architecture) -> np.ndarray:
+    """Whether half of a hidden layer's units or more are dead: what a net that is on no plateau is then stuck for."""
+    hidden = np.array(architecture.sizes[1:-1])
+    return ((2 * facts.silent[:, :-1] >= hidden) & (facts.silent[:, :-1] > 0)).any(axis=1)
+
+
+def has_groups(given: Given) -> bool:
+    """Whether plateaus are looked for sample by sample: few of them, of two classes."""
+    return given.classes and len(given.samples) <= MOST_GROUPED and _binary(given.targets[None], given) is not None
+
+
+def _binary(outputs: np.ndarray, given: Given) -> np.ndarray | None:
+    """Outputs (n, S) of the one class; None where there are more than two."""
+    targets = given.targets
+    if targets.shape[1] == 1 or (targets.shape[1] == 2 and (targets.sum(axis=1) == 1).all()):
+        return outputs[:, :, -1]
+    return None
+
+
+def plateaus_of(outputs: np.ndarray, given: Given) -> tuple[np.ndarray, list[Plateau]]:
+    """For each of the outputs (n, S, n_out) of few samples which plateau it is on, −1 for none; and the plateaus.
+
+    On one, some samples that are not told apart have the same output, which is the mean of their targets (that has the
+    least loss of all single values), and all others are learnt.
+    """
+    plateau = np.full(len(outputs), -1, np.int16)
+    o, t = _binary(outputs, given), given.targets[:, -1]
+    assert o is not None
+    with np.errstate(invalid="ignore"):
+        missed = np.abs(o - t) >= LEARNT_WITHIN
+        count = missed.sum(axis=1)
+        value = np.where(missed, o, 0).sum(axis=1) / np.maximum(count, 1)
+        grouped = np.abs(o - value[:, None]) <= NEAR
+        size = grouped.sum(axis=1)
+        ones = (grouped * t).sum(axis=1).astype(int)
+        on_one = (count > 0) & (missed <= grouped).all(axis=1) & (ones > 0) & (ones < size)
+        on_one &= np.abs(value - ones / np.maximum(size, 1)) <= NEAR
+    keys = np.where(on_one, size * 1000 + ones, -1)
+    found, counts = np.unique(keys[keys >= 0], return_counts=True)
+    names = []
+    for number, key in enumerate(found[np.argsort(-counts, kind="stable")]):
+        names.append(_plateau(int(key) // 1000, int(key) % 1000, len(t), given.loss))
+        plateau[keys == key] = number
+    return plateau, names
+
+
+def _plateau(size: int, ones: int, n_samples: int, loss: Loss) -> Plateau:
+    p = ones / size
+    each = p * (1 - p) if loss == Loss.MSE else -p * np.log(p) - (1 - p) * np.log1p(-p)
+    at = size * float(each) / n_samples
+    which = "all" if size == n_samples else f"{size} of {n_samples}"
+    return Plateau(size, p, at, f"{at:.4f}: {which} samples at {Fraction(ones, size)}")
+
+
+def on_constant(facts: Facts, given: Given) -> tuple[np.ndarray, Plateau]:
+    """Whether every output is the same for all samples, and the mean of the targets; and that plateau."""
+    means = given.targets.mean(axis=0)
+    scale = 1.0 if given.classes else max(float(given.targets.std(axis=0).max()), 1e-300)
+    with np.errstate(invalid="ignore"):
+        flat = (facts.high - facts.low <= NEAR * scale).all(axis=1)
+        flat &= (np.abs((facts.high + facts.low) / 2 - means) <= NEAR * scale).all(axis=1)
+    if given.loss == Loss.MSE:
+        at = float(np.mean(given.targets.var(axis=0)))
+    elif given.loss == Loss.BCE:
+        clipped = np.clip(means, 1e-300, 1 - 1e-16)
+        at = float(np.mean(-means * np.log(clipped) - (1 - means) * np.log1p(-clipped)))
+    elif given.loss == Loss.CROSS_ENTROPY:
+        at = float(-(means[means > 0] * np.log(means[means > 0])).sum())
+    else:
+        at = float("nan")
+    name = f"{at:.4f}: every output at the mean of the targets"
+    return flat, Plateau(len(given.targets), float(means[0]), at, name)
+
+
+def causes_of_curves(curves: np.ndarray, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of losses over some more epochs, (n, K + 1): whether the net still improves, and whether they go up and down."""
+    first, steps = curves[:, 0], np.diff(curves, axis=1)
+    with np.errstate(invalid="ignore"):
+        rises, falls = np.maximum(steps, 0).sum(axis=1), np.maximum(-steps, 0).sum(axis=1)
+        rough = (rises >= RISES * falls) & (rises >= ROUGH * np.maximum(first, 1e-300))
+        rough |= ~np.isfinite(curves).all(axis=1)
+        horizon = np.maximum(epochs, LEAST_HORIZON)
+        falling = (first - curves[:, -1]) * horizon / steps.shape[1] >= WORTHWHILE * first
+    return falling, rough

@@ -1,0 +1,109 @@
+"""`_inspection`'s kernels on threads: the facts about many nets, block by block, so that memory stays bounded."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmlp import _formulas as formulas
+from fastmlp import _threads
+from fastmlp._buffers import CHUNK_SAMPLES, TileArrays, data_buffers
+from fastmlp._choice import Choice
+from fastmlp._inspection import (
+    GRADIENT,
+    LOSS,
+    N_OF_LAYER,
+    N_OF_NET,
+    N_OF_OUTPUT,
+    RIGHT,
+    SATURATED,
+    SILENT,
+    count_distinct,
+    inspect_tiles,
+)  # fmt: skip
+from fastmlp._signals import Stopping
+from fastmlp._tiles import copy_in
+from fastmlp._vectors import Buffer, Lanes, aligned_zeros, host_lanes
+from fastmlp._ways import Way
+from fastmlp.architecture import Architecture
+
+NETS_A_BLOCK = 4096
+FEW_NETS = 4  # up to here vectors of so many lanes waste less
+
+
+class Facts(NamedTuple):
+    """What is seen in n nets of L layers."""
+
+    loss: np.ndarray
+    """The mean loss, each sample counting once, (n,)."""
+    right: np.ndarray
+    """The share of samples with every output on the right side, (n,); without meaning where targets are no classes."""
+    silent: np.ndarray
+    """ReLU and leaky ReLU units of each layer that are on the flat or leaky side for every sample, (n, L) int64."""
+    saturated: np.ndarray
+    """Sigmoid and tanh units saturated for every sample; of the last layer outputs of samples, (n, L) int64."""
+    gradient: np.ndarray
+    """Root mean square of the gradients of a sample's loss by the weighted sums of each layer, (n, L)."""
+    low: np.ndarray
+    """Each output's least value over the samples, (n, n_out)."""
+    high: np.ndarray
+    """Each output's greatest value, (n, n_out)."""
+    distinct: np.ndarray
+    """Units of each hidden layer that are no copies of another, (n, L − 1) int64."""
+
+    def of(self, which: Any) -> Facts:
+        """Those of some of the nets."""
+        return Facts(*(values[which] for values in self))
+
+
+def inspected(
+    architecture: Architecture, loss: str, parameters: np.ndarray, samples: np.ndarray, targets: np.ndarray,
+    threads: int | None = None,
+) -> Facts:  # fmt: skip
+    """The facts about the nets `parameters` (n, P), for samples and targets of their dtype that have been checked."""
+    dtype, n, layers, n_out = parameters.dtype, len(parameters), architecture.n_layers, architecture.sizes[-1]
+    lanes = host_lanes(dtype, narrow=True) if n > FEW_NETS else Lanes(dtype, FEW_NETS)
+    way = Way.of(architecture, loss, dtype, Choice("lanes", lanes))
+    F, data = way.vectors.F, data_buffers(samples, targets, None)
+    n_facts = N_OF_NET + layers * N_OF_LAYER + n_out * N_OF_OUTPUT
+    facts = np.empty((n, n_facts), dtype)
+    distinct = np.ones((n, max(0, layers - 1)), np.int64)
+    sizes, slope = Buffer(np.array(architecture.sizes)), architecture.leaky_slope
+
+    def work(nets: slice, scratch: Any, _report: Any) -> None:
+        own = np.ascontiguousarray(parameters[nets])
+        tiles = TileArrays(way.vectors, 0, len(own), way.rows_of_a_tile(-1))
+        tiles.fill(tiles.hyper[:, formulas.LEAKY_SLOPE], slope[nets] if isinstance(slope, np.ndarray) else slope)
+        copy_in(F, tiles.kernel_view, Buffer(own), way.row_of, way.net.n_parameters, 0, 0)
+        found = aligned_zeros((tiles.count, n_facts, tiles.width), dtype)
+        peaks = aligned_zeros((way.net.n_unit_rows, tiles.width), dtype)
+        inspect_tiles(
+            way.vectors.kinds, F, way.net, data, tiles.kernel_view, Buffer(found), Buffer(peaks), scratch
+        )  # fmt: skip
+        facts[nets] = found.transpose(0, 2, 1).reshape(-1, n_facts)[: len(own)]
+        if layers > 1:
+            counts = np.empty((len(own), layers - 1), np.int64)
+            count_distinct(
+                F, Buffer(own), sizes, int(architecture.bias), layers, len(own), way.net.n_parameters, Buffer(counts)
+            )
+            distinct[nets] = counts
+
+    blocks = [slice(first, first + NETS_A_BLOCK) for first in range(0, n, NETS_A_BLOCK)]
+    several = min(_threads.thread_count(threads), max(1, len(blocks)))
+    with Stopping(signal.SIGINT) as stopping:
+        _threads.run(
+            blocks, work, lambda: way.new_scratch(min(len(samples), CHUNK_SAMPLES)), several, np.zeros(2, np.int8),
+            lambda _report: None, stopping,
+        )  # fmt: skip
+    if stopping.received is not None:
+        raise KeyboardInterrupt
+    by_layer = facts[:, N_OF_NET : N_OF_NET + layers * N_OF_LAYER].reshape(n, layers, N_OF_LAYER)
+    by_output = facts[:, N_OF_NET + layers * N_OF_LAYER :].reshape(n, n_out, N_OF_OUTPUT)
+    with np.errstate(invalid="ignore"):
+        silent, saturated = (np.nan_to_num(by_layer[:, :, k]).astype(np.int64) for k in (SILENT, SATURATED))
+    return Facts(
+        facts[:, LOSS], facts[:, RIGHT], silent, saturated, np.sqrt(by_layer[:, :, GRADIENT]), by_output[:, :, 0],
+        by_output[:, :, 1], distinct,
+    )  # fmt: skip

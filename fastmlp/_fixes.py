@@ -1,0 +1,197 @@
+"""What to change about nets that are stuck: which changes the causes ask for, and what they do to the same seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from fastmlp import _causes as causes
+from fastmlp._calls import Call
+from fastmlp._causes import Cause, Given
+from fastmlp._facts import inspected
+from fastmlp._formulas import Activation, Loss
+from fastmlp._statistics import differ, wilson_interval
+from fastmlp.architecture import Architecture
+from fastmlp.optimizers import Adam
+from fastmlp.runs import Runs, Status
+from fastmlp.training import train
+
+WORTH_A_FIX = 0.005  # of the nets must have a cause that a change is for
+LOWER, LONGER = 0.1, 4  # times the learning rate, and the epochs
+MOST_EPOCHS_TRIED = 10**6
+ADAM_RATE = 0.01
+
+
+@dataclass(frozen=True)
+class Fix:
+    """One change of what `train` was asked for."""
+
+    name: str
+    text: str
+    change: Callable[[Call], Call] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a change did."""
+
+    fix: Fix
+    n_nets: int
+    before: int
+    """How many of these nets were solved as they were,"""
+    after: int
+    """and with the change."""
+
+    def __str__(self) -> str:
+        low, high = wilson_interval(self.after, self.n_nets)
+        before, after = (f"{count / self.n_nets:.2%}" for count in (self.before, self.after))
+        helped = differ(self.before, self.n_nets, self.after, self.n_nets)
+        verdict = "" if helped else ": no difference" if self.before != self.after else ": the same"
+        return f"{before:>7} -> {after:>7}  ({low:.2%} to {high:.2%})  {self.fix.text}{verdict}"
+
+
+def train_again(
+    call: Call, X: Any, y: Any, net_ids: np.ndarray, seed: int, threads: int | None, **changes: Any
+) -> Runs:
+    """Train nets of these numbers by a call's settings, with some of them changed."""
+    return train(X=X, y=y, net_ids=net_ids, seed=seed, threads=threads, **{**call.settings, **changes})
+
+
+def initial(call: Call, X: Any, y: Any, net_ids: np.ndarray, seed: int, threads: int | None) -> Runs:
+    """The same nets before their first step."""
+    rest = {"schedule": None, "validation": None, "target_loss": None, "target_accuracy": None, "patience": None}
+    return train_again(call, X, y, net_ids, seed, threads, epochs=0, **rest)
+
+
+def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_start: float | None) -> list[Fix]:
+    """What the nets' causes ask for, by the share of nets that it is for, the greatest first."""
+    share = {cause: float((label == cause).mean()) for cause in Cause}
+    found: list[tuple[float, Fix]] = []
+
+    def suggest(name: str, text: str, change: Callable[[Call], Call], *for_causes: Cause, weight: float = 1.0) -> None:
+        of_nets = sum(share[cause] for cause in for_causes)
+        if of_nets >= WORTH_A_FIX:
+            found.append((of_nets * weight, Fix(name, text, change)))
+
+    arch = given.architecture
+    hidden = arch.activations[:-1]
+    rectified = any(code == Activation.RELU for code in hidden)
+    suggest(
+        "bias", "give the units biases: bias=True", lambda c: _with_architecture(c, bias=True), Cause.ZERO_INPUT,
+    )  # fmt: skip
+    if call is None or "learning_rate" in call.optimizer.settings:
+        dead = () if (dead_from_start or 0.0) >= 0.5 else (Cause.DEAD_LAYER,)
+        suggest(
+            "lower_rate", "a tenth of the learning rate", lambda c: c.with_rate(LOWER), Cause.DIVERGED,
+            Cause.OVERSHOOTING, *dead,
+        )  # fmt: skip
+    if call is None or call["epochs"] * LONGER <= MOST_EPOCHS_TRIED:
+        suggest(
+            "more_epochs", f"{LONGER} times the epochs", _longer, Cause.STILL_IMPROVING,
+            Cause.LOCAL_MINIMUM, Cause.VANISHING_GRADIENT, weight=0.99,
+        )  # fmt: skip
+    init = "he_uniform" if rectified else "glorot_uniform"
+    if call is None or call["init"] != init:
+        suggest(
+            "init", f"initial weights that fit the layers, biases of zero: init='{init}'",
+            lambda c: c.changed(init=init), Cause.SYMMETRIC, Cause.VANISHING_GRADIENT, Cause.SATURATED,
+            Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU, Cause.LOCAL_MINIMUM,
+        )  # fmt: skip
+    if arch.activations[-1] == Activation.RELU:
+        suggest(
+            "sigmoid_output", "a sigmoid output with its cross-entropy in place of ReLU: output='sigmoid'",
+            lambda c: _with_architecture(c, loss=None, output="sigmoid"), Cause.DEAD_LAYER, Cause.DEAD_UNITS,
+            Cause.PLATEAU, Cause.LOCAL_MINIMUM,
+        )  # fmt: skip
+    if given.loss == Loss.MSE and arch.activations[-1] in (Activation.SIGMOID, Activation.SOFTMAX):
+        own = "bce" if arch.activations[-1] == Activation.SIGMOID else "cross_entropy"
+        if own == "bce" or given.classes:
+            suggest(
+                "cross_entropy", f"cross-entropy in place of the squared error: loss='{own}'",
+                lambda c: c.changed(loss=own), Cause.SATURATED, Cause.VANISHING_GRADIENT, Cause.PLATEAU,
+                Cause.LOCAL_MINIMUM, Cause.STILL_IMPROVING, weight=0.9,
+            )  # fmt: skip
+    if rectified:
+        suggest(
+            "leaky_relu", "a leaky ReLU, whose units do not die: hidden='leaky_relu'",
+            lambda c: _with_hidden(c, "leaky_relu"), Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU, weight=0.9,
+        )  # fmt: skip
+    if any(code == Activation.SIGMOID for code in hidden):
+        suggest(
+            "tanh", "tanh in place of sigmoid in hidden layers: hidden='tanh'", lambda c: _with_hidden(c, "tanh"),
+            Cause.VANISHING_GRADIENT, Cause.SATURATED, Cause.PLATEAU, Cause.LOCAL_MINIMUM, Cause.STILL_IMPROVING,
+            weight=0.8,
+        )  # fmt: skip
+    if call is None or not isinstance(call.optimizer, Adam):
+        suggest(
+            "adam", f"Adam at a learning rate of {ADAM_RATE:g}: optimizer=fastmlp.Adam({ADAM_RATE:g})",
+            lambda c: c.changed(optimizer=Adam(ADAM_RATE)), Cause.VANISHING_GRADIENT, Cause.PLATEAU,
+            Cause.LOCAL_MINIMUM, Cause.STILL_IMPROVING, Cause.SATURATED, weight=0.8,
+        )  # fmt: skip
+    if hidden and (call is None or isinstance(call["init"], str) or not isinstance(call["init"], (tuple, list))):
+        suggest(
+            "wider", "twice the hidden units", _wider, Cause.PLATEAU, Cause.DEAD_UNITS, Cause.DEAD_LAYER,
+            Cause.LOCAL_MINIMUM, weight=0.95,
+        )  # fmt: skip
+    return [fix for _, fix in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _with_architecture(call: Call, loss: Any = False, **changes: Any) -> Call:
+    architecture = replace(call.architecture, **changes)
+    changed = call.changed(architecture=architecture, **({} if loss is False else {"loss": loss}))
+    if isinstance(call["init"], (tuple, list)) and "bias" in changes:
+        weights = call["init"][0]
+        changed = changed.changed(init=(weights, [np.zeros((len(w), w.shape[2]), w.dtype) for w in weights]))
+    return changed
+
+
+def _with_hidden(call: Call, name: str) -> Call:
+    old = Activation.RELU if name == "leaky_relu" else Activation.SIGMOID
+    names = [name if code == old else code.name.lower() for code in call.architecture.activations[:-1]]
+    return _with_architecture(call, hidden=tuple(names))
+
+
+def _wider(call: Call) -> Call:
+    sizes = call.architecture.sizes
+    return _with_architecture(call, sizes=(sizes[0], *(2 * size for size in sizes[1:-1]), sizes[-1]))
+
+
+def _longer(call: Call) -> Call:
+    return call.changed(epochs=call["epochs"] * LONGER)
+
+
+def try_all(
+    runs: Runs, call: Call, fixes: list[Fix], X: Any, y: Any, given: Given, loss: str, max_nets: int,
+    threads: int | None,
+) -> tuple[Trial, ...]:  # fmt: skip
+    """Train the first `max_nets` of the nets again with each change, and with all that helped; the best first."""
+    some = slice(0, min(len(runs), max_nets))
+    ids, own, n = runs.net_ids[some], call.of(np.arange(len(runs))[some]), min(len(runs), max_nets)
+    before = _n_solved(runs[some], given, loss, threads)  # type: ignore[arg-type]
+
+    def trial(fix: Fix) -> Trial:
+        changed = fix.change(own)
+        again = train_again(changed, X, y, ids, runs.seed, threads)
+        used = changed["loss"] or changed.architecture.default_loss
+        return Trial(fix, n, before, _n_solved(again, _for_change(given, again.architecture, used), used, threads))
+
+    trials = sorted((trial(fix) for fix in fixes), key=lambda t: -t.after)
+    helpful = [t for t in trials if t.after > t.before and differ(t.before, n, t.after, n)]
+    if len(helpful) > 1 and helpful[0].after < n:
+        names = " and ".join(t.fix.name for t in helpful[:2])
+        both = [t.fix.change for t in helpful[:2]]
+        together = Fix(names, f"both: {names}", lambda c: both[1](both[0](c)))
+        trials = sorted([*trials, trial(together)], key=lambda t: -t.after)
+    return tuple(trials)
+
+
+def _for_change(given: Given, architecture: Architecture, loss: str) -> Given:
+    return given._replace(architecture=architecture, loss=Loss[loss.upper()])
+
+
+def _n_solved(runs: Runs, given: Given, loss: str, threads: int | None) -> int:
+    facts = inspected(runs.architecture, loss, runs.parameters, given.samples, given.targets, threads)
+    return int((causes.solved(facts, given) & (runs.status != Status.DIVERGED)).sum())

@@ -1,0 +1,76 @@
+"""Restarts on the spot: a net that ends unsolved makes place for one with a fresh seed, until all are solved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastmlp import _checks as checks
+
+if TYPE_CHECKING:
+    from fastmlp._calls import Call
+    from fastmlp.runs import Runs
+
+# The k-th restart of net i has the number i + k · 2^40: no net's restarts are another's, however nets are shared out
+STRIDE_BITS = 40
+MOST_RESTARTS = 2**23 - 1
+_REFUSED = ("warm_start", "checkpoint", "keep_state", "callback")
+
+
+def most_restarts(restart_stuck: Any, settings: dict[str, Any], others: dict[str, Any]) -> int:
+    """The checked number of restarts a net may have."""
+    most = checks.whole_number("restart_stuck", restart_stuck, 1, MOST_RESTARTS)
+    for name in _REFUSED:
+        if {**settings, **others}[name]:
+            raise ValueError(f"restart_stuck begins nets anew, which does not go with {name}: leave one of them out")
+    if isinstance(settings["init"], (tuple, list)):
+        raise ValueError(
+            "restart_stuck draws new initial weights: pass init as a name or an initializer, not as arrays"
+        )
+    if np.max(settings["net_ids"] if settings["net_ids"] is not None else 0) >= 2**STRIDE_BITS:
+        raise ValueError(f"restart_stuck needs net_ids below 2**{STRIDE_BITS}: the restarts' numbers lie above")
+    return most
+
+
+def solved(runs: Runs, settings: dict[str, Any]) -> np.ndarray:
+    """Which nets need no restart: those that reached their target, or without one have every sample right."""
+    from fastmlp.runs import Status
+
+    if settings["target_loss"] is not None or settings["target_accuracy"] is not None:
+        return runs.status == Status.REACHED_TARGET
+    if np.isnan(runs.accuracy).all() and (runs.status != Status.DIVERGED).any():
+        raise ValueError("restart_stuck needs to know which nets are solved: pass target_loss")
+    return runs.accuracy == 1
+
+
+def restart_until_solved(
+    runs: Runs, call: Call, most: int, settings: dict[str, Any], again: Callable[[Call, np.ndarray], Runs]
+) -> None:
+    """Replace nets of `runs` that are not solved, in place; `again` trains nets of some numbers by a call."""
+    from fastmlp.training import TrainingInterrupted
+
+    first = runs.net_ids.copy()
+    restarts = np.zeros(len(runs), np.int64)
+    runs.restarts = restarts
+    for number in range(1, most + 1):
+        stuck = np.flatnonzero(~solved(runs, settings))
+        if not len(stuck):
+            break
+        ids = first[stuck] + np.uint64(number << STRIDE_BITS)
+        try:
+            _put(runs, stuck, again(call.of(stuck), ids))
+        except TrainingInterrupted as interruption:
+            _put(runs, stuck, interruption.runs)
+            restarts[stuck] = number
+            interruption.runs = runs
+            raise
+        restarts[stuck] = number
+
+
+def _put(runs: Runs, where: np.ndarray, others: Runs) -> None:
+    for name, values in others.per_net().items():
+        if name != "restarts":
+            getattr(runs, name)[where] = values
+    runs.train_seconds += others.train_seconds

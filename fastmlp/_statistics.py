@@ -1,0 +1,41 @@
+"""Shares of many trials, and how sure they are."""
+
+from __future__ import annotations
+
+from math import ceil, log, sqrt
+from typing import Any
+
+import numpy as np
+
+Z95 = 1.959963984540054  # 95 % of a normal distribution lie within so many standard deviations
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The 95 % interval of a share. Reference: Wilson, Probable inference, the law of succession, 1927."""
+    low, high = wilson_intervals(np.array([successes]), np.array([trials]))
+    return float(low[0]), float(high[0])
+
+
+def wilson_intervals(successes: Any, trials: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The lower and upper ends of `wilson_interval` for arrays of counts."""
+    successes, trials = np.asarray(successes, float), np.asarray(trials, float)
+    share = successes / trials
+    middle = (share + Z95 * Z95 / (2 * trials)) / (1 + Z95 * Z95 / trials)
+    half = Z95 / (1 + Z95 * Z95 / trials) * np.sqrt(
+        share * (1 - share) / trials + Z95 * Z95 / (4 * trials * trials)
+    )  # fmt: skip
+    return np.maximum(0.0, middle - half), np.minimum(1.0, middle + half)
+
+
+def differ(successes: int, trials: int, others: int, other_trials: int) -> bool:
+    """Whether two shares differ by more than chance explains: by four standard deviations of their difference."""
+    pooled = (successes + others) / (trials + other_trials)
+    deviation = sqrt(max(pooled * (1 - pooled), 1e-300) * (1 / trials + 1 / other_trials))
+    return abs(successes / trials - others / other_trials) > 4 * deviation
+
+
+def restarts_needed(share: float, certainty: float = 0.99) -> int | None:
+    """How many restarts give at least one success with this certainty; None where no share of them succeeds."""
+    if share <= 0:
+        return None
+    return 1 if share >= certainty else ceil(log(1 - certainty) / log(1 - share))

@@ -1,0 +1,334 @@
+"""`runs.diagnose`: why each net is stuck, said as a person would, and what to change first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from fastmlp import _causes as causes
+from fastmlp import _checks as checks
+from fastmlp._calls import Call
+from fastmlp._causes import Cause, Given, Plateau
+from fastmlp._facts import Facts, inspected
+from fastmlp._fixes import Fix, Trial, fixes_for, initial, try_all
+from fastmlp._formulas import LOSSES, Loss
+from fastmlp._inference import predict
+from fastmlp._names import choose
+from fastmlp._statistics import restarts_needed, wilson_interval
+from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.training import train
+
+if TYPE_CHECKING:
+    from fastmlp.runs import Runs
+
+PROBE_SHARE, LEAST_PROBE, MOST_PROBE = 50, 20, 100  # epochs of a probe: a fiftieth of those trained, within bounds
+NETS_A_BLOCK = 65_536
+SHOWN = 0.005  # a cause below this share of the nets is left to the last line
+
+MEANINGS = {
+    Cause.SOLVED: "solved",
+    Cause.DIVERGED: "diverged: weights or losses overflowed",
+    Cause.ZERO_INPUT: "a sample of zeros, and no bias: its output can never leave its first value",
+    Cause.SYMMETRIC: "symmetric: a layer's units are copies of each other, and stay so",
+    Cause.DEAD_LAYER: "dead: every ReLU of a layer is silent on all samples, so nothing passes and nothing is learnt",
+    Cause.SATURATED: "saturated: a layer's units are on the flat ends of their sigmoid or tanh, or a wrong output is",
+    Cause.VANISHING_GRADIENT: "vanishing gradient: less than a thousandth of it reaches the first layer",
+    Cause.DEAD_UNITS: "dead units: too few of a layer's ReLUs are alive to tell the samples apart",
+    Cause.PLATEAU: "on a plateau: samples that are not told apart get the mean of their targets",
+    Cause.OVERSHOOTING: "overshooting: the loss jumps up and down; a tenth of the learning rate calms it",
+    Cause.STILL_IMPROVING: "still improving when training ended",
+    Cause.LOCAL_MINIMUM: "at rest somewhere else: a local minimum, or all that this net can do",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What `Runs.diagnose` found, for n nets of L layers; print it to read it."""
+
+    causes: np.ndarray
+    """One `Cause` a net, (n,) int8."""
+    dead_layers: np.ndarray
+    """Which layers have no unit that is not silent on all samples, (n, L) bool; the outputs last."""
+    dead_units: np.ndarray
+    """How many units of each layer are silent on all samples, (n, L) int64."""
+    plateau: np.ndarray
+    """Which of `plateaus` a net is on whatever its cause is, (n,) int16; −1 for none."""
+    plateaus: tuple[Plateau, ...]
+    """Each with `n_samples` that share the output `value`, the `loss` there, and a `name`."""
+    loss: np.ndarray
+    """The mean loss over the samples, each counting once, (n,)."""
+    dead_from_start: float | None
+    """Of the nets with a dead layer the share that had it before training; None where that cannot be told."""
+    fixes: tuple[Fix, ...]
+    """What to change, the most promising first; with `try_fixes` as it turned out."""
+    trials: tuple[Trial, ...]
+    """With `try_fixes` what became of the same seeds with each change."""
+    description: str
+    """The nets in a line."""
+    backpropagation: str = field(
+        default="The backpropagation is not at fault here: fastmlp's is tested. If a net of your own, with these "
+        "settings, does\nworse than these shares, audit its gradients: fastmlp.audit_gradients.",
+        repr=False,
+    )
+
+    @property
+    def n_solved(self) -> int:
+        """How many nets are solved."""
+        return int((self.causes == Cause.SOLVED).sum())
+
+    @property
+    def success_rate(self) -> float:
+        """The share that is solved."""
+        return self.n_solved / len(self.causes)
+
+    def counts(self) -> dict[str, int]:
+        """How many nets have which cause, by its name; the frequent ones first."""
+        found = {cause.name.lower(): int((self.causes == cause).sum()) for cause in Cause}
+        return dict(sorted(((name, n) for name, n in found.items() if n), key=lambda item: -item[1]))
+
+    @property
+    def verdict(self) -> str:
+        """What is at fault, in a sentence."""
+        return _verdict(self)
+
+    def __str__(self) -> str:
+        return "\n".join(_report(self))
+
+
+def diagnose(
+    runs: Runs, X: Any, y: Any, *, loss: str | None = None, solved_loss: float | None = None, try_fixes: bool = False,
+    max_nets_tried: int = 10_000, threads: int | None = None,
+) -> Diagnosis:  # fmt: skip
+    """See `Runs.diagnose`."""
+    if not isinstance(try_fixes, (bool, np.bool_)):
+        raise TypeError(f"try_fixes={try_fixes!r}: needs True or False")
+    tried = checks.whole_number("max_nets_tried", max_nets_tried, 1)
+    if not len(runs):
+        raise ValueError("there are no nets to diagnose: the selection is empty")
+    given, loss = _given(runs, X, y, loss, solved_loss)
+    call = runs.call or Call.of_record(runs)
+    if try_fixes and call is None:
+        raise ValueError(
+            "try_fixes=True trains the same nets again, and these have no record of how they were trained: diagnose "
+            "what fastmlp.train returned, not a file with arrays among its settings nor nets that went on from others"
+        )
+    facts = inspected(runs.architecture, loss, runs.parameters, given.samples, given.targets, threads)
+    from fastmlp.runs import Status
+
+    diverged = (runs.status == Status.DIVERGED) | ~np.isfinite(runs.parameters).all(axis=1)
+    plateau, plateaus = _plateaus(runs, facts, given, ~diverged & ~causes.solved(facts, given), threads)
+    partial = np.array([*(p.n_samples < len(given.samples) for p in plateaus), False])
+    label = causes.certain_causes(facts, given, diverged, partial[plateau])
+    label[(label < 0) & (plateau >= 0)] = Cause.PLATEAU
+    undecided = np.flatnonzero(label < 0)
+    for first in range(0, len(undecided), NETS_A_BLOCK):
+        some = undecided[first : first + NETS_A_BLOCK]
+        label[some] = _probed(runs, some, loss, call, threads, X, y)
+    rest = label < 0
+    label[rest & causes.mostly_dead(facts, runs.architecture)] = Cause.DEAD_UNITS
+    label[label < 0] = Cause.LOCAL_MINIMUM
+
+    dead = facts.silent == np.array(runs.architecture.sizes[1:])
+    from_start = _dead_from_start(runs, label == Cause.DEAD_LAYER, given, loss, call, threads, X, y)
+    suggestions = fixes_for(label, given, call, from_start)
+    trials: tuple[Trial, ...] = ()
+    if try_fixes:
+        assert call is not None
+        trials = try_all(runs, call, suggestions, X, y, given, loss, tried, threads)
+        suggestions = [trial.fix for trial in trials]
+    return Diagnosis(
+        label, dead, facts.silent, plateau, tuple(plateaus), facts.loss, from_start, tuple(suggestions), trials,
+        _description(runs, loss, call),
+    )  # fmt: skip
+
+
+def _given(runs: Runs, X: Any, y: Any, loss: str | None, solved_loss: Any) -> tuple[Given, str]:
+    architecture, dtype = runs.architecture, runs.parameters.dtype
+    loss = loss or runs.settings.get("loss") or architecture.default_loss
+    code = Loss(choose("loss", loss, LOSSES[architecture.activations[-1]]))
+    samples = checks.inputs(X, architecture, dtype)
+    targets = checks.targets(y, architecture, code, len(samples), dtype)
+    if solved_loss is not None:
+        solved_loss = checks.bounded("solved_loss", solved_loss, 1, 0.0)
+        if not isinstance(solved_loss, float):
+            raise ValueError(f"solved_loss={solved_loss!r}: needs one number")
+    return Given(architecture, code, samples, targets, checks.counts_accuracy(targets), solved_loss), loss
+
+
+def _plateaus(
+    runs: Runs, facts: Facts, given: Given, stuck: np.ndarray, threads: int | None
+) -> tuple[np.ndarray, list[Plateau]]:
+    """Which plateau each of the nets that are stuck is on; −1 for none."""
+    plateau = np.full(len(runs), -1, np.int16)
+    some = np.flatnonzero(stuck)
+    if len(some) and causes.has_groups(given):
+        outputs = predict(runs.architecture, runs.parameters[some], given.samples, threads=threads)
+        plateau[some], names = causes.plateaus_of(outputs, given)
+        return plateau, names
+    flat, constant = causes.on_constant(facts, given)
+    plateau[flat & stuck] = 0
+    return plateau, [constant] if (flat & stuck).any() else []
+
+
+def _go_on(
+    runs: Runs, some: np.ndarray, call: Call, epochs: int, loss: str, threads: int | None, X: Any, y: Any
+) -> np.ndarray:
+    """Losses (n, epochs + 1) of some nets while they go on with the settings of a call."""
+    chosen = cast("Runs", runs[some])
+    if chosen.state is not None and chosen.state.optimizer != type(call.optimizer).__name__:
+        chosen.state = None
+    further = train(
+        call.architecture, X, y, warm_start=chosen, optimizer=call.optimizer, epochs=epochs, loss=loss,
+        batch_size=call["batch_size"], shuffle=call["shuffle"], l2=call["l2"], dropout=call["dropout"],
+        sample_weight=call["sample_weight"], bootstrap=call["bootstrap"], dtype=runs.parameters.dtype, record_every=1,
+        threads=threads,
+    )  # fmt: skip
+    assert further.history is not None
+    return further.history.astype(np.float64)
+
+
+def _probed(
+    runs: Runs, some: np.ndarray, loss: str, call: Call | None, threads: int | None, X: Any, y: Any
+) -> np.ndarray:
+    """Of nets that no rule knows, whether some more epochs show them to overshoot or to improve; −1 for neither."""
+    label = np.full(len(some), -1, np.int8)
+    if call is None:
+        return label
+    trained = runs.epochs[some]
+    length = int(np.clip(np.max(trained) // PROBE_SHARE, LEAST_PROBE, MOST_PROBE))
+    own = call.of(some)
+    curves = _go_on(runs, some, own, length, loss, threads, X, y)
+    falling, rough = causes.causes_of_curves(curves, trained)
+    if rough.any() and "learning_rate" in own.optimizer.settings:
+        which = np.flatnonzero(rough)
+        calm = _go_on(runs, some[which], own.of(which).with_rate(0.1), length, loss, threads, X, y)
+        with np.errstate(invalid="ignore"):
+            lower = calm[:, -1] <= causes.CALMER_BELOW * np.median(curves[which, 1:], axis=1)
+        lower |= np.isfinite(calm[:, -1]) & ~np.isfinite(curves[which]).all(axis=1)
+        label[which[lower]] = Cause.OVERSHOOTING
+    label[(label < 0) & falling] = Cause.STILL_IMPROVING
+    return label
+
+
+def _dead_from_start(
+    runs: Runs, dead: np.ndarray, given: Given, loss: str, call: Call | None, threads: int | None, X: Any, y: Any
+) -> float | None:
+    """Of the dead nets the share whose initial weights were dead already."""
+    if call is None or not dead.any():
+        return None
+    some = np.flatnonzero(dead)[:NETS_A_BLOCK]
+    first = initial(call.of(some), X, y, runs.net_ids[some], runs.seed, threads)
+    facts = inspected(first.architecture, loss, first.parameters, given.samples, given.targets, threads)
+    return float((facts.silent == np.array(first.architecture.sizes[1:])).any(axis=1).mean())
+
+
+def _description(runs: Runs, loss: str, call: Call | None) -> str:
+    architecture = runs.architecture
+    names = list(dict.fromkeys(code.name.lower() for code in architecture.activations))
+    parts = [f"{len(runs):,} nets {'-'.join(map(str, architecture.sizes))}", " and ".join(names)]
+    parts += ["no biases"] if not architecture.bias else []
+    parts.append(loss)
+    if call is not None:
+        optimizer = call.optimizer
+        rate = optimizer.settings["learning_rate"]
+        spoken = f"learning rate {rate:g}" if isinstance(rate, float) else "a learning rate each"
+        name = next(name for name, kind in OPTIMIZERS.items() if type(optimizer) is kind)
+        parts.append(f"{call['init'] if isinstance(call['init'], str) else _spoken(call['init'])}")
+        parts.append(f"{name} at {spoken}")
+        batch = call["batch_size"]
+        parts.append(
+            "full batch" if batch is None else "one sample at a time" if batch == 1 else f"minibatches of {batch}"
+        )
+        parts.append(f"{call['epochs']:,} epochs")
+    return ", ".join(parts)
+
+
+def _spoken(init: Any) -> str:
+    return "initial weights given" if isinstance(init, (tuple, list)) else repr(init)
+
+
+def _percent(count: int, total: int) -> str:
+    low, high = wilson_interval(count, total)
+    return f"{count / total:7.2%}  ({low:.2%} to {high:.2%})"
+
+
+def _report(d: Diagnosis) -> list[str]:
+    n = len(d.causes)
+    lines = [d.description, f"Solved: {d.n_solved:,} of {n:,} = {_percent(d.n_solved, n).strip()}"]
+    if d.n_solved < n:
+        lines.append("Why the others are not (in brackets 95 % intervals):")
+        few = 0
+        for name, count in d.counts().items():
+            cause = Cause[name.upper()]
+            if cause == Cause.SOLVED:
+                continue
+            if count < SHOWN * n:
+                few += count
+                continue
+            lines.append(f"  {_percent(count, n)}  {MEANINGS[cause]}")
+            lines += _details(d, cause)
+        if few:
+            lines.append(f"  {_percent(few, n)}  other causes, each rare")
+    lines.append(d.verdict)
+    if d.trials:
+        lines.append("What the same seeds do with one change:")
+        lines += [f"  {trial}" for trial in d.trials]
+    elif d.fixes:
+        lines.append("To change, first things first (try_fixes=True tries them):")
+        lines += [f"  {number}. {fix.text}" for number, fix in enumerate(d.fixes, 1)]
+    lines.append(d.backpropagation)
+    return lines
+
+
+def _details(d: Diagnosis, cause: Cause) -> list[str]:
+    of_it, lines, indent = d.causes == cause, [], " " * 30
+    if cause == Cause.DEAD_LAYER:
+        shares = d.dead_layers[of_it].mean(axis=0)
+        names = [*(f"hidden layer {k + 1}" for k in range(len(shares) - 1)), "the output layer"]
+        lines.append(
+            indent + "dead are " + ", ".join(f"{m} in {s:.0%}" for m, s in zip(names, shares, strict=True) if s)
+        )
+        if d.dead_from_start is not None:
+            lines.append(
+                f"{indent}{d.dead_from_start:.0%} of them were dead before the first step, the others died in training"
+            )
+    elif cause in (Cause.PLATEAU, Cause.DEAD_UNITS, Cause.VANISHING_GRADIENT):
+        for number, plateau in enumerate(d.plateaus):
+            count = int((of_it & (d.plateau == number)).sum())
+            if count >= SHOWN * len(d.causes):
+                lines.append(f"{indent}{count / len(d.causes):.2%} at {plateau.name}")
+        dead, alive = d.dead_units[of_it, :-1], d.dead_units[d.causes == Cause.SOLVED, :-1]
+        if dead.any():
+            than = f"; {alive.sum(axis=1).mean():.2g} in solved nets" if len(alive) else ""
+            lines.append(f"{indent}{dead.sum(axis=1).mean():.2g} hidden units are dead in each, on average{than}")
+    return lines
+
+
+def _verdict(d: Diagnosis) -> str:
+    n, share = len(d.causes), d.success_rate
+    if d.n_solved == n:
+        return "Nothing is at fault: every net is solved."
+    counts = {Cause[name.upper()]: count for name, count in d.counts().items() if name != "solved"}
+    main = max(counts, key=counts.__getitem__)
+    dead_at_start = main == Cause.DEAD_LAYER and (d.dead_from_start or 0.0) >= 0.5
+    fault = {
+        Cause.DIVERGED: "the learning rate: it is too high",
+        Cause.ZERO_INPUT: "the architecture: it needs biases",
+        Cause.SYMMETRIC: "the initial weights: units must begin differently",
+        Cause.DEAD_LAYER: "the initial weights" if dead_at_start else "the learning rate, or ReLU where units can die",
+        Cause.SATURATED: "the initial weights, or the loss: nothing is learnt on the flat ends",
+        Cause.VANISHING_GRADIENT: "the initial weights, or the activation: gradients do not reach the first layer",
+        Cause.OVERSHOOTING: "the learning rate: it is too high",
+        Cause.STILL_IMPROVING: "patience: there were too few epochs, or the learning rate is too low",
+    }.get(main)
+    if fault is not None:
+        return f"Most at fault is {fault}."
+    if share >= 0.05:
+        needed = restarts_needed(share)
+        return (
+            f"Most at fault is luck: the same settings solve it from other initial weights. {needed} restarts have one "
+            "that is\nsolved with 99 % certainty; more units raise the share."
+        )
+    return "Most at fault is the architecture or how it is trained: hardly any restart is solved, whatever its luck."

@@ -1,0 +1,463 @@
+"""`sweep`: many settings times many seeds in one call, and a table of how often each solves the task."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fastmlp import _checks as checks
+from fastmlp._calls import Call
+from fastmlp._causes import SOLVED_SHARE
+from fastmlp._fixes import initial, train_again
+from fastmlp._names import choose
+from fastmlp._statistics import wilson_intervals
+from fastmlp.architecture import Architecture
+from fastmlp.optimizers import OPTIMIZERS, Optimizer
+from fastmlp.runs import Runs, Status
+from fastmlp.training import train
+
+if TYPE_CHECKING:
+    from fastmlp.plotting import SweepPlots
+
+_ARCHITECTURE = ("sizes", "hidden", "output", "bias", "leaky_slope")
+# Settings of `train` that all nets of a kernel's run share,
+_SHARED = ("loss", "epochs", "batch_size", "shuffle", "bootstrap", "schedule", "sample_weight", "dtype")
+# and those of which each net may have its own, with what stands for none of it
+_OWN = {"l2": 0.0, "dropout": 0.0, "target_loss": None, "target_accuracy": None, "patience": None, "tol": 1e-4}
+_DEFAULTS = {
+    "loss": None, "epochs": 1000, "batch_size": None, "shuffle": True, "bootstrap": False, "schedule": None,
+    "sample_weight": None, "dtype": "float32", "init": "he_uniform", "optimizer": "adam", **_OWN,
+}  # fmt: skip
+_REST = {"validation": None, "validation_score": "loss", "restore_best": True}
+MOST_NETS_AT_ONCE = 2**18
+MOST_BYTES_AT_ONCE = 2**29  # of their parameters
+
+
+class _Setting(NamedTuple):
+    """One row of the table, as `train` is asked for it."""
+
+    named: dict[str, Any]
+    call: Call
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """What must be equal for settings to be trained in one run of a kernel."""
+        arch, own, c = self.call.architecture, self.call.optimizer, self.call
+        flags = tuple(getattr(own, f.name) for f in fields(own) if f.type == "bool")  # type: ignore[arg-type]
+        # an array of dropout, or of targets, counts even where it is 0 or none
+        asked = tuple(bool(c[name]) if name == "dropout" else c[name] is None for name in _OWN)
+        shared = tuple(_comparable(c[name]) for name in _SHARED)
+        return arch.sizes, arch.activations, arch.bias, type(own), flags, asked, shared
+
+
+def _comparable(value: Any) -> Any:
+    return id(value) if isinstance(value, np.ndarray) or callable(value) else repr(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What `sweep` found: one row a setting, in the order of the grid."""
+
+    table: dict[str, np.ndarray]
+    """Columns: ``param_…`` for each setting that was swept, `n_seeds`, `n_solved`, `success_rate` with its 95 % interval
+    `success_low` to `success_high`, `median_loss`, `mean_loss`, `best_loss`, `median_epochs` (that solved nets took),
+    `diverged` (share), `epochs` (trained at most), and `rank`, 1 for the best."""
+    loss: np.ndarray
+    """The final loss of every net, (settings, n_seeds)."""
+    solved: np.ndarray
+    """Whether it is solved, (settings, n_seeds) bool."""
+    seconds: float
+    _settings: list[_Setting] = field(repr=False)
+    _data: tuple[Any, Any, int, np.ndarray, int | None] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self._settings)
+
+    def best(self, number: int = 1) -> list[dict[str, Any]]:
+        """The best settings by their rank, as names and values."""
+        order = np.argsort(self.table["rank"], kind="stable")[: checks.whole_number("number", number, 1)]
+        return [dict(self._settings[k].named) for k in order]
+
+    def train(self, row: int, **changes: Any) -> Runs:
+        """The nets of one row, trained again: the same bits, with their weights.
+
+        Parameters
+        ----------
+        row : int
+            Which row of the table.
+        **changes
+            Settings of `train` that differ, such as ``record_every``.
+        """
+        row = checks.whole_number("row", row, 0, len(self) - 1)
+        X, y, seed, ids, threads = self._data
+        return train_again(self._settings[row].call, X, y, ids, seed, changes.pop("threads", threads), **changes)
+
+    def to_pandas(self) -> Any:
+        """The table as a pandas DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame({name: _plain_column(values) for name, values in self.table.items()})
+
+    def to_polars(self) -> Any:
+        """The table as a polars DataFrame; settings that are no numbers or names as text."""
+        import polars as pl
+
+        return pl.DataFrame({name: _plain_column(values, text=True) for name, values in self.table.items()})
+
+    @property
+    def plot(self) -> SweepPlots:
+        """Pictures; needs matplotlib (extra ``plot``)."""
+        from fastmlp.plotting import SweepPlots
+
+        return SweepPlots(self)
+
+    def __str__(self) -> str:
+        order = np.argsort(self.table["rank"], kind="stable")[:10]
+        names = [name for name in self.table if name.startswith("param_")]
+        rows = [["rank", *(name[6:] for name in names), "solved", "95 % interval", "median loss", "epochs"]]
+        for k in order:
+            t = self.table
+            rows.append([
+                str(t["rank"][k]), *(_shown(t[name][k]) for name in names), f"{t['success_rate'][k]:.1%}",
+                f"{t['success_low'][k]:.1%} to {t['success_high'][k]:.1%}", f"{t['median_loss'][k]:.4g}",
+                "" if np.isnan(t["median_epochs"][k]) else f"{t['median_epochs'][k]:,.0f}",
+            ])  # fmt: skip
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        more = f"\n… and {len(self) - len(order)} more" if len(self) > len(order) else ""
+        return (
+            f"{len(self)} settings x {self.loss.shape[1]:,} seeds in {self.seconds:.1f} s, the best first\n"
+            + "\n".join(lines) + more
+        )  # fmt: skip
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple) and all(isinstance(part, int) for part in value):
+        return "-".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _plain_column(values: np.ndarray, text: bool = False) -> Any:
+    if values.dtype != object:
+        return values
+    simple = all(isinstance(v, (str, int, float, type(None))) for v in values)
+    return [v if simple else _shown(v) for v in values] if text or not simple else list(values)
+
+
+def sweep(
+    X: Any,
+    y: Any,
+    grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[Any]]],
+    *,
+    n_seeds: int = 100,
+    seed: int = 0,
+    solved_loss: float | None = None,
+    halving: int | None = None,
+    threads: int | None = None,
+    **fixed: Any,
+) -> Sweep:
+    """Train every combination of a grid of settings from many seeds, and say how often each solves the task.
+
+    Settings that differ only in numbers (learning rates, L2, leaky slopes, …) or in initial weights share a kernel's
+    run, on all processors. Every net has the bits that a call of `train` of its own would give it.
+
+    Parameters
+    ----------
+    X, y : array_like
+        As for `train`.
+    grid : dict of lists, or list of such
+        What is swept: names of settings to the values to try, all combinations. Names are those of `Architecture`
+        (``sizes``, ``hidden``, ``output``, ``bias``, ``leaky_slope``), of `train` (``optimizer``, ``init``, ``loss``,
+        ``epochs``, ``batch_size``, ``shuffle``, ``l2``, ``dropout``, ``bootstrap``, ``target_loss``,
+        ``target_accuracy``, ``patience``, ``tol``, ``schedule``), and of the optimizers (``learning_rate``,
+        ``momentum``, ``beta1``, …). Of several grids the rows follow each other.
+    n_seeds : int, default 100
+        Nets a setting: those with the numbers 0 … n_seeds − 1, the same for all settings.
+    seed : int, default 0
+    solved_loss : float, optional
+        A net is solved when its loss is at most this; by default when every sample is on the right side, or for targets
+        that are no classes when the loss is at most a hundredth of their variance.
+    halving : int, optional
+        Successive halving: all settings are trained for a part of their epochs, the best 1 / `halving` of them for
+        `halving` times as many, and so on. Nets go on where they were. Settings rank the higher the longer they stayed.
+    threads : int, optional
+    **fixed
+        Settings that all have in common, by the same names, and ``dtype``, ``sample_weight``.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    ValueError, TypeError
+        For names or values that make no sense, before any training.
+
+    References
+    ----------
+    Jamieson and Talwalkar, Non-stochastic best arm identification and hyperparameter optimization, AISTATS 2016.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> found = fastmlp.sweep(X, y, {"sizes": [(2, 2, 1), (2, 8, 1)], "learning_rate": [0.05, 0.5]},
+    ...                       optimizer="sgd", epochs=500, n_seeds=200)
+    >>> found.best()
+    [{'sizes': (2, 8, 1), 'learning_rate': 0.5}]
+    >>> found.table["success_rate"].shape
+    (4,)
+    """
+    count = checks.whole_number("n_seeds", n_seeds, 1, 2**40)
+    seed = checks.whole_number("seed", seed, 0, 2**64 - 1)
+    settings = _settings(grid, fixed)
+    ids = np.arange(count, dtype=np.uint64)
+    for setting in settings:  # refuse what makes no sense before anything is trained
+        train_again(setting.call, X, y, ids[:1], seed, 1, epochs=0, schedule=None)
+    begun = time.perf_counter()
+    results = _Results(len(settings), count)
+    limit = _solved_limit(settings[0].call, y, solved_loss)
+    rungs = _rungs(settings, halving)
+    rows = np.arange(len(settings))
+    alive: dict[int, Runs] = {}
+    for number, share in enumerate(rungs):
+        groups: dict[Any, list[int]] = {}
+        for row in rows:
+            groups.setdefault(settings[row].group, []).append(int(row))
+        for members in groups.values():
+            for part in _parts([settings[row] for row in members], members, count):
+                _train_part(part, settings, X, y, ids, seed, threads, results, alive, rungs, number)
+        results.rung[rows] = number
+        results.epochs[rows] = [round(settings[row].call["epochs"] * share) for row in rows]
+        if number + 1 < len(rungs):
+            order = rows[np.argsort(results.ranks(limit)[rows], kind="stable")]
+            rows = np.sort(order[: max(1, -(-len(rows) // (halving or 1)))])
+            alive = {row: runs for row, runs in alive.items() if row in rows}
+    return Sweep(
+        _table(settings, results, limit), results.loss, results.solved(limit), time.perf_counter() - begun, settings,
+        (X, y, seed, ids, threads),
+    )  # fmt: skip
+
+
+class _Results:
+    """One number a net of each setting."""
+
+    def __init__(self, n_settings: int, n_seeds: int) -> None:
+        shape = n_settings, n_seeds
+        self.loss, self.accuracy = np.full(shape, np.nan), np.full(shape, np.nan)
+        self.trained, self.status = np.zeros(shape, np.int64), np.full(shape, Status.INTERRUPTED, np.int8)
+        self.rung, self.epochs = np.zeros(n_settings, np.int64), np.zeros(n_settings, np.int64)
+
+    def take(self, row: int, nets: Any, runs: Runs) -> None:
+        for own, values in (
+            (self.loss, runs.loss), (self.accuracy, runs.accuracy), (self.trained, runs.epochs),
+            (self.status, runs.status),
+        ):  # fmt: skip
+            own[row, nets] = values
+
+    def solved(self, limit: float | None) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            return self.accuracy == 1 if limit is None else self.loss <= limit
+
+    def ranks(self, limit: float | None) -> np.ndarray:
+        """1 for the best: the one that stayed longest, has most nets solved, and the least median loss."""
+        losses = np.where(np.isnan(self.loss), np.inf, self.loss)
+        order = np.lexsort((np.median(losses, axis=1), -self.solved(limit).mean(axis=1), -self.rung))
+        ranks = np.empty(len(order), np.int64)
+        ranks[order] = np.arange(1, len(order) + 1)
+        return ranks
+
+
+def _settings(grid: Any, fixed: dict[str, Any]) -> list[_Setting]:
+    grids = [grid] if isinstance(grid, Mapping) else grid
+    if not isinstance(grids, (list, tuple)) or not grids or not all(isinstance(one, Mapping) for one in grids):
+        raise TypeError(
+            f"grid={grid!r}: needs a dict of lists, such as {{'learning_rate': [0.1, 0.5]}}, or a list of such"
+        )
+    found = []
+    for one in grids:
+        for name, values in one.items():
+            if name in fixed:
+                raise ValueError(f"{name} is in the grid and given as {fixed[name]!r} for all: leave one of them out")
+            if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)) or not len(values):
+                raise TypeError(f"grid[{name!r}]={values!r}: needs a list of the values to try")
+        for combination in itertools.product(*one.values()):
+            named = {name: _scalar(value) for name, value in zip(one, combination, strict=True)}
+            found.append(_Setting(named, _call(named | fixed)))
+    if not found:
+        raise ValueError("the grid is empty: needs at least one setting")
+    return found
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _call(named: dict[str, Any]) -> Call:
+    """One setting as `train` takes it."""
+    own_names = {f.name for kind in OPTIMIZERS.values() for f in fields(kind)}  # type: ignore[arg-type]
+    for name in named:
+        known = {*_ARCHITECTURE, *_DEFAULTS, *own_names}
+        choose("the name of a setting", name, dict.fromkeys(sorted(known)))
+    if "sizes" not in named:
+        raise ValueError("sizes is neither in the grid nor given for all: needs layer sizes such as (2, 4, 1)")
+    architecture = Architecture(**{name: named[name] for name in _ARCHITECTURE if name in named})
+    optimizer = named.get("optimizer", _DEFAULTS["optimizer"])
+    kind = type(optimizer) if isinstance(optimizer, Optimizer) else choose("optimizer", optimizer, OPTIMIZERS)
+    own = {name: named[name] for name in own_names if name in named}
+    wrong = sorted(set(own) - {f.name for f in fields(kind)})  # type: ignore[arg-type]
+    if wrong:
+        raise ValueError(
+            f"{kind.__name__} has no {', '.join(wrong)}: sweep optimizers with other settings in a grid of their own, "
+            "as a list of grids"
+        )
+    if isinstance(optimizer, Optimizer):
+        own = {**{f.name: getattr(optimizer, f.name) for f in fields(kind)}, **own}  # type: ignore[arg-type]
+    settings = {name: named.get(name, default) for name, default in _DEFAULTS.items()} | _REST
+    call = Call({**settings, "architecture": architecture, "optimizer": kind(**own)}, 1)  # type: ignore[call-arg]
+    checks.whole_number("epochs", settings["epochs"], 0)
+    for name in ("learning_rate", *_OWN):
+        value = getattr(call.optimizer, name, None) if name == "learning_rate" else settings[name]
+        if value is not None and np.ndim(value):
+            raise ValueError(f"{name} is an array: a setting of a sweep needs one number; list them in the grid")
+    return call
+
+
+def _solved_limit(call: Call, y: Any, solved_loss: Any) -> float | None:
+    """The loss that counts as solved; None for right sides."""
+    if solved_loss is not None:
+        limit = checks.bounded("solved_loss", solved_loss, 1, 0.0)
+        if not isinstance(limit, float):
+            raise ValueError(f"solved_loss={solved_loss!r}: needs one number")
+        return limit
+    targets = np.asarray(y, np.float64)
+    if checks.counts_accuracy(targets) or call.architecture.output == "softmax":
+        return None
+    return SOLVED_SHARE * float(np.mean(targets.reshape(len(targets), -1).var(axis=0)))
+
+
+def _rungs(settings: list[_Setting], halving: int | None) -> list[float]:
+    """Which share of its epochs a setting has been trained for at the end of each rung."""
+    if halving is None:
+        return [1.0]
+    factor = checks.whole_number("halving", halving, 2)
+    if any(s.call["schedule"] is not None for s in settings):
+        raise ValueError("halving trains part of the epochs first, which a schedule does not go with: leave one out")
+    number, left = 1, len(settings)
+    while left > 1 and min(s.call["epochs"] for s in settings) >= factor**number:
+        number, left = number + 1, -(-left // factor)
+    return [float(factor) ** -k for k in range(number - 1, -1, -1)]
+
+
+def _parts(chosen: list[_Setting], rows: list[int], n_seeds: int) -> list[list[int]]:
+    """Settings that are trained at once, as many as memory should hold."""
+    net = chosen[0].call.architecture.n_parameters * 8
+    most = max(1, min(MOST_NETS_AT_ONCE, MOST_BYTES_AT_ONCE // net) // n_seeds)
+    return [rows[first : first + most] for first in range(0, len(rows), most)]
+
+
+def _train_part(
+    part: list[int], settings: list[_Setting], X: Any, y: Any, ids: np.ndarray, seed: int, threads: int | None,
+    results: _Results, alive: dict[int, Runs], rungs: list[float], number: int,
+) -> None:  # fmt: skip
+    """Train the nets of some settings of a group, up to the end of a rung, and take what they come to."""
+    keep = number + 1 < len(rungs)
+    calls, n = [settings[row].call for row in part], len(ids)
+    total = calls[0]["epochs"]
+    before = round(total * rungs[number - 1]) if number else 0
+    epochs = round(total * rungs[number]) - before
+    if not number:
+        runs = _train_together(calls, X, y, ids, seed, threads, epochs, keep)
+        nets = [np.arange(n)] * len(part)
+    else:
+        nets = [np.flatnonzero(results.status[row] == Status.RAN_ALL_EPOCHS) for row in part]
+        if not sum(map(len, nets)):
+            return
+        runs = _go_on_together([alive[row] for row in part], calls, nets, X, y, threads, epochs, keep)
+    first = 0
+    for row, which in zip(part, nets, strict=True):
+        own = runs[first : first + len(which)]
+        assert isinstance(own, Runs)
+        results.take(row, which, own)
+        if keep:
+            running = own.status == Status.RAN_ALL_EPOCHS
+            alive[row] = own[running]  # type: ignore[assignment]
+        first += len(which)
+
+
+def _together(calls: list[Call], counts: list[int]) -> dict[str, Any]:
+    """The settings of some calls as one call's, with one value a net where they differ."""
+
+    def spread(values: list[Any]) -> Any:
+        if all(value == values[0] for value in values):
+            return values[0]
+        return np.repeat(np.array(values, np.float64), counts)
+
+    first = calls[0]
+    own = {f.name: [getattr(c.optimizer, f.name) for c in calls] for f in fields(first.optimizer)}  # type: ignore[arg-type]
+    optimizer = type(first.optimizer)(**{name: spread(values) for name, values in own.items()})
+    slope = spread([c.architecture.leaky_slope for c in calls])
+    numbers = {name: spread([c[name] for c in calls]) for name in _OWN}
+    return {
+        **first.settings, **numbers, "optimizer": optimizer, "architecture": first.architecture.with_slope(slope)
+    }  # fmt: skip
+
+
+def _train_together(
+    calls: list[Call], X: Any, y: Any, ids: np.ndarray, seed: int, threads: int | None, epochs: int, keep: bool
+) -> Runs:
+    n = len(ids)
+    settings = _together(calls, [n] * len(calls))
+    inits = [call["init"] for call in calls]
+    distinct = list(dict.fromkeys(inits))
+    if len(distinct) > 1:
+        drawn = {init: initial(calls[inits.index(init)], X, y, ids, seed, threads) for init in distinct}
+        weights = [np.concatenate([drawn[i].weights[k] for i in inits]) for k in range(calls[0].architecture.n_layers)]
+        biases = [np.concatenate([drawn[i].biases[k] for i in inits]) for k in range(len(drawn[inits[0]].biases))]
+        settings["init"] = weights, biases
+    return train(
+        X=X, y=y, net_ids=np.tile(ids, len(calls)), seed=seed, threads=threads, keep_state=keep,
+        **{**settings, "epochs": epochs},
+    )  # fmt: skip
+
+
+def _go_on_together(
+    runs: list[Runs], calls: list[Call], nets: list[np.ndarray], X: Any, y: Any, threads: int | None, epochs: int,
+    keep: bool,
+) -> Runs:  # fmt: skip
+    settings = _together(calls, [len(which) for which in nets])
+    joined = Runs.concatenated(runs, settings["architecture"])
+    del settings["init"]
+    return train(
+        X=X, y=y, warm_start=joined, threads=threads, keep_state=keep, **{**settings, "epochs": epochs}
+    )  # fmt: skip
+
+
+def _table(settings: list[_Setting], results: _Results, limit: float | None) -> dict[str, np.ndarray]:
+    swept = list(dict.fromkeys(name for setting in settings for name in setting.named))
+    table: dict[str, np.ndarray] = {}
+    for name in swept:
+        values = [setting.named.get(name) for setting in settings]
+        numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+        column = np.empty(len(values), object)
+        column[:] = values
+        table[f"param_{name}"] = np.array(values) if numeric else column
+    solved, n = results.solved(limit), results.loss.shape[1]
+    count = solved.sum(axis=1)
+    low, high = wilson_intervals(count, np.full(len(count), n))
+    losses = np.where(np.isnan(results.loss), np.inf, results.loss)
+    took = [np.median(t[s]) if s.any() else np.nan for t, s in zip(results.trained, solved, strict=True)]
+    finite = np.isfinite(results.loss)
+    means = [row[ok].mean() if ok.any() else np.nan for row, ok in zip(results.loss, finite, strict=True)]
+    return table | {
+        "n_seeds": np.full(len(count), n), "n_solved": count, "success_rate": count / n, "success_low": low,
+        "success_high": high, "median_loss": np.median(losses, axis=1), "mean_loss": np.array(means),
+        "best_loss": losses.min(axis=1), "median_epochs": np.array(took),
+        "diverged": (results.status == Status.DIVERGED).mean(axis=1), "epochs": results.epochs,
+        "rank": results.ranks(limit),
+    }  # fmt: skip
