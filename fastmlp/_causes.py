@@ -141,7 +141,7 @@ def certain_causes(facts: Facts, given: Given, diverged: np.ndarray, learnt_some
 def mostly_dead(facts: Facts, architecture: Architecture) -> np.ndarray:
     """Whether half of a hidden layer's units or more are dead: what a net that is on no plateau is then stuck for."""
     hidden = np.array(architecture.sizes[1:-1])
-    return ((2 * facts.silent[:, :-1] >= hidden) & (facts.silent[:, :-1] > 0)).any(axis=1)
+    return np.asarray(((2 * facts.silent[:, :-1] >= hidden) & (facts.silent[:, :-1] > 0)).any(axis=1))
 
 
 def has_groups(given: Given) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fastmlp._calls import Call
     from fastmlp._state import OptimizerState
     from fastmlp.diagnosis import Diagnosis
+    from fastmlp.plotting import RunsPlots
 
 
 class Status(IntEnum):
@@ -245,8 +246,8 @@ class Runs(_Parameters):
         """The nets of several runs of one seed, with their states where all have one."""
         from fastmlp._state import joined
 
-        first = parts[0].per_net()
-        arrays = {name: np.concatenate([part.per_net()[name] for part in parts]) for name in first}
+        first: dict[str, Any] = parts[0].per_net()
+        arrays: dict[str, Any] = {name: np.concatenate([part.per_net()[name] for part in parts]) for name in first}
         states = [part.state for part in parts if part.state is not None]
         state = joined(states) if len(states) == len(parts) else None
         return cls(architecture=architecture, seed=parts[0].seed, state=state, settings=parts[0].settings, **arrays)
@@ -276,6 +277,13 @@ class Runs(_Parameters):
             return predict(self.architecture, self.parameters, X, threads=threads)
         choose("reduce", reduce, {"mean": None})
         return predict_mean(self.architecture, self.parameters, X, threads=threads)
+
+    @property
+    def plot(self) -> RunsPlots:
+        """Pictures, `fan`, `losses`, `boundary`, `dead_units` and `animate`; needs matplotlib (extra ``plot``)."""
+        from fastmlp.plotting import RunsPlots
+
+        return RunsPlots(self)
 
     def diagnose(
         self, X: Any, y: Any, *, loss: str | None = None, solved_loss: float | None = None, try_fixes: bool = False,

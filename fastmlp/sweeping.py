@@ -34,6 +34,7 @@ _DEFAULTS = {
     "sample_weight": None, "dtype": "float32", "init": "he_uniform", "optimizer": "adam", **_OWN,
 }  # fmt: skip
 _REST = {"validation": None, "validation_score": "loss", "restore_best": True}
+MOST_CUT = 30  # the first rung has at least this part of the epochs: after fewer, nets say little
 MOST_NETS_AT_ONCE = 2**18
 MOST_BYTES_AT_ONCE = 2**29  # of their parameters
 
@@ -64,7 +65,7 @@ class Sweep:
     """What `sweep` found: one row a setting, in the order of the grid."""
 
     table: dict[str, np.ndarray]
-    """Columns: ``param_…`` for each setting that was swept, `n_seeds`, `n_solved`, `success_rate` with its 95 % interval
+    """Columns: ``param_…`` for each setting that was swept, `n_seeds`, `n_solved`, `success_rate`, its 95 % interval
     `success_low` to `success_high`, `median_loss`, `mean_loss`, `best_loss`, `median_epochs` (that solved nets took),
     `diverged` (share), `epochs` (trained at most), and `rank`, 1 for the best."""
     loss: np.ndarray
@@ -123,7 +124,7 @@ class Sweep:
         for k in order:
             t = self.table
             rows.append([
-                str(t["rank"][k]), *(_shown(t[name][k]) for name in names), f"{t['success_rate'][k]:.1%}",
+                str(t["rank"][k]), *(shown(t[name][k]) for name in names), f"{t['success_rate'][k]:.1%}",
                 f"{t['success_low'][k]:.1%} to {t['success_high'][k]:.1%}", f"{t['median_loss'][k]:.4g}",
                 "" if np.isnan(t["median_epochs"][k]) else f"{t['median_epochs'][k]:,.0f}",
             ])  # fmt: skip
@@ -136,7 +137,8 @@ class Sweep:
         )  # fmt: skip
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A setting's value as it is read."""
     if isinstance(value, tuple) and all(isinstance(part, int) for part in value):
         return "-".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -146,7 +148,7 @@ def _plain_column(values: np.ndarray, text: bool = False) -> Any:
     if values.dtype != object:
         return values
     simple = all(isinstance(v, (str, int, float, type(None))) for v in values)
-    return [v if simple else _shown(v) for v in values] if text or not simple else list(values)
+    return [v if simple else shown(v) for v in values] if text or not simple else list(values)
 
 
 def sweep(
@@ -300,7 +302,7 @@ def _scalar(value: Any) -> Any:
 
 def _call(named: dict[str, Any]) -> Call:
     """One setting as `train` takes it."""
-    own_names = {f.name for kind in OPTIMIZERS.values() for f in fields(kind)}  # type: ignore[arg-type]
+    own_names = {f.name for kind in OPTIMIZERS.values() for f in fields(kind)}
     for name in named:
         known = {*_ARCHITECTURE, *_DEFAULTS, *own_names}
         choose("the name of a setting", name, dict.fromkeys(sorted(known)))
@@ -310,16 +312,16 @@ def _call(named: dict[str, Any]) -> Call:
     optimizer = named.get("optimizer", _DEFAULTS["optimizer"])
     kind = type(optimizer) if isinstance(optimizer, Optimizer) else choose("optimizer", optimizer, OPTIMIZERS)
     own = {name: named[name] for name in own_names if name in named}
-    wrong = sorted(set(own) - {f.name for f in fields(kind)})  # type: ignore[arg-type]
+    wrong = sorted(set(own) - {f.name for f in fields(kind)})
     if wrong:
         raise ValueError(
             f"{kind.__name__} has no {', '.join(wrong)}: sweep optimizers with other settings in a grid of their own, "
             "as a list of grids"
         )
     if isinstance(optimizer, Optimizer):
-        own = {**{f.name: getattr(optimizer, f.name) for f in fields(kind)}, **own}  # type: ignore[arg-type]
+        own = {**{f.name: getattr(optimizer, f.name) for f in fields(kind)}, **own}
     settings = {name: named.get(name, default) for name, default in _DEFAULTS.items()} | _REST
-    call = Call({**settings, "architecture": architecture, "optimizer": kind(**own)}, 1)  # type: ignore[call-arg]
+    call = Call({**settings, "architecture": architecture, "optimizer": kind(**own)}, 1)
     checks.whole_number("epochs", settings["epochs"], 0)
     for name in ("learning_rate", *_OWN):
         value = getattr(call.optimizer, name, None) if name == "learning_rate" else settings[name]
@@ -348,8 +350,8 @@ def _rungs(settings: list[_Setting], halving: int | None) -> list[float]:
     factor = checks.whole_number("halving", halving, 2)
     if any(s.call["schedule"] is not None for s in settings):
         raise ValueError("halving trains part of the epochs first, which a schedule does not go with: leave one out")
-    number, left = 1, len(settings)
-    while left > 1 and min(s.call["epochs"] for s in settings) >= factor**number:
+    number, left, least = 1, len(settings), min(s.call["epochs"] for s in settings)
+    while left > 1 and least >= factor**number and factor**number <= MOST_CUT:
         number, left = number + 1, -(-left // factor)
     return [float(factor) ** -k for k in range(number - 1, -1, -1)]
 

@@ -258,8 +258,10 @@ def train(
         assert runs.call is not None
 
         def again(call: Call, net_ids: np.ndarray) -> Runs:
-            shared = {"seed": seed, "kernel": kernel, "threads": threads, "record_every": record_every}
-            return train(X=X, y=y, net_ids=net_ids, progress=progress, **shared, **call.settings)
+            return train(
+                X=X, y=y, net_ids=net_ids, seed=seed, kernel=kernel, threads=threads, record_every=record_every,
+                progress=progress, **call.settings,
+            )  # fmt: skip
 
         restart_until_solved(runs, runs.call, restarts, settings, again)
     return runs
