@@ -6,7 +6,7 @@ import argparse
 import gc
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,6 +28,16 @@ def _sizes(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of layer sizes such as 2-4-1") from None
     if len(sizes) < 2 or sizes[0] != 2 or sizes[-1] != 1 or min(sizes) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: XOR has 2 inputs and 1 output, such as 2-4-1 or 2-8-8-1")
+    return sizes
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(part) for part in text.split("-"))
+    except ValueError:
+        sizes = ()
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of layer sizes such as 2-4-1")
     return sizes
 
 
@@ -131,9 +141,54 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", metavar="FILE", help="a CSV file for the predictions (default: standard output)")
     predict.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
 
+    _add_why(commands)
+    gallery = commands.add_parser(
+        "gallery", help="the classic nets that get stuck on XOR, as published and mended", formatter_class=_Formatter
+    )
+    gallery.add_argument("--restarts", type=_count, default=100_000, help="nets, each with its own initial weights")
+    gallery.add_argument("--only", action="append", default=[], metavar="NAME", help="one recipe; repeatable")
+    gallery.add_argument("--out", metavar="FOLDER", help="also write the page gallery.md and its pictures there")
+    gallery.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    gallery.add_argument("--seed", type=int, default=0, help="fixes every initial weight")
+    gallery.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
+
     commands.add_parser("info", help="show versions, processor features, vector width, threads and cache folder")
     commands.add_parser("warmup", help="compile every kernel into the cache, so that later runs start at once")
     return parser
+
+
+def _add_why(commands: Any) -> None:
+    why = commands.add_parser(
+        "why",
+        help="why is my net stuck? train many restarts of one setting, name the causes, try what helps",
+        formatter_class=_Formatter,
+    )
+    why.add_argument("--data", metavar="FILE", help="a .csv or .parquet file with one row a sample (default: XOR)")
+    why.add_argument("--target", metavar="COLUMN", help="the column of it to learn")
+    why.add_argument("--sizes", type=_layers, metavar="2-4-1", help="units of each layer (default for XOR: 2-4-1)")
+    why.add_argument("--hidden", default="relu", help="hidden activation: relu, leaky_relu, tanh, sigmoid, identity")
+    why.add_argument("--leaky-slope", type=float, default=0.01, help="of leaky_relu")
+    why.add_argument(
+        "--output", help="output activation: sigmoid, softmax, identity, relu (default: what the data ask for)"
+    )
+    why.add_argument("--loss", help="bce, cross_entropy or mse (default: what goes with the output)")
+    why.add_argument("--no-bias", action="store_true", help="units without biases")
+    why.add_argument("--init", default="he_uniform", help="a scheme, or uniform:LOW:HIGH, or normal:STD")
+    why.add_argument("--optimizer", default="sgd", help="sgd, adam, rmsprop or rprop")
+    why.add_argument("--lr", "--learning-rate", type=float, default=0.5, help="the learning rate, of the mean loss")
+    why.add_argument("--batch-size", type=_count, help="samples of a minibatch (default: all)")
+    why.add_argument("--epochs", type=_count, default=2000, help="passes over the samples")
+    why.add_argument("--restarts", type=_count, default=10_000, help="nets, each with its own initial weights")
+    why.add_argument("--seed", type=int, default=0, help="fixes every initial weight")
+    why.add_argument("--no-fixes", action="store_true", help="do not train the same seeds again with changes")
+    why.add_argument(
+        "--picture", default="why.png", metavar="FILE", help="where the picture goes, if matplotlib is here"
+    )
+    why.add_argument("--no-picture", action="store_true", help="draw no picture")
+    why.add_argument("--html", metavar="FILE", help="also write one page with everything in it")
+    why.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    why.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    why.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -145,6 +200,14 @@ def _run(options: argparse.Namespace) -> int:
         from fastmlp import _fit
 
         return _fit.fit(options) if options.command == "fit" else _fit.predict(options)
+    if options.command == "why":
+        from fastmlp import _why
+
+        return _why.run(options)
+    if options.command == "gallery":
+        from fastmlp import _gallery
+
+        return _gallery.run(options)
     from fastmlp import _information
 
     return _information.show() if options.command == "info" else _information.warm_up()

@@ -15,13 +15,11 @@ from fastmlp import _threads
 from fastmlp._buffers import is_tiny
 from fastmlp._checkpoints import load_checkpoint
 from fastmlp._names import choose
+from fastmlp._recipes import X, Y
 from fastmlp._statistics import wilson_interval
 from fastmlp._vectors import host_lanes
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.runs import Runs, Status
-
-X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-Y = np.array([0, 1, 1, 0])
 
 # A net stops when its mean loss over the four samples is at most this. Then no sample's loss exceeds 0.4, so the right
 # answer has at least exp(−0.4) = 67 %.

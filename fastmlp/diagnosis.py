@@ -294,7 +294,7 @@ def _details(d: Diagnosis, cause: Cause) -> list[str]:
             lines.append(
                 f"{indent}{d.dead_from_start:.0%} of them were dead before the first step, the others died in training"
             )
-    elif cause in (Cause.PLATEAU, Cause.DEAD_UNITS, Cause.VANISHING_GRADIENT):
+    elif cause in (Cause.PLATEAU, Cause.DEAD_UNITS, Cause.VANISHING_GRADIENT, Cause.ZERO_INPUT):
         for number, plateau in enumerate(d.plateaus):
             count = int((of_it & (d.plateau == number)).sum())
             if count >= SHOWN * len(d.causes):
@@ -327,8 +327,9 @@ def _verdict(d: Diagnosis) -> str:
         return f"Most at fault is {fault}."
     if share >= 0.05:
         needed = restarts_needed(share)
+        enough = "One net" if needed == 1 else f"The best of {needed} restarts"
         return (
-            f"Most at fault is luck: the same settings solve it from other initial weights. {needed} restarts have one "
-            "that is\nsolved with 99 % certainty; more units raise the share."
+            "Most at fault is luck: the same settings solve it from other initial weights.\n"
+            f"{enough} is solved with 99 % certainty; more units raise the share."
         )
     return "Most at fault is the architecture or how it is trained: hardly any restart is solved, whatever its luck."

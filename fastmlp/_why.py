@@ -1,0 +1,123 @@
+"""What `fastmlp why` does: train many restarts of one setting, say why they are stuck, and try what helps."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastmlp._names import choose
+from fastmlp._recipes import X as XOR_X
+from fastmlp._recipes import Y as XOR_Y
+from fastmlp.architecture import Architecture
+from fastmlp.diagnosis import Diagnosis
+from fastmlp.initializers import Initializer, Normal, Uniform
+from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.training import train
+
+RECORDS = 200  # points of a loss curve
+FEW_HIDDEN = 8
+MOST_CURVE_BYTES = 2**28
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, diagnose, print, draw; returns the exit code."""
+    for name in ("picture", "html"):
+        path = getattr(options, name)
+        if path and not Path(path).parent.is_dir():
+            raise ValueError(f"--{name} {path}: there is no folder {Path(path).parent}")
+    if options.html:
+        import matplotlib  # noqa: F401  said before any work
+    X, y, output, n_outputs = _data(options)
+    sizes = options.sizes or ((2, 4, 1) if options.data is None else (X.shape[1], FEW_HIDDEN, n_outputs))
+    if (sizes[0], sizes[-1]) != (X.shape[1], n_outputs):
+        raise ValueError(
+            f"--sizes {'-'.join(map(str, sizes))}: these data have {X.shape[1]} inputs, and {n_outputs} outputs with "
+            f"--output {output}: the sizes begin and end with these"
+        )
+    arch = Architecture(sizes, options.hidden, output, not options.no_bias, options.leaky_slope)
+    every = max(1, options.epochs // RECORDS, options.restarts * options.epochs * 4 // MOST_CURVE_BYTES)
+    runs = train(
+        arch, X, y, n_nets=options.restarts, seed=options.seed, epochs=options.epochs, loss=options.loss,
+        optimizer=choose("optimizer", options.optimizer, OPTIMIZERS)(learning_rate=options.lr),
+        init=initializer(options.init), batch_size=options.batch_size, record_every=every, threads=options.threads,
+        progress=not (options.json or options.no_progress) and sys.stderr.isatty(),
+    )  # fmt: skip
+    diagnosis = runs.diagnose(
+        X, y, try_fixes=not options.no_fixes, max_nets_tried=options.restarts, threads=options.threads
+    )
+    print(json.dumps(facts(diagnosis)) if options.json else diagnosis)
+    _draw(runs, diagnosis, X, y, options)
+    return 0
+
+
+def facts(d: Diagnosis) -> dict[str, Any]:
+    """A diagnosis for scripts."""
+    return {
+        "description": d.description, "nets": len(d.causes), "solved": d.n_solved, "causes": d.counts(),
+        "plateaus": {p.name: int((d.plateau == k).sum()) for k, p in enumerate(d.plateaus)}, "verdict": d.verdict,
+        "dead_from_start": d.dead_from_start,
+        "trials": [
+            {"name": t.fix.name, "change": t.fix.text, "nets": t.n_nets, "before": t.before, "after": t.after}
+            for t in d.trials
+        ],
+    }  # fmt: skip
+
+
+def initializer(text: str) -> str | Initializer:
+    """A name, or uniform:LOW:HIGH, or normal:STD."""
+    kind, *numbers = text.split(":")
+    kinds = {"uniform": (Uniform, 2, "uniform:LOW:HIGH"), "normal": (Normal, 1, "normal:STD")}
+    if kind not in kinds:
+        return text
+    make, count, form = kinds[kind]
+    try:
+        values = [float(number) for number in numbers]
+    except ValueError:
+        values = []
+    if len(values) != count:
+        raise ValueError(f"--init {text}: needs the form {form}, such as uniform:0:1 or normal:0.001")
+    return make(*values)
+
+
+def _data(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str, int]:
+    """Inputs, targets, the output activation and the number of outputs."""
+    if options.data is None:
+        if options.target is not None:
+            raise ValueError("--target names a column of --data FILE: pass both, or neither for XOR")
+        output = options.output or "sigmoid"
+        return XOR_X, XOR_Y, output, 2 if output == "softmax" else 1
+    from fastmlp import _tables
+
+    if options.target is None:
+        raise ValueError(f"--data {options.data}: pass --target COLUMN, the column to learn")
+    table = _tables.read(Path(options.data))
+    target = _tables.target_of(table, options.target, None)
+    columns = _tables.columns_of(table, target.name, [], np.arange(len(table[target.name])))
+    output, n_outputs = target.output
+    if options.output is not None and options.output != output:
+        output, n_outputs = options.output, 2 if options.output == "softmax" and n_outputs == 1 else n_outputs
+    return _tables.encoded(table, columns), target.encoded(table), output, n_outputs
+
+
+def _draw(runs: Any, diagnosis: Diagnosis, X: np.ndarray, y: np.ndarray, options: argparse.Namespace) -> None:
+    if options.no_picture and not options.html:
+        return
+    try:
+        from fastmlp._pages import as_page, story
+
+        figure = story(runs, diagnosis, X, y)
+    except ImportError:
+        print('For a picture install matplotlib: pip install "fastmlp[plot]"', file=sys.stderr)
+        return
+    where = sys.stderr if options.json else sys.stdout
+    if not options.no_picture:
+        figure.savefig(options.picture, dpi=110)
+        print(f"Picture: {options.picture}", file=where)
+    if options.html:
+        Path(options.html).write_text(as_page("Why is my net stuck?", str(diagnosis), figure), encoding="utf-8")
+        print(f"Page: {options.html}", file=where)
