@@ -122,7 +122,7 @@ def certain_causes(facts: Facts, given: Given, diverged: np.ndarray, learnt_some
     hidden = widths[:-1]
     mark(((facts.distinct == 1) & (hidden > 1)).any(axis=1), Cause.SYMMETRIC)
     mark((facts.silent == widths).any(axis=1), Cause.DEAD_LAYER)
-    squashing = [code in (Activation.SIGMOID, Activation.TANH) for code in architecture.activations[:-1]]
+    squashing = np.isin(architecture.activations[:-1], (Activation.SIGMOID, Activation.TANH))
     asleep = ((facts.saturated[:, :-1] == hidden) & squashing).any(axis=1)
     if given.loss == Loss.MSE:  # with cross-entropy a wrong output passes its whole error down, saturated or not
         asleep |= facts.saturated[:, -1] > 0

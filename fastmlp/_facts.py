@@ -9,7 +9,7 @@ import numpy as np
 
 from fastmlp import _formulas as formulas
 from fastmlp import _threads
-from fastmlp._buffers import CHUNK_SAMPLES, TileArrays, data_buffers
+from fastmlp._buffers import CHUNK_SAMPLES, TileArrays, data_buffers, loss_scales
 from fastmlp._choice import Choice
 from fastmlp._inspection import (
     GRADIENT,
@@ -103,7 +103,8 @@ def inspected(
     by_output = facts[:, N_OF_NET + layers * N_OF_LAYER :].reshape(n, n_out, N_OF_OUTPUT)
     with np.errstate(invalid="ignore"):
         silent, saturated = (np.nan_to_num(by_layer[:, :, k]).astype(np.int64) for k in (SILENT, SATURATED))
+    scale = dtype.type(loss_scales(way.net.loss, n_out, False)[0])
     return Facts(
-        facts[:, LOSS], facts[:, RIGHT], silent, saturated, np.sqrt(by_layer[:, :, GRADIENT]), by_output[:, :, 0],
-        by_output[:, :, 1], distinct,
+        facts[:, LOSS] * scale, facts[:, RIGHT], silent, saturated, np.sqrt(by_layer[:, :, GRADIENT]),
+        by_output[:, :, 0], by_output[:, :, 1], distinct,
     )  # fmt: skip

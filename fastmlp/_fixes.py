@@ -45,6 +45,11 @@ class Trial:
     after: int
     """and with the change."""
 
+    @property
+    def helped(self) -> bool:
+        """Whether more nets are solved than before, by more than chance explains."""
+        return self.after > self.before and differ(self.before, self.n_nets, self.after, self.n_nets)
+
     def __str__(self) -> str:
         low, high = wilson_interval(self.after, self.n_nets)
         before, after = (f"{count / self.n_nets:.2%}" for count in (self.before, self.after))
@@ -179,7 +184,7 @@ def try_all(
         return Trial(fix, n, before, _n_solved(again, _for_change(given, again.architecture, used), used, threads))
 
     trials = sorted((trial(fix) for fix in fixes), key=lambda t: -t.after)
-    helpful = [t for t in trials if t.after > t.before and differ(t.before, n, t.after, n)]
+    helpful = [t for t in trials if t.helped]
     if len(helpful) > 1 and helpful[0].after < n:
         names = " and ".join(t.fix.name for t in helpful[:2])
         both = [t.fix.change for t in helpful[:2]]

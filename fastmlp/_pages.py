@@ -45,26 +45,26 @@ def story(runs: Runs, diagnosis: Diagnosis, X: np.ndarray, y: np.ndarray) -> Any
     if trials:
         names = ["as it was", *(trial.fix.name.replace("_", " ") for trial in diagnosis.trials)]
         first = diagnosis.trials[0]
-        bars(axes[3], names, [first.before, *(trial.after for trial in diagnosis.trials)], first.n_nets)
+        better = {name for name, trial in zip(names[1:], diagnosis.trials, strict=True) if trial.helped}
+        bars(axes[3], names, [first.before, *(trial.after for trial in diagnosis.trials)], first.n_nets, better)
         axes[3].set_title("the same seeds with one change", fontsize=10)
     figure.suptitle(f"{diagnosis.success_rate:.2%} solved: {diagnosis.description}", fontsize=10)
     return figure
 
 
-def bars(ax: Any, names: list[str], solved: list[int], n_nets: int, highlighted: set[str] | None = None) -> None:
+def bars(ax: Any, names: list[str], solved: list[int], n_nets: int, highlighted: set[str]) -> None:
     """Shares that are solved, with their intervals."""
     from fastmlp.plotting import BLUE, GREEN, GREY
 
     low, high = wilson_intervals(np.array(solved), np.full(len(solved), n_nets))
     shares, places = 100 * np.array(solved) / n_nets, np.arange(len(names))[::-1]
-    chosen = set(names[1:]) if highlighted is None else highlighted
-    ax.barh(places, shares, color=[GREEN if name in chosen else BLUE for name in names], height=0.6)
+    ax.barh(places, shares, color=[GREEN if name in highlighted else BLUE for name in names], height=0.6)
     reach = np.maximum(np.stack([shares - 100 * low, 100 * high - shares]), 0)
     ax.errorbar(shares, places, xerr=reach, fmt="none", ecolor=GREY, capsize=3)
     for place, share in zip(places, shares, strict=True):
-        ax.text(min(share, 86) + 1.5, place, f"{share:.1f} %", va="center", fontsize=8, color="black")
+        ax.text(share + 2, place, f"{share:.1f} %", va="center", fontsize=8, color="black")
     ax.set_yticks(places, names, fontsize=8)
-    ax.set(xlim=(0, 105), xlabel="nets solved, % (with 95 % intervals)")
+    ax.set(xlim=(0, 120), xticks=range(0, 101, 20), xlabel="nets solved, % (with 95 % intervals)")
     ax.spines[["top", "right"]].set_visible(False)
 
 

@@ -6,6 +6,7 @@ palette for colour-blind readers of Okabe and Ito (2008), areas those of viridis
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b6f76"
 GRID = 200  # points a side of a decision boundary
+# matplotlib's page loads its buttons' icons from elsewhere: these stand in for them
+ICONS = (
+    "<style>.fa { font-style: normal } .fa-minus::before { content: '−' } .fa-plus::before { content: '+' } "
+    ".fa-fast-backward::before { content: '|◀◀' } .fa-step-backward::before { content: '|◀' } "
+    ".fa-reverse::before, .fa-play.fa-flip-horizontal::before { content: '▶' } .fa-pause::before { content: '‖' } "
+    ".fa-play::before { content: '▶' } .fa-step-forward::before { content: '▶|' } "
+    ".fa-fast-forward::before { content: '▶▶|' } .fa-flip-horizontal { display: inline-block; transform: scaleX(-1) }"
+    "</style>"
+)
 MARGIN = 0.25  # of the samples' extent, around them
 LOSS_NAMES = {
     "bce": "mean cross-entropy, nats", "cross_entropy": "mean cross-entropy, nats", "mse": "mean squared error",
@@ -230,7 +240,8 @@ class RunsPlots:
 
         movie = FuncAnimation(figure, draw, frames=len(fields), interval=1000 / frames_a_second)
         if writer is None:
-            path.write_text(movie.to_jshtml(fps=frames_a_second, embed_frames=True, default_mode="loop"))
+            page = movie.to_jshtml(fps=frames_a_second, embed_frames=True, default_mode="loop")
+            path.write_text(re.sub(r"<link[^>]*>", ICONS, page), encoding="utf-8")
         else:
             movie.save(path, writer=writer(fps=frames_a_second), dpi=100)
         return path

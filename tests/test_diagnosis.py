@@ -1,0 +1,383 @@
+"""The cause of every net that is built to have it, the report, the changes that are tried, and theory."""
+
+import numpy as np
+import pytest
+from conftest import XOR_X, XOR_Y
+
+import fastmlp
+from fastmlp import Cause
+from fastmlp import _causes as causes
+from fastmlp._facts import inspected
+from fastmlp._statistics import differ, restarts_needed, wilson_intervals
+
+RNG = np.random.default_rng(0)
+N = 25  # of each cause
+
+
+def nets(arch, weights, biases, X=XOR_X, y=XOR_Y, epochs=0, optimizer=None, **settings):
+    """Runs of nets with these weights, trained a little or not at all."""
+    return fastmlp.train(
+        arch, X, y, init=(weights, biases), epochs=epochs, optimizer=optimizer or fastmlp.SGD(0.1), **settings
+    )
+
+
+def drawn(rng, arch, n=N, scale=1.0):
+    weights = [rng.normal(size=(n, a, b)) * scale for a, b in arch.shapes]
+    return weights, [rng.normal(size=(n, b)) * scale for _, b in arch.shapes] if arch.bias else []
+
+
+def solved(rng):
+    runs = fastmlp.train(
+        fastmlp.Architecture((2, 8, 1), "tanh"), XOR_X, XOR_Y, n_nets=2 * N, optimizer=fastmlp.Adam(0.05)
+    )
+    return runs[np.flatnonzero((runs.predict(XOR_X)[:, :, 0].round() == XOR_Y).all(axis=1))[:N]], XOR_X, XOR_Y
+
+
+def diverged(rng):
+    X = rng.normal(size=(20, 2))
+    arch = fastmlp.Architecture((2, 4, 1), output="identity")
+    runs = fastmlp.train(arch, X, X[:, 0] * 2, n_nets=4 * N, optimizer=fastmlp.SGD(30.0), epochs=300)
+    broken = ~np.isfinite(runs.predict(X)).all(axis=(1, 2)) | np.isnan(runs.loss)
+    return runs[np.flatnonzero(broken)[:N]], X, X[:, 0] * 2
+
+
+def zero_input(rng):
+    arch = fastmlp.Architecture((2, 5, 3, 1), "tanh", bias=False)
+    return nets(arch, *drawn(rng, arch), epochs=50), XOR_X, XOR_Y
+
+
+def symmetric(rng):
+    arch = fastmlp.Architecture((2, 4, 1), "tanh")
+    values = rng.uniform(0.2, 1, (2, N))
+    weights = [
+        np.broadcast_to(values[0, :, None, None], (N, 2, 4)),
+        np.broadcast_to(values[1, :, None, None], (N, 4, 1)),
+    ]
+    return nets(arch, weights, [np.zeros((N, 4)), np.zeros((N, 1))], epochs=200), XOR_X, XOR_Y
+
+
+def dead_layer(rng):
+    arch = fastmlp.Architecture((2, 6, 4, 1))
+    weights, biases = drawn(rng, arch)
+    biases[int(rng.integers(2))][...] = -50
+    return nets(arch, weights, biases, epochs=20), XOR_X, XOR_Y
+
+
+def dead_output(rng):
+    arch = fastmlp.Architecture((2, 6, 1), output="relu")
+    weights, biases = drawn(rng, arch)
+    weights[1], biases[1] = -np.abs(weights[1]), np.full((N, 1), -0.1)
+    return nets(arch, weights, biases, epochs=20), XOR_X, XOR_Y
+
+
+def saturated_units(rng):
+    arch = fastmlp.Architecture((2, 6, 1), "sigmoid")
+    weights, biases = drawn(rng, arch)
+    biases[0][...] = 30 * rng.choice([-1, 1], (N, 6))
+    return nets(arch, weights, biases, epochs=20), XOR_X, XOR_Y
+
+
+def saturated_outputs(rng):
+    arch = fastmlp.Architecture((2, 6, 1), "tanh")
+    weights, biases = drawn(rng, arch, scale=0.5)
+    biases[1][...] = 15 * rng.choice([-1, 1], (N, 1))
+    return nets(arch, weights, biases, epochs=20, loss="mse"), XOR_X, XOR_Y
+
+
+def vanishing(rng):
+    arch = fastmlp.Architecture((2, 6, 6, 6, 1), "sigmoid")
+    return nets(arch, *drawn(rng, arch, scale=0.1), epochs=50), XOR_X, XOR_Y
+
+
+def vanishing_tiny_weights(rng):
+    arch = fastmlp.Architecture((2, 4, 4, 1), "tanh")
+    return nets(arch, *drawn(rng, arch, scale=1e-3), epochs=50, optimizer=fastmlp.SGD(0.01)), XOR_X, XOR_Y
+
+
+def one_unit_alive(rng):
+    arch = fastmlp.Architecture((2, 6, 1))
+    weights, biases = drawn(rng, arch)
+    biases[0][:, 1:] = -50
+    weights[0][:, :, 0], biases[0][:, 0] = np.abs(weights[0][:, :, 0]), 0.1
+    weights[1] = np.abs(weights[1])
+    return nets(arch, weights, biases, epochs=5, optimizer=fastmlp.SGD(0.01)), XOR_X, XOR_Y
+
+
+def half_dead(rng):
+    """Rings of which 12 of 16 units see nothing: what lives cannot close the ring."""
+    X = rng.normal(size=(100, 2))
+    y = (np.hypot(*X.T) < 1).astype(int)
+    arch = fastmlp.Architecture((2, 16, 1))
+    weights, biases = drawn(rng, arch)
+    biases[0][:, 2:] = -50
+    runs = nets(arch, weights, biases, X, y, epochs=5000, optimizer=fastmlp.SGD(0.3))
+    return runs[(runs.accuracy < 1) & (runs.predict(X).std(axis=1)[:, 0] > 0.1)], X, y
+
+
+def on_plateau(rng):
+    """Trained nets whose outputs NumPy finds on one of the three plateaus, two units of a layer alive at least."""
+    runs = fastmlp.train(
+        fastmlp.Architecture((2, 3, 1)), XOR_X, XOR_Y, n_nets=600, optimizer=fastmlp.SGD(0.5), epochs=3000
+    )
+    o = runs.predict(XOR_X)[:, :, 0]
+    alive = (
+        np.maximum(np.einsum("si,nij->nsj", XOR_X, runs.weights[0]) + runs.biases[0][:, None], 0).max(axis=1) > 0
+    ).sum(axis=1)
+    two = (np.abs(o - 0.5) < 0.03).sum(axis=1) == 2
+    three = ((np.abs(o - 1 / 3) < 0.03).sum(axis=1) == 3) | ((np.abs(o - 2 / 3) < 0.03).sum(axis=1) == 3)
+    learnt = (np.abs(o - XOR_Y) < 0.1).sum(axis=1)
+    which = (alive >= 2) & ((two & (learnt == 2)) | (three & (learnt == 1)))
+    return runs[np.flatnonzero(which)[: 2 * N]], XOR_X, XOR_Y
+
+
+def linear_data(rng):
+    X = rng.normal(size=(60, 2))
+    return X, X @ [1.0, -2.0] + 0.05 * rng.normal(size=60)
+
+
+def overshooting(rng):
+    """A rate that is too high for one sample at a time: at a tenth of it the loss is much nearer to the least there is."""
+    X = rng.normal(size=(60, 2))
+    y = X @ [1.0, -2.0] + rng.normal(size=60)
+    arch = fastmlp.Architecture((2, 1), output="identity")
+    least = np.linalg.lstsq(np.c_[X, np.ones(60)], y)[1][0] / 60
+    runs = fastmlp.train(
+        arch, X, y, n_nets=4 * N, optimizer=fastmlp.SGD(0.1), epochs=40, batch_size=1, shuffle="by_net"
+    )
+    return runs[np.flatnonzero(np.isfinite(runs.loss) & (runs.loss > 1.2 * least))[:N]], X, y
+
+
+def improving(rng):
+    X, y = linear_data(rng)
+    arch = fastmlp.Architecture((2, 1), output="identity")
+    return fastmlp.train(arch, X, y, n_nets=N, optimizer=fastmlp.SGD(0.01), epochs=30), X, y
+
+
+def all_it_can(rng):
+    """The best line through a curve."""
+    X = rng.normal(size=(60, 2))
+    y = np.exp(X[:, 0])
+    return (
+        fastmlp.train(fastmlp.Architecture((2, 1), output="identity"), X, y, n_nets=N, optimizer=fastmlp.SGD(0.1)),
+        X,
+        y,
+    )
+
+
+BUILT = {
+    solved: Cause.SOLVED, diverged: Cause.DIVERGED, zero_input: Cause.ZERO_INPUT, symmetric: Cause.SYMMETRIC,
+    dead_layer: Cause.DEAD_LAYER, dead_output: Cause.DEAD_LAYER, saturated_units: Cause.SATURATED,
+    saturated_outputs: Cause.SATURATED, vanishing: Cause.VANISHING_GRADIENT,
+    vanishing_tiny_weights: Cause.VANISHING_GRADIENT, one_unit_alive: Cause.DEAD_UNITS, half_dead: Cause.DEAD_UNITS,
+    on_plateau: Cause.PLATEAU, overshooting: Cause.OVERSHOOTING, improving: Cause.STILL_IMPROVING,
+    all_it_can: Cause.LOCAL_MINIMUM,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("build", BUILT, ids=lambda build: build.__name__)
+def test_the_cause_of_nets_that_are_built_to_have_it(build):
+    runs, X, y = build(np.random.default_rng(7))
+    assert len(runs) >= 20
+    found = runs.diagnose(X, y)
+    right = found.causes == BUILT[build]
+    assert right.mean() >= 0.95, found.counts()
+
+
+def test_every_cause_is_built():
+    assert set(BUILT.values()) == set(Cause)
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_no_net_that_is_not_solved_is_called_solved(output):
+    """Nets in every state, their outputs worked out by NumPy."""
+    X, y = XOR_X, XOR_Y
+    arch = fastmlp.Architecture((2, 5, 1 if output == "sigmoid" else 2), "tanh", output)
+    for epochs in (5, 50, 300):
+        runs = fastmlp.train(arch, X, y, n_nets=2000, optimizer=fastmlp.SGD(0.5), epochs=epochs, dtype="float64")
+        a = np.tanh(np.einsum("si,nij->nsj", X, runs.weights[0]) + runs.biases[0][:, None])
+        z = np.einsum("nsj,njk->nsk", a, runs.weights[1]) + runs.biases[1][:, None]
+        answers = z[:, :, 0] > 0 if output == "sigmoid" else z.argmax(axis=2)
+        expected = (answers == y).all(axis=1) & (z != 0).all(axis=(1, 2))  # 1/2 is no side
+        assert 0 < expected.sum() < 2000
+        assert ((runs.diagnose(X, y).causes == Cause.SOLVED) == expected).all()
+
+
+def test_what_is_seen_in_nets_is_what_numpy_sees():
+    """Losses, silent and saturated units, gradients, ranges of outputs, copies: each against plain formulas."""
+    rng = np.random.default_rng(2)
+    X, y = rng.normal(size=(11, 3)), rng.integers(0, 2, (11, 2))
+    arch = fastmlp.Architecture((3, 6, 5, 2), ("relu", "sigmoid"))
+    weights, biases = drawn(rng, arch, 37, 3.0)
+    weights[0][:5, :, 2], biases[0][:5, 2], weights[1][:5, 2] = (
+        weights[0][:5, :, 4],
+        biases[0][:5, 4],
+        weights[1][:5, 4],
+    )
+    runs = nets(arch, weights, biases, X, y, dtype="float64")
+    facts = inspected(arch, "bce", runs.parameters, X, y.astype(float))
+    a1 = np.maximum(np.einsum("si,nij->nsj", X, weights[0]) + biases[0][:, None], 0)
+    a2 = 1 / (1 + np.exp(-(a1 @ weights[1] + biases[1][:, None])))
+    o = 1 / (1 + np.exp(-(a2 @ weights[2] + biases[2][:, None])))
+    d3 = o - y
+    d2 = d3 @ weights[2].transpose(0, 2, 1) * a2 * (1 - a2)
+    d1 = d2 @ weights[1].transpose(0, 2, 1) * (a1 > 0)
+    loss = -(y * np.log(o) + (1 - y) * np.log(1 - o)).mean(axis=(1, 2))
+    np.testing.assert_allclose(facts.loss, loss, rtol=1e-9)
+    np.testing.assert_allclose(facts.right, (np.round(o) == y).all(axis=2).mean(axis=1), rtol=1e-12)
+    np.testing.assert_array_equal(facts.silent[:, 0], (a1.max(axis=1) == 0).sum(axis=1))
+    assert facts.silent[:, 0].any()
+    flat = (4 * a2 * (1 - a2)).max(axis=1) < causes_threshold()
+    np.testing.assert_array_equal(facts.saturated[:, 1], flat.sum(axis=1))
+    assert facts.saturated[:, 1].any()
+    wrong = (np.abs(o - y) > 0.5) & (4 * o * (1 - o) < causes_threshold())
+    np.testing.assert_array_equal(facts.saturated[:, 2], wrong.sum(axis=(1, 2)))
+    rms = np.stack([np.sqrt((d**2).mean(axis=(1, 2))) for d in (d1, d2, d3)], axis=1)
+    np.testing.assert_allclose(facts.gradient, rms, rtol=1e-9)
+    np.testing.assert_allclose(facts.low, o.min(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(facts.high, o.max(axis=1), rtol=1e-12)
+    assert facts.distinct.tolist() == [[5, 5]] * 5 + [[6, 5]] * 32
+
+
+def causes_threshold():
+    from fastmlp._inspection import SATURATED_BELOW
+
+    return SATURATED_BELOW
+
+
+@pytest.mark.parametrize("n", [1, 3, 100])
+def test_the_facts_do_not_depend_on_threads_or_on_how_many_nets_there_are(n):
+    arch = fastmlp.Architecture((2, 5, 4, 1), "leaky_relu")
+    runs = fastmlp.train(arch, XOR_X, XOR_Y, n_nets=100, epochs=30)
+    X, t = XOR_X.astype("f4"), XOR_Y[:, None].astype("f4")
+    whole = inspected(arch, "bce", runs.parameters, X, t, 1)
+    part = inspected(arch, "bce", runs.parameters[:n], X, t, 2)
+    for one, other in zip(whole, part, strict=True):
+        np.testing.assert_array_equal(one[:n], other)
+
+
+def test_plateaus_have_their_names_and_losses():
+    given = causes.Given(
+        fastmlp.Architecture((2, 2, 1)), fastmlp._formulas.Loss.BCE, XOR_X, XOR_Y[:, None].astype(float), True, None
+    )
+    outputs = np.array(
+        [[0.5] * 4, [0, 0.5, 1, 0.5], [1 / 3, 1, 1 / 3, 1 / 3], [2 / 3, 2 / 3, 2 / 3, 0.01], [0, 1, 1, 0]]
+    )
+    which, plateaus = causes.plateaus_of(outputs[:, :, None], given)
+    assert [None if k < 0 else plateaus[k].name[:6] for k in which] == ["0.6931", "0.3466", "0.4774", "0.4774", None]
+    _, plateaus = causes.plateaus_of(outputs[:, :, None], given._replace(loss=fastmlp._formulas.Loss.MSE))
+    assert sorted({round(p.loss, 4) for p in plateaus}) == [0.125, 0.1667, 0.25]
+
+
+def test_large_data_have_the_plateau_of_all_samples():
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(200, 4)), rng.integers(0, 3, 200)
+    arch = fastmlp.Architecture((4, 5, 3), output="softmax")
+    weights, biases = drawn(rng, arch, scale=0.3)
+    weights[1] *= 1e-2
+    biases[1][...] = np.log(np.bincount(y) / 200)
+    found = nets(arch, weights, biases, X, y).diagnose(X, y)
+    assert (found.plateau == 0).all()
+    assert "mean of the targets" in found.plateaus[0].name
+
+
+def test_fixes_are_tried_on_the_same_seeds_and_the_report_says_so():
+    arch = fastmlp.Architecture((2, 6, 1), bias=False)
+    runs = fastmlp.train(arch, XOR_X, XOR_Y, n_nets=400, optimizer=fastmlp.SGD(0.5), epochs=1000, seed=3)
+    found = runs.diagnose(XOR_X, XOR_Y, try_fixes=True)
+    best = found.trials[0]
+    again = fastmlp.train(
+        fastmlp.Architecture((2, 6, 1)), XOR_X, XOR_Y, n_nets=400, optimizer=fastmlp.SGD(0.5), epochs=1000, seed=3
+    )
+    assert best.fix.name == "bias"
+    assert (best.before, best.after, best.n_nets) == (0, int((again.accuracy == 1).sum()), 400)
+    text = str(found)
+    assert "Solved: 0 of 400 = 0.00%" in text
+    assert f"0.00% -> {best.after / 400:7.2%}" in text
+    assert "it needs biases" in text
+    assert runs[:50].diagnose(XOR_X, XOR_Y, try_fixes=True).trials[0].n_nets == 50
+
+
+def test_a_dead_layer_was_dead_from_the_start_or_died():
+    arch = fastmlp.Architecture((2, 4, 1))
+    born = fastmlp.train(arch, XOR_X, XOR_Y, n_nets=200, epochs=50, init=fastmlp.Normal(0.1, bias=-1.0))
+    assert born.diagnose(XOR_X, XOR_Y).dead_from_start == 1.0
+    died = fastmlp.train(
+        arch, XOR_X, XOR_Y, n_nets=200, epochs=50, optimizer=fastmlp.SGD(50.0), init=fastmlp.Normal(1.0, bias=1.0)
+    )
+    found = died.diagnose(XOR_X, XOR_Y)
+    assert found.dead_from_start == 0.0
+    assert "the learning rate" in found.verdict
+
+
+def test_settings_of_each_net_follow_a_selection():
+    rates = np.array([1e-4, 0.5] * 100)
+    runs = fastmlp.train(
+        fastmlp.Architecture((2, 8, 1), "tanh"), XOR_X, XOR_Y, n_nets=200, optimizer=fastmlp.SGD(rates), epochs=1000
+    )
+    slow = runs[rates < 0.1]
+    assert (slow.call.optimizer.learning_rate == 1e-4).all()
+    assert runs[::2].diagnose(XOR_X, XOR_Y, try_fixes=True).trials[0].before < 100
+
+
+def test_nets_from_a_file_are_diagnosed_by_what_it_keeps(tmp_path):
+    pytest.importorskip("safetensors")
+    arch = fastmlp.Architecture((2, 4, 1))
+    runs = fastmlp.train(arch, XOR_X, XOR_Y, n_nets=100, optimizer=fastmlp.SGD(0.5), epochs=500)
+    runs.save(tmp_path / "runs")
+    loaded = fastmlp.load(tmp_path / "runs")
+    one, other = (r.diagnose(XOR_X, XOR_Y, try_fixes=True) for r in (runs, loaded))
+    assert (one.causes == other.causes).all()
+    assert [t.after for t in one.trials] == [t.after for t in other.trials]
+    arrays = fastmlp.train(arch, XOR_X, XOR_Y, n_nets=2, optimizer=fastmlp.SGD(np.array([0.1, 0.2])), epochs=5)
+    arrays.save(tmp_path / "arrays")
+    with pytest.raises(ValueError, match="no record of how they were trained"):
+        fastmlp.load(tmp_path / "arrays").diagnose(XOR_X, XOR_Y, try_fixes=True)
+    assert len(fastmlp.load(tmp_path / "arrays").diagnose(XOR_X, XOR_Y).causes) == 2
+
+
+def test_wrong_calls_say_what_is_needed():
+    runs = fastmlp.train(fastmlp.Architecture((2, 3, 1)), XOR_X, XOR_Y, n_nets=3, epochs=1)
+    with pytest.raises(ValueError, match="2 columns"):
+        runs.diagnose([[1, 2, 3]], [0])
+    with pytest.raises(TypeError, match="try_fixes='yes'"):
+        runs.diagnose(XOR_X, XOR_Y, try_fixes="yes")
+    with pytest.raises(ValueError, match="selection is empty"):
+        runs[:0].diagnose(XOR_X, XOR_Y)
+
+
+# ------------------------------------------------------------------------------------------------ theory
+
+
+def test_a_unit_is_dead_with_probability_13_48():
+    """Weights and bias uniform on (−a, a): docs/diagnosis.md derives it. Ten million units."""
+    a = 0.7
+    init = fastmlp.Uniform(-a, a, bias=fastmlp.Uniform(-a, a))
+    arch = fastmlp.Architecture((2, 40, 1))
+    runs = fastmlp.train(arch, XOR_X, XOR_Y, n_nets=250_000, epochs=0, init=init)
+    facts = inspected(arch, "bce", runs.parameters, XOR_X.astype("f4"), XOR_Y[:, None].astype("f4"))
+    units, p = 10_000_000, 13 / 48
+    assert abs(facts.silent[:, 0].sum() / units - p) < 4 * np.sqrt(p * (1 - p) / units)
+
+
+def test_the_shares_of_the_plateaus_are_those_of_other_seeds():
+    arch, n, counts = fastmlp.Architecture((2, 4, 1)), 20_000, []
+    for seed in range(4):
+        found = fastmlp.train(
+            arch, XOR_X, XOR_Y, n_nets=n, seed=seed, optimizer=fastmlp.SGD(0.5), epochs=1000
+        ).diagnose(XOR_X, XOR_Y)
+        counts.append({p.name: int((found.plateau == k).sum()) for k, p in enumerate(found.plateaus)})
+    assert len(counts[0]) >= 4
+    for name, count in counts[0].items():
+        for other in counts[1:]:
+            assert not differ(count, n, other.get(name, 0), n), name
+
+
+def test_statistics_are_the_textbooks():
+    assert restarts_needed(0.5) == 7
+    assert restarts_needed(1.0) == 1
+    assert restarts_needed(0.0) is None
+    low, high = wilson_intervals([8, 0], [10, 10])
+    assert low[0] == pytest.approx(0.4902, abs=1e-4)
+    assert high[1] == pytest.approx(0.2775, abs=1e-4)
+    assert differ(0, 100, 40, 100)
+    assert not differ(50, 100, 52, 100)
