@@ -31,8 +31,8 @@ def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch):
     its mean loss, summed over the outputs, each sample counting once, and the share of samples on the right side; for
     each layer how many units are silent (ReLU and leaky ReLU: on the flat or leaky side for every sample), how many are
     saturated for every sample (of the output layer: how many outputs are wrong and saturated, over all samples), and
-    the mean square of the gradients of a sample's loss by the layer's weighted sums; for each output its least and greatest
-    value. `peaks` is scratch for (n_unit_rows, W).
+    the mean square of the gradients of a sample's loss by the layer's weighted sums; for each output its least and
+    greatest value. `peaks` is scratch for (n_unit_rows, W).
     """
     _, _, _, Units, Blk, _ = kinds
     n, B, filled, last = data.n_samples, ratio(Blk, F), ratio(Units, F), net.n_layers

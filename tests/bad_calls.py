@@ -50,6 +50,10 @@ NO_LARGE = (
     "batch_size",
     "threads",
     "max_fun",
+    "max_nets_tried",
+    "restart_stuck",
+    "halving",
+    "values",
 )
 
 
@@ -73,6 +77,19 @@ def audit(**changes):
     return fastmlp.audit_gradients(**{"architecture": ARCHITECTURE, "X": X, "y": Y, **one, **gradients, **changes})
 
 
+def sweep(**changes):
+    grid = changes.pop("grid", {"sizes": [(2, 3, 1)], "l2": [0.0, 0.1]})
+    return fastmlp.sweep(**{"X": X, "y": Y, "grid": grid, "n_seeds": 3, "epochs": 2, **changes})
+
+
+def swept(name, values):
+    return sweep(grid={"sizes": [(2, 3, 1)], name: values})
+
+
+def diagnose(**changes):
+    return RUNS.diagnose(**{"X": X, "y": Y, **changes})
+
+
 def estimate(**changes):
     return fastmlp.estimate(**{"architecture": ARCHITECTURE, "n_samples": 4, **changes})
 
@@ -93,11 +110,14 @@ FUNCTIONS = {
     train: (
         "architecture X y n_nets seed optimizer epochs loss init batch_size shuffle l2 dropout sample_weight bootstrap "
         "target_loss target_accuracy patience tol schedule validation validation_score restore_best record_every "
-        "net_ids warm_start keep_state dtype kernel threads checkpoint_every callback"
+        "net_ids warm_start keep_state restart_stuck dtype kernel threads checkpoint_every callback"
     ),
     resume: "path X y sample_weight validation schedule checkpoint_every kernel threads callback",
     gradients: "architecture weights biases X y loss sample_weight dtype threads",
     audit: "architecture weights biases X y weight_gradients bias_gradients loss outputs",
+    sweep: "X y grid seed solved_loss halving threads optimizer init loss batch_size l2 dropout learning_rate momentum hidden",
+    swept: "name values",
+    diagnose: "X y loss solved_loss try_fixes max_nets_tried threads",
     estimate: (
         "architecture n_samples n_nets optimizer epochs batch_size record_every validation_samples dtype threads"
     ),
@@ -118,7 +138,7 @@ FUNCTIONS = {
     ),
     regressor: "X y sample_weight loss hidden_layer_sizes solver alpha batch_size random_state tol n_restarts combine",
 }
-ALWAYS = {fastmlp.Architecture: {"sizes": (2, 3, 1)}, fastmlp.Uniform: {"low": -1, "high": 1}, fastmlp.load: {"path": FOLDER / "runs"},
+ALWAYS = {swept: {"name": "l2", "values": [0.1]}, fastmlp.Architecture: {"sizes": (2, 3, 1)}, fastmlp.Uniform: {"low": -1, "high": 1}, fastmlp.load: {"path": FOLDER / "runs"},
           RUNS.predict: {"X": X}, RUNS.save: {"path": FOLDER / "runs"}}  # fmt: skip
 
 
