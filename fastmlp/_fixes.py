@@ -13,7 +13,7 @@ from fastmlp._calls import Call
 from fastmlp._causes import Cause, Given
 from fastmlp._facts import inspected
 from fastmlp._formulas import Activation, Loss
-from fastmlp._statistics import differ, wilson_interval
+from fastmlp._statistics import differ, interval, percent
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import Adam
 from fastmlp.runs import Runs, Status
@@ -51,11 +51,10 @@ class Trial:
         return self.after > self.before and differ(self.before, self.n_nets, self.after, self.n_nets)
 
     def __str__(self) -> str:
-        low, high = wilson_interval(self.after, self.n_nets)
-        before, after = (f"{count / self.n_nets:.2%}" for count in (self.before, self.after))
+        before, after = (percent(count / self.n_nets) for count in (self.before, self.after))
         helped = differ(self.before, self.n_nets, self.after, self.n_nets)
         verdict = "" if helped else ": no difference" if self.before != self.after else ": the same"
-        return f"{before:>7} -> {after:>7}  ({low:.2%} to {high:.2%})  {self.fix.text}{verdict}"
+        return f"{before:>7} -> {after:>7}  ({interval(self.after, self.n_nets)})  {self.fix.text}{verdict}"
 
 
 def train_again(

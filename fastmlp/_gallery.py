@@ -12,7 +12,7 @@ import numpy as np
 
 from fastmlp._names import choose
 from fastmlp._recipes import RECIPES, Recipe, Variant, X
-from fastmlp._statistics import wilson_interval
+from fastmlp._statistics import interval, percent
 from fastmlp._why import facts
 from fastmlp.diagnosis import Diagnosis
 from fastmlp.runs import Runs
@@ -87,11 +87,10 @@ def _section(recipe: Recipe, results: list[_Result]) -> str:
     ]  # fmt: skip
     for result in results:
         d, n = result.diagnosis, len(result.diagnosis.causes)
-        low, high = wilson_interval(d.n_solved, n)
         kind = "mended" if result.variant.fixed else "published"
         lines.append(
-            f"| {result.variant.name} | {d.n_solved:,} of {n:,} = {d.n_solved / n:.2%} "
-            f"| {low:.2%} to {high:.2%} | {kind} |"
+            f"| {result.variant.name} | {d.n_solved:,} of {n:,} = {percent(d.n_solved / n)} "
+            f"| {interval(d.n_solved, n)} | {kind} |"
         )
     for result in results:
         if result.diagnosis.n_solved < len(result.diagnosis.causes):

@@ -27,6 +27,18 @@ def wilson_intervals(successes: Any, trials: Any) -> tuple[np.ndarray, np.ndarra
     return np.maximum(0.0, middle - half), np.minimum(1.0, middle + half)
 
 
+def percent(share: float) -> str:
+    """A share in %, with two decimals, or four where two would make it 0 or 100 % though it is not."""
+    near_an_end = 0 < share < 5e-5 or 5e-5 > 1 - share > 0
+    return f"{share:.4%}" if near_an_end else f"{share:.2%}"
+
+
+def interval(successes: int, trials: int) -> str:
+    """The 95 % interval of a share, as it is read."""
+    low, high = wilson_interval(successes, trials)
+    return f"{percent(low)} to {percent(high)}"
+
+
 def differ(successes: int, trials: int, others: int, other_trials: int) -> bool:
     """Whether two shares differ by more than chance explains: by four standard deviations of their difference."""
     pooled = (successes + others) / (trials + other_trials)

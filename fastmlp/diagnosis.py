@@ -16,7 +16,7 @@ from fastmlp._fixes import Fix, Trial, fixes_for, initial, try_all
 from fastmlp._formulas import LOSSES, Loss
 from fastmlp._inference import predict
 from fastmlp._names import choose
-from fastmlp._statistics import restarts_needed, wilson_interval
+from fastmlp._statistics import interval, percent, restarts_needed
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.training import train
 
@@ -250,8 +250,7 @@ def _spoken(init: Any) -> str:
 
 
 def _percent(count: int, total: int) -> str:
-    low, high = wilson_interval(count, total)
-    return f"{count / total:7.2%}  ({low:.2%} to {high:.2%})"
+    return f"{percent(count / total):>7}  ({interval(count, total)})"
 
 
 def _report(d: Diagnosis) -> list[str]:

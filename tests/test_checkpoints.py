@@ -345,7 +345,7 @@ def test_a_full_disk_in_the_middle_is_a_warning(tmp_path, monkeypatch, short_sli
 
     monkeypatch.setattr(_checkpoints, "write", failing)
     with pytest.warns(RuntimeWarning, match="could not be written, training goes on: .*No space left") as warned:
-        runs = fastmlp.train(**job(path, epochs=200), checkpoint_every=0.001)
+        runs = fastmlp.train(**job(path, epochs=5000), checkpoint_every=0.001)
     assert len(warned) == 1
     assert len(written) > 4
     assert_same(fastmlp.resume(path, XOR_X, XOR_Y), runs)

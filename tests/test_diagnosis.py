@@ -260,10 +260,24 @@ def test_plateaus_have_their_names_and_losses():
         fastmlp.Architecture((2, 2, 1)), fastmlp._formulas.Loss.BCE, XOR_X, XOR_Y[:, None].astype(float), True, None
     )
     outputs = np.array(
-        [[0.5] * 4, [0, 0.5, 1, 0.5], [1 / 3, 1, 1 / 3, 1 / 3], [2 / 3, 2 / 3, 2 / 3, 0.01], [0, 1, 1, 0]]
+        [
+            [0.5] * 4,
+            [0, 0.5, 1, 0.5],
+            [1 / 3, 1, 1 / 3, 1 / 3],
+            [2 / 3, 2 / 3, 2 / 3, 0.01],
+            [0, 1, 1, 0],
+            [0.9, 0.1, 0.5, 0.5],
+        ]
     )
     which, plateaus = causes.plateaus_of(outputs[:, :, None], given)
-    assert [None if k < 0 else plateaus[k].name[:6] for k in which] == ["0.6931", "0.3466", "0.4774", "0.4774", None]
+    assert [None if k < 0 else plateaus[k].name[:6] for k in which] == [
+        "0.6931",
+        "0.3466",
+        "0.4774",
+        "0.4774",
+        None,
+        None,
+    ]
     _, plateaus = causes.plateaus_of(outputs[:, :, None], given._replace(loss=fastmlp._formulas.Loss.MSE))
     assert sorted({round(p.loss, 4) for p in plateaus}) == [0.125, 0.1667, 0.25]
 
