@@ -214,8 +214,9 @@ def on_constant(facts: Facts, given: Given) -> tuple[np.ndarray, Plateau]:
 
 def causes_of_curves(curves: np.ndarray, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of losses over some more epochs, (n, K + 1): whether the net still improves, and whether they go up and down."""
-    first, steps = curves[:, 0], np.diff(curves, axis=1)
-    with np.errstate(invalid="ignore"):
+    first = curves[:, 0]
+    with np.errstate(invalid="ignore", over="ignore"):
+        steps = np.diff(curves, axis=1)
         rises, falls = np.maximum(steps, 0).sum(axis=1), np.maximum(-steps, 0).sum(axis=1)
         rough = (rises >= RISES * falls) & (rises >= ROUGH * np.maximum(first, 1e-300))
         rough |= ~np.isfinite(curves).all(axis=1)

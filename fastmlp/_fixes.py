@@ -104,7 +104,13 @@ def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_star
             lambda c: c.changed(init=init), Cause.SYMMETRIC, Cause.VANISHING_GRADIENT, Cause.SATURATED,
             Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU, Cause.LOCAL_MINIMUM,
         )  # fmt: skip
-    if arch.activations[-1] == Activation.RELU:
+    if arch.activations[-1] == Activation.RELU and not given.classes:
+        suggest(
+            "identity_output", "an output without ReLU: output='identity'",
+            lambda c: _with_architecture(c, output="identity"), Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU,
+            Cause.LOCAL_MINIMUM,
+        )  # fmt: skip
+    elif arch.activations[-1] == Activation.RELU:
         suggest(
             "sigmoid_output", "a sigmoid output with its cross-entropy in place of ReLU: output='sigmoid'",
             lambda c: _with_architecture(c, loss=None, output="sigmoid"), Cause.DEAD_LAYER, Cause.DEAD_UNITS,
@@ -135,7 +141,7 @@ def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_star
             lambda c: c.changed(optimizer=Adam(ADAM_RATE)), Cause.VANISHING_GRADIENT, Cause.PLATEAU,
             Cause.LOCAL_MINIMUM, Cause.STILL_IMPROVING, Cause.SATURATED, weight=0.8,
         )  # fmt: skip
-    if hidden and (call is None or isinstance(call["init"], str) or not isinstance(call["init"], (tuple, list))):
+    if hidden and (call is None or not isinstance(call["init"], (tuple, list))):
         suggest(
             "wider", "twice the hidden units", _wider, Cause.PLATEAU, Cause.DEAD_UNITS, Cause.DEAD_LAYER,
             Cause.LOCAL_MINIMUM, weight=0.95,
@@ -164,7 +170,10 @@ def _wider(call: Call) -> Call:
 
 
 def _longer(call: Call) -> Call:
-    return call.changed(epochs=call["epochs"] * LONGER)
+    schedule = call["schedule"]
+    if not (schedule is None or callable(schedule) or isinstance(schedule, str)):
+        schedule = np.repeat(schedule, LONGER)  # each factor for as many epochs
+    return call.changed(epochs=call["epochs"] * LONGER, schedule=schedule)
 
 
 def try_all(

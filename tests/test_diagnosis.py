@@ -349,6 +349,52 @@ def test_nets_from_a_file_are_diagnosed_by_what_it_keeps(tmp_path):
     assert len(fastmlp.load(tmp_path / "arrays").diagnose(XOR_X, XOR_Y).causes) == 2
 
 
+TRIED = {
+    "regression with a ReLU output": {"output": "relu", "y": "numbers"},
+    "counts": {"output": "exp", "y": "counts"},
+    "softmax": {"output": "softmax", "sizes": (3, 4, 3), "y": "three"},
+    "softmax by squared error": {"output": "softmax", "sizes": (3, 4, 3), "y": "three", "loss": "mse"},
+    "no hidden layer": {"sizes": (3, 1)},
+    "a slope each": {"hidden": "leaky_relu", "leaky_slope": np.linspace(0, 0.3, 12)},
+    "a rate each": {"optimizer": fastmlp.SGD(np.linspace(0.1, 40, 12))},
+    "a rate that adapts": {"optimizer": fastmlp.SGD(0.1), "schedule": "adaptive", "patience": 3},
+    "a schedule": {"schedule": np.linspace(1, 0.1, 20)},
+    "validation": {"validation": (np.eye(3), [0, 1, 1]), "patience": 5},
+    "dropout and minibatches": {"dropout": 0.3, "batch_size": 8, "bootstrap": True, "shuffle": "by_net"},
+    "weights of each net": {"sample_weight": RNG.uniform(0.1, 1, (12, 40))},
+    "initial weights": {"init": ([np.ones((12, 3, 4)), np.ones((12, 4, 1))], []), "bias": False},
+    "rprop in float64": {"optimizer": "rprop", "dtype": "float64"},
+    "targets of each net": {"target_loss": np.linspace(0.01, 0.5, 12), "patience": np.arange(1, 13)},
+    "no epochs": {"epochs": 0},
+}
+
+
+@pytest.mark.parametrize("name", TRIED)
+@pytest.mark.parametrize("rate", [0.001, 1000.0])
+def test_every_kind_of_nets_is_diagnosed_and_mended_by_every_change(name, rate):
+    """All changes that any cause asks for are tried, whatever the nets were trained with."""
+    settings = {"sizes": (3, 4, 1), "y": "classes", "epochs": 20, "optimizer": fastmlp.SGD(rate), **TRIED[name]}
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    y = {
+        "classes": (X[:, 0] > 0).astype(int), "numbers": X[:, 0] ** 2, "counts": np.arange(40) % 4,
+        "three": np.arange(40) % 3,
+    }[settings.pop("y")]  # fmt: skip
+    own = ("sizes", "hidden", "output", "bias", "leaky_slope")
+    arch = fastmlp.Architecture(**{k: settings.pop(k) for k in own if k in settings})
+    runs = fastmlp.train(arch, X, y, n_nets=12, **settings)
+    found = runs.diagnose(X, y, try_fixes=True)
+    assert sum(found.counts().values()) == 12
+    assert str(found).startswith("12 nets")
+    given, loss = fastmlp.diagnosis._given(runs, X, y, None, None)
+    changes = {
+        fix.name: fix
+        for cause in Cause
+        for fix in fastmlp.diagnosis.fixes_for(np.full(12, cause), given, runs.call, None)
+    }
+    trials = fastmlp.diagnosis.try_all(runs, runs.call, list(changes.values()), X, y, given, loss, 12, 1)
+    assert set(changes) <= {trial.fix.name for trial in trials}
+
+
 def test_wrong_calls_say_what_is_needed():
     runs = fastmlp.train(fastmlp.Architecture((2, 3, 1)), XOR_X, XOR_Y, n_nets=3, epochs=1)
     with pytest.raises(ValueError, match="2 columns"):
