@@ -1,6 +1,6 @@
 """What `train` was asked for, kept beside its results, so that the same nets can be trained again with a change.
 
-The samples are not kept. What has one value a net follows when some of the nets are chosen.
+The samples are not kept, but for those of a validation. Arrays are copied. What has one value a net follows when some of the nets are chosen.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp._checkpoints import FUNCTION
+from fastmlp._checkpoints import AN_ARRAY, FUNCTION
 from fastmlp._names import choose
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 BY_NET = ("l2", "dropout", "sample_weight", "target_loss", "target_accuracy", "patience", "tol")
 # What says which nets are trained, and on what: `Runs` and whoever trains again know
 LEFT_OUT = ("X", "y", "n_nets", "net_ids", "seed", "kernel", "threads", "keep_state", "record_every")
-AN_ARRAY = "an array"
 
 
 @dataclass(frozen=True)
@@ -39,15 +38,21 @@ class Call:
         kept = {name: value for name, value in settings.items() if name not in (*LEFT_OUT, "warm_start")}
         if isinstance(kept["optimizer"], str):
             kept["optimizer"] = choose("optimizer", kept["optimizer"], OPTIMIZERS)()
+        kept["optimizer"] = _optimizer_of(kept["optimizer"], slice(None))
+        for name in (*BY_NET, "schedule"):
+            if kept.get(name) is not None and np.ndim(kept[name]):
+                kept[name] = np.array(kept[name])
+        if isinstance(kept["init"], (tuple, list)):
+            kept["init"] = tuple([np.array(layer) for layer in part or ()] for part in kept["init"])
         return cls(kept, n_nets)
 
     @classmethod
     def of_record(cls, runs: Runs) -> Call | None:
         """From what is kept in files, where that is enough: names and numbers, no arrays."""
         record = dict(runs.settings)
-        if not record or AN_ARRAY in record.values() or FUNCTION in record.values() or record.get("init") is None:
+        if record.pop("warm_start", True) or "sample_weight" not in record or record.get("init") is None:
             return None
-        if "validation_score" not in record:
+        if AN_ARRAY in record.values() or FUNCTION in record.values():
             return None
         kind = OPTIMIZERS.get(record.pop("optimizer", ""))
         if kind is None:
@@ -92,6 +97,15 @@ class Call:
         """The same with other settings."""
         return Call({**self.settings, **changes}, self.n_nets)
 
+    def final_rate(self) -> float | None:
+        """What the learning rate was multiplied with in the last epoch; None where each net has its own by now."""
+        schedule, epochs = self["schedule"], self["epochs"]
+        if isinstance(schedule, str):
+            return None
+        if schedule is None or not epochs:
+            return 1.0
+        return float(schedule(epochs - 1)) if callable(schedule) else float(np.asarray(schedule)[-1])
+
     def with_rate(self, factor: float) -> Call:
         """The same with the learning rate times `factor`."""
         rate = self.optimizer.learning_rate * factor  # type: ignore[attr-defined]
@@ -99,5 +113,7 @@ class Call:
 
 
 def _optimizer_of(optimizer: Optimizer, which: Any) -> Optimizer:
-    arrays = {name: value[which] for name, value in optimizer.settings.items() if isinstance(value, np.ndarray)}
+    arrays = {
+        name: np.array(value[which]) for name, value in optimizer.settings.items() if isinstance(value, np.ndarray)
+    }
     return replace(optimizer, **arrays) if arrays else optimizer  # type: ignore[type-var]

@@ -32,6 +32,7 @@ class Cause(IntEnum):
     OVERSHOOTING = 9
     STILL_IMPROVING = 10
     LOCAL_MINIMUM = 11
+    UNDECIDED = 12
 
 
 # A step that is a thousandth of the output layer's takes a thousand times as many epochs: what the others learn in
@@ -75,6 +76,7 @@ class Given(NamedTuple):
     targets: np.ndarray  # (S, n_out)
     classes: bool  # targets are 0 and 1
     solved_loss: float | None
+    class_numbers: bool  # y holds the classes' numbers, not a row of targets for each sample
 
 
 def keeps_zero(architecture: Architecture) -> bool:
@@ -83,24 +85,38 @@ def keeps_zero(architecture: Architecture) -> bool:
 
 
 def never_solved_at_zero(given: Given) -> bool:
-    """Whether a sample of zeros has an output that no training changes, and that is not its target."""
+    """Whether a sample of zeros has an output that no training changes, and with which no net is solved."""
     if not keeps_zero(given.architecture):
         return False
     zero = ~given.samples.any(axis=1)
-    code = given.architecture.activations[-1]
-    n_out = given.architecture.sizes[-1]
-    fixed = {Activation.SIGMOID: 0.5, Activation.SOFTMAX: 1 / n_out, Activation.EXP: 1.0}.get(code, 0.0)
-    wrong = np.abs(given.targets[zero] - fixed).max(axis=1, initial=0.0)
-    return bool((wrong > (0.0 if given.classes else NEAR)).any())
+    targets = given.targets[zero].astype(np.float64)
+    if not len(targets):
+        return False
+    code, n_out = given.architecture.activations[-1], given.architecture.sizes[-1]
+    output = {Activation.SIGMOID: 0.5, Activation.SOFTMAX: 1 / n_out, Activation.EXP: 1.0}.get(code, 0.0)
+    limit = _solved_limit(given)
+    if limit is None:  # 1/2 is no side, and classes of equal probability are not told apart
+        return bool(((output - 0.5) * (targets - 0.5) <= 0).any())
+    if given.loss == Loss.MSE:
+        least = ((output - targets) ** 2).mean(axis=1)
+    elif given.loss == Loss.POISSON:
+        least = (output - targets + targets * np.log(np.maximum(targets, 1e-300) / output)).mean(axis=1)
+    else:
+        least = np.full(len(targets), np.log(2) if given.loss == Loss.BCE else np.log(n_out))
+    return float(least.sum()) / len(given.samples) > limit
+
+
+def _solved_limit(given: Given) -> float | None:
+    """The loss that counts as solved; None where every sample must be on the right side."""
+    if given.solved_loss is not None:
+        return given.solved_loss
+    return None if given.classes else SOLVED_SHARE * float(np.mean(given.targets.var(axis=0)))
 
 
 def solved(facts: Facts, given: Given) -> np.ndarray:
     """Every sample on the right side of 1/2; for numbers, a loss of at most `solved_loss`."""
-    if given.solved_loss is not None:
-        return np.asarray(facts.loss <= given.solved_loss)
-    if given.classes:
-        return np.asarray(facts.right == 1)
-    return np.asarray(facts.loss <= SOLVED_SHARE * float(np.mean(given.targets.var(axis=0))))
+    limit = _solved_limit(given)
+    return np.asarray(facts.right == 1 if limit is None else facts.loss <= limit)
 
 
 def certain_causes(facts: Facts, given: Given, diverged: np.ndarray, learnt_some: np.ndarray) -> np.ndarray:
@@ -158,12 +174,16 @@ def _binary(outputs: np.ndarray, given: Given) -> np.ndarray | None:
 
 
 def plateaus_of(outputs: np.ndarray, given: Given) -> tuple[np.ndarray, list[Plateau]]:
-    """For each of the outputs (n, S, n_out) of few samples which plateau it is on, −1 for none; and the plateaus.
+    """For each of the outputs (n, S, n_out) of few samples which plateau it is on, −1 for none; and the plateaus."""
+    return named_plateaus(plateau_keys(outputs, given), given)
 
-    On one, some samples that are not told apart have the same output, which is the mean of their targets (that has the
-    least loss of all single values), and all others are learnt.
+
+def plateau_keys(outputs: np.ndarray, given: Given) -> np.ndarray:
+    """For outputs (n, S, n_out): 1,000 times the samples on the plateau and how many of them are of class 1; or −1.
+
+    On a plateau some samples that are not told apart have the same output, which is the mean of their targets (that has
+    the least loss of all single values), and all others are learnt.
     """
-    plateau = np.full(len(outputs), -1, np.int16)
     o, t = _binary(outputs, given), given.targets[:, -1]
     assert o is not None
     with np.errstate(invalid="ignore"):
@@ -175,11 +195,16 @@ def plateaus_of(outputs: np.ndarray, given: Given) -> tuple[np.ndarray, list[Pla
         ones = (grouped * t).sum(axis=1).astype(int)
         on_one = (count > 0) & (missed <= grouped).all(axis=1) & (ones > 0) & (ones < size)
         on_one &= np.abs(value - ones / np.maximum(size, 1)) <= NEAR
-    keys = np.where(on_one, size * 1000 + ones, -1)
+    return np.where(on_one, size * 1000 + ones, -1)
+
+
+def named_plateaus(keys: np.ndarray, given: Given) -> tuple[np.ndarray, list[Plateau]]:
+    """From such keys which of the plateaus each net is on, −1 for none; and the plateaus, the most frequent first."""
+    plateau = np.full(len(keys), -1, np.int16)
     found, counts = np.unique(keys[keys >= 0], return_counts=True)
     names = []
     for number, key in enumerate(found[np.argsort(-counts, kind="stable")]):
-        names.append(_plateau(int(key) // 1000, int(key) % 1000, len(t), given.loss))
+        names.append(_plateau(int(key) // 1000, int(key) % 1000, len(given.targets), given.loss))
         plateau[keys == key] = number
     return plateau, names
 

@@ -39,6 +39,7 @@ _PLAIN = (
 # and those that may have one number a net, or for the schedule one an epoch
 _NUMBERS = ("l2", "dropout", "target_loss", "target_accuracy", "patience", "tol", "schedule")
 FUNCTION = "a function"
+AN_ARRAY = "an array"
 _GROUPS = ("sizes", "kinds", "first", "second")
 
 
@@ -153,7 +154,10 @@ def settings_of(settings: dict[str, Any], n_nets: int) -> tuple[dict[str, Any], 
 def recorded(settings: dict[str, Any], n_nets: int) -> dict[str, Any]:
     """A call's settings as `Runs` keeps them for the record."""
     plain, arrays = settings_of(settings, n_nets)
-    return plain | dict.fromkeys((name.removeprefix("settings.") for name in arrays), "an array")
+    for name in ("sample_weight", "validation"):
+        plain[name] = None if settings.get(name) is None else AN_ARRAY
+    plain["warm_start"] = settings.get("warm_start") is not None
+    return plain | dict.fromkeys((name.removeprefix("settings.") for name in arrays), AN_ARRAY)
 
 
 def _hashes(job: Job) -> dict[str, str | None]:

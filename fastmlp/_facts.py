@@ -11,6 +11,7 @@ from fastmlp import _formulas as formulas
 from fastmlp import _threads
 from fastmlp._buffers import CHUNK_SAMPLES, TileArrays, data_buffers, loss_scales
 from fastmlp._choice import Choice
+from fastmlp._formulas import Activation
 from fastmlp._inspection import (
     GRADIENT,
     LOSS,
@@ -29,6 +30,8 @@ from fastmlp._vectors import Buffer, Lanes, aligned_zeros, host_lanes
 from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 
+# A leaky ReLU whose slope passes less than a thousandth of a gradient down learns no more than a ReLU
+DEAD_SLOPE = 1e-3
 NETS_A_BLOCK = 4096
 FEW_NETS = 4  # up to here vectors of so many lanes waste less
 
@@ -41,7 +44,7 @@ class Facts(NamedTuple):
     right: np.ndarray
     """The share of samples with every output on the right side, (n,); without meaning where targets are no classes."""
     silent: np.ndarray
-    """ReLU and leaky ReLU units of each layer that are on the flat or leaky side for every sample, (n, L) int64."""
+    """ReLU units of each layer that are 0 for every sample, and leaky ones of a slope of next to 0, (n, L) int64."""
     saturated: np.ndarray
     """Sigmoid and tanh units saturated for every sample; of the last layer outputs of samples, (n, L) int64."""
     gradient: np.ndarray
@@ -103,6 +106,8 @@ def inspected(
     by_output = facts[:, N_OF_NET + layers * N_OF_LAYER :].reshape(n, n_out, N_OF_OUTPUT)
     with np.errstate(invalid="ignore"):
         silent, saturated = (np.nan_to_num(by_layer[:, :, k]).astype(np.int64) for k in (SILENT, SATURATED))
+    leaky = np.array([code == Activation.LEAKY_RELU for code in architecture.activations])
+    silent[np.broadcast_to(np.asarray(slope) > DEAD_SLOPE, n)[:, None] & leaky] = 0
     scale = dtype.type(loss_scales(way.net.loss, n_out, False)[0])
     return Facts(
         facts[:, LOSS] * scale, facts[:, RIGHT], silent, saturated, np.sqrt(by_layer[:, :, GRADIENT]),

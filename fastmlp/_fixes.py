@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -118,10 +119,11 @@ def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_star
         )  # fmt: skip
     if given.loss == Loss.MSE and arch.activations[-1] in (Activation.SIGMOID, Activation.SOFTMAX):
         own = "bce" if arch.activations[-1] == Activation.SIGMOID else "cross_entropy"
-        if own == "bce" or given.classes:
+        within = bool(((given.targets >= 0) & (given.targets <= 1)).all())
+        if within if own == "bce" else given.class_numbers:
             suggest(
                 "cross_entropy", f"cross-entropy in place of the squared error: loss='{own}'",
-                lambda c: c.changed(loss=own), Cause.SATURATED, Cause.VANISHING_GRADIENT, Cause.PLATEAU,
+                lambda c: _with_loss(c, own), Cause.SATURATED, Cause.VANISHING_GRADIENT, Cause.PLATEAU,
                 Cause.LOCAL_MINIMUM, Cause.STILL_IMPROVING, weight=0.9,
             )  # fmt: skip
     if rectified:
@@ -151,11 +153,19 @@ def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_star
 
 def _with_architecture(call: Call, loss: Any = False, **changes: Any) -> Call:
     architecture = replace(call.architecture, **changes)
-    changed = call.changed(architecture=architecture, **({} if loss is False else {"loss": loss}))
+    changed = call.changed(architecture=architecture)
+    if loss is not False:
+        changed = _with_loss(changed, loss)
     if isinstance(call["init"], (tuple, list)) and "bias" in changes:
         weights = call["init"][0]
         changed = changed.changed(init=(weights, [np.zeros((len(w), w.shape[2]), w.dtype) for w in weights]))
     return changed
+
+
+def _with_loss(call: Call, loss: str | None) -> Call:
+    """With another loss; a validation score that goes with the old one alone becomes the loss."""
+    score = call["validation_score"]
+    return call.changed(loss=loss, validation_score="loss" if score == "r2" else score)
 
 
 def _with_hidden(call: Call, name: str) -> Call:
@@ -171,9 +181,12 @@ def _wider(call: Call) -> Call:
 
 def _longer(call: Call) -> Call:
     schedule = call["schedule"]
-    if not (schedule is None or callable(schedule) or isinstance(schedule, str)):
-        schedule = np.repeat(schedule, LONGER)  # each factor for as many epochs
-    return call.changed(epochs=call["epochs"] * LONGER, schedule=schedule)
+    stretched = schedule
+    if callable(schedule):
+        stretched = lambda epoch: schedule(epoch // LONGER)  # noqa: E731
+    elif schedule is not None and not isinstance(schedule, str):
+        stretched = np.repeat(schedule, LONGER)  # each factor for as many epochs
+    return call.changed(epochs=call["epochs"] * LONGER, schedule=stretched)
 
 
 def try_all(
@@ -185,20 +198,28 @@ def try_all(
     ids, own, n = runs.net_ids[some], call.of(np.arange(len(runs))[some]), min(len(runs), max_nets)
     before = _n_solved(runs[some], given, loss, threads)  # type: ignore[arg-type]
 
-    def trial(fix: Fix) -> Trial:
+    def trial(fix: Fix) -> Trial | None:
         changed = fix.change(own)
-        again = train_again(changed, X, y, ids, runs.seed, threads)
+        try:
+            again = train_again(changed, X, y, ids, runs.seed, threads)
+        except (ValueError, TypeError) as error:  # the diagnosis is worth more than one change
+            warnings.warn(f"{fix.text}: could not be tried: {error}", RuntimeWarning, stacklevel=4)
+            return None
         used = changed["loss"] or changed.architecture.default_loss
         return Trial(fix, n, before, _n_solved(again, _for_change(given, again.architecture, used), used, threads))
 
-    trials = sorted((trial(fix) for fix in fixes), key=lambda t: -t.after)
+    trials = _best_first([trial(fix) for fix in fixes])
     helpful = [t for t in trials if t.helped]
     if len(helpful) > 1 and helpful[0].after < n:
         names = " and ".join(t.fix.name for t in helpful[:2])
         both = [t.fix.change for t in helpful[:2]]
         together = Fix(names, f"both: {names}", lambda c: both[1](both[0](c)))
-        trials = sorted([*trials, trial(together)], key=lambda t: -t.after)
+        trials = _best_first([*trials, trial(together)])
     return tuple(trials)
+
+
+def _best_first(trials: Sequence[Trial | None]) -> list[Trial]:
+    return sorted((t for t in trials if t is not None), key=lambda t: -t.after)
 
 
 def _for_change(given: Given, architecture: Architecture, loss: str) -> Given:

@@ -29,6 +29,10 @@ def most_restarts(restart_stuck: Any, settings: dict[str, Any], others: dict[str
         raise ValueError(
             "restart_stuck draws new initial weights: pass init as a name or an initializer, not as arrays"
         )
+    targeted = settings["target_loss"] is not None or settings["target_accuracy"] is not None
+    y = checks.real_array("y", settings["y"])
+    if not targeted and getattr(settings["architecture"], "output", "") != "softmax" and not checks.counts_accuracy(y):
+        raise ValueError("restart_stuck needs to know which nets are solved: pass target_loss")
     if np.max(settings["net_ids"] if settings["net_ids"] is not None else 0) >= 2**STRIDE_BITS:
         raise ValueError(f"restart_stuck needs net_ids below 2**{STRIDE_BITS}: the restarts' numbers lie above")
     return most
@@ -40,8 +44,6 @@ def solved(runs: Runs, settings: dict[str, Any]) -> np.ndarray:
 
     if settings["target_loss"] is not None or settings["target_accuracy"] is not None:
         return runs.status == Status.REACHED_TARGET
-    if np.isnan(runs.accuracy).all() and (runs.status != Status.DIVERGED).any():
-        raise ValueError("restart_stuck needs to know which nets are solved: pass target_loss")
     return runs.accuracy == 1
 
 
@@ -52,8 +54,8 @@ def restart_until_solved(
     from fastmlp.training import TrainingInterrupted
 
     first = runs.net_ids.copy()
-    restarts = np.zeros(len(runs), np.int64)
-    runs.restarts = restarts
+    restarts = runs.restarts
+    assert restarts is not None
     for number in range(1, most + 1):
         stuck = np.flatnonzero(~solved(runs, settings))
         if not len(stuck):

@@ -78,9 +78,14 @@ def take_settings(tiles: TileArrays, state: OptimizerState, leaving: np.ndarray)
     state.rate[nets] = tiles.hyper[:, formulas.GIVEN_RATE][leaving]
 
 
+def fits(state: OptimizerState, optimizer: Optimizer) -> bool:
+    """Whether this optimizer can go on from the state."""
+    return state.optimizer == type(optimizer).__name__ and len(state.rows) == optimizer.n_state_rows
+
+
 def refuse_if_other(state: OptimizerState, optimizer: Optimizer) -> None:
     """Raise where this optimizer cannot go on from the state."""
-    if state.optimizer != type(optimizer).__name__ or len(state.rows) != optimizer.n_state_rows:
+    if not fits(state, optimizer):
         raise ValueError(
             f"warm_start holds the state of {state.optimizer} with {len(state.rows)} numbers a parameter; "
             f"{type(optimizer).__name__} with these settings keeps {optimizer.n_state_rows}: pass the optimizer that "

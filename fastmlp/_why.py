@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     if options.html:
         import matplotlib  # noqa: F401  said before any work
     X, y, output, n_outputs = _data(options)
-    sizes = options.sizes or ((2, 4, 1) if options.data is None else (X.shape[1], FEW_HIDDEN, n_outputs))
+    sizes = options.sizes or ((2, 4, n_outputs) if options.data is None else (X.shape[1], FEW_HIDDEN, n_outputs))
     if (sizes[0], sizes[-1]) != (X.shape[1], n_outputs):
         raise ValueError(
             f"--sizes {'-'.join(map(str, sizes))}: these data have {X.shape[1]} inputs, and {n_outputs} outputs with "
@@ -101,7 +101,10 @@ def _data(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str, int
     output, n_outputs = target.output
     if options.output is not None and options.output != output:
         output, n_outputs = options.output, 2 if options.output == "softmax" and n_outputs == 1 else n_outputs
-    return _tables.encoded(table, columns), target.encoded(table), output, n_outputs
+    y = target.encoded(table)
+    if output == "sigmoid" and n_outputs > 1:
+        y = np.eye(n_outputs)[y]
+    return _tables.encoded(table, columns), y, output, n_outputs
 
 
 def _draw(runs: Any, diagnosis: Diagnosis, X: np.ndarray, y: np.ndarray, options: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from fastmlp._fixes import Fix, Trial, fixes_for, initial, try_all
 from fastmlp._formulas import LOSSES, Loss
 from fastmlp._inference import predict
 from fastmlp._names import choose
+from fastmlp._state import fits
 from fastmlp._statistics import interval, percent, restarts_needed
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.training import train
@@ -39,6 +40,7 @@ MEANINGS = {
     Cause.PLATEAU: "on a plateau: samples that are not told apart get the mean of their targets",
     Cause.OVERSHOOTING: "overshooting: the loss jumps up and down; a tenth of the learning rate calms it",
     Cause.STILL_IMPROVING: "still improving when training ended",
+    Cause.UNDECIDED: "undecided: it would have to be trained further, and how it was trained is not known well enough",
     Cause.LOCAL_MINIMUM: "at rest somewhere else: a local minimum, or all that this net can do",
 }
 
@@ -111,8 +113,9 @@ def diagnose(
     call = runs.call or Call.of_record(runs)
     if try_fixes and call is None:
         raise ValueError(
-            "try_fixes=True trains the same nets again, and these have no record of how they were trained: diagnose "
-            "what fastmlp.train returned, not a file with arrays among its settings nor nets that went on from others"
+            "try_fixes=True trains the same nets again, and these have no record of how they were trained that is "
+            "enough for that: fastmlp.train keeps one, unless nets went on from others; a file does where all settings "
+            "are names and numbers, without arrays, functions, initializers, weights or validation"
         )
     facts = inspected(runs.architecture, loss, runs.parameters, given.samples, given.targets, threads)
     from fastmlp.runs import Status
@@ -126,7 +129,7 @@ def diagnose(
     for first in range(0, len(undecided), NETS_A_BLOCK):
         some = undecided[first : first + NETS_A_BLOCK]
         label[some] = _probed(runs, some, loss, call, threads, X, y)
-    rest = label < 0
+    rest = label < 0  # those that were trained further, and neither improved nor overshot
     label[rest & causes.mostly_dead(facts, runs.architecture)] = Cause.DEAD_UNITS
     label[label < 0] = Cause.LOCAL_MINIMUM
 
@@ -154,7 +157,8 @@ def _given(runs: Runs, X: Any, y: Any, loss: str | None, solved_loss: Any) -> tu
         solved_loss = checks.bounded("solved_loss", solved_loss, 1, 0.0)
         if not isinstance(solved_loss, float):
             raise ValueError(f"solved_loss={solved_loss!r}: needs one number")
-    return Given(architecture, code, samples, targets, checks.counts_accuracy(targets), solved_loss), loss
+    numbers = np.ndim(y) == 1 or np.shape(y)[-1] == 1
+    return Given(architecture, code, samples, targets, checks.counts_accuracy(targets), solved_loss, numbers), loss
 
 
 def _plateaus(
@@ -164,9 +168,13 @@ def _plateaus(
     plateau = np.full(len(runs), -1, np.int16)
     some = np.flatnonzero(stuck)
     if len(some) and causes.has_groups(given):
-        outputs = predict(runs.architecture, runs.parameters[some], given.samples, threads=threads)
-        plateau[some], names = causes.plateaus_of(outputs, given)
-        return plateau, names
+        keys = np.full(len(runs), -1)
+        for first in range(0, len(some), NETS_A_BLOCK):
+            block = some[first : first + NETS_A_BLOCK]
+            chosen = cast("Runs", runs[block])
+            outputs = predict(chosen.architecture, chosen.parameters, given.samples, threads=threads)
+            keys[block] = causes.plateau_keys(outputs, given)
+        return causes.named_plateaus(keys, given)
     flat, constant = causes.on_constant(facts, given)
     plateau[flat & stuck] = 0
     return plateau, [constant] if (flat & stuck).any() else []
@@ -177,7 +185,7 @@ def _go_on(
 ) -> np.ndarray:
     """Losses (n, epochs + 1) of some nets while they go on with the settings of a call."""
     chosen = cast("Runs", runs[some])
-    if chosen.state is not None and chosen.state.optimizer != type(call.optimizer).__name__:
+    if chosen.state is not None and not fits(chosen.state, call.optimizer):
         chosen.state = None
     further = train(
         call.architecture, X, y, warm_start=chosen, optimizer=call.optimizer, epochs=epochs, loss=loss,
@@ -194,11 +202,14 @@ def _probed(
 ) -> np.ndarray:
     """Of nets that no rule knows, whether some more epochs show them to overshoot or to improve; −1 for neither."""
     label = np.full(len(some), -1, np.int8)
-    if call is None:
-        return label
+    factor = None if call is None else call.final_rate()
+    if call is None or not factor:
+        return np.full(len(some), Cause.UNDECIDED, np.int8)
     trained = runs.epochs[some]
     length = int(np.clip(np.max(trained) // PROBE_SHARE, LEAST_PROBE, MOST_PROBE))
     own = call.of(some)
+    if factor != 1:
+        own = own.with_rate(factor)
     curves = _go_on(runs, some, own, length, loss, threads, X, y)
     falling, rough = causes.causes_of_curves(curves, trained)
     if rough.any() and "learning_rate" in own.optimizer.settings:
@@ -310,6 +321,8 @@ def _verdict(d: Diagnosis) -> str:
     if d.n_solved == n:
         return "Nothing is at fault: every net is solved."
     counts = {Cause[name.upper()]: count for name, count in d.counts().items() if name != "solved"}
+    if counts.pop(Cause.UNDECIDED, 0) > sum(counts.values()):
+        return "What is at fault cannot be said: diagnose the nets that fastmlp.train returned."
     main = max(counts, key=counts.__getitem__)
     dead_at_start = main == Cause.DEAD_LAYER and (d.dead_from_start or 0.0) >= 0.5
     fault = {

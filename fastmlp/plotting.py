@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from fastmlp.sweeping import Sweep
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b6f76"
+SHOWN = 200  # points of a curve
+NETS_A_BLOCK = 4096
 GRID = 200  # points a side of a decision boundary
 # matplotlib's page loads its buttons' icons from elsewhere: these stand in for them
 ICONS = (
@@ -74,10 +76,15 @@ class RunsPlots:
         if runs.history is None:
             raise ValueError("there are no curves to draw: train with record_every=…")
         every = runs.settings["record_every"]
-        curves = _carried_on(runs.history.astype(np.float64))
-        epochs = every * np.arange(curves.shape[1])
-        shown = np.unique(np.linspace(0, len(epochs) - 1, 500).astype(int))
-        low, quarter, middle, three, high = np.nanpercentile(curves[:, shown], (5, 25, 50, 75, 95), axis=0)
+        epochs = every * np.arange(runs.history.shape[1])
+        shown = np.unique(np.linspace(0, len(epochs) - 1, SHOWN).astype(int))
+        curves = np.empty((len(runs), len(shown)), runs.history.dtype)
+        for first in range(0, len(runs), NETS_A_BLOCK):
+            block = slice(first, first + NETS_A_BLOCK)
+            curves[block] = _carried_on(runs.history[block])[:, shown]
+        low, quarter, middle, three, high = np.array(
+            [np.nanpercentile(column, (5, 25, 50, 75, 95)) for column in curves.T.astype(np.float64)]
+        ).T
         ax = _axes(ax)
         ax.fill_between(epochs[shown], low, high, color=BLUE, alpha=0.15, linewidth=0, label="nine tenths of the nets")
         ax.fill_between(epochs[shown], quarter, three, color=BLUE, alpha=0.3, linewidth=0, label="half of them")

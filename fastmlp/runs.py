@@ -155,7 +155,8 @@ class Runs(_Parameters):
         What `train` was asked for, as names and numbers, "an array" where there is one for each net or epoch: for the
         record, and kept in files. Empty for nets of the estimators.
     call : Call or None
-        The settings themselves, but for the samples, for `diagnose` to train the same nets again; not kept in files.
+        The settings themselves, but for the samples, for `diagnose` to train the same nets again; not kept in files
+        and pickles.
     net_ids : ndarray of shape (n_nets,), uint64
     seed : int
     parameters : ndarray of shape (n_nets, P)
@@ -205,6 +206,10 @@ class Runs(_Parameters):
         self.settings = settings or {}
         self.restarts = restarts
         self.call: Call | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without `call`, which may hold functions that cannot be pickled."""
+        return {**self.__dict__, "call": None}
 
     def __len__(self) -> int:
         return len(self.loss)

@@ -15,6 +15,7 @@ from fastmlp._calls import Call
 from fastmlp._causes import SOLVED_SHARE
 from fastmlp._fixes import initial, train_again
 from fastmlp._names import choose
+from fastmlp._planning import planned
 from fastmlp._statistics import wilson_intervals
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
@@ -53,7 +54,7 @@ class _Setting(NamedTuple):
         # an array of dropout, or of targets, counts even where it is 0 or none
         asked = tuple(bool(c[name]) if name == "dropout" else c[name] is None for name in _OWN)
         shared = tuple(_comparable(c[name]) for name in _SHARED)
-        return arch.sizes, arch.activations, arch.bias, type(own), flags, asked, shared
+        return arch.sizes, arch.activations, arch.bias, type(own), own.n_state_rows, flags, asked, shared
 
 
 def _comparable(value: Any) -> Any:
@@ -220,7 +221,9 @@ def sweep(
     settings = _settings(grid, fixed)
     ids = np.arange(count, dtype=np.uint64)
     for setting in settings:  # refuse what makes no sense before anything is trained
-        train_again(setting.call, X, y, ids[:1], seed, 1, epochs=0, schedule=None)
+        planned(
+            X=X, y=y, n_nets=None, net_ids=ids[:1], seed=seed, record_every=None, threads=1, **setting.call.settings
+        )
     begun = time.perf_counter()
     results = _Results(len(settings), count)
     limit = _solved_limit(settings[0].call, y, solved_loss)
@@ -320,13 +323,18 @@ def _call(named: dict[str, Any]) -> Call:
         )
     if isinstance(optimizer, Optimizer):
         own = {**{f.name: getattr(optimizer, f.name) for f in fields(kind)}, **own}
-    settings = {name: named.get(name, default) for name, default in _DEFAULTS.items()} | _REST
+    settings: dict[str, Any] = {name: named.get(name, default) for name, default in _DEFAULTS.items()} | _REST
     call = Call({**settings, "architecture": architecture, "optimizer": kind(**own)}, 1)
     checks.whole_number("epochs", settings["epochs"], 0)
-    for name in ("learning_rate", *_OWN):
-        value = getattr(call.optimizer, name, None) if name == "learning_rate" else settings[name]
+    numbers: dict[str, Any] = {**call.optimizer.settings, **{name: settings[name] for name in _OWN}}
+    numbers |= {"leaky_slope": architecture.leaky_slope}
+    for name, value in numbers.items():
         if value is not None and np.ndim(value):
             raise ValueError(f"{name} is an array: a setting of a sweep needs one number; list them in the grid")
+    if isinstance(settings["init"], (tuple, list)):
+        raise ValueError("init holds arrays: a sweep needs names or initializers; list them in the grid")
+    if np.ndim(settings["sample_weight"]) > 1:
+        raise ValueError("sample_weight has one row a net: a sweep needs one number a sample, the same for all nets")
     return call
 
 

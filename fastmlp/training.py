@@ -253,6 +253,8 @@ def train(
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every, settings)
     job, runs = planned(**settings, resumable=kept is not None)
     runs.settings, runs.call = recorded(settings, len(runs)), Call.of_settings(settings, len(runs))
+    if restarts:
+        runs.restarts = np.zeros(len(runs), np.int64)
     _to_the_end(job, runs, threads, progress, callback, kept)
     if restarts:
         assert runs.call is not None
@@ -333,7 +335,7 @@ def resume(
     )  # fmt: skip
     saved.refuse_other_data(job)
     saved.put_into(job, runs)
-    runs.settings = recorded(settings, len(runs))
+    runs.settings = recorded(settings | data, len(runs))
     if isinstance(settings["init"], str):
         runs.call = Call.of_settings(settings | data | {"architecture": runs.architecture}, len(runs))
     return _to_the_end(job, runs, threads, progress, callback, kept)

@@ -1,5 +1,7 @@
 """The cause of every net that is built to have it, the report, the changes that are tried, and theory."""
 
+import pickle
+
 import numpy as np
 import pytest
 from conftest import XOR_X, XOR_Y
@@ -164,13 +166,20 @@ def all_it_can(rng):
     )
 
 
+def without_a_record(rng):
+    """Nets that would have to be trained further to be told, and cannot be."""
+    runs, X, y = improving(rng)
+    runs.call, runs.settings = None, {}
+    return runs, X, y
+
+
 BUILT = {
     solved: Cause.SOLVED, diverged: Cause.DIVERGED, zero_input: Cause.ZERO_INPUT, symmetric: Cause.SYMMETRIC,
     dead_layer: Cause.DEAD_LAYER, dead_output: Cause.DEAD_LAYER, saturated_units: Cause.SATURATED,
     saturated_outputs: Cause.SATURATED, vanishing: Cause.VANISHING_GRADIENT,
     vanishing_tiny_weights: Cause.VANISHING_GRADIENT, one_unit_alive: Cause.DEAD_UNITS, half_dead: Cause.DEAD_UNITS,
     on_plateau: Cause.PLATEAU, overshooting: Cause.OVERSHOOTING, improving: Cause.STILL_IMPROVING,
-    all_it_can: Cause.LOCAL_MINIMUM,
+    all_it_can: Cause.LOCAL_MINIMUM, without_a_record: Cause.UNDECIDED,
 }  # fmt: skip
 
 
@@ -257,7 +266,13 @@ def test_the_facts_do_not_depend_on_threads_or_on_how_many_nets_there_are(n):
 
 def test_plateaus_have_their_names_and_losses():
     given = causes.Given(
-        fastmlp.Architecture((2, 2, 1)), fastmlp._formulas.Loss.BCE, XOR_X, XOR_Y[:, None].astype(float), True, None
+        fastmlp.Architecture((2, 2, 1)),
+        fastmlp._formulas.Loss.BCE,
+        XOR_X,
+        XOR_Y[:, None].astype(float),
+        True,
+        None,
+        True,
     )
     outputs = np.array(
         [
@@ -349,6 +364,98 @@ def test_nets_from_a_file_are_diagnosed_by_what_it_keeps(tmp_path):
     assert len(fastmlp.load(tmp_path / "arrays").diagnose(XOR_X, XOR_Y).causes) == 2
 
 
+def test_nets_that_went_on_from_others_have_no_record_of_the_whole(tmp_path):
+    pytest.importorskip("safetensors")
+    arch = fastmlp.Architecture((2, 4, 1))
+    first = fastmlp.train(arch, XOR_X, XOR_Y, n_nets=50, optimizer=fastmlp.SGD(0.5), epochs=50)
+    further = fastmlp.train(arch, XOR_X, XOR_Y, warm_start=first, optimizer=fastmlp.SGD(0.5), epochs=10)
+    further.save(tmp_path / "further")
+    for runs in (further, fastmlp.load(tmp_path / "further")):
+        assert "undecided" in runs.diagnose(XOR_X, XOR_Y).counts()
+        with pytest.raises(ValueError, match="unless nets went on from others"):
+            runs.diagnose(XOR_X, XOR_Y, try_fixes=True)
+
+
+@pytest.mark.parametrize("name", ["sample_weight", "validation"])
+def test_a_file_that_lacks_weights_or_validation_is_not_trained_again(name, tmp_path):
+    pytest.importorskip("safetensors")
+    value = {"sample_weight": [0, 1, 1, 1], "validation": (XOR_X, XOR_Y)}[name]
+    runs = fastmlp.train(fastmlp.Architecture((2, 3, 1)), XOR_X, XOR_Y, n_nets=5, epochs=5, **{name: value})
+    runs.save(tmp_path / "runs")
+    with pytest.raises(ValueError, match="weights or validation"):
+        fastmlp.load(tmp_path / "runs").diagnose(XOR_X, XOR_Y, try_fixes=True)
+
+
+def test_a_rate_that_has_decayed_does_not_overshoot():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 3))
+    y = X @ [1.0, -2.0, 0.5] + 2 * rng.normal(size=100)
+    runs = fastmlp.train(
+        fastmlp.Architecture((3, 1), output="identity"), X, y, n_nets=20, optimizer=fastmlp.SGD(0.1), batch_size=5,
+        epochs=300, schedule=lambda epoch: 0.97**epoch,
+    )  # fmt: skip
+    assert runs.diagnose(X, y).counts() == {"local_minimum": 20}
+
+
+def test_a_sample_of_zeros_is_no_excuse_where_it_hardly_counts():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 2)) * 10
+    X[0] = 0
+    y = 20 * np.abs(X[:, 0])
+    y[0] = 0.5
+    arch = fastmlp.Architecture((2, 8, 1), output="identity", bias=False)
+    few = fastmlp.train(arch, X, y, n_nets=30, optimizer=fastmlp.Adam(0.01), epochs=50)
+    assert "zero_input" not in few.diagnose(X, y).counts()
+    assert few.diagnose(X, y, solved_loss=1e-4).counts() == {"zero_input": 30}
+
+
+def test_leaky_units_are_dead_only_where_they_pass_next_to_nothing():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 2))
+    for slope, dead in ((0.2, False), (1e-5, True)):
+        arch = fastmlp.Architecture((2, 2, 1), "leaky_relu", "identity", leaky_slope=slope)
+        runs = fastmlp.train(arch, X, X[:, 0] - X[:, 1], n_nets=500, optimizer=fastmlp.SGD(0.01), epochs=20,
+                             init=fastmlp.Normal(0.5, bias=-1.0))  # fmt: skip
+        found = runs.diagnose(X, X[:, 0] - X[:, 1])
+        assert found.dead_units.any() == dead
+
+
+def test_a_state_that_does_not_fit_the_nets_that_are_left_is_begun_anew():
+    momentum = np.repeat([0.0, 0.9], 30)
+    runs = fastmlp.train(
+        fastmlp.Architecture((2, 4, 1)), XOR_X, XOR_Y, n_nets=60, optimizer=fastmlp.RMSprop(0.001, momentum=momentum),
+        epochs=50, keep_state=True,
+    )  # fmt: skip
+    assert len(runs[:30].diagnose(XOR_X, XOR_Y).causes) == 30
+
+
+def test_what_the_caller_changes_later_does_not_change_the_record():
+    weights = np.array([1.0, 1, 1, 1])
+    runs = fastmlp.train(
+        fastmlp.Architecture((2, 4, 1)), XOR_X, XOR_Y, n_nets=50, optimizer=fastmlp.SGD(0.5), epochs=300,
+        sample_weight=weights,
+    )  # fmt: skip
+    before = runs.diagnose(XOR_X, XOR_Y, try_fixes=True).trials
+    weights[1:] = 0
+    assert [t.after for t in runs.diagnose(XOR_X, XOR_Y, try_fixes=True).trials] == [t.after for t in before]
+
+
+def test_runs_can_be_pickled_whatever_they_were_trained_with():
+    runs = fastmlp.train(fastmlp.Architecture((2, 1)), XOR_X, XOR_Y, n_nets=3, epochs=3, schedule=lambda _epoch: 1.0)
+    again = pickle.loads(pickle.dumps(runs))
+    assert (again.parameters == runs.parameters).all()
+    assert again.call is None
+
+
+def test_a_change_that_cannot_be_tried_costs_nothing_but_itself(monkeypatch):
+    runs = fastmlp.train(fastmlp.Architecture((2, 3, 1), bias=False), XOR_X, XOR_Y, n_nets=20, epochs=20)
+    broken = fastmlp.diagnosis.Fix("broken", "a broken change", lambda c: c.changed(epochs=-1))
+    fixes_for = fastmlp.diagnosis.fixes_for
+    monkeypatch.setattr(fastmlp.diagnosis, "fixes_for", lambda *a: [broken, *fixes_for(*a)])
+    with pytest.warns(RuntimeWarning, match="a broken change: could not be tried"):
+        assert [t.fix.name for t in runs.diagnose(XOR_X, XOR_Y, try_fixes=True).trials] == ["bias"]
+
+
 TRIED = {
     "regression with a ReLU output": {"output": "relu", "y": "numbers"},
     "counts": {"output": "exp", "y": "counts"},
@@ -366,6 +473,15 @@ TRIED = {
     "rprop in float64": {"optimizer": "rprop", "dtype": "float64"},
     "targets of each net": {"target_loss": np.linspace(0.01, 0.5, 12), "patience": np.arange(1, 13)},
     "no epochs": {"epochs": 0},
+    "a schedule that is a table": {"schedule": lambda epoch: np.linspace(1, 0.1, 20)[epoch]},
+    "squared error of numbers": {"loss": "mse", "y": "numbers", "target_loss": 1e-9},
+    "one-hot rows": {"output": "softmax", "sizes": (3, 4, 3), "y": "rows", "loss": "mse"},
+    "a score of the squared error": {
+        "loss": "mse",
+        "validation": (np.eye(3), [0, 1, 1]),
+        "validation_score": "r2",
+        "patience": 9,
+    },
 }
 
 
@@ -377,7 +493,7 @@ def test_every_kind_of_nets_is_diagnosed_and_mended_by_every_change(name, rate):
     X = np.random.default_rng(0).normal(size=(40, 3))
     y = {
         "classes": (X[:, 0] > 0).astype(int), "numbers": X[:, 0] ** 2, "counts": np.arange(40) % 4,
-        "three": np.arange(40) % 3,
+        "three": np.arange(40) % 3, "rows": np.eye(3)[np.arange(40) % 3],
     }[settings.pop("y")]  # fmt: skip
     own = ("sizes", "hidden", "output", "bias", "leaky_slope")
     arch = fastmlp.Architecture(**{k: settings.pop(k) for k in own if k in settings})

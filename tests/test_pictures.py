@@ -165,6 +165,16 @@ def test_why_of_a_table_and_for_scripts(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["data.csv"]
 
 
+def test_why_of_softmax_and_of_three_classes(tmp_path):
+    pytest.importorskip("pandas")
+    short = ("--restarts", "20", "--epochs", "10", "--no-picture", "--json", "--no-fixes")
+    assert "2-4-2" in command("why", "--output", "softmax", *short, folder=tmp_path).stdout
+    (tmp_path / "d.csv").write_text("a,kind\n" + "\n".join(f"{i},{'xyz'[i % 3]}" for i in range(30)))
+    data = ("--data", "d.csv", "--target", "kind")
+    for output in ("sigmoid", "softmax"):
+        assert "1-8-3" in command("why", *data, "--output", output, *short, folder=tmp_path).stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -45,11 +45,11 @@ def test_every_row_has_the_bits_of_a_call_of_its_own():
 
 
 def test_groups_are_trained_in_few_runs(monkeypatch):
-    """128 settings of four architectures and activations need a call each, and one more for each set of initial weights."""
+    """128 settings of four architectures and activations, with momentum and without, need a call each."""
     calls, train = [], fastmlp.sweeping.train
     monkeypatch.setattr(fastmlp.sweeping, "train", lambda **settings: calls.append(settings) or train(**settings))
     fastmlp.sweep(XOR_X, XOR_Y, GRIDS[0], n_seeds=5, epochs=3)
-    assert len(calls) == 4
+    assert len(calls) == 8
 
 
 @pytest.mark.parametrize("settings", [{}, {"target_loss": 0.2}, {"patience": 30, "tol": 1e-3}])
@@ -66,6 +66,14 @@ def test_halving_keeps_the_best_and_their_bits(settings):
     for row in best[1:]:  # those that left earlier are at a part of their epochs
         epochs = int(found.table["epochs"][row])
         assert bits(found.train(row, epochs=epochs).loss.astype(float)) == bits(found.loss[row])
+
+
+def test_halving_goes_on_with_optimizers_that_keep_less():
+    grid = {"momentum": [0.0, 0.999], "sizes": [(2, 8, 1)]}
+    fixed = {"optimizer": "rmsprop", "learning_rate": 0.05, "epochs": 100}
+    found = fastmlp.sweep(XOR_X, XOR_Y, grid, n_seeds=50, halving=2, **fixed)
+    best = int(found.table["rank"].argmin())
+    assert bits(found.train(best).loss.astype(float)) == bits(found.loss[best])
 
 
 def test_the_table_says_what_the_nets_came_to():
@@ -119,6 +127,11 @@ def test_numbers_are_solved_by_their_loss():
         ({"sizes": [(2, 3, 1)], "learning_rate": [[0.1, 0.2]]}, {}, "needs one number"),
         ([], {}, "needs a dict of lists"),
         ({"sizes": [(2, 3, 1)]}, {"epochs": 2.5}, "epochs=2.5"),
+        ({"sizes": [(2, 3, 1)], "epochs": [20, 5]}, {"schedule": np.ones(20)}, "schedule has shape"),
+        ({"sizes": [(2, 3, 1)]}, {"schedule": "adaptive"}, "pass patience too"),
+        ({"sizes": [(2, 3, 1)]}, {"sample_weight": np.ones((3, 4))}, "one row a net"),
+        ({"sizes": [(2, 3, 1)]}, {"init": ([], [])}, "init holds arrays"),
+        ({"sizes": [(2, 3, 1)]}, {"optimizer": "sgd", "momentum": np.zeros(3)}, "momentum is an array"),
     ],
 )
 def test_wrong_grids_are_refused_before_anything_is_trained(grid, fixed, message, monkeypatch):
@@ -179,7 +192,8 @@ def test_restarts_end_at_their_limit_and_settings_follow_their_nets():
         ({"restart_stuck": 2, "y": [0.5, 1, 2, 3], "loss": "mse"}, "pass target_loss"),
     ],
 )
-def test_restarts_that_make_no_sense_are_refused(settings, message):
+def test_restarts_that_make_no_sense_are_refused(settings, message, monkeypatch):
+    monkeypatch.setattr(fastmlp.training, "run", lambda *_: pytest.fail("trained"))
     arguments = {"architecture": fastmlp.Architecture((2, 3, 1)), "X": XOR_X, "y": XOR_Y, "epochs": 2, **settings}
     with pytest.raises((ValueError, TypeError), match=message):
         fastmlp.train(**arguments)
