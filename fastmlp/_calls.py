@@ -1,6 +1,7 @@
 """What `train` was asked for, kept beside its results, so that the same nets can be trained again with a change.
 
-The samples are not kept, but for those of a validation. Arrays are copied. What has one value a net follows when some of the nets are chosen.
+The samples are not kept, but for those of a validation. Arrays are copied. What has one value a net follows when some
+of the nets are chosen.
 """
 
 from __future__ import annotations
