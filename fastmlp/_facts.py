@@ -56,10 +56,6 @@ class Facts(NamedTuple):
     distinct: np.ndarray
     """Units of each hidden layer that are no copies of another, (n, L − 1) int64."""
 
-    def of(self, which: Any) -> Facts:
-        """Those of some of the nets."""
-        return Facts(*(values[which] for values in self))
-
 
 def inspected(
     architecture: Architecture, loss: str, parameters: np.ndarray, samples: np.ndarray, targets: np.ndarray,
