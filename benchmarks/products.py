@@ -16,7 +16,8 @@ from fastmlp import _planning
 from fastmlp import _units as units
 from fastmlp._buffers import TileArrays
 from fastmlp._jit import kernel
-from fastmlp._simd import ratio
+from fastmlp._simd import broadcast, ratio
+from fastmlp._unit_gradients import gradients
 from fastmlp.architecture import Architecture
 
 SHAPES = (
@@ -28,7 +29,7 @@ SECONDS = 0.1
 
 
 @kernel
-def weighted_sums(kinds, F, net, data, tiles, scratch, times):
+def weighted_sums(kinds, F, net, plan, data, tiles, scratch, times):  # noqa: ARG001
     Patch, Line, Column, _, _, _ = kinds
     vectors = net.sizes[LAYER + 1] // ratio(Column, F)
     for _ in range(times):
@@ -41,7 +42,7 @@ def weighted_sums(kinds, F, net, data, tiles, scratch, times):
 
 
 @kernel
-def gradients_passed_down(kinds, F, net, data, tiles, scratch, times):
+def gradients_passed_down(kinds, F, net, plan, data, tiles, scratch, times):  # noqa: ARG001
     Patch, Line, Column, _, _, _ = kinds
     vectors = net.sizes[LAYER] // ratio(Column, F)
     for _ in range(times):
@@ -53,18 +54,15 @@ def gradients_passed_down(kinds, F, net, data, tiles, scratch, times):
 
 
 @kernel
-def gradients_of_weights(kinds, F, net, data, tiles, scratch, times):
+def gradients_of_weights(kinds, F, net, plan, data, tiles, scratch, times):
     Patch, Line, Column, _, _, _ = kinds
-    V, R = ratio(Column, F), ratio(Patch, Line)
-    weight = net.weight_rows[LAYER] // V
+    active = broadcast(F, 1.0) > 0.0
     for _ in range(times):
         for first in range(0, data.n_samples, scratch.capacity):
             count = min(scratch.capacity, data.n_samples - first)
-            for i in range(0, net.sizes[LAYER], R):
-                for j in range(0, net.sizes[LAYER + 1] // V, 2):
-                    units._patch(
-                        Patch, Line, Column, F, net, tiles.rows, weight, LAYER, data, scratch, count, first == 0, i, j
-                    )
+            gradients(
+                Patch, Line, Column, F, net, plan, tiles, 0, LAYER, data, scratch, count, first == 0, False, active
+            )
 
 
 PRODUCTS = (weighted_sums, gradients_passed_down, gradients_of_weights)
@@ -84,7 +82,7 @@ def prepared(shape, dtype):
     tiles = TileArrays(job.vectors, 0, 1, job.n_rows)
     job._fill(tiles, 0)
     scratch = job.new_team().scratches[0]
-    return job.vectors.kinds, job.vectors.F, job.net, job.data, tiles.kernel_view, scratch
+    return job.vectors.kinds, job.vectors.F, job.net, job.plan, job.data, tiles.kernel_view, scratch
 
 
 def seconds(product, arguments, times):

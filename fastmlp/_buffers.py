@@ -118,13 +118,18 @@ def row_order(architecture: Architecture) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def data_buffers(X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> layout.Data:
-    """The samples (S, n_in) and targets (S, n_out), of the nets' dtype; weights (S,), (n, S) or None."""
+def data_buffers(
+    X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, fill: int = layout.BLOCK
+) -> layout.Data:
+    """The samples (S, n_in) and targets (S, n_out), of the nets' dtype; weights (S,), (n, S) or None.
+
+    A sample's inputs are filled up to a multiple of `fill` numbers.
+    """
     weighting = layout.UNWEIGHTED if weights is None else (layout.BY_SAMPLE if weights.ndim == 1 else layout.BY_NET)
     n_samples, n_in = X.shape
-    columns = whole_lines(n_in + 1)
+    columns = -(-(n_in + 1) // fill) * fill
     # a line of gradients may read beyond a sample's inputs, and so beyond the last sample's
-    memory = np.zeros(n_samples * columns + MOST_COLUMNS, X.dtype)
+    memory = aligned_zeros(n_samples * columns + MOST_COLUMNS, X.dtype)
     inputs = memory[: n_samples * columns].reshape(n_samples, columns)
     inputs[:, :n_in], inputs[:, n_in] = X, 1
     return layout.Data(
@@ -161,7 +166,7 @@ def tiny_scratch_buffers(net: layout.Net, vectors: Vectors) -> layout.Scratch:
 
 
 def new_scratch(
-    units: np.ndarray, deltas: np.ndarray, capacity: int, vectors: Vectors, transposed: int = 1, dropping: bool = False
+    units: np.ndarray, deltas: np.ndarray, capacity: int, vectors: Vectors, dropping: bool = False
 ) -> layout.Scratch:
     """The rest of a thread's working memory, beside the outputs and gradients at its units."""
     dtype, width, block = vectors.F.dtype, vectors.width, vectors.block
@@ -171,7 +176,9 @@ def new_scratch(
         outputs=Buffer(deltas),
         masks=Buffer(aligned_zeros(units.shape if dropping else (1,), dtype)),
         band=Buffer(aligned_zeros((capacity, vectors.Units.count // vectors.Blk.count, width), dtype)),
-        transposed=Buffer(aligned_zeros((transposed,), dtype)),
+        transposed=Buffer(aligned_zeros((1,), dtype)),
+        side_by_side=Buffer(aligned_zeros((1,), dtype)),
+        panels=Buffer(aligned_zeros((1,), dtype)),
         samples=Buffer(aligned_zeros((capacity,), np.int64)),
         weights=Buffer(aligned_zeros((block, width), dtype)),
         lanes=Buffer(aligned_zeros((3, width), dtype)),

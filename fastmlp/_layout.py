@@ -134,7 +134,9 @@ class Scratch(NamedTuple):
     outputs: Buffer  # `deltas`, or in a team the member's own copy of it: the output layer's
     masks: Buffer  # (C, n_unit_rows, W) what dropout multiplies the outputs with
     band: Buffer  # (C, U, W) the same of a few units at a time
-    transposed: Buffer  # units as lanes: a panel of a layer's weights, unit by unit
+    transposed: Buffer  # units as lanes: a panel of a layer's weights, unit by unit,
+    side_by_side: Buffer  # a block of a layer's inputs, sample by sample,
+    panels: Buffer  # and gradients of the loss by the weighted sums, two vectors of units after the other
     samples: Buffer  # (C,) the samples' numbers
     weights: Buffer  # (B, W)
     lanes: Buffer  # (3, W) values to be looked at lane by lane

@@ -333,7 +333,7 @@ def _allocated(
     job = Job(
         architecture=architecture,
         way=way,
-        data=data_buffers(samples, target_array, weights),
+        data=data_buffers(samples, target_array, weights, way.fill),
         plan=plan,
         epochs=epochs,
         seed=np.uint64(seed),

@@ -93,7 +93,13 @@ def unit_scratch_buffers(net: layout.Net, vectors: Vectors, n_samples: int, drop
     chunks = -(-n_samples // fitting)
     capacity = -(-n_samples // (chunks * fill)) * fill
     units, deltas = (aligned_zeros((capacity * net.n_unit_rows + MOST_COLUMNS * fill,), dtype) for _ in range(2))
-    return new_scratch(units, deltas, capacity, vectors, PANEL_ROWS * vectors.Line.count, dropping)
+    block = vectors.Patch.count // vectors.Column.count  # inputs
+    widest = 2 * -(-int(np.max(net.columns.array)) // vectors.Line.count) * vectors.Column.count
+    return new_scratch(units, deltas, capacity, vectors, dropping)._replace(
+        transposed=Buffer(aligned_zeros((PANEL_ROWS * vectors.Line.count,), dtype)),
+        side_by_side=Buffer(aligned_zeros((capacity * block,), dtype)),
+        panels=Buffer(aligned_zeros((capacity * widest,), dtype)),
+    )
 
 
 def unit_rows_of_a_tile(net: layout.Net, n_state_rows: int, vectors: Vectors) -> int:

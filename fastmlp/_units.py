@@ -1,4 +1,4 @@
-"""The three products of one net, its units as lanes: weighted sums, gradients passed down, gradients of the weights.
+"""The products of one net, its units as lanes: weighted sums and gradients passed down.
 
 Vectors: Column holds V numbers of a row, V units of a layer; Line two of those; Patch R rows by a Line, or 2 R rows by
 a Column. A matrix has its rows `columns` numbers apart: a layer's weights one row an input, their biases in one more
@@ -6,7 +6,8 @@ row behind the rows that fill up the inputs; outputs and gradients of a chunk's 
 layer's units side by side. What fills rows up is 0 in the weights and in the gradients of the loss by the weighted
 sums, and no sum takes it in. Other symbols are those of `_layout`, with one net a tile, so W = 1.
 
-Every sum runs through one accumulator in index order, as in the lanes kernel, so the bits are the same.
+Gradients of the weights are in `_unit_gradients`. Every sum runs through one accumulator in index order, as in the
+lanes kernel, so the bits are the same.
 """
 
 from fastmlp import _formulas as formulas
@@ -19,15 +20,14 @@ from fastmlp._simd import (
     load_grid,
     ratio,
     repeat,
-    spread,
     spread_rows,
     spread_samples,
     store,
     store_grid,
     transpose,
 )
-from fastmlp._team import meet, share_of
-from fastmlp._update import add_l2, update
+from fastmlp._team import meet
+from fastmlp._unit_gradients import deltas_of, gradients, part_of
 
 # So many rows of weights, two vectors wide, stay in the first-level cache while all samples pass by
 PANEL_ROWS = 128
@@ -40,7 +40,7 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dro
     V, units = ratio(Column, F), scratch.units
     for layer in range(net.n_layers):
         n_vectors = (net.sizes[layer + 1] + V - 1) // V
-        first, stop, s_first, s_stop = _part(Patch, Line, scratch, n_vectors, count)
+        first, stop, s_first, s_stop = part_of(Patch, Line, scratch, n_vectors, count)
         for j in range(first, stop & -2, 2):
             _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, j)
         if stop & 1:
@@ -65,21 +65,6 @@ def _drop(Column, net, layer, masks, target, V, s_first, s_stop, first, stop):
     for s in range(s_first, s_stop):
         for r in range(s * step + here + first, s * step + here + stop):
             store(target, r, load(Column, target, r) * load(Column, masks, r))
-
-
-@inline
-def _part(Patch, Line, scratch, n_vectors, count):
-    """A member's part of a product: vectors (first, stop), from an even one on, and samples (first, stop).
-
-    Vectors are shared out two by two, which keeps a member's weights in its cache, or else samples.
-    """
-    pairs = (n_vectors + 1) // 2
-    if pairs >= scratch.members:
-        first, stop = share_of(scratch, pairs)
-        return 2 * first, min(2 * stop, n_vectors), 0, count
-    rows = 2 * ratio(Patch, Line)
-    first, stop = share_of(scratch, (count + rows - 1) // rows)
-    return 0, n_vectors, min(count, first * rows), min(count, stop * rows)
 
 
 @inline
@@ -146,7 +131,7 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
     V, units, deltas = ratio(Column, F), scratch.units, scratch.deltas
     for layer in range(net.n_layers - 1, 0, -1):
         n_vectors = (net.sizes[layer] + V - 1) // V
-        first, stop, s_first, s_stop = _part(Patch, Line, scratch, n_vectors, count)
+        first, stop, s_first, s_stop = part_of(Patch, Line, scratch, n_vectors, count)
         if s_first < s_stop:
             weight = tile * tiles.n_rows + net.weight_rows[layer]
             for i in range(first, stop & -2, 2):
@@ -166,7 +151,7 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
                     store(deltas, r, delta)
         meet(scratch)
     for layer in range(net.n_layers):
-        _gradients(Patch, Line, Column, F, net, plan, tiles, tile, layer, data, scratch, count, fresh, last, active)
+        gradients(Patch, Line, Column, F, net, plan, tiles, tile, layer, data, scratch, count, fresh, last, active)
 
 
 @inline
@@ -177,7 +162,7 @@ def _pass_down(Patch, Line, Column, F, net, rows, weight, layer, scratch, s_firs
     """
     n_out, V, R, step = net.sizes[layer + 1], ratio(Column, F), ratio(Patch, Line), net.n_unit_rows
     above, here, row_step = net.unit_rows[layer + 1], net.unit_rows[layer] // V + i, net.columns[layer] // V
-    deltas, deltas_above, wide = scratch.deltas, _deltas_of(net, layer, scratch), ratio(Line, Column)
+    deltas, deltas_above, wide = scratch.deltas, deltas_of(net, layer, scratch), ratio(Line, Column)
     for first in range(0, n_out, PANEL_ROWS):
         stop = min(n_out, first + PANEL_ROWS)
         for v in range(wide):
@@ -196,80 +181,3 @@ def _pass_down(Patch, Line, Column, F, net, rows, weight, layer, scratch, s_firs
             if stop == n_out and net.activations[layer - 1] == Activation.RELU:
                 down = formulas.relu_backward(load_grid(Patch, Line, Column, scratch.units, target, step // V, 1), down)
             store_grid(Line, Column, deltas, target, step // V, 1, down, wide)
-
-
-@inline
-def _deltas_of(net, layer, scratch):
-    """Where the gradients by a layer's weighted sums are."""
-    if layer == net.n_layers - 1:
-        return scratch.outputs
-    return scratch.deltas
-
-
-@inline
-def _gradients(Patch, Line, Column, F, net, plan, tiles, tile, layer, data, scratch, count, fresh, last, active):
-    """Gradients of a layer's weights and biases, summed over a chunk's samples, and the step."""
-    V, n_in, rows = ratio(Column, F), net.sizes[layer], tiles.rows
-    row_step, n_vectors = net.columns[layer] // V, (net.sizes[layer + 1] + V - 1) // V
-    weight, state_step = (tile * tiles.n_rows + net.weight_rows[layer]) // V, net.state_step // V
-    R = ratio(Patch, Line)
-    # a member's share: two by two vectors, or, if those are too few, inputs
-    first, stop, i_first, i_stop = _part(Patch, Line, scratch, n_vectors, n_in)
-    for i in range(i_first, i_stop, 2 * R):
-        for j in range(first, stop & -2, 2):
-            _patch(Patch, Line, Column, F, net, rows, weight, layer, data, scratch, count, fresh, i, j)
-            if i + R < n_in:
-                _patch(Patch, Line, Column, F, net, rows, weight, layer, data, scratch, count, fresh, i + R, j)
-        if stop & 1:
-            _patch(Patch, Column, Column, F, net, rows, weight, layer, data, scratch, count, fresh, i, stop - 1)
-        if last:
-            _step(
-                Column, F, net, plan, tiles, tile, weight + i * row_step + first, stop - first,
-                min(2 * R, n_in - i), row_step, plan.has_l2, active, scratch,
-            )  # fmt: skip
-    if net.bias and i_first < i_stop == n_in:
-        bias, here = weight + net.padded[layer] * row_step, net.unit_rows[layer + 1] // V
-        deltas = _deltas_of(net, layer, scratch)
-        for j in range(first, stop):
-            total = broadcast(Column, 0.0)
-            if not fresh:
-                total = load(Column, rows, bias + j + state_step)
-            for s in range(count):
-                total = total + load(Column, deltas, s * (net.n_unit_rows // V) + here + j)
-            store(rows, bias + j + state_step, total)
-        if last:
-            _step(Column, F, net, plan, tiles, tile, bias + first, stop - first, 1, row_step, False, active, scratch)
-
-
-@inline
-def _step(Column, F, net, plan, tiles, tile, first, length, n_rows, row_step, has_l2, active, scratch):
-    """The optimizer's step on the first `length` vectors of so many rows."""
-    if length == row_step:
-        length, n_rows = n_rows * row_step, 1
-    if has_l2:
-        for r in range(first, first + n_rows * row_step, row_step):
-            add_l2(Column, F, net, tiles, tile, r, r + length)
-    update(Column, F, net, plan, tiles, tile, first, length, n_rows, row_step, active, scratch.corrections)
-
-
-@inline
-def _patch(Patch, Line, Column, F, net, rows, weight, layer, data, scratch, count, fresh, i, j):
-    """Gradients of the weights from R inputs, from input `i` on, to a Line of units, from vector `j` on."""
-    V, step, row_step = ratio(Column, F), net.n_unit_rows, net.columns[layer] // ratio(Column, F)
-    target = weight + net.state_step // V + i * row_step + j
-    total = broadcast(Patch, 0.0)
-    if not fresh:
-        total = load_grid(Patch, Line, Column, rows, target, row_step, 1)
-    here, deltas = net.unit_rows[layer + 1] // V + j, _deltas_of(net, layer, scratch)
-    if layer == 0:
-        for s in range(count):
-            delta = load_grid(Line, Line, Column, deltas, s * (step // V) + here, 0, 1)
-            x = spread(Patch, Line, data.inputs, scratch.samples[s] * data.n_columns + i)
-            total = fma(repeat(Patch, delta), x, total)
-    else:
-        below = net.unit_rows[layer] + i
-        for s in range(count):
-            delta = load_grid(Line, Line, Column, deltas, s * (step // V) + here, 0, 1)
-            a = spread(Patch, Line, scratch.units, s * step + below)
-            total = fma(repeat(Patch, delta), a, total)
-    store_grid(Line, Column, rows, target, row_step, 1, total, ratio(Line, Column))

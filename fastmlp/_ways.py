@@ -50,6 +50,11 @@ class Way:
             net, order = net_buffers(architecture, loss, vectors), row_order(architecture)
         return cls(architecture, choice.kernel, choice.members, vectors, net, Buffer(order))
 
+    @property
+    def fill(self) -> int:
+        """A sample's inputs are filled up to a multiple of so many numbers."""
+        return self.vectors.Units.count if self.kernel == "units" else layout.BLOCK
+
     def rows_of_a_tile(self, n_state_rows: int) -> int:
         """Rows of a tile's parameters, gradients and state; −1 stands for no gradients."""
         if self.kernel == "units":
