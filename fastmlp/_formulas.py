@@ -8,7 +8,8 @@ from enum import IntEnum
 
 from fastmlp._jit import inline
 from fastmlp._math import exp, exp_of_negative, log, log1p, sigmoid, tanh
-from fastmlp._simd import absolute, bits, constant, fma, select, sqrt
+from fastmlp._roots import sqrt
+from fastmlp._simd import absolute, bits, constant, fma, select
 from fastmlp._vectors import Constants
 
 

@@ -7,7 +7,8 @@ tools/minimax.py; the methods are those of Muller, Elementary Functions, 3rd edi
 """
 
 from fastmlp._jit import inline
-from fastmlp._simd import absolute, bits, constant, fma, from_bits, itemsize, polynomial, select, sqrt
+from fastmlp._roots import sqrt
+from fastmlp._simd import absolute, bits, constant, fma, from_bits, itemsize, polynomial, select
 from fastmlp._vectors import Constants
 
 # exp(r), whose first two coefficients are 1, for |r| <= ln 2 / 2

@@ -448,16 +448,6 @@ def _fold(vector, long, add_part):
     return emit
 
 
-def sqrt(x):
-    """The square root, correctly rounded."""
-    return np.sqrt(x)
-
-
-@compiles(sqrt, VectorType)
-def _sqrt(vector):
-    return vector, lambda context, builder, x: intrinsic(builder, "sqrt", vector, x)
-
-
 def absolute(x):
     """x without its sign bit."""
     return np.abs(x)

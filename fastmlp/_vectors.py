@@ -12,6 +12,7 @@ import platform
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_name
 from numba.core import cgutils, config, types
 from numba.core.codegen import get_host_cpu_features
 from numba.core.datamodel import models
@@ -131,6 +132,12 @@ def register_bytes():
     return 64 if "+avx512f" in features else 32 if "+avx2" in features else 16
 
 
+def roots_are_slow():
+    """Whether float64 roots by multiply-adds are faster than the processor's: on Intel's with AVX-512."""
+    name = _host_name() if config.CPU_NAME in (None, "host") else config.CPU_NAME
+    return register_bytes() == 64 and not name.startswith("znver")
+
+
 def _is_arm():
     return platform.machine().lower() in ("aarch64", "arm64")
 
@@ -143,6 +150,7 @@ def cpu_features():
 
 
 _host_features = functools.cache(get_host_cpu_features)
+_host_name = functools.cache(get_host_cpu_name)
 
 
 # ------------------------------------------------------------------------------------------- Numba's types

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from fastmlp import _formulas as formulas
-from fastmlp import _math
+from fastmlp import _math, _roots
 from fastmlp import _simd as simd
 from fastmlp._formulas import Activation, Loss, Method
 from fastmlp._vectors import Buffer, Lanes, aligned_zeros
@@ -41,7 +41,7 @@ exp, exp_of_negative, sigmoid, tanh, log, log1p, sqrt, without_negligible = map(
         _math.tanh,
         _math.log,
         _math.log1p,
-        simd.sqrt,
+        _roots.sqrt,
         formulas.without_negligible,
     ),
 )
