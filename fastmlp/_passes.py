@@ -12,8 +12,9 @@ Every sum runs through one accumulator in index order, so a net's bits do not de
 from fastmlp import _formulas as formulas
 from fastmlp._formulas import Activation, Method
 from fastmlp._jit import inline
-from fastmlp._simd import broadcast, fma, load, load_grid, ratio, repeat, spread, spread_samples, store_grid
+from fastmlp._simd import any_lane, broadcast, fma, load, load_grid, ratio, repeat, spread, spread_samples, store_grid
 from fastmlp._update import adam, adam_settings, add_l2, update
+from fastmlp._vectors import ALL
 
 
 @inline
@@ -121,7 +122,7 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
             _drop(Blk, F, net, layer, scratch.masks, count, 0, net.sizes[layer], deltas, row, step)
         if net.activations[layer - 1] > Activation.RELU:
             _derive(Blk, F, net, plan, layer, slope, kept, scratch.units, count, 0, net.sizes[layer], deltas, row, step)
-    settings = adam_settings(F, F, tiles, tile, scratch.corrections)
+    settings, everyone = adam_settings(F, F, tiles, tile, scratch.corrections), not any_lane(~active)
     waiting, end = 0, 0  # rows of the last band, on which Adam's step is due
     for layer in range(net.n_layers):
         n_out, n_columns = net.sizes[layer + 1], net.sizes[layer] + net.bias
@@ -145,12 +146,12 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
             if first < several:
                 waiting = _gradients(
                     Patch, Line, Column, F, net, plan, tiles, layer, data, scratch, count, deltas, row, step, fresh,
-                    band, waiting, end, active, settings,
+                    band, waiting, end, everyone, settings,
                 )  # fmt: skip
             else:
                 waiting = _gradients(
                     Patch, Patch, F, F, net, plan, tiles, layer, data, scratch, count, deltas, row, step, fresh, band,
-                    waiting, end, active, settings,
+                    waiting, end, everyone, settings,
                 )  # fmt: skip
             if last:
                 stop = band + (j - first) * n_columns
@@ -158,11 +159,20 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
                     for unit in range(band, stop, n_columns):
                         add_l2(F, F, net, tiles, tile, unit, unit + net.sizes[layer])
                 if plan.method == Method.ADAM:
-                    adam(F, F, net, plan, tiles.rows, waiting, end, active, settings)
+                    _adam(F, net, plan, tiles.rows, waiting, end, everyone, active, settings)
                     waiting, end = band, stop
                 else:
                     update(F, F, net, plan, tiles, tile, band, stop - band, 1, 1, active, scratch.corrections)
-    adam(F, F, net, plan, tiles.rows, waiting, end, active, settings)
+    _adam(F, net, plan, tiles.rows, waiting, end, everyone, active, settings)
+
+
+@inline
+def _adam(F, net, plan, rows, first, stop, everyone, active, settings):
+    """Adam's step on rows of parameters, without a look at the mask where all nets train."""
+    if everyone:
+        adam(F, F, net, plan, rows, first, stop, ALL, settings)
+    else:
+        adam(F, F, net, plan, rows, first, stop, active, settings)
 
 
 @inline
@@ -207,11 +217,12 @@ def _derive(
 @inline
 def _gradients(
     Patch, Line, Column, F, net, plan, tiles, layer, data, scratch, count, deltas, delta_row, delta_step, fresh, band,
-    waiting, end, active, settings,
+    waiting, end, everyone, settings,
 ):  # fmt: skip
     """Gradients of the weights and biases of a band of units, its rows from `band` on, summed over a chunk's samples.
 
-    Meanwhile Adam's step is taken on the rows from `waiting` up to `end`, as far as there is time; returns how far.
+    Meanwhile Adam's step is taken on the rows from `waiting` up to `end`, as far as there is time and if `everyone` is
+    to take it; returns how far.
     A bias is the weight of an input that is always 1, which follows the others in `inputs` and `units`, unless the
     others fill whole lines: then the biases' gradients are summed apart.
     """
@@ -222,7 +233,7 @@ def _gradients(
         total = broadcast(Patch, 0.0)
         if not fresh:
             total = load_grid(Patch, Line, F, rows, band + i + P, n_columns, 1)
-        n_pairs = min(count // 2, end - waiting)
+        n_pairs = min(count // 2, end - waiting) if everyone else 0
         if layer == 0:
             samples = scratch.samples
             for pair in range(n_pairs):
@@ -230,7 +241,7 @@ def _gradients(
                     delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
                     x = repeat(Patch, spread(Line, F, data.inputs, samples[s] * data.n_columns + i))
                     total = fma(delta, x, total)
-                adam(F, F, net, plan, tiles.rows, waiting + pair, waiting + pair + 1, active, settings)
+                adam(F, F, net, plan, rows, waiting + pair, waiting + pair + 1, ALL, settings)
             for s in range(2 * n_pairs, count):
                 delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
                 x = repeat(Patch, spread(Line, F, data.inputs, samples[s] * data.n_columns + i))
@@ -242,7 +253,7 @@ def _gradients(
                     delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
                     a = load_grid(Patch, Line, F, scratch.units, unit_row + s * n_unit_rows, 0, 1)
                     total = fma(delta, a, total)
-                adam(F, F, net, plan, tiles.rows, waiting + pair, waiting + pair + 1, active, settings)
+                adam(F, F, net, plan, rows, waiting + pair, waiting + pair + 1, ALL, settings)
             for s in range(2 * n_pairs, count):
                 delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
                 a = load_grid(Patch, Line, F, scratch.units, unit_row + s * n_unit_rows, 0, 1)

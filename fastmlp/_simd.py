@@ -17,6 +17,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from fastmlp._vectors import (
+    ALL,
+    AllLanesType,
     BufferType,
     ConstantsType,
     LanesType,
@@ -314,14 +316,19 @@ def _lane_count(lanes):
 
 
 def repeat(block, value):
-    """`value`, again and again, until `block.count` lanes are full."""
-    return np.tile(value, block.count // value.size)
+    """`value`, again and again, until `block.count` lanes are full; ALL stays ALL."""
+    return ALL if value is ALL else np.tile(value, block.count // value.size)
 
 
 @compiles(repeat, LanesType, VectorType)
 def _repeat(block, vector):
     times = block.vector.count // vector.count
     return vector.of_count(block.vector.count), lambda context, builder, _, value: concatenate(builder, [value] * times)
+
+
+@compiles(repeat, LanesType, AllLanesType)
+def _repeat_all(_block, every):
+    return every, lambda context, builder, _block, value: value
 
 
 def constant(like, constants):
@@ -470,6 +477,8 @@ def _itemsize(vector):
 
 def select(mask, a, b):
     """a where the mask is true, b elsewhere."""
+    if mask is ALL:
+        return a
     dtype = a.dtype if isinstance(a, np.ndarray) else b.dtype
     return np.where(mask, a, b).astype(dtype)
 
@@ -484,6 +493,11 @@ def _select(_mask, *args):
         return builder.select(mask, *as_vectors(context, builder, vector, args, values))
 
     return vector, emit
+
+
+@compiles(select, AllLanesType, VectorType, VectorType)
+def _select_all(_all, vector, _other):
+    return vector, lambda context, builder, _all, a, _b: a
 
 
 def any_lane(mask):

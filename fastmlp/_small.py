@@ -28,6 +28,7 @@ from fastmlp._simd import (
     spread_samples,
     store,
 )
+from fastmlp._vectors import ALL
 
 
 @inline
@@ -60,7 +61,7 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
     first_weight, second_weight = base + net.weight_rows[0], base + net.weight_rows[1]
     second_bias = second_weight + n_hidden
     limit = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.TARGET_LOSS) * MARGIN + plan.loss_slack
-    zero = broadcast(F, 0.0)
+    zero, everyone = broadcast(F, 0.0), not any_lane(~active)
     x0 = spread_samples(Blk, F, data.inputs, scratch.samples, 0, data.n_columns, 0)
     x1 = spread_samples(Blk, F, data.inputs, scratch.samples, 0, data.n_columns, 1)
     # what the hidden units do not need waits in memory
@@ -87,18 +88,29 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
             attention = active & ~((error > limit) & finite)
         if any_lane(attention) or halt[0]:
             return epoch
-        for j in range(n_hidden):
-            a, w = load(Blk, units, j), load(F, rows, second_weight + j)
-            hidden_delta = formulas.relu_backward(a, fma(repeat(Blk, w), delta, 0.0))
-            _descend(F, rows, second_weight + j, fold_fma(zero, delta, a, count), active, learning_rate)
-            _descend(F, rows, first_weight + 3 * j, fold_fma(zero, hidden_delta, x0, count), active, learning_rate)
-            _descend(F, rows, first_weight + 3 * j + 1, fold_fma(zero, hidden_delta, x1, count), active, learning_rate)
-            _descend(F, rows, first_weight + 3 * j + 2, fold_add(zero, hidden_delta, count), active, learning_rate)
-        _descend(F, rows, second_bias, total, active, learning_rate)
+        if everyone:
+            _descend(Blk, F, net, rows, base, units, x0, x1, delta, total, count, ALL, learning_rate)
+        else:
+            _descend(Blk, F, net, rows, base, units, x0, x1, delta, total, count, active, learning_rate)
     return epochs
 
 
 @inline
-def _descend(F, rows, row, gradient, active, learning_rate):
+def _descend(Blk, F, net, rows, base, units, x0, x1, delta, total, count, active, learning_rate):
+    """Work out all gradients and take the step."""
+    zero, n_hidden = broadcast(F, 0.0), net.sizes[1]
+    first_weight, second_weight = base + net.weight_rows[0], base + net.weight_rows[1]
+    for j in range(n_hidden):
+        a, w = load(Blk, units, j), load(F, rows, second_weight + j)
+        hidden_delta = formulas.relu_backward(a, fma(repeat(Blk, w), delta, 0.0))
+        _step(F, rows, second_weight + j, fold_fma(zero, delta, a, count), active, learning_rate)
+        _step(F, rows, first_weight + 3 * j, fold_fma(zero, hidden_delta, x0, count), active, learning_rate)
+        _step(F, rows, first_weight + 3 * j + 1, fold_fma(zero, hidden_delta, x1, count), active, learning_rate)
+        _step(F, rows, first_weight + 3 * j + 2, fold_add(zero, hidden_delta, count), active, learning_rate)
+    _step(F, rows, second_weight + n_hidden, total, active, learning_rate)
+
+
+@inline
+def _step(F, rows, row, gradient, active, learning_rate):
     w = load(F, rows, row)
     store(rows, row, select(active, formulas.sgd(w, gradient, learning_rate), w))

@@ -33,6 +33,7 @@ from fastmlp._simd import (
 )
 from fastmlp._small import is_small, train_small
 from fastmlp._update import adam_settings, adam_step, add_l2, advance_powers, update
+from fastmlp._vectors import ALL
 
 
 @inline
@@ -165,6 +166,9 @@ def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, epochs, scratch, h
                 leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, scratch.lanes)
                 active = active & ~broken
                 _pass_down(Blk, F, net, tiles.rows, base, slope, units, deltas)
-                _descend(Blk, F, net, plan, tiles, tile, units, deltas, n, active, scratch.corrections)
+                if any_lane(~active):
+                    _descend(Blk, F, net, plan, tiles, tile, units, deltas, n, active, scratch.corrections)
+                else:
+                    _descend(Blk, F, net, plan, tiles, tile, units, deltas, n, ALL, scratch.corrections)
         leave(F, tiles, tile, results, active, layout.INTERRUPTED, epoch, nothing, nothing, scratch.lanes)
         store(tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE, select(active, broadcast(F, 1.0), 0.0))

@@ -4,9 +4,10 @@ Vectors and symbols are those of `_units`. Every sum runs through one accumulato
 """
 
 from fastmlp._jit import inline
-from fastmlp._simd import broadcast, fma, load, load_grid, ratio, repeat, spread, store, store_grid
+from fastmlp._simd import any_lane, broadcast, fma, load, load_grid, ratio, repeat, spread, store, store_grid
 from fastmlp._team import share_of
 from fastmlp._update import add_l2, update
+from fastmlp._vectors import ALL
 
 # A layer with so many inputs has its samples' gradients copied, so that those of two vectors of units are side by side;
 # one with so many vectors of units has its inputs copied
@@ -130,10 +131,12 @@ def _patch(
 
 @inline
 def _step(Column, F, net, plan, tiles, tile, first, length, n_rows, row_step, has_l2, active, scratch):
-    """The optimizer's step on the first `length` vectors of so many rows."""
+    """The optimizer's step on the first `length` vectors of so many rows, if the net still trains."""
+    if not any_lane(active):
+        return
     if length == row_step:
         length, n_rows = n_rows * row_step, 1
     if has_l2:
         for r in range(first, first + n_rows * row_step, row_step):
             add_l2(Column, F, net, tiles, tile, r, r + length)
-    update(Column, F, net, plan, tiles, tile, first, length, n_rows, row_step, active, scratch.corrections)
+    update(Column, F, net, plan, tiles, tile, first, length, n_rows, row_step, ALL, scratch.corrections)

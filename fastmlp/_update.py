@@ -2,7 +2,7 @@
 
 It knows nothing of samples. Hyperparameters are those of `_formulas`. F is the vector of W numbers, one a net; V is
 that of a row of parameters: F itself where nets are lanes, several parameters of the only net where units are. Rows of
-parameters are counted in V. Nets outside the mask `active` keep their parameters.
+parameters are counted in V. Nets outside the mask `active`, which may be ALL, keep their parameters.
 """
 
 import numpy as np

@@ -98,6 +98,15 @@ class Constants:
         self.double = tuple(double)
 
 
+class AllLanes:
+    """A mask that is true in every lane, of which compiled code has no trace: `ALL`."""
+
+    __slots__ = ()
+
+
+ALL = AllLanes()
+
+
 def host_lanes(dtype, narrow=False):
     """The vectors to use on this processor: 128 bytes with AVX-512, 64 without; FASTMLP_LANES overrides.
 
@@ -203,6 +212,11 @@ class ConstantsType(types.Type):
         super().__init__(name=f"constants({self.values})")
 
 
+class AllLanesType(types.Type):
+    def __init__(self):
+        super().__init__(name="all lanes")
+
+
 _NUMBER_TYPES = {int: types.intp, bool: types.boolean, float: types.float64}
 
 
@@ -248,13 +262,16 @@ class _BufferModel(models.PrimitiveModel):
 
 register_model(LanesType)(models.OpaqueModel)
 register_model(ConstantsType)(models.OpaqueModel)
+register_model(AllLanesType)(models.OpaqueModel)
 _lanes_type = functools.cache(LanesType)  # a call's arguments are looked up each time
 typeof_impl.register(Lanes)(lambda lanes, _context: _lanes_type(lanes))
 typeof_impl.register(Constants)(lambda constants, _context: ConstantsType(constants))
+typeof_impl.register(AllLanes)(lambda _all, _context: AllLanesType())
 
 
 @lower_constant(LanesType)
 @lower_constant(ConstantsType)
+@lower_constant(AllLanesType)
 def _lower_to_nothing(context, _builder, _type, _value):
     return context.get_dummy_value()
 
