@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 # A chunk of samples is at most so many, and its outputs and gradients at all units take at most so many bytes
-CHUNK_SAMPLES = 256
+CHUNK_SAMPLES = 112
 CHUNK_BYTES = 2**19
 MAX_CHUNK_BYTES = 2**22  # of a chunk of nets
 CACHED_BYTES = 24 * 1024  # half of the first-level cache of most servers
