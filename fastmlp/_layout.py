@@ -31,7 +31,7 @@ class Net(NamedTuple):
     weight_rows: Buffer  # (L,) first parameter row of a layer: for each unit its weights, then its bias
     unit_rows: Buffer  # (L + 1,) first scratch row of a layer's outputs; [0] is unused
     padded: Buffer  # (L,) units as lanes: rows of a layer's weights, the inputs filled up,
-    columns: Buffer  # (L,) and numbers from one row to the next
+    columns: Buffer  # (L,) and numbers a row of them has in all panels
     forward_spans: Buffer  # (L,) for how many samples a layer's inputs fit into the first-level cache
     backward_spans: Buffer  # (L,) for how many samples the gradients by its outputs do
     n_layers: int

@@ -98,6 +98,25 @@ def _broadcast(lanes, scalar):
     return lanes.vector, lambda context, builder, _, value: splat(context, builder, scalar, value, lanes.vector)
 
 
+def prefetch(buffer, index):
+    """Have a number of a buffer, and what is next to it, brought into the cache: it will soon be needed."""
+
+
+@compiles(prefetch, BufferType, types.Integer)
+def _prefetch(_buffer, index_type):
+    def emit(context, builder, memory, index):
+        index = as_index(context, builder, index_type, index)
+        there = builder.bitcast(place(context, builder, memory, index), ir.IntType(8).as_pointer())
+        numbers = [ir.IntType(32)] * 3
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [there.type, *numbers]), "llvm.prefetch.p0"
+        )
+        builder.call(function, [there, *(number(value) for number, value in zip(numbers, (0, 3, 1), strict=True))])
+        return context.get_dummy_value()
+
+    return types.none, emit
+
+
 def lane_numbers(lanes, first):
     """first, first + 1, … for integer lanes."""
     return np.arange(lanes.count, dtype=lanes.dtype) + lanes.dtype.type(first)

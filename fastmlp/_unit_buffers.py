@@ -39,13 +39,6 @@ def _whole(units: int, vectors: Vectors) -> int:
     return -(-units // fill) * fill
 
 
-def _columns(units: int, vectors: Vectors) -> int:
-    """Numbers of a row of weights: an odd number of vectors, so that rows do not compete for places in the cache."""
-    V = vectors.Column.count
-    vectors_a_row = _whole(units, vectors) // V
-    return V * (vectors_a_row if vectors_a_row == 1 else vectors_a_row | 1)
-
-
 def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> layout.Net:
     """The architecture as the kernels read it."""
     weight_rows, unit_rows, padded, columns = [], [0, 0], [], []
@@ -53,7 +46,7 @@ def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) ->
     for n_in, n_out in architecture.shapes:
         weight_rows.append(row)
         padded.append(_whole(n_in, vectors))
-        columns.append(_columns(n_out, vectors))
+        columns.append(-(-n_out // V) * V)
         row += (padded[-1] + architecture.bias) * columns[-1]
         unit_rows.append(unit_rows[-1] + _whole(n_out, vectors))
     unused = Buffer(np.zeros(architecture.n_layers, np.int64))
@@ -75,14 +68,17 @@ def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) ->
     )
 
 
-def unit_row_order(architecture: Architecture, net: layout.Net) -> np.ndarray:
+def unit_row_order(architecture: Architecture, net: layout.Net, vectors: Vectors) -> np.ndarray:
     """For each parameter in the user's order (weights (in, out), then biases) its place in a tile."""
-    rows = []
+    rows, V = [], vectors.Column.count
     for layer, (n_in, n_out) in enumerate(architecture.shapes):
-        first, columns = net.weight_rows[layer], net.columns[layer]
-        rows.append((first + np.arange(n_in)[:, None] * columns + np.arange(n_out)).ravel())
+        units, n_rows = np.arange(n_out), net.padded[layer] + architecture.bias
+        panel = units // (2 * V)
+        panel_columns = np.minimum(2 * V, net.columns[layer] - 2 * V * panel)  # of each unit's panel
+        first = net.weight_rows[layer] + panel * 2 * V * n_rows + units % (2 * V)
+        rows.append((first + np.arange(n_in)[:, None] * panel_columns).ravel())
         if architecture.bias:
-            rows.append(first + net.padded[layer] * columns + np.arange(n_out))
+            rows.append(first + net.padded[layer] * panel_columns)
     return np.concatenate(rows)
 
 
@@ -99,6 +95,7 @@ def unit_scratch_buffers(net: layout.Net, vectors: Vectors, n_samples: int, drop
         transposed=Buffer(aligned_zeros((PANEL_ROWS * vectors.Line.count,), dtype)),
         side_by_side=Buffer(aligned_zeros((capacity * block,), dtype)),
         panels=Buffer(aligned_zeros((capacity * widest,), dtype)),
+        band=Buffer(aligned_zeros((2 * vectors.Patch.count,), dtype)),
     )
 
 

@@ -3,10 +3,12 @@
 Vectors and symbols are those of `_units`. Every sum runs through one accumulator in index order.
 """
 
+from fastmlp import _formulas as formulas
+from fastmlp._formulas import Method
 from fastmlp._jit import inline
 from fastmlp._simd import any_lane, broadcast, fma, load, load_grid, ratio, repeat, spread, store, store_grid
 from fastmlp._team import share_of
-from fastmlp._update import add_l2, update
+from fastmlp._update import adam_settings, adam_step, add_l2, update
 from fastmlp._vectors import ALL
 
 # A layer with so many inputs has its samples' gradients copied, so that those of two vectors of units are side by side;
@@ -30,6 +32,14 @@ def part_of(Patch, Line, scratch, n_vectors, count):
 
 
 @inline
+def column_of(net, layer, j, V):
+    """Where vector `j` of a layer's units begins in its weights, in vectors, and how far it is from row to row."""
+    n_vectors, n_rows = (net.sizes[layer + 1] + V - 1) // V, net.padded[layer] + net.bias
+    single = j == n_vectors - 1 and j % 2 == 0
+    return (j & -2) * n_rows + j % 2, 1 if single else 2
+
+
+@inline
 def deltas_of(net, layer, scratch):
     """Where the gradients by a layer's weighted sums are."""
     if layer == net.n_layers - 1:
@@ -43,9 +53,9 @@ def gradients(Patch, Line, Column, F, net, plan, tiles, tile, layer, data, scrat
 
     Blocks of 2 R inputs are worked on one after the other; the optimizer's step on a block's weights follows at once.
     """
-    V, R, n_in, rows = ratio(Column, F), ratio(Patch, Line), net.sizes[layer], tiles.rows
-    row_step, n_vectors = net.columns[layer] // V, (net.sizes[layer + 1] + V - 1) // V
-    weight, state_step = (tile * tiles.n_rows + net.weight_rows[layer]) // V, net.state_step // V
+    V, R, n_in = ratio(Column, F), ratio(Patch, Line), net.sizes[layer]
+    n_vectors, n_rows = (net.sizes[layer + 1] + V - 1) // V, net.padded[layer] + net.bias
+    weight = (tile * tiles.n_rows + net.weight_rows[layer]) // V
     # a member's share: two by two vectors, or, if those are too few, inputs
     first, stop, i_first, i_stop = part_of(Patch, Line, scratch, n_vectors, n_in)
     own, own_row, own_step = deltas_of(net, layer, scratch), net.unit_rows[layer + 1] // V, net.n_unit_rows // V
@@ -53,38 +63,72 @@ def gradients(Patch, Line, Column, F, net, plan, tiles, tile, layer, data, scrat
     if n_in >= WORTH_COPYING:
         deltas, row, pair_step, step = scratch.panels, 0, 2 * count, 2
         _copy_panels(Column, own, own_row, own_step, scratch, count, first, stop)
-    size, wide = 2 * R, stop - first
-    copying = layer == 0 or wide >= VECTORS_WORTH_COPYING
+    size = 2 * R
+    copying = layer == 0 or stop - first >= VECTORS_WORTH_COPYING
     inputs, input_step = (scratch.side_by_side, size) if copying else (scratch.units, net.n_unit_rows)
     for i in range(i_first, i_stop, size):
         if copying:
             _lay_side_by_side(Column, F, net, layer, data, scratch, count, i, size)
-        x = 0 if copying else net.unit_rows[layer] + i
-        target, length = weight + i * row_step + first, min(size, n_in - i)
-        for j in range(0, wide & -2, 2):
-            for part in range(0, length, R):
-                _patch(
-                    Patch, Line, Column, rows, state_step, count, fresh, inputs, x + part, input_step, deltas,
-                    row + j // 2 * pair_step, step, target + part * row_step + j, row_step,
-                )  # fmt: skip
-        if wide & 1:
-            _patch(
-                Patch, Column, Column, rows, state_step, count, fresh, inputs, x, input_step, deltas,
-                row + wide // 2 * pair_step, step, target + wide - 1, row_step,
+        x, length = 0 if copying else net.unit_rows[layer] + i, min(size, n_in - i)
+        for j in range(first, stop & -2, 2):
+            target, delta = weight + j * n_rows + 2 * i, row + (j - first) // 2 * pair_step
+            _block(
+                Patch, Line, Column, F, net, plan, tiles, tile, scratch, count, fresh, last, active, inputs, x,
+                input_step, deltas, delta, step, target, length,
             )  # fmt: skip
-        if last:
-            _step(Column, F, net, plan, tiles, tile, target, wide, length, row_step, plan.has_l2, active, scratch)
+        if stop & 1:
+            target, delta = weight + (stop - 1) * n_rows + i, row + (stop - 1 - first) // 2 * pair_step
+            _block(
+                Patch, Column, Column, F, net, plan, tiles, tile, scratch, count, fresh, last, active, inputs, x,
+                input_step, deltas, delta, step, target, length,
+            )  # fmt: skip
     if net.bias and i_first < i_stop == n_in:
-        bias = weight + net.padded[layer] * row_step
         for j in range(first, stop):
-            total = broadcast(Column, 0.0)
-            if not fresh:
-                total = load(Column, rows, bias + j + state_step)
-            for s in range(count):
-                total = total + load(Column, own, s * own_step + own_row + j)
-            store(rows, bias + j + state_step, total)
-        if last:
-            _step(Column, F, net, plan, tiles, tile, bias + first, stop - first, 1, row_step, False, active, scratch)
+            column, row_step = column_of(net, layer, j, V)
+            bias = weight + column + net.padded[layer] * row_step
+            _bias(
+                Column, F, net, plan, tiles, tile, scratch, count, fresh, last, active, own, own_row + j, own_step, bias
+            )
+
+
+@inline
+def _block(
+    Patch, Line, Column, F, net, plan, tiles, tile, scratch, count, fresh, last, active, inputs, x, input_step, deltas,
+    delta, delta_step, target, length,
+):  # fmt: skip
+    """Gradients of the weights from `length` of 2 R inputs to a Line of units, from row `target` on, and the step."""
+    wide, R = ratio(Line, Column), ratio(Patch, Line)
+    state_step = net.state_step // ratio(Column, F)
+    # Adam's gradients never leave the first-level cache: a large net's step waits for memory
+    at_once = last and plan.method == Method.ADAM
+    for part in range(0, length, R):
+        here = target + state_step + part * wide
+        total = broadcast(Patch, 0.0)
+        if not fresh:
+            total = load_grid(Patch, Line, Column, tiles.rows, here, wide, 1)
+        total = _patch(Patch, Line, Column, total, count, inputs, x + part, input_step, deltas, delta, delta_step)
+        if at_once:
+            store_grid(Line, Column, scratch.band, part * wide, wide, 1, total, wide)
+        else:
+            store_grid(Line, Column, tiles.rows, here, wide, 1, total, wide)
+    if at_once:
+        if any_lane(active):
+            _adam(Column, F, plan, tiles, tile, target, length * wide, state_step, scratch)
+    elif last:
+        _step(Column, F, net, plan, tiles, tile, target, length * wide, plan.has_l2, active, scratch)
+
+
+@inline
+def _bias(Column, F, net, plan, tiles, tile, scratch, count, fresh, last, active, deltas, delta, delta_step, bias):
+    """The gradients of a vector of biases, and the step."""
+    state_step, total = net.state_step // ratio(Column, F), broadcast(Column, 0.0)
+    if not fresh:
+        total = load(Column, tiles.rows, bias + state_step)
+    for s in range(count):
+        total = total + load(Column, deltas, delta + s * delta_step)
+    store(tiles.rows, bias + state_step, total)
+    if last:
+        _step(Column, F, net, plan, tiles, tile, bias, 1, False, active, scratch)
 
 
 @inline
@@ -111,32 +155,35 @@ def _lay_side_by_side(Column, F, net, layer, data, scratch, count, i, size):
 
 
 @inline
-def _patch(
-    Patch, Line, Column, rows, state_step, count, fresh, inputs, x, input_step, deltas, delta, delta_step, target,
-    row_step,
-):  # fmt: skip
-    """Gradients of the weights from R inputs to a Line of units, those from row `target` on.
+def _patch(Patch, Line, Column, total, count, inputs, x, input_step, deltas, delta, delta_step):
+    """Gradients of the weights from R inputs to a Line of units, added to `total`.
 
     A sample's inputs are from number `x` on, those of the next sample `input_step` further; its gradients by the units
     from vector `delta` on, those of the next `delta_step` vectors further.
     """
-    total = broadcast(Patch, 0.0)
-    if not fresh:
-        total = load_grid(Patch, Line, Column, rows, target + state_step, row_step, 1)
     for s in range(count):
         of_units = repeat(Patch, load_grid(Line, Line, Column, deltas, delta + s * delta_step, 0, 1))
         total = fma(of_units, spread(Patch, Line, inputs, x + s * input_step), total)
-    store_grid(Line, Column, rows, target + state_step, row_step, 1, total, ratio(Line, Column))
+    return total
 
 
 @inline
-def _step(Column, F, net, plan, tiles, tile, first, length, n_rows, row_step, has_l2, active, scratch):
-    """The optimizer's step on the first `length` vectors of so many rows, if the net still trains."""
+def _adam(Column, F, plan, tiles, tile, first, length, state_step, scratch):
+    """Adam's step on so many vectors, whose gradients are in the band."""
+    rows, settings = tiles.rows, adam_settings(Column, F, tiles, tile, scratch.corrections)
+    l2 = repeat(Column, load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.L2))
+    for k in range(length):
+        g = load(Column, scratch.band, k)
+        if plan.has_l2:
+            g = formulas.add_l2(g, load(Column, rows, first + k), l2)
+        adam_step(Column, plan, rows, first + k, state_step, g, ALL, settings)
+
+
+@inline
+def _step(Column, F, net, plan, tiles, tile, first, length, has_l2, active, scratch):
+    """The optimizer's step on so many vectors, if the net still trains."""
     if not any_lane(active):
         return
-    if length == row_step:
-        length, n_rows = n_rows * row_step, 1
     if has_l2:
-        for r in range(first, first + n_rows * row_step, row_step):
-            add_l2(Column, F, net, tiles, tile, r, r + length)
-    update(Column, F, net, plan, tiles, tile, first, length, n_rows, row_step, ALL, scratch.corrections)
+        add_l2(Column, F, net, tiles, tile, first, first + length)
+    update(Column, F, net, plan, tiles, tile, first, length, 1, 1, ALL, scratch.corrections)

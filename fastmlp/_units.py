@@ -1,10 +1,11 @@
 """The products of one net, its units as lanes: weighted sums and gradients passed down.
 
 Vectors: Column holds V numbers of a row, V units of a layer; Line two of those; Patch R rows by a Line, or 2 R rows by
-a Column. A matrix has its rows `columns` numbers apart: a layer's weights one row an input, their biases in one more
-row behind the rows that fill up the inputs; outputs and gradients of a chunk's samples one row a sample, with every
-layer's units side by side. What fills rows up is 0 in the weights and in the gradients of the loss by the weighted
-sums, and no sum takes it in. Other symbols are those of `_layout`, with one net a tile, so W = 1.
+a Column. A layer's weights are cut into panels of two vectors of units, the last of one if there is an odd number: each
+has one row an input, rows that fill up the inputs, and one row of biases. Outputs and gradients of a chunk's samples
+have one row a sample, with every layer's units side by side. What fills rows up is 0 in the weights and in the
+gradients of the loss by the weighted sums, and no sum takes it in. Other symbols are those of `_layout`, with one net a
+tile, so W = 1.
 
 Gradients of the weights are in `_unit_gradients`. Every sum runs through one accumulator in index order, as in the
 lanes kernel, so the bits are the same.
@@ -18,6 +19,7 @@ from fastmlp._simd import (
     fma,
     load,
     load_grid,
+    prefetch,
     ratio,
     repeat,
     spread_rows,
@@ -27,7 +29,7 @@ from fastmlp._simd import (
     transpose,
 )
 from fastmlp._team import meet
-from fastmlp._unit_gradients import deltas_of, gradients, part_of
+from fastmlp._unit_gradients import column_of, deltas_of, gradients, part_of
 
 # So many rows of weights, two vectors wide, stay in the first-level cache while all samples pass by
 PANEL_ROWS = 128
@@ -70,10 +72,9 @@ def _drop(Column, net, layer, masks, target, V, s_first, s_stop, first, stop):
 @inline
 def _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, j):
     """Bias plus weighted inputs of the units from vector `j` of a layer on, and ReLU if that is theirs."""
-    n_in, columns, V, R = net.sizes[layer], net.columns[layer], ratio(Column, F), ratio(Patch, Line)
+    n_in, V, R = net.sizes[layer], ratio(Column, F), ratio(Patch, Line)
     step, wide = net.n_unit_rows, ratio(Line, Column)
-    weight = (base + net.weight_rows[layer]) // V + j
-    row_step = columns // V
+    weight = (base + net.weight_rows[layer]) // V + j * (net.padded[layer] + net.bias)
     below, here = net.unit_rows[layer], net.unit_rows[layer + 1] // V + j
     rectify = layer < net.n_layers - 1 and net.activations[layer] == Activation.RELU
     for first in range(0, n_in, PANEL_ROWS):
@@ -84,17 +85,21 @@ def _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples
             if first > 0:
                 total = load_grid(Patch, Line, Column, units, target, step // V, 1)
             elif net.bias:
-                bias = weight + net.padded[layer] * row_step
+                bias = weight + net.padded[layer] * wide
                 total = repeat(Patch, load_grid(Line, Line, Column, rows, bias, 0, 1))
             if layer == 0:
+                if j == 0 and s + R < s_stop and n_in >= 128:
+                    for r in range(s + R, s + 2 * R):
+                        for i in range(first, stop, 16):
+                            prefetch(data.inputs, samples[r] * data.n_columns + i)
                 for i in range(first, stop):
                     x = spread_samples(Patch, Line, data.inputs, samples, s, data.n_columns, i)
-                    w = load_grid(Line, Line, Column, rows, weight + i * row_step, 0, 1)
+                    w = load_grid(Line, Line, Column, rows, weight + i * wide, 0, 1)
                     total = fma(repeat(Patch, w), x, total)
             else:
                 for i in range(first, stop):
                     x = spread_rows(Patch, Line, units, s * step + below + i, step)
-                    w = load_grid(Line, Line, Column, rows, weight + i * row_step, 0, 1)
+                    w = load_grid(Line, Line, Column, rows, weight + i * wide, 0, 1)
                     total = fma(repeat(Patch, w), x, total)
             if rectify and stop == n_in:
                 total = formulas.relu(total)
@@ -107,9 +112,10 @@ def squared_norm(kinds, F, net, rows, base, scratch):
     _, _, Column, _, _, _ = kinds
     V, total = ratio(Column, F), broadcast(F, 0.0)
     for layer in range(net.n_layers):
-        n_out, row_step = net.sizes[layer + 1], net.columns[layer] // V
+        n_out = net.sizes[layer + 1]
         for j in range((n_out + V - 1) // V):
-            weight, of_units = (base + net.weight_rows[layer]) // V + j, broadcast(Column, 0.0)
+            first, row_step = column_of(net, layer, j, V)
+            weight, of_units = (base + net.weight_rows[layer]) // V + first, broadcast(Column, 0.0)
             for i in range(net.sizes[layer]):
                 w = load(Column, rows, weight + i * row_step)
                 of_units = fma(w, w, of_units)
@@ -161,14 +167,15 @@ def _pass_down(Patch, Line, Column, F, net, rows, weight, layer, scratch, s_firs
     The layer's weights, from number `weight` on, are turned round panel by panel, so that each stays in the cache.
     """
     n_out, V, R, step = net.sizes[layer + 1], ratio(Column, F), ratio(Patch, Line), net.n_unit_rows
-    above, here, row_step = net.unit_rows[layer + 1], net.unit_rows[layer] // V + i, net.columns[layer] // V
+    above, here = net.unit_rows[layer + 1], net.unit_rows[layer] // V + i
     deltas, deltas_above, wide = scratch.deltas, deltas_of(net, layer, scratch), ratio(Line, Column)
     for first in range(0, n_out, PANEL_ROWS):
         stop = min(n_out, first + PANEL_ROWS)
         for v in range(wide):
-            source = weight // V + (i + v) * V * row_step
             for j in range(first, stop, V):
-                transpose(Column, rows, source + j // V, row_step, scratch.transposed, (j - first) * wide + v, wide)
+                column, row_step = column_of(net, layer, j // V, V)
+                source = weight // V + column + (i + v) * V * row_step
+                transpose(Column, rows, source, row_step, scratch.transposed, (j - first) * wide + v, wide)
         for s in range(s_first, s_stop, R):
             target = s * (step // V) + here
             down = broadcast(Patch, 0.0)

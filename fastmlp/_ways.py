@@ -44,7 +44,7 @@ class Way:
         if choice.kernel == "units":
             vectors = unit_vectors(dtype)
             net = unit_net_buffers(architecture, loss, vectors)
-            order = unit_row_order(architecture, net)
+            order = unit_row_order(architecture, net, vectors)
         else:
             vectors = Vectors.of(choice.lanes, 1 if online else layout.BLOCK)
             net, order = net_buffers(architecture, loss, vectors), row_order(architecture)
