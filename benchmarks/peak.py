@@ -6,7 +6,8 @@ import time
 import numba
 import numpy as np
 
-from fastmlp._simd import broadcast, fma, load, store
+from fastmlp._access import load, store
+from fastmlp._simd import broadcast, fma
 from fastmlp._vectors import Buffer, Lanes, aligned_zeros, register_bytes
 
 CHAINS = 6  # of two registers: enough independent sums to hide the latency

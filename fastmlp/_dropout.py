@@ -8,9 +8,10 @@ for each epoch, and the counter holds the rest, four units a draw. What is left 
 import numpy as np
 
 from fastmlp import _formulas as formulas
+from fastmlp._access import load, store
 from fastmlp._jit import inline
 from fastmlp._philox import WORD, philox
-from fastmlp._simd import broadcast, load, ratio, repeat, select, store
+from fastmlp._simd import broadcast, ratio, repeat, select
 from fastmlp._team import meet, share_of
 
 UNITS_A_DRAW = 4

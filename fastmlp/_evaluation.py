@@ -6,12 +6,13 @@ Symbols are those of `_layout`, the kinds of vectors those of `_passes`.
 import numpy as np
 
 from fastmlp import _formulas as formulas
+from fastmlp._access import load, load_grid, spread_samples, store
 from fastmlp._formulas import Loss
 from fastmlp._jit import kernel
 from fastmlp._kernels import forward
 from fastmlp._outputs import losses_of, outputs_of
 from fastmlp._samples import block_weights, choose_samples, weight_sum_of
-from fastmlp._simd import broadcast, fold_add, fold_fma, load, load_grid, ratio, spread_samples, store
+from fastmlp._simd import broadcast, fold_add, fold_fma, ratio
 
 N_MEASURES = 3  # beside those of each output
 

@@ -6,12 +6,13 @@ Symbols are those of `_layout`, the kinds of vectors those of `_passes`. It know
 import numpy as np
 
 from fastmlp import _formulas as formulas
+from fastmlp._access import load, load_grid, spread_samples, store
 from fastmlp._formulas import Activation
 from fastmlp._jit import inline, kernel
 from fastmlp._kernels import forward
 from fastmlp._outputs import losses_of, output_deltas, outputs_of
 from fastmlp._samples import choose_samples
-from fastmlp._simd import absolute, broadcast, fma, fold_add, load, load_grid, ratio, select, spread_samples, store
+from fastmlp._simd import absolute, broadcast, fma, fold_add, ratio, select
 
 # Rows of a net's facts: two for the net, then some for each layer of weights, then two for each output
 LOSS, RIGHT = range(2)

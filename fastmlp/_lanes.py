@@ -8,13 +8,14 @@ import numpy as np
 
 from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
+from fastmlp._access import load, store
 from fastmlp._formulas import Method
 from fastmlp._jit import kernel
 from fastmlp._kernels import backward, draw_masks, forward, squared_norm
 from fastmlp._outputs import knows_bound, least_losses_of, losses_of, output_deltas, outputs_of
 from fastmlp._rules import apply_rules, confirm, judge_minibatches, leave, record_losses, target_in_doubt
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
-from fastmlp._simd import any_lane, broadcast, fma, fold_add, fold_fma, load, ratio, repeat, select, store
+from fastmlp._simd import any_lane, broadcast, fma, fold_add, fold_fma, ratio, repeat, select
 from fastmlp._team import halted
 from fastmlp._update import advance_powers, set_l2, set_rate
 

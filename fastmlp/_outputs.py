@@ -7,10 +7,11 @@ unit, `unit_step` rows before the next unit, `step` rows before the next sample;
 import numpy as np
 
 from fastmlp import _formulas as formulas
+from fastmlp._access import load_grid, spread_samples, store_grid
 from fastmlp._formulas import Activation, Loss
 from fastmlp._jit import inline
 from fastmlp._math import exp_of_negative, log
-from fastmlp._simd import absolute, broadcast, fma, fold_fma, load_grid, ratio, select, spread_samples, store_grid
+from fastmlp._simd import absolute, broadcast, fma, fold_fma, ratio, select
 
 NEAR_OVERFLOW = 2.0**28  # a number that overflows when multiplied with this may, with others, make a sum overflow
 

@@ -10,9 +10,10 @@ Every sum runs through one accumulator in index order, so a net's bits do not de
 """
 
 from fastmlp import _formulas as formulas
+from fastmlp._access import load, load_grid, spread, spread_samples, store_grid
 from fastmlp._formulas import Activation, Method
 from fastmlp._jit import inline
-from fastmlp._simd import any_lane, broadcast, fma, load, load_grid, ratio, repeat, spread, spread_samples, store_grid
+from fastmlp._simd import any_lane, broadcast, fma, ratio, repeat
 from fastmlp._update import adam, adam_settings, add_l2, update
 from fastmlp._vectors import ALL
 

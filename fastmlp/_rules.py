@@ -8,8 +8,9 @@ import numpy as np
 
 from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
+from fastmlp._access import load, store
 from fastmlp._jit import inline
-from fastmlp._simd import any_lane, broadcast, load, select, store
+from fastmlp._simd import any_lane, broadcast, select
 
 # A lower bound of the loss that is above this multiple of the target, plus what the rounding of outputs next to 1 makes
 # (`Plan.loss_slack`), says that the target cannot have been reached

@@ -4,8 +4,9 @@ F is the vector of W numbers, Blk that of B · W, B samples of W nets; other sym
 """
 
 from fastmlp import _layout as layout
+from fastmlp._access import load, spread_samples, store
 from fastmlp._jit import inline
-from fastmlp._simd import broadcast, load, ratio, select, spread_samples, store
+from fastmlp._simd import broadcast, ratio, select
 
 
 @inline

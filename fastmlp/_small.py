@@ -10,24 +10,13 @@ import numpy as np
 
 from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
+from fastmlp._access import load, spread_samples, store
 from fastmlp._formulas import Activation, Loss, Method
 from fastmlp._jit import inline
 from fastmlp._math import sigmoid
 from fastmlp._outputs import NEAR_OVERFLOW
 from fastmlp._rules import MARGIN
-from fastmlp._simd import (
-    absolute,
-    any_lane,
-    broadcast,
-    fma,
-    fold_add,
-    fold_fma,
-    load,
-    repeat,
-    select,
-    spread_samples,
-    store,
-)
+from fastmlp._simd import absolute, any_lane, broadcast, fma, fold_add, fold_fma, repeat, select
 from fastmlp._vectors import ALL
 
 

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmlp import _layout as layout
+from fastmlp._access import load, store
 from fastmlp._formulas import N_HYPERPARAMETERS
 from fastmlp._jit import inline, kernel
 from fastmlp._math import normal_pair
 from fastmlp._philox import BOOTSTRAP, INITIAL_WEIGHTS, SHUFFLING, WORD, philox, uniform_pair
-from fastmlp._simd import broadcast, convert, fma, lane_count, lane_numbers, load, store
+from fastmlp._simd import broadcast, convert, fma, lane_count, lane_numbers
 from fastmlp._vectors import Buffer, kernel_argument
 
 CONSTANT, UNIFORM, NORMAL = range(3)

@@ -13,24 +13,13 @@ import numpy as np
 
 from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
+from fastmlp._access import load, spread_samples, store
 from fastmlp._formulas import Method
 from fastmlp._jit import inline, kernel
 from fastmlp._outputs import knows_bound, least_losses_of, losses_of, output_deltas, outputs_of
 from fastmlp._rules import apply_rules, leave, record_losses, target_in_doubt
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
-from fastmlp._simd import (
-    any_lane,
-    broadcast,
-    fma,
-    fold_add,
-    fold_fma,
-    load,
-    ratio,
-    repeat,
-    select,
-    spread_samples,
-    store,
-)
+from fastmlp._simd import any_lane, broadcast, fma, fold_add, fold_fma, ratio, repeat, select
 from fastmlp._small import is_small, train_small
 from fastmlp._update import adam_settings, adam_step, add_l2, advance_powers, update
 from fastmlp._vectors import ALL

@@ -4,9 +4,10 @@ Vectors and symbols are those of `_units`. Every sum runs through one accumulato
 """
 
 from fastmlp import _formulas as formulas
+from fastmlp._access import load, load_grid, spread, store, store_grid
 from fastmlp._formulas import Method
 from fastmlp._jit import inline
-from fastmlp._simd import any_lane, broadcast, fma, load, load_grid, ratio, repeat, spread, store, store_grid
+from fastmlp._simd import any_lane, broadcast, fma, ratio, repeat
 from fastmlp._team import share_of
 from fastmlp._update import adam_settings, adam_step, add_l2, update
 from fastmlp._vectors import ALL

@@ -12,22 +12,10 @@ lanes kernel, so the bits are the same.
 """
 
 from fastmlp import _formulas as formulas
+from fastmlp._access import load, load_grid, prefetch, spread_rows, spread_samples, store, store_grid, transpose
 from fastmlp._formulas import Activation
 from fastmlp._jit import inline
-from fastmlp._simd import (
-    broadcast,
-    fma,
-    load,
-    load_grid,
-    prefetch,
-    ratio,
-    repeat,
-    spread_rows,
-    spread_samples,
-    store,
-    store_grid,
-    transpose,
-)
+from fastmlp._simd import broadcast, fma, ratio, repeat
 from fastmlp._team import meet
 from fastmlp._unit_gradients import column_of, deltas_of, gradients, part_of
 

@@ -8,9 +8,10 @@ parameters are counted in V. Nets outside the mask `active`, which may be ALL, k
 import numpy as np
 
 from fastmlp import _formulas as formulas
+from fastmlp._access import load, store
 from fastmlp._formulas import Method
 from fastmlp._jit import inline
-from fastmlp._simd import broadcast, fma, load, ratio, repeat, select, store
+from fastmlp._simd import broadcast, fma, ratio, repeat, select
 
 
 @inline

@@ -7,6 +7,7 @@ checks by themselves. Numbers keep the dtype of the arrays: a literal would make
 import numpy as np
 from numba import njit
 
+from fastmlp import _access as access
 from fastmlp import _formulas as formulas
 from fastmlp import _math, _roots
 from fastmlp import _simd as simd
@@ -26,7 +27,7 @@ def scalar(function):
     @njit
     def of_numbers(lane, cell, x):
         cell[0] = x
-        simd.store(cell, 0, function(simd.load(lane, cell, 0)))
+        access.store(cell, 0, function(access.load(lane, cell, 0)))
         return cell[0]
 
     return of_numbers
@@ -50,7 +51,7 @@ exp, exp_of_negative, sigmoid, tanh, log, log1p, sqrt, without_negligible = map(
 @njit
 def fma(lane, cell, a, b, c):
     cell[0], cell[1], cell[2] = a, b, c
-    simd.store(cell, 0, simd.fma(simd.load(lane, cell, 0), simd.load(lane, cell, 1), simd.load(lane, cell, 2)))
+    access.store(cell, 0, simd.fma(access.load(lane, cell, 0), access.load(lane, cell, 1), access.load(lane, cell, 2)))
     return cell[0]
 
 

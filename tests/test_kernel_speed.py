@@ -6,9 +6,9 @@ import pytest
 import fastmlp
 from benchmarks.workloads import Workload
 from fastmlp import _math, _planning
+from fastmlp._access import load, store
 from fastmlp._buffers import TileArrays
 from fastmlp._jit import kernel
-from fastmlp._simd import load, store
 from fastmlp._vectors import Buffer, aligned_zeros, host_lanes
 
 ROWS = 1000

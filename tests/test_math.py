@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastmlp import _math
-from fastmlp._simd import load, store
+from fastmlp._access import load, store
 from fastmlp._vectors import Buffer, Lanes, aligned_zeros
 
 LANES = 32

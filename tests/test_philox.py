@@ -7,8 +7,9 @@ from cases import planned
 from conftest import bits
 
 import fastmlp
+from fastmlp._access import load, store
 from fastmlp._philox import philox, uniform_pair
-from fastmlp._simd import broadcast, load, store
+from fastmlp._simd import broadcast
 from fastmlp._vectors import Buffer, Lanes, aligned_zeros
 
 U = Lanes("uint64", 8)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from conftest import bits
 
+from fastmlp import _access as access
 from fastmlp import _roots, _vectors
 from fastmlp import _simd as simd
 from fastmlp._vectors import Buffer, Constants, Lanes, aligned_zeros, host_lanes
@@ -41,7 +42,7 @@ def test_compiled_and_numpy_agree(name, lanes):
 
     @numba.njit
     def compiled(L, buffer):
-        simd.store(buffer, 2, inner(L, simd.load(L, buffer, 0), simd.load(L, buffer, 1)))
+        access.store(buffer, 2, inner(L, access.load(L, buffer, 0), access.load(L, buffer, 1)))
 
     rows = values(lanes, np.random.default_rng(1))
     other = rows.copy()
@@ -59,12 +60,12 @@ def test_blocks_fold_in_order(lanes, count):
     block = Lanes(lanes.dtype, 4 * lanes.count)
 
     def fold(block, lanes, buffer, total, result, count):
-        a, b = simd.load(block, buffer, 0), simd.load(block, buffer, 1)
-        start = simd.load(lanes, total, 0)
-        simd.store(result, 0, simd.fold_fma(start, a, b, count))
-        simd.store(result, 1, simd.fold_add(start, a, count))
-        simd.store(result, 2, simd.fold_add(start, simd.repeat(block, start), simd.ratio(block, lanes)))
-        simd.store(result, 3, simd.fold_add(start, simd.spread(block, lanes, total, 0), count))
+        a, b = access.load(block, buffer, 0), access.load(block, buffer, 1)
+        start = access.load(lanes, total, 0)
+        access.store(result, 0, simd.fold_fma(start, a, b, count))
+        access.store(result, 1, simd.fold_add(start, a, count))
+        access.store(result, 2, simd.fold_add(start, simd.repeat(block, start), simd.ratio(block, lanes)))
+        access.store(result, 3, simd.fold_add(start, access.spread(block, lanes, total, 0), count))
 
     rng = np.random.default_rng(2)
     buffer, total = aligned_zeros((2, block.count), lanes.dtype), aligned_zeros(max(4, lanes.count), lanes.dtype)
