@@ -20,6 +20,8 @@ import numpy as np
 
 from fastmlp import _checks as checks
 from fastmlp import _files
+from fastmlp import _layout as layout
+from fastmlp._buffers import MOST_COLUMNS, whole_lines
 from fastmlp._jobs import Job
 from fastmlp._safetensors import Entry, FileFormatError, read, refuse_other_kinds, refuse_other_tensors, write
 from fastmlp._state import STATE_ARRAYS, OptimizerState
@@ -161,17 +163,24 @@ def recorded(settings: dict[str, Any], n_nets: int) -> dict[str, Any]:
 
 
 def _hashes(job: Job) -> dict[str, str | None]:
-    """Of the data as the kernels read them."""
+    """Of the data."""
     data, validation = job.data, job.validation
     held_out = None if validation is None else validation.data
     return {
-        "X": _hash(data.inputs.array),
+        "X": _hash(_inputs(data, job.architecture)),
         "y": _hash(data.targets.array),
         "sample_weight": _hash(data.weights.array if job.sample_weights is None else job.sample_weights),
         "validation": None if held_out is None else _hash(
-            held_out.inputs.array, held_out.targets.array, held_out.weights.array
+            _inputs(held_out, job.architecture), held_out.targets.array, held_out.weights.array
         ),
     }  # fmt: skip
+
+
+def _inputs(data: layout.Data, architecture: Architecture) -> np.ndarray:
+    """The inputs as the lanes kernel reads them, filled up to lines: whichever kernel runs, the job is the same."""
+    rows = data.inputs.array[: data.n_samples * data.n_columns].reshape(data.n_samples, -1)
+    lines = rows[:, : whole_lines(architecture.sizes[0] + 1)].ravel()
+    return np.concatenate([lines, np.zeros(MOST_COLUMNS, lines.dtype)])
 
 
 def _hash(*arrays: np.ndarray) -> str:
