@@ -2,7 +2,9 @@
 
 The result has the same bits whichever is chosen, so this decides about speed alone, and only the ratio of two costs
 matters. The constants are nanoseconds on one core of an AMD Zen 4 server, fitted to epochs of 63 jobs from 2-4-1 to
-784-256-10 (docs/performance.md); the benchmark `benchmarks.choice` says how often, and by how much, they are wrong.
+784-256-10 (docs/performance.md); those of the units kernel are an eighth less than fitted there, halfway to what it
+takes on an Intel Sapphire Rapids server, where it is faster beside the other. The benchmark `benchmarks.choice` says how
+often, and by how much, they are wrong.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ TINY_PARAMETER_OF_FEW = 8.0  # with vectors of
 FEW_BYTES = 16  # there latency is all
 # A net of the units kernel: a multiply-add of a vector, an output of a sample, a sample of a layer; of an update a
 # vector of parameters, a patch of gradients, a layer, and the rest
-UNITS_PRODUCT, UNITS_OUTPUT, UNITS_SAMPLE = 0.247, 4.4, 2.6
-UNITS_PARAMETERS, UNITS_PATCH, UNITS_LAYER, UNITS_UPDATE = 1.1, 87.0, 100.0, 120.0
+UNITS_PRODUCT, UNITS_OUTPUT, UNITS_SAMPLE = 0.215, 3.8, 2.3
+UNITS_PARAMETERS, UNITS_PATCH, UNITS_LAYER, UNITS_UPDATE = 0.96, 76.0, 65.0, 65.0
 MEETING = 400.0  # of a team's members
 PATCH_ROWS = 8
 
