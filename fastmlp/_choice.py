@@ -3,8 +3,8 @@
 The result has the same bits whichever is chosen, so this decides about speed alone, and only the ratio of two costs
 matters. The constants are nanoseconds on one core of an AMD Zen 4 server, fitted to epochs of 63 jobs from 2-4-1 to
 784-256-10 (docs/performance.md); those of the units kernel are an eighth less than fitted there, halfway to what it
-takes on an Intel Sapphire Rapids server, where it is faster beside the other. The benchmark `benchmarks.choice` says how
-often, and by how much, they are wrong.
+takes on an Intel Sapphire Rapids server, where it is faster beside the other. The benchmark `benchmarks.choice` says
+how often, and by how much, they are wrong.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 LANES_PRODUCT, LANES_UNIT, LANES_PARAMETER, LANES_UPDATE = 0.166, 3.4, 4.7, 118.0
 # What does not fit into the second-level cache takes longer, up to so many times
 CACHE_BYTES, LANES_OUT_OF_CACHE = 2**20, 1.4
-TINY_PARAMETER = 14.0  # of a tile of the kernel of tiny jobs, everything included
-TINY_PARAMETER_OF_FEW = 8.0  # with vectors of
-FEW_BYTES = 16  # there latency is all
+# Of a tile of the kernel of tiny jobs, everything included, with vectors of several registers, one, or so many bytes:
+# latency is nearly all in one
+TINY_PARAMETER, TINY_PARAMETER_OF_ONE, TINY_PARAMETER_OF_FEW, FEW_BYTES = 14.0, 9.0, 8.0, 16
 # A net of the units kernel: a multiply-add of a vector, an output of a sample, a sample of a layer; of an update a
 # vector of parameters, a patch of gradients, a layer, and the rest
 UNITS_PRODUCT, UNITS_OUTPUT, UNITS_SAMPLE = 0.215, 3.8, 2.3
@@ -53,11 +53,15 @@ def choose_kernel(
     tiny = plain and is_tiny(architecture, n_samples, batch)
     lanes, tile = host_lanes(dtype, narrow=not tiny), 0.0
     if tiny:
-        tile = _rounds(n_nets, lanes.count, threads) * TINY_PARAMETER * architecture.n_parameters
         few = Lanes(dtype, min(lanes.count, FEW_BYTES // dtype.itemsize))
-        tile_of_few = _rounds(n_nets, few.count, threads) * TINY_PARAMETER_OF_FEW * architecture.n_parameters
-        if tile_of_few < tile:
-            lanes, tile = few, tile_of_few
+        widths = {few: TINY_PARAMETER_OF_FEW, host_lanes(dtype, narrow=True): TINY_PARAMETER_OF_ONE}
+        widths[lanes] = TINY_PARAMETER
+
+        def cost_of(width: Lanes) -> float:
+            return _rounds(n_nets, width.count, threads) * widths[width] * architecture.n_parameters
+
+        lanes = min(widths, key=cost_of)
+        tile = cost_of(lanes)
     else:
         cost = _lanes_cost(architecture, n_samples, batch, lanes.count * dtype.itemsize)
         tile = _rounds(n_nets, lanes.count, threads) * cost
