@@ -30,7 +30,8 @@ TINY_PARAMETER, TINY_PARAMETER_OF_ONE, TINY_PARAMETER_OF_FEW, FEW_BYTES = 14.0, 
 # vector of parameters, a patch of gradients, a layer, and the rest
 UNITS_PRODUCT, UNITS_OUTPUT, UNITS_SAMPLE = 0.215, 3.8, 2.3
 UNITS_PARAMETERS, UNITS_PATCH, UNITS_LAYER, UNITS_UPDATE = 0.96, 76.0, 65.0, 65.0
-MEETING = 400.0  # of a team's members
+# Of a team's members: a meeting, and what a sample of a layer costs that goes from one processor's cache to another's
+MEETING, SHARED_SAMPLE = 400.0, 60.0
 PATCH_ROWS = 8
 
 
@@ -126,13 +127,15 @@ def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: i
         if layer:
             below = _whole(n_in, width) // width
             cost += shared(below) * UNITS_PRODUCT * filled(PATCH_ROWS) * n_out * below
-    meetings = steps * 2 * architecture.n_layers if members > 1 else 0
+    team = 0.0
+    if members > 1:
+        team = (MEETING * 2 * steps + SHARED_SAMPLE * n_samples) * architecture.n_layers
     return (
         cost
         + UNITS_OUTPUT * filled(width) * architecture.sizes[-1]
         + UNITS_SAMPLE * n_samples * architecture.n_layers
         + steps * (UNITS_LAYER * architecture.n_layers + UNITS_UPDATE)
-        + MEETING * meetings
+        + team
     )
 
 
