@@ -234,7 +234,7 @@ class Job:
             return 1
         epochs_a_second = length / max(seconds, 1e-6)
         wanted = min(8 * length, SLICE_SECONDS * epochs_a_second)
-        if self.plan.rules:
+        if self.plan.rules and tiles > 1:  # in one tile there are no gaps to close
             wanted = min(wanted, max(self.epochs / SLICES_WITH_RULES, SHORT_SLICE_SECONDS * epochs_a_second))
         return self._within_limits(wanted, tiles)
 

@@ -13,7 +13,15 @@ from fastmlp._formulas import Method
 from fastmlp._jit import kernel
 from fastmlp._kernels import backward, draw_masks, forward, squared_norm
 from fastmlp._outputs import knows_bound, least_losses_of, losses_of, output_deltas, outputs_of
-from fastmlp._rules import apply_rules, confirm, judge_minibatches, leave, record_losses, target_in_doubt
+from fastmlp._rules import (
+    MOST_WITHIN_MARGIN,
+    apply_rules,
+    confirm,
+    judge_minibatches,
+    leave,
+    record_losses,
+    target_in_doubt,
+)
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
 from fastmlp._simd import any_lane, broadcast, fma, fold_add, fold_fma, ratio, repeat, select
 from fastmlp._team import halted
@@ -58,7 +66,7 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
                 set_rate(F, plan, tiles, tile, epochs.rate_factors[epoch - epochs.first])
             measuring = plan.rules or recording or not training
             # the loss need not be known as long as a bound of it shows that the target is not reached
-            cautious = knows_bound(net, plan) and full_batch and training and not recording and n <= scratch.capacity
+            cautious = knows_bound(net, plan) and full_batch and training and not recording and n <= MOST_WITHIN_MARGIN
             n_steps = (n + plan.batch_size - 1) // plan.batch_size if minibatches else 1
             mean_loss, right_sum, norm = zero, zero, zero
             for step in range(-1 if recording and minibatches else 0, n_steps + judging):
@@ -75,14 +83,15 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
                 order = number * n if plan.shuffle and not whole else -1
                 weight_sum = weight_sum_of(F, data, tiles, tile, epochs.orders, order, start, stop)
                 inverse = inverse_of(plan, weight_sum)
-                loss_sum, probe = zero, zero
+                loss_sum, least, probe = zero, zero, zero
                 if whole or step == 0:
                     mean_loss, right_sum = zero, zero
                 if learn:
                     set_l2(F, plan, tiles, tile, weight_sum)
                     if plan.method == Method.ADAM:
                         advance_powers(F, plan, tiles, tile, active, scratch)
-                for first in range(start, stop, scratch.capacity):
+                first, in_doubt = start, False
+                while first < stop:
                     if halted(scratch, halt):
                         learn, cut_short = False, True
                         break
@@ -98,27 +107,25 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
                         key = epochs.keys[epoch - epochs.first]
                         draw_masks(kinds, F, net, tiles, tile, key, samples, count, scratch)
                     forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch, dropping)
-                    exact, least = measure and not cautious, zero
-                    for attempt in range(1 + cautious):
-                        if attempt == 1:
-                            exact = target_in_doubt(F, plan, tiles, tile, active, least / weight_sum * plan.loss_scale)
-                            if not exact:
-                                break
-                        for s in range(0, count, B):
-                            row, within = s * unit_step + out_row, min(B, count - s)
-                            greatest, log_sum = outputs_of(Blk, F, net, units, outputs, row, 1, unit_step)
-                            weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
-                            if exact:
-                                losses, right = losses_of(
-                                    Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step, greatest, log_sum
-                                )
-                                loss_sum = fold_fma(loss_sum, weights, losses, within)
-                                right_sum = fold_add(right_sum, right, within)
-                            elif cautious:
-                                bounds = least_losses_of(
-                                    Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step
-                                )
-                                least = fold_fma(least, weights, bounds, within)
+                    exact = measure and (in_doubt or not cautious)
+                    for s in range(0, count, B):
+                        row, within = s * unit_step + out_row, min(B, count - s)
+                        greatest, log_sum = outputs_of(Blk, F, net, units, outputs, row, 1, unit_step)
+                        weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
+                        if exact:
+                            losses, right = losses_of(
+                                Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step, greatest, log_sum
+                            )
+                            loss_sum = fold_fma(loss_sum, weights, losses, within)
+                            right_sum = fold_add(right_sum, right, within)
+                        elif cautious:
+                            bounds = least_losses_of(Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step)
+                            least = fold_fma(least, weights, bounds, within)
+                    if cautious and last and not in_doubt:
+                        in_doubt = target_in_doubt(F, plan, tiles, tile, active, least / weight_sum * plan.loss_scale)
+                        if in_doubt:  # once more over all samples
+                            first = start
+                            continue
                     if exact and last:
                         loss = loss_sum / weight_sum * plan.loss_scale
                         if not whole:
@@ -147,7 +154,7 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
                                     F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch,
                                     scratch.lanes,
                                 )  # fmt: skip
-                    if learn:
+                    if learn and (last or not in_doubt):
                         for s in range(0, count, B):
                             weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
                             scale = weights * repeat(Blk, inverse)
@@ -166,6 +173,7 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
                             kinds, F, net, plan, tiles, tile, data, scratch, count, slope,
                             first == start, last, active,
                         )  # fmt: skip
+                    first += scratch.capacity
                 if cut_short:
                     break
         leave(F, tiles, tile, results, active, layout.INTERRUPTED, epoch, nothing, nothing, scratch.lanes)

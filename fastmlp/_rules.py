@@ -15,6 +15,8 @@ from fastmlp._simd import any_lane, broadcast, select
 # A lower bound of the loss that is above this multiple of the target, plus what the rounding of outputs next to 1 makes
 # (`Plan.loss_slack`), says that the target cannot have been reached
 MARGIN = 1.001
+# Two float32 sums over so many samples differ by less than the margin through rounding alone
+MOST_WITHIN_MARGIN = 4096
 LEAST_RATE = 1e-6  # an adaptive learning rate that is no greater is not lowered further
 
 
