@@ -38,15 +38,18 @@ def draw(F, D, U, tiles, groups, row_of, seed):
     key, purpose = broadcast(U, seed), broadcast(U, np.uint64(INITIAL_WEIGHTS))
     for tile in range(tiles.n_tiles):
         net = load(U, tiles.words, 2 * tile)
+        u = v = broadcast(D, 0.0)
         position = 0
         for group in range(groups.n_groups):
             first, second = groups.first[group], groups.second[group]
+            begin = position
             for _ in range(groups.sizes[group]):
                 value = broadcast(D, first)
                 if groups.kinds[group] != CONSTANT:
-                    u, v = uniform_pair(net, purpose, broadcast(U, np.uint64(position >> 1)), key)
-                    if groups.kinds[group] == NORMAL:
-                        u, v = normal_pair(1.0 - u, v)
+                    if position & 1 == 0 or position == begin:  # a pair is for an even position and the next one
+                        u, v = uniform_pair(net, purpose, broadcast(U, np.uint64(position >> 1)), key)
+                        if groups.kinds[group] == NORMAL:
+                            u, v = normal_pair(1.0 - u, v)
                     value = fma(second, v if position & 1 else u, value)
                 store(tiles.rows, tile * tiles.n_rows + row_of[position], convert(F, value))
                 position += 1
