@@ -11,6 +11,7 @@ from fastmlp import _threads
 from fastmlp._buffers import MAX_CHUNK_BYTES, TileArrays, whole_lines
 from fastmlp._choice import choose_kernel
 from fastmlp._names import choose
+from fastmlp._unit_buffers import unit_vectors
 from fastmlp._vectors import Buffer
 from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
@@ -116,12 +117,11 @@ def estimate(
         validation=held_out > 0, restore_best=restore_best, keeps_state=keep_state or checkpoint,
     )  # fmt: skip
     size, (n_in, n_out) = float_type.itemsize, (architecture.sizes[0], architecture.sizes[-1])
-    data = (n_samples + held_out) * size * (n_in + whole_lines(n_in + 1) + n_out)
-    if weights_by_net:
-        data += 2 * nets * n_samples * size
-
     choice = choose_kernel(architecture, nets, n_samples, batch, float_type, n_threads, plain=not (held_out or dropout))
     way = Way.of(architecture, architecture.default_loss, float_type, choice)
+    data = 2 * nets * n_samples * size if weights_by_net else 0
+    for samples, fill in ((n_samples, way.fill), (held_out, unit_vectors(float_type).Units.count)):
+        data += samples * size * (n_in + whole_lines(n_in + 1, fill) + n_out)
     rows, weighted = way.rows_of_a_tile(method.n_state_rows), n_samples if weights_by_net else 0
     of_a_tile = TileArrays.nbytes(way.vectors.width, way.vectors, rows, weighted)
     tiles = -(-nets // way.vectors.width)
