@@ -2,7 +2,8 @@
 
 A shape M x K x N is a minibatch of M samples and a layer from K units to N, behind a layer to K: the weighted sums, the
 gradients passed down to the K units, and the gradients of the weights, each 2 M K N flops. The weights' turning round,
-which the second needs, counts as part of it. Larger minibatches are worked on in chunks, as in training.
+which the second needs, counts as part of it. Larger minibatches are worked on in chunks, as in training; copying what
+the last one lays side by side, and the biases' gradients, are part of it.
 """
 
 import argparse

@@ -90,7 +90,6 @@ def net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> layo
         weight_rows=Buffer(np.array(weight_rows)),
         unit_rows=Buffer(np.array(unit_rows[:-1])),
         padded=Buffer(np.zeros(1, np.int64)),
-        columns=Buffer(np.zeros(1, np.int64)),
         # inputs are one number for all nets, so that the first weights are loaded just once a chunk
         forward_spans=Buffer(np.array([CHUNK_SAMPLES, *map(span, architecture.sizes[1:-1])])),
         backward_spans=Buffer(np.array([*map(span, architecture.sizes[1:])])),

@@ -32,6 +32,7 @@ from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.runs import Runs
 
 LEAST_SECONDS = 1e-3
+ROWS_A_PIECE = 2**16  # of the inputs that are hashed, so that no copy of them all is made
 
 # Settings of `train` that are kept as they are,
 _PLAIN = (
@@ -166,29 +167,34 @@ def _hashes(job: Job) -> dict[str, str | None]:
     """Of the data."""
     data, validation = job.data, job.validation
     held_out = None if validation is None else validation.data
+    n_in = job.architecture.sizes[0]
+    weights = data.weights.array if job.sample_weights is None else job.sample_weights
     return {
-        "X": _hash(_inputs(data, job.architecture)),
-        "y": _hash(data.targets.array),
-        "sample_weight": _hash(data.weights.array if job.sample_weights is None else job.sample_weights),
+        "X": _hash(_inputs(data, n_in)),
+        "y": _hash([data.targets.array]),
+        "sample_weight": _hash([weights]),
         "validation": None if held_out is None else _hash(
-            _inputs(held_out, job.architecture), held_out.targets.array, held_out.weights.array
+            _inputs(held_out, n_in), [held_out.targets.array], [held_out.weights.array]
         ),
     }  # fmt: skip
 
 
-def _inputs(data: layout.Data, architecture: Architecture) -> np.ndarray:
+def _inputs(data: layout.Data, n_in: int) -> list[np.ndarray]:
     """The inputs as the lanes kernel reads them, filled up to lines: whichever kernel runs, the job is the same."""
     rows = data.inputs.array[: data.n_samples * data.n_columns].reshape(data.n_samples, -1)
-    lines = rows[:, : whole_lines(architecture.sizes[0] + 1)].ravel()
-    return np.concatenate([lines, np.zeros(MOST_COLUMNS, lines.dtype)])
+    lines = rows[:, : whole_lines(n_in + 1)]
+    pieces = [lines[first : first + ROWS_A_PIECE] for first in range(0, len(lines), ROWS_A_PIECE)]
+    return [*pieces, np.zeros(MOST_COLUMNS, lines.dtype)]
 
 
-def _hash(*arrays: np.ndarray) -> str:
+def _hash(*arrays: list[np.ndarray]) -> str:
+    """Of arrays that come in pieces, which are hashed as if they lay end to end."""
     result = hashlib.sha256()
-    for array in arrays:
-        little = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
-        result.update(f"{little.dtype.str} {little.shape}\n".encode())
-        result.update(little.data)
+    for pieces in arrays:
+        shape = pieces[0].shape if len(pieces) == 1 else (sum(piece.size for piece in pieces),)
+        result.update(f"{pieces[0].dtype.newbyteorder('<').str} {shape}\n".encode())
+        for piece in pieces:
+            result.update(np.ascontiguousarray(piece.astype(piece.dtype.newbyteorder("<"), copy=False)).data)
     return result.hexdigest()
 
 

@@ -27,6 +27,8 @@ from fastmlp._simd import any_lane, broadcast, fma, fold_add, fold_fma, ratio, r
 from fastmlp._team import halted
 from fastmlp._update import advance_powers, set_l2, set_rate
 
+EPOCHS_IN_DOUBT = 8
+
 
 @kernel
 def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt):
@@ -52,7 +54,7 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
         slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
         active = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE) != 0.0
         suspects = active & ~active
-        epoch, cut_short = epochs.first - 1, False
+        epoch, cut_short, exact_until = epochs.first - 1, False, 0
         while not cut_short:
             epoch += 1
             if epoch == epochs.stop + (epochs.stop == last_epoch) or not any_lane(active):
@@ -66,7 +68,8 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
                 set_rate(F, plan, tiles, tile, epochs.rate_factors[epoch - epochs.first])
             measuring = plan.rules or recording or not training
             # the loss need not be known as long as a bound of it shows that the target is not reached
-            cautious = knows_bound(net, plan) and full_batch and training and not recording and n <= MOST_WITHIN_MARGIN
+            cautious = knows_bound(net, plan) and full_batch and training and not recording
+            cautious = cautious and n <= MOST_WITHIN_MARGIN and epoch >= exact_until
             n_steps = (n + plan.batch_size - 1) // plan.batch_size if minibatches else 1
             mean_loss, right_sum, norm = zero, zero, zero
             for step in range(-1 if recording and minibatches else 0, n_steps + judging):
@@ -123,8 +126,8 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
                             least = fold_fma(least, weights, bounds, within)
                     if cautious and last and not in_doubt:
                         in_doubt = target_in_doubt(F, plan, tiles, tile, active, least / weight_sum * plan.loss_scale)
-                        if in_doubt:  # once more over all samples
-                            first = start
+                        if in_doubt:  # once more over all samples; soon it will be in doubt again
+                            first, exact_until = start, epoch + EPOCHS_IN_DOUBT
                             continue
                     if exact and last:
                         loss = loss_sum / weight_sum * plan.loss_scale

@@ -30,8 +30,7 @@ class Net(NamedTuple):
     activations: Buffer  # (L,) formulas.Activation
     weight_rows: Buffer  # (L,) first parameter row of a layer: for each unit its weights, then its bias
     unit_rows: Buffer  # (L + 1,) first scratch row of a layer's outputs; [0] is unused
-    padded: Buffer  # (L,) units as lanes: rows of a layer's weights, the inputs filled up,
-    columns: Buffer  # (L,) and numbers a row of them has in all panels
+    padded: Buffer  # (L,) units as lanes: rows of a layer's weights, the inputs filled up
     forward_spans: Buffer  # (L,) for how many samples a layer's inputs fit into the first-level cache
     backward_spans: Buffer  # (L,) for how many samples the gradients by its outputs do
     n_layers: int
@@ -133,7 +132,7 @@ class Scratch(NamedTuple):
     deltas: Buffer  # (C, n_unit_rows, W) gradients of the loss by the weighted sum of every unit
     outputs: Buffer  # `deltas`, or in a team the member's own copy of it: the output layer's
     masks: Buffer  # (C, n_unit_rows, W) what dropout multiplies the outputs with
-    band: Buffer  # (C, U, W) the same of a few units at a time
+    band: Buffer  # (C, U, W) the same of a few units at a time; units as lanes: gradients of a block of weights
     transposed: Buffer  # units as lanes: a panel of a layer's weights, unit by unit,
     side_by_side: Buffer  # a block of a layer's inputs, sample by sample,
     panels: Buffer  # and gradients of the loss by the weighted sums, two vectors of units after the other

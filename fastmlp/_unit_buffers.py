@@ -1,7 +1,8 @@
-"""Allocate and fill what `_units` works on: one net a tile, its parameters as matrices with rows of whole vectors."""
+"""Allocate and fill what `_units` works on: one net a tile, its parameters in panels of two vectors of units."""
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from fastmlp import _layout as layout
 from fastmlp._buffers import MOST_COLUMNS, Vectors, new_scratch, separated
 from fastmlp._formulas import LOSSES
+from fastmlp._unit_gradients import WORTH_COPYING
 from fastmlp._units import PANEL_ROWS
 from fastmlp._vectors import Buffer, Lanes, aligned_zeros, host_lanes, register_count
 
@@ -22,7 +24,8 @@ CHUNK_SAMPLES = 128
 
 def unit_vectors(dtype: np.dtype) -> Vectors:
     """V numbers of a row in `Column`; 16 or 8 sums of such, which fill half of the registers, in `Patch`."""
-    V, rows = host_lanes(dtype, narrow=True).count, register_count() // 4
+    rows = register_count() // 4
+    V = min(host_lanes(dtype, narrow=True).count, 2 * rows)  # a block of inputs is whole vectors
 
     def of(count: int) -> Lanes:
         return Lanes(dtype, count)
@@ -41,13 +44,12 @@ def _whole(units: int, vectors: Vectors) -> int:
 
 def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> layout.Net:
     """The architecture as the kernels read it."""
-    weight_rows, unit_rows, padded, columns = [], [0, 0], [], []
+    weight_rows, unit_rows, padded = [], [0, 0], []
     row, V = 0, vectors.Column.count
     for n_in, n_out in architecture.shapes:
         weight_rows.append(row)
         padded.append(_whole(n_in, vectors))
-        columns.append(-(-n_out // V) * V)
-        row += (padded[-1] + architecture.bias) * columns[-1]
+        row += (padded[-1] + architecture.bias) * -(-n_out // V) * V
         unit_rows.append(unit_rows[-1] + _whole(n_out, vectors))
     unused = Buffer(np.zeros(architecture.n_layers, np.int64))
     return layout.Net(
@@ -56,7 +58,6 @@ def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) ->
         weight_rows=Buffer(np.array(weight_rows)),
         unit_rows=Buffer(np.array(unit_rows[:-1])),
         padded=Buffer(np.array(padded)),
-        columns=Buffer(np.array(columns)),
         forward_spans=unused,
         backward_spans=unused,
         n_layers=architecture.n_layers,
@@ -74,7 +75,7 @@ def unit_row_order(architecture: Architecture, net: layout.Net, vectors: Vectors
     for layer, (n_in, n_out) in enumerate(architecture.shapes):
         units, n_rows = np.arange(n_out), net.padded[layer] + architecture.bias
         panel = units // (2 * V)
-        panel_columns = np.minimum(2 * V, net.columns[layer] - 2 * V * panel)  # of each unit's panel
+        panel_columns = np.minimum(2 * V, -(-n_out // V) * V - 2 * V * panel)  # of each unit's panel
         first = net.weight_rows[layer] + panel * 2 * V * n_rows + units % (2 * V)
         rows.append((first + np.arange(n_in)[:, None] * panel_columns).ravel())
         if architecture.bias:
@@ -90,7 +91,8 @@ def unit_scratch_buffers(net: layout.Net, vectors: Vectors, n_samples: int, drop
     capacity = -(-n_samples // (chunks * fill)) * fill
     units, deltas = (aligned_zeros((capacity * net.n_unit_rows + MOST_COLUMNS * fill,), dtype) for _ in range(2))
     block = vectors.Patch.count // vectors.Column.count  # inputs
-    widest = 2 * -(-int(np.max(net.columns.array)) // vectors.Line.count) * vectors.Column.count
+    copied = [n_out for n_in, n_out in itertools.pairwise(net.sizes.array.tolist()) if n_in >= WORTH_COPYING]
+    widest = -(-max(copied, default=1) // vectors.Line.count) * vectors.Line.count
     return new_scratch(units, deltas, capacity, vectors, dropping)._replace(
         transposed=Buffer(aligned_zeros((PANEL_ROWS * vectors.Line.count,), dtype)),
         side_by_side=Buffer(aligned_zeros((capacity * block,), dtype)),

@@ -12,8 +12,8 @@ from fastmlp._team import share_of
 from fastmlp._update import adam_settings, adam_step, add_l2, update
 from fastmlp._vectors import ALL
 
-# A layer with so many inputs has its samples' gradients copied, so that those of two vectors of units are side by side;
-# one with so many vectors of units has its inputs copied
+# A layer with so many inputs has its samples' gradients copied, so that those of two vectors of units are side by side.
+# Inputs that are units are copied where a member works on so many vectors of the layer, the samples' own always
 WORTH_COPYING, VECTORS_WORTH_COPYING = 128, 8
 
 
@@ -61,7 +61,7 @@ def gradients(Patch, Line, Column, F, net, plan, tiles, tile, layer, data, scrat
     first, stop, i_first, i_stop = part_of(Patch, Line, scratch, n_vectors, n_in)
     own, own_row, own_step = deltas_of(net, layer, scratch), net.unit_rows[layer + 1] // V, net.n_unit_rows // V
     deltas, row, pair_step, step = own, own_row + first, 2, own_step
-    if n_in >= WORTH_COPYING:
+    if n_in >= WORTH_COPYING and i_first < i_stop:
         deltas, row, pair_step, step = scratch.panels, 0, 2 * count, 2
         _copy_panels(Column, own, own_row, own_step, scratch, count, first, stop)
     size = 2 * R

@@ -21,6 +21,8 @@ from fastmlp._unit_gradients import column_of, deltas_of, gradients, part_of
 
 # So many rows of weights, two vectors wide, stay in the first-level cache while all samples pass by
 PANEL_ROWS = 128
+# So many inputs a sample do not wait in the second-level cache: those of the next samples are called for in time
+WORTH_PREFETCHING = 128
 
 
 @inline
@@ -76,9 +78,9 @@ def _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples
                 bias = weight + net.padded[layer] * wide
                 total = repeat(Patch, load_grid(Line, Line, Column, rows, bias, 0, 1))
             if layer == 0:
-                if j == 0 and s + R < s_stop and n_in >= 128:
+                if j == 0 and s + R < s_stop and n_in >= WORTH_PREFETCHING:
                     for r in range(s + R, s + 2 * R):
-                        for i in range(first, stop, 16):
+                        for i in range(first, stop, V):
                             prefetch(data.inputs, samples[r] * data.n_columns + i)
                 for i in range(first, stop):
                     x = spread_samples(Patch, Line, data.inputs, samples, s, data.n_columns, i)

@@ -142,7 +142,7 @@ def register_bytes():
 
 
 def roots_are_slow():
-    """Whether float64 roots by multiply-adds are faster than the processor's: on Intel's with AVX-512."""
+    """Whether float64 roots by multiply-adds are faster than the processor's: with AVX-512, but not on AMD's."""
     name = _host_name() if config.CPU_NAME in (None, "host") else config.CPU_NAME
     return register_bytes() == 64 and not name.startswith("znver")
 

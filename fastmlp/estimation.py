@@ -11,6 +11,7 @@ from fastmlp import _threads
 from fastmlp._buffers import MAX_CHUNK_BYTES, TileArrays, whole_lines
 from fastmlp._choice import choose_kernel
 from fastmlp._names import choose
+from fastmlp._teams import SHARED
 from fastmlp._unit_buffers import unit_vectors
 from fastmlp._vectors import Buffer
 from fastmlp._ways import Way
@@ -120,6 +121,7 @@ def estimate(
     choice = choose_kernel(architecture, nets, n_samples, batch, float_type, n_threads, plain=not (held_out or dropout))
     way = Way.of(architecture, architecture.default_loss, float_type, choice)
     data = 2 * nets * n_samples * size if weights_by_net else 0
+    # held-out samples are not filled up so far, but scoring them takes copies in float64
     for samples, fill in ((n_samples, way.fill), (held_out, unit_vectors(float_type).Units.count)):
         data += samples * size * (n_in + whole_lines(n_in + 1, fill) + n_out)
     rows, weighted = way.rows_of_a_tile(method.n_state_rows), n_samples if weights_by_net else 0
@@ -127,7 +129,9 @@ def estimate(
     tiles = -(-nets // way.vectors.width)
     chunk = max(of_a_tile, min(MAX_CHUNK_BYTES, tiles * of_a_tile))
     scratch = way.new_scratch(batch, dropout)
-    of_scratch = sum(part.array.nbytes for part in scratch if isinstance(part, Buffer))
-    busy = min(n_threads, tiles)
-    working = busy * (chunk * (1 + checkpoint) + of_scratch)
+    sizes = {name: part.array.nbytes for name, part in scratch._asdict().items() if isinstance(part, Buffer)}
+    of_a_member = sum(nbytes for name, nbytes in sizes.items() if name not in SHARED)
+    of_a_team = sum(sizes.values()) + (way.members - 1) * of_a_member
+    busy = min(max(1, n_threads // way.members), tiles)
+    working = busy * (chunk * (1 + checkpoint) + of_a_team)
     return Estimate(results * (3 if checkpoint else 1), data, working)

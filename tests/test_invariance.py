@@ -71,6 +71,21 @@ def test_vector_width_does_not_show(lanes, monkeypatch):
     assert outcome(fastmlp.train(**job(1, 70))) == expected
 
 
+@pytest.mark.parametrize(
+    "lanes", ["8", "64", *(pytest.param(n, marks=pytest.mark.slow) for n in ("2", "4", "16", "32"))]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_vector_width_does_not_show_with_units_as_lanes(lanes, dtype, monkeypatch):
+    """A layer wide enough for what is copied, one of an odd number of vectors, minibatches of several chunks."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(70, 19)), rng.integers(0, 3, 70)
+    arch = fastmlp.Architecture((19, 140, 133, 3), output="softmax")
+    settings = {"n_nets": 2, "epochs": 3, "batch_size": 33, "optimizer": "adam", "l2": 0.01, "dtype": dtype}
+    expected = outcome(fastmlp.train(arch, X, y, **settings, kernel="lanes"))
+    monkeypatch.setenv("FASTMLP_LANES", lanes)
+    assert outcome(fastmlp.train(arch, X, y, **settings, kernel="units")) == expected
+
+
 @pytest.mark.parametrize("batch_size", [None, 3])
 @pytest.mark.parametrize(
     "optimizer",
