@@ -38,8 +38,9 @@ def weighted_sums(kinds, F, net, plan, data, tiles, scratch, times):  # noqa: AR
             count = min(scratch.capacity, data.n_samples - first)
             for j in range(0, vectors, 2):
                 units._weighted_sums(
-                    Patch, Line, Column, F, net, tiles.rows, 0, LAYER, data, scratch.samples, 0, count, scratch.units, j
-                )
+                    Patch, Line, Column, F, net, tiles.rows, 0, LAYER, data, scratch.samples, 0, count, scratch.units,
+                    j, False,
+                )  # fmt: skip
 
 
 @kernel

@@ -102,9 +102,9 @@ def net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> layo
     )
 
 
-def whole_lines(columns: int, line: int = layout.BLOCK) -> int:
-    """`columns`, rounded up to whole lines."""
-    return -(-columns // line) * line
+def rounded_up(number: int, size: int) -> int:
+    """The least multiple of `size` that is no less."""
+    return -(-number // size) * size
 
 
 def row_order(architecture: Architecture) -> np.ndarray:
@@ -126,7 +126,7 @@ def data_buffers(
     """
     weighting = layout.UNWEIGHTED if weights is None else (layout.BY_SAMPLE if weights.ndim == 1 else layout.BY_NET)
     n_samples, n_in = X.shape
-    columns = whole_lines(n_in + 1, fill)
+    columns = rounded_up(n_in + 1, fill)
     # a line of gradients may read beyond a sample's inputs, and so beyond the last sample's
     memory = aligned_zeros(n_samples * columns + MOST_COLUMNS, X.dtype)
     inputs = memory[: n_samples * columns].reshape(n_samples, columns)

@@ -21,7 +21,7 @@ import numpy as np
 from fastmlp import _checks as checks
 from fastmlp import _files
 from fastmlp import _layout as layout
-from fastmlp._buffers import MOST_COLUMNS, whole_lines
+from fastmlp._buffers import MOST_COLUMNS, rounded_up
 from fastmlp._jobs import Job
 from fastmlp._safetensors import Entry, FileFormatError, read, refuse_other_kinds, refuse_other_tensors, write
 from fastmlp._state import STATE_ARRAYS, OptimizerState
@@ -182,7 +182,7 @@ def _hashes(job: Job) -> dict[str, str | None]:
 def _inputs(data: layout.Data, n_in: int) -> list[np.ndarray]:
     """The inputs as the lanes kernel reads them, filled up to lines: whichever kernel runs, the job is the same."""
     rows = data.inputs.array[: data.n_samples * data.n_columns].reshape(data.n_samples, -1)
-    lines = rows[:, : whole_lines(n_in + 1)]
+    lines = rows[:, : rounded_up(n_in + 1, layout.BLOCK)]
     pieces = [lines[first : first + ROWS_A_PIECE] for first in range(0, len(lines), ROWS_A_PIECE)]
     return [*pieces, np.zeros(MOST_COLUMNS, lines.dtype)]
 

@@ -2,9 +2,9 @@
 
 The result has the same bits whichever is chosen, so this decides about speed alone, and only the ratio of two costs
 matters. The constants are nanoseconds on one core of an AMD Zen 4 server, fitted to epochs of 63 jobs from 2-4-1 to
-784-256-10 (docs/performance.md); those of the units kernel are an eighth less than fitted there, halfway to what it
-takes on an Intel Sapphire Rapids server, where it is faster beside the other. The benchmark `benchmarks.choice` says
-how often, and by how much, they are wrong.
+784-256-10 (docs/performance.md). Those of the units kernel are an eighth less than fitted there, those of a layer and
+an update a third to a half, for it is that much faster beside the other on an Intel Sapphire Rapids server. What a team
+costs is of that server. The benchmark `benchmarks.choice` says how often, and by how much, they are wrong.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastmlp._buffers import is_tiny
+from fastmlp._buffers import is_tiny, rounded_up
 from fastmlp._vectors import Lanes, host_lanes
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: i
     full, rest = divmod(n_samples, batch)
 
     def filled(size: int) -> int:
-        return full * _whole(batch, size) + _whole(rest, size)
+        return full * rounded_up(batch, size) + rounded_up(rest, size)
 
     def shared(vectors: int) -> float:
         pairs = -(-vectors // 2)
@@ -118,14 +118,14 @@ def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: i
 
     cost = 0.0
     for layer, (n_in, n_out) in enumerate(architecture.shapes):
-        vectors = _whole(n_out, width) // width
-        products = filled(PATCH_ROWS) * n_in * vectors + n_samples * _whole(n_in, PATCH_ROWS) * vectors
+        vectors = rounded_up(n_out, width) // width
+        products = filled(PATCH_ROWS) * n_in * vectors + n_samples * rounded_up(n_in, PATCH_ROWS) * vectors
         parameters = (n_in + architecture.bias) * vectors
         patches = -(-n_in // (2 * PATCH_ROWS)) * -(-vectors // 2)
         updates = steps * (UNITS_PARAMETERS * parameters + UNITS_PATCH * patches)
         cost += shared(vectors) * (UNITS_PRODUCT * products + updates)
         if layer:
-            below = _whole(n_in, width) // width
+            below = rounded_up(n_in, width) // width
             cost += shared(below) * UNITS_PRODUCT * filled(PATCH_ROWS) * n_out * below
     team = 0.0
     if members > 1:
@@ -137,7 +137,3 @@ def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: i
         + steps * (UNITS_LAYER * architecture.n_layers + UNITS_UPDATE)
         + team
     )
-
-
-def _whole(number: int, size: int) -> int:
-    return -(-number // size) * size

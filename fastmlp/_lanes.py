@@ -27,7 +27,7 @@ from fastmlp._simd import any_lane, broadcast, fma, fold_add, fold_fma, ratio, r
 from fastmlp._team import halted
 from fastmlp._update import advance_powers, set_l2, set_rate
 
-EPOCHS_IN_DOUBT = 8
+EPOCHS_IN_DOUBT = 8  # once a bound has left a target in doubt, losses are worked out for so many epochs
 
 
 @kernel
@@ -126,7 +126,7 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
                             least = fold_fma(least, weights, bounds, within)
                     if cautious and last and not in_doubt:
                         in_doubt = target_in_doubt(F, plan, tiles, tile, active, least / weight_sum * plan.loss_scale)
-                        if in_doubt:  # once more over all samples; soon it will be in doubt again
+                        if in_doubt:  # once more over all samples
                             first, exact_until = start, epoch + EPOCHS_IN_DOUBT
                             continue
                     if exact and last:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastmlp import _layout as layout
-from fastmlp._buffers import MOST_COLUMNS, Vectors, new_scratch, separated
+from fastmlp._buffers import MOST_COLUMNS, Vectors, new_scratch, rounded_up, separated
 from fastmlp._formulas import LOSSES
 from fastmlp._unit_gradients import WORTH_COPYING
 from fastmlp._units import PANEL_ROWS
@@ -36,21 +36,16 @@ def unit_vectors(dtype: np.dtype) -> Vectors:
     )  # fmt: skip
 
 
-def _whole(units: int, vectors: Vectors) -> int:
-    """`units`, filled up to what the loops read at once."""
-    fill = vectors.Units.count
-    return -(-units // fill) * fill
-
-
 def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> layout.Net:
     """The architecture as the kernels read it."""
     weight_rows, unit_rows, padded = [], [0, 0], []
-    row, V = 0, vectors.Column.count
+    # units are filled up to what the loops read at once
+    row, V, fill = 0, vectors.Column.count, vectors.Units.count
     for n_in, n_out in architecture.shapes:
         weight_rows.append(row)
-        padded.append(_whole(n_in, vectors))
-        row += (padded[-1] + architecture.bias) * -(-n_out // V) * V
-        unit_rows.append(unit_rows[-1] + _whole(n_out, vectors))
+        padded.append(rounded_up(n_in, fill))
+        row += (padded[-1] + architecture.bias) * rounded_up(n_out, V)
+        unit_rows.append(unit_rows[-1] + rounded_up(n_out, fill))
     unused = Buffer(np.zeros(architecture.n_layers, np.int64))
     return layout.Net(
         sizes=Buffer(np.array(architecture.sizes)),
@@ -75,7 +70,7 @@ def unit_row_order(architecture: Architecture, net: layout.Net, vectors: Vectors
     for layer, (n_in, n_out) in enumerate(architecture.shapes):
         units, n_rows = np.arange(n_out), net.padded[layer] + architecture.bias
         panel = units // (2 * V)
-        panel_columns = np.minimum(2 * V, -(-n_out // V) * V - 2 * V * panel)  # of each unit's panel
+        panel_columns = np.minimum(2 * V, rounded_up(n_out, V) - 2 * V * panel)  # of each unit's panel
         first = net.weight_rows[layer] + panel * 2 * V * n_rows + units % (2 * V)
         rows.append((first + np.arange(n_in)[:, None] * panel_columns).ravel())
         if architecture.bias:
@@ -92,7 +87,7 @@ def unit_scratch_buffers(net: layout.Net, vectors: Vectors, n_samples: int, drop
     units, deltas = (aligned_zeros((capacity * net.n_unit_rows + MOST_COLUMNS * fill,), dtype) for _ in range(2))
     block = vectors.Patch.count // vectors.Column.count  # inputs
     copied = [n_out for n_in, n_out in itertools.pairwise(net.sizes.array.tolist()) if n_in >= WORTH_COPYING]
-    widest = -(-max(copied, default=1) // vectors.Line.count) * vectors.Line.count
+    widest = rounded_up(max(copied, default=1), vectors.Line.count)
     return new_scratch(units, deltas, capacity, vectors, dropping)._replace(
         transposed=Buffer(aligned_zeros((PANEL_ROWS * vectors.Line.count,), dtype)),
         side_by_side=Buffer(aligned_zeros((capacity * block,), dtype)),

@@ -102,16 +102,13 @@ def _block(
     state_step = net.state_step // ratio(Column, F)
     # Adam's gradients never leave the first-level cache: a large net's step waits for memory
     at_once = last and plan.method == Method.ADAM
+    places, here = (scratch.band, 0) if at_once else (tiles.rows, target + state_step)
     for part in range(0, length, R):
-        here = target + state_step + part * wide
         total = broadcast(Patch, 0.0)
         if not fresh:
-            total = load_grid(Patch, Line, Column, tiles.rows, here, wide, 1)
+            total = load_grid(Patch, Line, Column, tiles.rows, target + state_step + part * wide, wide, 1)
         total = _patch(Patch, Line, Column, total, count, inputs, x + part, input_step, deltas, delta, delta_step)
-        if at_once:
-            store_grid(Line, Column, scratch.band, part * wide, wide, 1, total, wide)
-        else:
-            store_grid(Line, Column, tiles.rows, here, wide, 1, total, wide)
+        store_grid(Line, Column, places, here + part * wide, wide, 1, total, wide)
     if at_once:
         if any_lane(active):
             _adam(Column, F, plan, tiles, tile, target, length * wide, state_step, scratch)

@@ -21,7 +21,7 @@ from fastmlp._unit_gradients import column_of, deltas_of, gradients, part_of
 
 # So many rows of weights, two vectors wide, stay in the first-level cache while all samples pass by
 PANEL_ROWS = 128
-# So many inputs a sample do not wait in the second-level cache: those of the next samples are called for in time
+# A sample of so many inputs is worth calling for before it is needed
 WORTH_PREFETCHING = 128
 
 
@@ -34,11 +34,14 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dro
         n_vectors = (net.sizes[layer + 1] + V - 1) // V
         first, stop, s_first, s_stop = part_of(Patch, Line, scratch, n_vectors, count)
         for j in range(first, stop & -2, 2):
-            _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, j)
+            _weighted_sums(
+                Patch, Line, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, j, j == first
+            )
         if stop & 1:
             _weighted_sums(
-                Patch, Column, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, stop - 1
-            )
+                Patch, Column, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, stop - 1,
+                stop - 1 == first,
+            )  # fmt: skip
         if layer < net.n_layers - 1 and net.activations[layer] > Activation.RELU:
             step, here = net.n_unit_rows // V, net.unit_rows[layer + 1] // V
             for s in range(s_first, s_stop):
@@ -60,8 +63,11 @@ def _drop(Column, net, layer, masks, target, V, s_first, s_stop, first, stop):
 
 
 @inline
-def _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, j):
-    """Bias plus weighted inputs of the units from vector `j` of a layer on, and ReLU if that is theirs."""
+def _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, j, fetching):
+    """Bias plus weighted inputs of the units from vector `j` of a layer on, and ReLU if that is theirs.
+
+    A pass that is `fetching` is the first over these samples, and calls for the next ones' inputs in time.
+    """
     n_in, V, R = net.sizes[layer], ratio(Column, F), ratio(Patch, Line)
     step, wide = net.n_unit_rows, ratio(Line, Column)
     weight = (base + net.weight_rows[layer]) // V + j * (net.padded[layer] + net.bias)
@@ -78,7 +84,7 @@ def _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples
                 bias = weight + net.padded[layer] * wide
                 total = repeat(Patch, load_grid(Line, Line, Column, rows, bias, 0, 1))
             if layer == 0:
-                if j == 0 and s + R < s_stop and n_in >= WORTH_PREFETCHING:
+                if fetching and s + R < s_stop and n_in >= WORTH_PREFETCHING:
                     for r in range(s + R, s + 2 * R):
                         for i in range(first, stop, V):
                             prefetch(data.inputs, samples[r] * data.n_columns + i)

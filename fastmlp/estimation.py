@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import _checks as checks
+from fastmlp import _layout as layout
 from fastmlp import _threads
-from fastmlp._buffers import MAX_CHUNK_BYTES, TileArrays, whole_lines
+from fastmlp._buffers import MAX_CHUNK_BYTES, TileArrays, rounded_up
 from fastmlp._choice import choose_kernel
 from fastmlp._names import choose
 from fastmlp._teams import SHARED
-from fastmlp._unit_buffers import unit_vectors
 from fastmlp._vectors import Buffer
 from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
@@ -121,9 +121,10 @@ def estimate(
     choice = choose_kernel(architecture, nets, n_samples, batch, float_type, n_threads, plain=not (held_out or dropout))
     way = Way.of(architecture, architecture.default_loss, float_type, choice)
     data = 2 * nets * n_samples * size if weights_by_net else 0
-    # held-out samples are not filled up so far, but scoring them takes copies in float64
-    for samples, fill in ((n_samples, way.fill), (held_out, unit_vectors(float_type).Units.count)):
-        data += samples * size * (n_in + whole_lines(n_in + 1, fill) + n_out)
+    for samples, fill in ((n_samples, way.fill), (held_out, layout.BLOCK)):
+        data += samples * size * (n_in + rounded_up(n_in + 1, fill) + n_out)
+    # for a moment in float64: held-out targets, their weights, and what the spread is worked out with
+    data += held_out * 8 * (n_out + 4)
     rows, weighted = way.rows_of_a_tile(method.n_state_rows), n_samples if weights_by_net else 0
     of_a_tile = TileArrays.nbytes(way.vectors.width, way.vectors, rows, weighted)
     tiles = -(-nets // way.vectors.width)
