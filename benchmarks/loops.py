@@ -46,13 +46,13 @@ def count(block):
 
 def main():
     for kernel in (train_tiny_tiles, train_tiles):
-        kernel._cache = NullCache()  # Numba cannot show the machine code of what it has loaded
+        kernel.dispatcher._cache = NullCache()  # Numba cannot show the machine code of what it has loaded
     for workload in (WORKLOADS[2], WORKLOADS[3]):
         workload.train(epochs=1, nets=32, threads=1, kernel="lanes")
     WORKLOADS[3].train(epochs=1, nets=1, threads=1, kernel="units")
     rows = [HEADER]
     for name, kernel in (("tiny", train_tiny_tiles), ("lanes", train_tiles)):
-        for signature, assembly in kernel.inspect_asm().items():
+        for signature, assembly in kernel.dispatcher.inspect_asm().items():
             # the loop over epochs is compiled for each kernel: one number a net asks for units as lanes
             name = "units" if kernel is train_tiles and signature[1].vector.count == 1 else name  # noqa: PLW2901
             for block in innermost_loops(assembly):

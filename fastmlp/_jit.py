@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
-from numba.core import typed_passes, untyped_passes
+import numpy as np
+from numba.core import config, typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
@@ -77,9 +78,44 @@ INLINE: dict[str, Any] = {"nogil": True, "error_model": "numpy", "forceinline": 
 inline = numba.njit(**INLINE)
 
 
+class Kernel:
+    """A compiled function that Python calls.
+
+    Numba works out the types of all arguments anew at each call, field by field, which takes many times as long as the
+    way into the machine code. Here each argument says of what kind it is: a buffer or a kind of vector by its Numba
+    type, a number by its class, a tuple by its fields. For each combination the code is looked up once.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        dispatcher: Any = numba.njit(nogil=True, error_model="numpy", pipeline_class=_KernelCompiler)(function)
+        dispatcher._cache = cache_of(function)
+        self.dispatcher = dispatcher
+        self._codes: dict[Any, Callable[..., Any]] = {}
+
+    def __call__(self, *arguments: Any) -> Any:
+        kinds = _kinds_of(arguments)
+        code = self._codes.get(kinds)
+        if code is None:
+            types = tuple(map(self.dispatcher.typeof_pyval, arguments))
+            self.dispatcher.compile(types)
+            code = self._codes[kinds] = self.dispatcher.overloads[types].entry_point
+        return code(*arguments)
+
+
+_NUMBERS = {int, bool, float, np.uint64}
+
+
+def _kinds_of(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Numba's types are kept for ever and take long to hash, so their ids stand for them."""
+    return (
+        type(values),
+        *[
+            type(x) if type(x) in _NUMBERS else _kinds_of(x) if isinstance(x, tuple) else id(x._numba_type_)
+            for x in values
+        ],
+    )
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function that Python calls, and keep its code for other processes."""
-    compiled = numba.njit(nogil=True, error_model="numpy", pipeline_class=_KernelCompiler)(function)
-    if hasattr(compiled, "_cache"):  # else NUMBA_DISABLE_JIT is set
-        compiled._cache = cache_of(function)
-    return compiled
+    return function if config.DISABLE_JIT else Kernel(function)  # type: ignore[attr-defined]

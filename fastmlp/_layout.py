@@ -6,7 +6,7 @@ chunk, P parameters of a net. `training` and `inference` fill these in; the kern
 
 from typing import NamedTuple
 
-from fastmlp._vectors import Buffer, kernel_argument
+from fastmlp._vectors import Buffer
 
 BLOCK = 4  # samples of a block, and columns of a line of gradients
 
@@ -22,7 +22,6 @@ RAN_ALL_EPOCHS, REACHED_TARGET, STALLED, DIVERGED, INTERRUPTED = range(5)
 UNWEIGHTED, BY_SAMPLE, BY_NET = range(3)
 
 
-@kernel_argument
 class Net(NamedTuple):
     """The architecture and its loss, the same for every net of a call."""
 
@@ -41,7 +40,6 @@ class Net(NamedTuple):
     loss: int  # formulas.Loss
 
 
-@kernel_argument
 class Data(NamedTuple):
     """The samples."""
 
@@ -53,7 +51,6 @@ class Data(NamedTuple):
     weighting: int
 
 
-@kernel_argument
 class Tiles(NamedTuple):
     """The nets of a call, W a tile, one a lane."""
 
@@ -69,7 +66,6 @@ class Tiles(NamedTuple):
     width: int  # W
 
 
-@kernel_argument
 class Epochs(NamedTuple):
     """The slice of epochs that one call of a kernel trains."""
 
@@ -82,7 +78,6 @@ class Epochs(NamedTuple):
     last: int  # where training ends, however many slices it takes
 
 
-@kernel_argument
 class Results(NamedTuple):
     """One value a net, written when it finishes; its loss curve as it goes."""
 
@@ -94,7 +89,6 @@ class Results(NamedTuple):
     n_records: int
 
 
-@kernel_argument
 class Plan(NamedTuple):
     """How to train."""
 
@@ -120,7 +114,6 @@ class Plan(NamedTuple):
     loss_slack: float  # how far rounding may put a lower bound of the loss above it, beside a thousandth
 
 
-@kernel_argument
 class Scratch(NamedTuple):
     """One thread's working memory, for a chunk of up to C samples, a multiple of B.
 

@@ -16,12 +16,11 @@ from fastmlp._jit import inline, kernel
 from fastmlp._math import normal_pair
 from fastmlp._philox import BOOTSTRAP, INITIAL_WEIGHTS, SHUFFLING, WORD, philox, uniform_pair
 from fastmlp._simd import broadcast, convert, fma, lane_count, lane_numbers
-from fastmlp._vectors import Buffer, kernel_argument
+from fastmlp._vectors import Buffer
 
 CONSTANT, UNIFORM, NORMAL = range(3)
 
 
-@kernel_argument
 class Groups(NamedTuple):
     """How each layer's weights, and each layer's biases, are drawn: 2 L groups in the user's order."""
 

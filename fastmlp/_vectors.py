@@ -34,11 +34,12 @@ _FINGERPRINT = f"{sources_hash()}{' checked' if BOUNDS_CHECKED else ''}"
 class Lanes:
     """A kind of vector: `count` numbers of `dtype` (float32, float64, uint32 or uint64)."""
 
-    __slots__ = ("count", "dtype")
+    __slots__ = ("_numba_type_", "count", "dtype")
 
     def __init__(self, dtype, count):
         self.dtype = np.dtype(dtype)
         self.count = int(count)
+        self._numba_type_ = _lanes_type(self.dtype.name, self.count)
 
     def __repr__(self):
         return f"{self.dtype}x{self.count}"
@@ -190,9 +191,9 @@ class VectorType(types.Type):
 
 
 class LanesType(types.Type):
-    def __init__(self, lanes):
-        self.vector = VectorType(getattr(types, lanes.dtype.name), lanes.count)
-        super().__init__(name=f"lanes({lanes}, {_FINGERPRINT})")
+    def __init__(self, dtype, count):
+        self.vector = VectorType(getattr(types, dtype), count)
+        super().__init__(name=f"lanes({dtype}x{count}, {_FINGERPRINT})")
 
 
 class BufferType(types.Type):
@@ -215,28 +216,6 @@ class ConstantsType(types.Type):
 class AllLanesType(types.Type):
     def __init__(self):
         super().__init__(name="all lanes")
-
-
-_NUMBER_TYPES = {int: types.intp, bool: types.boolean, float: types.float64}
-
-
-_TUPLE_TYPES: dict = {}
-
-
-def kernel_argument(kind):
-    """Mark a NamedTuple of buffers and numbers: its Numba type is then looked up, not worked out, at every call."""
-
-    def typeof_tuple(value, _context):
-        # Numba's types take long to hash; those of buffers are kept for ever, so that their ids will do
-        key = (kind, *[id(x._numba_type_) if type(x) is Buffer else type(x) for x in value])
-        found = _TUPLE_TYPES.get(key)
-        if found is None:
-            fields = [x._numba_type_ if type(x) is Buffer else _NUMBER_TYPES[type(x)] for x in value]
-            found = _TUPLE_TYPES[key] = types.NamedTuple(fields, kind)
-        return found
-
-    typeof_impl.register(kind)(typeof_tuple)
-    return kind
 
 
 def _llvm_scalar(dtype):
@@ -263,8 +242,8 @@ class _BufferModel(models.PrimitiveModel):
 register_model(LanesType)(models.OpaqueModel)
 register_model(ConstantsType)(models.OpaqueModel)
 register_model(AllLanesType)(models.OpaqueModel)
-_lanes_type = functools.cache(LanesType)  # a call's arguments are looked up each time
-typeof_impl.register(Lanes)(lambda lanes, _context: _lanes_type(lanes))
+_lanes_type = functools.cache(LanesType)
+typeof_impl.register(Lanes)(lambda lanes, _context: lanes._numba_type_)
 typeof_impl.register(Constants)(lambda constants, _context: ConstantsType(constants))
 typeof_impl.register(AllLanes)(lambda _all, _context: AllLanesType())
 

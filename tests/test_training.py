@@ -210,10 +210,10 @@ def test_nothing_recompiles_on_a_second_call(xor):
     arch, X, y = xor
     kernels = (_lanes.train_tiles, _evaluation.predict_tiles, _tiles.draw, _tiles.copy_out, _tiles.close_gaps)
     fastmlp.train(arch, X, y, n_nets=40, target_loss=0.1, optimizer=SGD).predict(X)
-    before = [len(kernel.signatures) for kernel in kernels]
+    before = [len(kernel.dispatcher.signatures) for kernel in kernels]
     other = fastmlp.Architecture((3, 5, 2), "tanh", "softmax")
     fastmlp.train(other, np.eye(3), [0, 1, 1], n_nets=7, optimizer="adam", l2=0.1, batch_size=2).predict(np.eye(3))
-    assert [len(kernel.signatures) for kernel in kernels] == before
+    assert [len(kernel.dispatcher.signatures) for kernel in kernels] == before
 
 
 @pytest.mark.parametrize("sizes", [(2, 1), (2, 4, 1), (3, 5, 4, 2)])
