@@ -37,7 +37,8 @@ from fastmlp.architecture import Architecture
 SLICE_SECONDS = 0.05
 FIRST_SLICE_FLOPS = 1e8  # a few milliseconds, until the speed is known
 SLICES_WITH_RULES = 24  # so many, so that gaps are closed in time,
-SHORT_SLICE_SECONDS = 0.005  # but none shorter than this
+SHORT_SLICE_SECONDS = 0.005  # but none shorter than this,
+SLICE_OF_CALM = 1 / 3  # nor than this part of the epochs so far, if no net left in the last slice
 CLOSE_GAPS_BELOW = 0.75  # of the lanes in use
 MIN_CHUNK_FLOPS = 4 * 10**8  # some milliseconds: a chunk costs some tenths of one beside its training
 MAX_CHUNK_TILES = 256
@@ -164,7 +165,8 @@ class Job:
         """Train the nets of one chunk to the end, or until `halt`."""
         tiles = TileArrays(self.vectors, *chunk, self.n_rows, self.n_weighted)
         unfinished = self.results.status.array[slice(*chunk)] == layout.INTERRUPTED
-        epoch, end = int(self.results.epochs.array[slice(*chunk)][unfinished][0]), self.last_epoch
+        begin, end = int(self.results.epochs.array[slice(*chunk)][unfinished][0]), self.last_epoch
+        epoch = begin
         self._fill(tiles, epoch)
         self._leave_out(tiles, ~unfinished)
         active = int(unfinished.sum())
@@ -187,7 +189,8 @@ class Job:
             epoch = stop
             if not active or epoch == end:
                 break
-            length = self._next_slice(length, seconds, tiles.count)
+            calm = epoch - begin if left == 0 else 0
+            length = self._next_slice(length, seconds, tiles.count, calm)
             if active <= CLOSE_GAPS_BELOW * tiles.count * tiles.width and tiles.count > 1:
                 self._close_gaps(tiles, active)
         self._copy_out(tiles, tiles.slots >= 0)
@@ -229,13 +232,15 @@ class Job:
         """Useful ones, of an epoch."""
         return self.architecture.useful_flops(self.data.n_samples) * self.vectors.width
 
-    def _next_slice(self, length: int, seconds: float, tiles: int) -> int:
+    def _next_slice(self, length: int, seconds: float, tiles: int, calm: int) -> int:
+        """How many epochs, after a slice of `length` that took so long; `calm` epochs went by and no net just left."""
         if self.validation is not None:
             return 1
         epochs_a_second = length / max(seconds, 1e-6)
         wanted = min(8 * length, SLICE_SECONDS * epochs_a_second)
         if self.plan.rules and tiles > 1:  # in one tile there are no gaps to close
-            wanted = min(wanted, max(self.epochs / SLICES_WITH_RULES, SHORT_SLICE_SECONDS * epochs_a_second))
+            short = max(self.epochs / SLICES_WITH_RULES, SHORT_SLICE_SECONDS * epochs_a_second)
+            wanted = min(wanted, max(short, SLICE_OF_CALM * calm))
         return self._within_limits(wanted, tiles)
 
     def _within_limits(self, length: float, tiles: int) -> int:
