@@ -10,7 +10,7 @@ from fastmlp._access import load, load_grid, spread_samples, store
 from fastmlp._formulas import Loss
 from fastmlp._jit import kernel
 from fastmlp._kernels import forward
-from fastmlp._outputs import losses_of, outputs_of
+from fastmlp._outputs import outputs_and_losses, outputs_of
 from fastmlp._samples import block_weights, choose_samples, weight_sum_of
 from fastmlp._simd import broadcast, fold_add, fold_fma, ratio
 
@@ -41,11 +41,10 @@ def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
             forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch, False)
             for s in range(0, count, B):
                 row, within = s * step + here, min(B, count - s)
-                greatest, log_sum = outputs_of(Blk, F, net, units, outputs, row, 1, step)
-                weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
-                losses, right = losses_of(
-                    Blk, F, net, data, samples, s, units, outputs, row, 1, step, greatest, log_sum
+                losses, right = outputs_and_losses(
+                    Blk, F, net, data, samples, s, units, outputs, row, 1, step, True, plan.counts_accuracy
                 )
+                weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
                 loss_sum = fold_fma(loss_sum, weights, losses, within)
                 right_sum = fold_add(right_sum, right, within)
                 right_weight = fold_fma(right_weight, weights, right, within)

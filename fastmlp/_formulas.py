@@ -7,9 +7,9 @@ laid out. Derivatives are taken from an activation's output, which is all that t
 from enum import IntEnum
 
 from fastmlp._jit import inline
-from fastmlp._math import exp, exp_of_negative, log, log1p, sigmoid, tanh
+from fastmlp._math import ONE, exp, log, log1p, sigmoid, tanh
 from fastmlp._roots import sqrt
-from fastmlp._simd import absolute, bits, constant, fma, select
+from fastmlp._simd import bits, constant, fma, select
 from fastmlp._vectors import Constants
 
 
@@ -78,7 +78,6 @@ GIVEN_RATE, WEIGHT_DECAY, GIVEN_L2 = 8, 9, 10
 KEPT, DROPOUT_SCALE = 11, 12  # with dropout p: 1 − p and 1 / (1 − p)
 N_HYPERPARAMETERS = 13
 
-_ONE = Constants(single=(1.0,), double=(1.0,))
 _UPPER_EXPONENT = Constants(single=(0x60000000,), double=(0x6000000000000000,))
 _EXPONENT = Constants(single=(0x7F800000,), double=(0x7FF0000000000000,))
 
@@ -148,9 +147,9 @@ def output_backward(code, o, gradient):
 
 
 @inline
-def bce(z, target):
-    """−t log σ(z) − (1 − t) log(1 − σ(z)) = max(z, 0) − t z + log(1 + exp(−|z|))."""
-    return fma(-target, z, select(z < 0.0, 0.0, z)) + log1p(exp_of_negative(-absolute(z)))
+def bce(z, e, target):
+    """−t log σ(z) − (1 − t) log(1 − σ(z)) = max(z, 0) − t z + log(1 + e), given e = exp(−|z|)."""
+    return fma(-target, z, select(z < 0.0, 0.0, z)) + log1p(e)
 
 
 @inline
@@ -268,7 +267,7 @@ def sign(x):
 def rprop(weight, gradient, previous, step, eta_minus, eta_plus, min_step, max_step):
     """iRprop−: the step grows where the gradient keeps its sign and shrinks where it turned. Returns w, g, step."""
     agreement = sign(gradient) * sign(previous)
-    step = step * select(agreement > 0.0, eta_plus, select(agreement < 0.0, eta_minus, constant(step, _ONE)))
+    step = step * select(agreement > 0.0, eta_plus, select(agreement < 0.0, eta_minus, constant(step, ONE)))
     step = select(step < min_step, min_step, select(step > max_step, max_step, step))
     gradient = select(agreement < 0.0, 0.0, gradient)
     return fma(-sign(gradient), step, weight), gradient, step

@@ -10,7 +10,7 @@ from fastmlp._access import load, load_grid, spread_samples, store
 from fastmlp._formulas import Activation
 from fastmlp._jit import inline, kernel
 from fastmlp._kernels import forward
-from fastmlp._outputs import losses_of, output_deltas, outputs_of
+from fastmlp._outputs import output_deltas, outputs_and_losses
 from fastmlp._samples import choose_samples
 from fastmlp._simd import absolute, broadcast, fma, fold_add, ratio, select
 
@@ -60,9 +60,8 @@ def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch):
             forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch, False)
             for s in range(0, count, B):
                 row, within = s * step + here, min(B, count - s)
-                greatest, log_sum = outputs_of(Blk, F, net, units, outputs, row, 1, step)
-                losses, right = losses_of(
-                    Blk, F, net, data, samples, s, units, outputs, row, 1, step, greatest, log_sum
+                losses, right = outputs_and_losses(
+                    Blk, F, net, data, samples, s, units, outputs, row, 1, step, True, True
                 )
                 loss_sum, right_sum = fold_add(loss_sum, losses, within), fold_add(right_sum, right, within)
                 for k in range(n_out):

@@ -12,7 +12,7 @@ from fastmlp._access import load, store
 from fastmlp._formulas import Method
 from fastmlp._jit import kernel
 from fastmlp._kernels import backward, draw_masks, forward, squared_norm
-from fastmlp._outputs import knows_bound, least_losses_of, losses_of, output_deltas, outputs_of
+from fastmlp._outputs import knows_bound, least_losses_of, output_deltas, outputs_and_losses
 from fastmlp._rules import (
     MOST_WITHIN_MARGIN,
     apply_rules,
@@ -113,12 +113,12 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
                     exact = measure and (in_doubt or not cautious)
                     for s in range(0, count, B):
                         row, within = s * unit_step + out_row, min(B, count - s)
-                        greatest, log_sum = outputs_of(Blk, F, net, units, outputs, row, 1, unit_step)
+                        losses, right = outputs_and_losses(
+                            Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step, exact,
+                            plan.counts_accuracy,
+                        )  # fmt: skip
                         weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
                         if exact:
-                            losses, right = losses_of(
-                                Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step, greatest, log_sum
-                            )
                             loss_sum = fold_fma(loss_sum, weights, losses, within)
                             right_sum = fold_add(right_sum, right, within)
                         elif cautious:

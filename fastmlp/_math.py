@@ -69,6 +69,8 @@ _COS = Constants(
     ),
 )  # fmt: skip
 
+ONE = Constants(single=(1.0,), double=(1.0,))
+_HALF = Constants(single=(0.5,), double=(0.5,))
 _LOG2_E = Constants(single=(1.44269504,), double=(1.4426950408889634,))
 # ln 2 in two parts: the upper one has so few bits that its product with a whole number n is exact
 _LN2_HIGH = Constants(single=(0.693145751953125,), double=(0.6931471803691238,))
@@ -88,7 +90,7 @@ _EXP_HIGH = Constants(single=(89.0,), double=(710.0,))
 _SQRT_HALF_BITS = Constants(single=(0x3F3504F3,), double=(0x3FE6A09E667F3BCD,))
 _EXPONENT_OFFSET = Constants(single=(128,), double=(1024,))
 _ROUND_OFFSET = Constants(single=(1.5 * 2**23 + 128,), double=(1.5 * 2**52 + 1024,))
-_TWICE_BIAS = Constants(single=(127 + 128,), double=(1023 + 1024,))
+_SQRT_TWO = Constants(single=(1.4142135381698608,), double=(1.4142135623730951,))
 _SMALLEST_NORMAL = Constants(single=(2.0**-126,), double=(2.0**-1022,))
 _SUBNORMAL_SCALE = Constants(single=(2.0**25,), double=(2.0**54,))
 _SUBNORMAL_STEPS = Constants(single=(25.0,), double=(54.0,))
@@ -148,7 +150,12 @@ def reciprocal_of_one_plus(e):
 @inline
 def sigmoid(x):
     """1 / (1 + exp(−x)); at most 2.00 ulp off in float32 and float64."""
-    e = exp_of_negative(-absolute(x))
+    return sigmoid_from(x, exp_of_negative(-absolute(x)))
+
+
+@inline
+def sigmoid_from(x, e):
+    """1 / (1 + exp(−x)), given e = exp(−|x|)."""
     part = e * reciprocal_of_one_plus(e)
     return select(x < 0.0, part, 1.0 - part)
 
@@ -166,17 +173,11 @@ def tanh(x):
 
 
 @inline
-def _log_scaled(u, lost):
-    """log(u + lost) for positive normal u and a `lost` far smaller than u."""
-    offset = bits(u) - constant(bits(u), _SQRT_HALF_BITS)
-    k = (offset + (constant(offset, _EXPONENT_OFFSET) << constant(offset, _MANTISSA))) >> constant(offset, _MANTISSA)
-    n = from_bits(k + constant(k, _ROUND_BITS)) - constant(u, _ROUND_OFFSET)
-    m = from_bits(bits(u) - ((k - constant(k, _EXPONENT_OFFSET)) << constant(k, _MANTISSA)))
-    scale = from_bits((constant(k, _TWICE_BIAS) - k) << constant(k, _MANTISSA))
-    f = select(lost == 0.0, m - 1.0, fma(lost, scale, m - 1.0))
+def _log_of(f, n):
+    """log((1 + f) 2^n) for √½ <= 1 + f <= √2."""
     square = f * f
-    tail = fma(square * f, polynomial(f, _LOG), n * constant(u, _LN2_LOW))
-    return fma(n, constant(u, _LN2_HIGH), f - fma(square, 0.5, -tail))
+    tail = fma(square * f, polynomial(f, _LOG), n * constant(f, _LN2_LOW))
+    return fma(n, constant(f, _LN2_HIGH), f - fma(square, 0.5, -tail))
 
 
 @inline
@@ -184,7 +185,11 @@ def log(x):
     """The natural logarithm; at most 0.83 ulp off in float32 and float64; −∞ at 0, NaN below."""
     tiny = x < constant(x, _SMALLEST_NORMAL)
     scaled = select(tiny, x * constant(x, _SUBNORMAL_SCALE), x)
-    result = _log_scaled(scaled, x - x)
+    offset = bits(scaled) - constant(bits(x), _SQRT_HALF_BITS)
+    k = (offset + (constant(offset, _EXPONENT_OFFSET) << constant(offset, _MANTISSA))) >> constant(offset, _MANTISSA)
+    n = from_bits(k + constant(k, _ROUND_BITS)) - constant(x, _ROUND_OFFSET)
+    m = from_bits(bits(scaled) - ((k - constant(k, _EXPONENT_OFFSET)) << constant(k, _MANTISSA)))
+    result = _log_of(m - 1.0, n)
     result = select(tiny, fma(-constant(x, _SUBNORMAL_STEPS), _ln2(x), result), result)
     result = select(x == 0.0, -constant(x, _INFINITY), result)
     result = select(x < constant(x, _INFINITY), result, x)
@@ -198,15 +203,12 @@ def _ln2(x):
 
 @inline
 def log1p(x):
-    """log(1 + x), sharp near 0 too; at most 1.4 ulp off in float32 and float64; −∞ at −1, NaN below."""
+    """log(1 + x) for 0 <= x <= 1; at most 1.4 ulp off in float32 and float64."""
     u = 1.0 + x
-    lost = select(x < 1.0, x - (u - 1.0), 1.0 - (u - x))
-    lost = select(x < constant(x, _ROUND), lost, 0.0)
-    result = _log_scaled(u, lost)
-    result = select(x == 0.0, x, result)
-    result = select(x == -1.0, -constant(x, _INFINITY), result)
-    result = select(x < constant(x, _INFINITY), result, x)
-    return select(x < -1.0, constant(x, _NAN), result)
+    large = u >= constant(x, _SQRT_TWO)
+    scale, n = select(large, constant(x, _HALF), 1.0), select(large, constant(x, ONE), 0.0)
+    # what was lost in rounding u counts too
+    return _log_of(fma(x - (u - 1.0), scale, fma(u, scale, -1.0)), n)
 
 
 @inline

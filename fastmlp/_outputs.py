@@ -10,7 +10,7 @@ from fastmlp import _formulas as formulas
 from fastmlp._access import load_grid, spread_samples, store_grid
 from fastmlp._formulas import Activation, Loss
 from fastmlp._jit import inline
-from fastmlp._math import exp_of_negative, log
+from fastmlp._math import exp_of_negative, log, sigmoid_from
 from fastmlp._simd import absolute, broadcast, fma, fold_fma, ratio, select
 
 NEAR_OVERFLOW = 2.0**28  # a number that overflows when multiplied with this may, with others, make a sum overflow
@@ -45,8 +45,41 @@ def outputs_of(Blk, F, net, units, outputs, row, unit_step, step):
 
 
 @inline
-def losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, step, greatest, log_sum):
-    """Each sample's loss, summed over the outputs, and 1 where the sample is on the right side, 0 where not."""
+def outputs_and_losses(Blk, F, net, data, samples, s, units, outputs, row, unit_step, step, measuring, counting):
+    """The output activation, and where `measuring` what the samples lost.
+
+    Returns each sample's loss, summed over the outputs, and 1 where the sample is on the right side, 0 where not; the
+    latter only where `counting`.
+    """
+    losses, right = broadcast(Blk, 0.0), broadcast(Blk, 1.0)
+    if measuring and net.loss == Loss.BCE:  # what the output and the loss have in common is worked out once
+        for k in range(net.sizes[net.n_layers]):
+            z = load_grid(Blk, Blk, F, units, row + k * unit_step, 0, step)
+            e = exp_of_negative(-absolute(z))
+            o = sigmoid_from(z, e)
+            store_grid(Blk, F, outputs, row + k * unit_step, 0, step, o, ratio(Blk, F))
+            t = spread_samples(Blk, F, data.targets, samples, s, net.sizes[net.n_layers], k)
+            losses = losses + formulas.bce(z, e, t)
+            if counting:
+                right = _still_right(o, t, right)
+    else:
+        greatest, log_sum = outputs_of(Blk, F, net, units, outputs, row, unit_step, step)
+        if measuring:
+            losses, right = _losses_of(
+                Blk, F, net, data, samples, s, units, outputs, row, unit_step, step, greatest, log_sum
+            )
+    return losses, right
+
+
+@inline
+def _still_right(o, t, right):
+    """`right`, or 0 where the output is not on the target's side of a half."""
+    return select((o - 0.5) * (t - 0.5) > 0.0, right, 0.0)
+
+
+@inline
+def _losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, step, greatest, log_sum):
+    """What `outputs_and_losses` returns, for other losses."""
     n_out = net.sizes[net.n_layers]
     losses, right = broadcast(Blk, 0.0), broadcast(Blk, 1.0)
     best, target_of_best = broadcast(Blk, -np.inf), broadcast(Blk, 0.0)
@@ -54,15 +87,13 @@ def losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, ste
         z = load_grid(Blk, Blk, F, units, row + k * unit_step, 0, step)
         o = load_grid(Blk, Blk, F, outputs, row + k * unit_step, 0, step)
         t = spread_samples(Blk, F, data.targets, samples, s, n_out, k)
-        if net.loss == Loss.BCE:
-            losses = losses + formulas.bce(z, t)
-        elif net.loss == Loss.CROSS_ENTROPY:
+        if net.loss == Loss.CROSS_ENTROPY:
             losses = losses + formulas.cross_entropy(z, greatest, log_sum, t)
         elif net.loss == Loss.POISSON:
             losses = losses + formulas.poisson(z, o, t)
         else:
             losses = losses + formulas.squared_error(o, t)
-        right = select((o - 0.5) * (t - 0.5) > 0.0, right, 0.0)
+        right = _still_right(o, t, right)
         better = best < z
         best = select(better, z, best)
         target_of_best = select(better, t, target_of_best)

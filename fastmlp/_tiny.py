@@ -16,7 +16,7 @@ from fastmlp import _layout as layout
 from fastmlp._access import load, spread_samples, store
 from fastmlp._formulas import Method
 from fastmlp._jit import inline, kernel
-from fastmlp._outputs import knows_bound, least_losses_of, losses_of, output_deltas, outputs_of
+from fastmlp._outputs import knows_bound, least_losses_of, output_deltas, outputs_and_losses
 from fastmlp._rules import apply_rules, leave, record_losses, target_in_doubt
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
 from fastmlp._simd import any_lane, broadcast, fma, fold_add, fold_fma, ratio, repeat, select
@@ -129,17 +129,21 @@ def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, epochs, scratch, h
             if learn and plan.method == Method.ADAM:
                 advance_powers(F, plan, tiles, tile, active, scratch)
             _forward(Blk, F, net, tiles.rows, base, slope, units)
-            greatest, log_sum = outputs_of(Blk, F, net, units, deltas, outputs, B, 1)
-            measured = plan.rules or recording or not learn
-            if knows_bound(net, plan) and learn and not recording:
-                # the loss need not be known as long as a bound of it shows that the target is not reached
+            # the loss need not be known as long as a bound of it shows that the target is not reached
+            cautious = knows_bound(net, plan) and learn and not recording
+            measured = (plan.rules or recording or not learn) and not cautious
+            losses, right = outputs_and_losses(
+                Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, measured, plan.counts_accuracy
+            )
+            if cautious:
                 bounds = least_losses_of(Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1)
                 least = fold_fma(zero, weights, bounds, n) / weight_sum * plan.loss_scale
-                measured = target_in_doubt(F, plan, tiles, tile, active, least)
+                if target_in_doubt(F, plan, tiles, tile, active, least):
+                    measured = True
+                    losses, right = outputs_and_losses(
+                        Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, True, plan.counts_accuracy
+                    )
             if measured:
-                losses, right = losses_of(
-                    Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, greatest, log_sum
-                )
                 loss = fold_fma(zero, weights, losses, n) / weight_sum * plan.loss_scale
                 accuracy = fold_add(zero, right, n) / n if plan.counts_accuracy else nothing
                 if recording:
