@@ -25,7 +25,7 @@ from fastmlp._vectors import (
 
 def load(lanes, buffer, row):
     """Row `row` of a buffer seen as consecutive vectors."""
-    return rows_of(buffer.array, lanes.count)[row].copy()
+    return rows_of(buffer.array, lanes.count)[row].copy().view(lanes.dtype)
 
 
 @compiles(load, LanesType, BufferType, types.Integer)

@@ -62,6 +62,10 @@ def test_the_bits_of_compiled_code(name):
 
 CONTINUED = {  # settings of `planned`, hash
     "dropout": ({"dropout": [0.5, 0.0, 0.25], "optimizer": fastmlp.Adam(0.05, weight_decay=0.1)}, "6f233d98c6067fcc"),
+    "dropout, units as lanes": (
+        {"dropout": [0.5, 0.0, 0.25], "optimizer": fastmlp.Adam(0.05, weight_decay=0.1), "kernel": "units"},
+        "6f233d98c6067fcc",
+    ),
     "adaptive": (
         {"schedule": "adaptive", "patience": 1, "tol": 10.0, "optimizer": fastmlp.SGD(0.2, 0.5)},
         "3e23c861c230d5e6",
@@ -72,6 +76,10 @@ CONTINUED = {  # settings of `planned`, hash
     ),
     "sklearn, adam": (
         {"sklearn": True, "optimizer": fastmlp.Adam(0.05), "patience": 1, "tol": 0.0},
+        "5cdb3d5ca24149ba",
+    ),
+    "sklearn, adam, units as lanes": (
+        {"sklearn": True, "optimizer": fastmlp.Adam(0.05), "patience": 1, "tol": 0.0, "kernel": "units"},
         "5cdb3d5ca24149ba",
     ),
 }
@@ -97,6 +105,39 @@ def test_the_bits_of_what_continues_and_varies(name):
         again.history[np.arange(2) >= (again.epochs - runs.epochs)[:, None]] = np.nan
     outcome = [again.parameters, again.loss, again.history, again.state.rows, again.state.rate]
     assert hashlib.sha256(b"".join(map(bits, outcome))).hexdigest()[:16] == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "optimizer", "batch_size"),
+    [
+        ((2, 3, 2, 2), fastmlp.SGD(0.2, 0.9), None),
+        ((3, 130, 9, 2), fastmlp.Adam(0.05), 4),
+        ((2, 2), fastmlp.Rprop(), None),
+    ],
+)
+def test_units_as_lanes(sizes, optimizer, batch_size):
+    """The bits of nets as lanes; layers of more than a panel of inputs are copied and blocked."""
+    rng = np.random.Generator(np.random.PCG64(3))
+    arch = fastmlp.Architecture(sizes, ("relu", "tanh")[: len(sizes) - 2], "softmax")
+    X, y = rng.integers(-8, 9, (6, sizes[0])) / 4, rng.integers(0, 2, 6)
+    lanes, units = (
+        fastmlp.train(
+            arch,
+            X,
+            y,
+            n_nets=1,
+            epochs=2,
+            optimizer=optimizer,
+            batch_size=batch_size,
+            l2=0.01,
+            kernel=kernel,
+            threads=1,
+        )
+        for kernel in ("lanes", "units")
+    )
+    assert bits(lanes.parameters) == bits(units.parameters)
+    assert bits(lanes.loss) == bits(units.loss)
+    assert bits(lanes.predict(X)) == bits(units.predict(X))
 
 
 def test_prediction_and_gradients():
