@@ -184,7 +184,7 @@ def sweep(
     seed : int, default 0
     solved_loss : float, optional
         A net is solved when its loss is at most this; by default when every sample is on the right side, or for targets
-        that are no classes when the loss is at most a hundredth of their variance.
+        that are no classes when the loss is at most a hundredth of their variance; each setting's output decides.
     halving : int, optional
         Successive halving: all settings are trained for a part of their epochs, the best 1 / `halving` of them for
         `halving` times as many, and so on. Nets go on where they were. Settings rank the higher the longer they stayed.
@@ -226,7 +226,7 @@ def sweep(
         )
     begun = time.perf_counter()
     results = _Results(len(settings), count)
-    limit = _solved_limit(settings[0].call, y, solved_loss)
+    limits = np.array([_solved_limit(setting.call, y, solved_loss) for setting in settings])
     rungs = _rungs(settings, halving)
     rows = np.arange(len(settings))
     alive: dict[int, Runs] = {}
@@ -240,11 +240,11 @@ def sweep(
         results.rung[rows] = number
         results.epochs[rows] = [round(settings[row].call["epochs"] * share) for row in rows]
         if number + 1 < len(rungs):
-            order = rows[np.argsort(results.ranks(limit)[rows], kind="stable")]
+            order = rows[np.argsort(results.ranks(limits)[rows], kind="stable")]
             rows = np.sort(order[: max(1, -(-len(rows) // (halving or 1)))])
             alive = {row: runs for row, runs in alive.items() if row in rows}
     return Sweep(
-        _table(settings, results, limit), results.loss, results.solved(limit), time.perf_counter() - begun, settings,
+        _table(settings, results, limits), results.loss, results.solved(limits), time.perf_counter() - begun, settings,
         (X, y, seed, ids, threads),
     )  # fmt: skip
 
@@ -265,14 +265,14 @@ class _Results:
         ):  # fmt: skip
             own[row, nets] = values
 
-    def solved(self, limit: float | None) -> np.ndarray:
+    def solved(self, limits: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):
-            return self.accuracy == 1 if limit is None else self.loss <= limit
+            return np.where(np.isnan(limits)[:, None], self.accuracy == 1, self.loss <= limits[:, None])
 
-    def ranks(self, limit: float | None) -> np.ndarray:
+    def ranks(self, limits: np.ndarray) -> np.ndarray:
         """1 for the best: the one that stayed longest, has most nets solved, and the least median loss."""
         losses = np.where(np.isnan(self.loss), np.inf, self.loss)
-        order = np.lexsort((np.median(losses, axis=1), -self.solved(limit).mean(axis=1), -self.rung))
+        order = np.lexsort((np.median(losses, axis=1), -self.solved(limits).mean(axis=1), -self.rung))
         ranks = np.empty(len(order), np.int64)
         ranks[order] = np.arange(1, len(order) + 1)
         return ranks
@@ -338,8 +338,8 @@ def _call(named: dict[str, Any]) -> Call:
     return call
 
 
-def _solved_limit(call: Call, y: Any, solved_loss: Any) -> float | None:
-    """The loss that counts as solved; None for right sides."""
+def _solved_limit(call: Call, y: Any, solved_loss: Any) -> float:
+    """The loss that counts as solved; NaN for right sides."""
     if solved_loss is not None:
         limit = checks.bounded("solved_loss", solved_loss, 1, 0.0)
         if not isinstance(limit, float):
@@ -347,7 +347,7 @@ def _solved_limit(call: Call, y: Any, solved_loss: Any) -> float | None:
         return limit
     targets = np.asarray(y, np.float64)
     if checks.counts_accuracy(targets) or call.architecture.output == "softmax":
-        return None
+        return np.nan
     return SOLVED_SHARE * float(np.mean(targets.reshape(len(targets), -1).var(axis=0)))
 
 
@@ -448,7 +448,7 @@ def _go_on_together(
     )  # fmt: skip
 
 
-def _table(settings: list[_Setting], results: _Results, limit: float | None) -> dict[str, np.ndarray]:
+def _table(settings: list[_Setting], results: _Results, limits: np.ndarray) -> dict[str, np.ndarray]:
     swept = list(dict.fromkeys(name for setting in settings for name in setting.named))
     table: dict[str, np.ndarray] = {}
     for name in swept:
@@ -457,7 +457,7 @@ def _table(settings: list[_Setting], results: _Results, limit: float | None) -> 
         column = np.empty(len(values), object)
         column[:] = values
         table[f"param_{name}"] = np.array(values) if numeric else column
-    solved, n = results.solved(limit), results.loss.shape[1]
+    solved, n = results.solved(limits), results.loss.shape[1]
     count = solved.sum(axis=1)
     low, high = wilson_intervals(count, np.full(len(count), n))
     losses = np.where(np.isnan(results.loss), np.inf, results.loss)
@@ -469,5 +469,5 @@ def _table(settings: list[_Setting], results: _Results, limit: float | None) -> 
         "success_high": high, "median_loss": np.median(losses, axis=1), "mean_loss": np.array(means),
         "best_loss": losses.min(axis=1), "median_epochs": np.array(took),
         "diverged": (results.status == Status.DIVERGED).mean(axis=1), "epochs": results.epochs,
-        "rank": results.ranks(limit),
+        "rank": results.ranks(limits),
     }  # fmt: skip

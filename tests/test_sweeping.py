@@ -145,6 +145,23 @@ def test_wrong_grids_are_refused_before_anything_is_trained(grid, fixed, message
 SETTINGS = {"optimizer": fastmlp.SGD(0.5), "epochs": 1000, "patience": 100, "target_loss": 0.1, "seed": 5}
 
 
+@pytest.mark.parametrize("outputs", [["softmax", "identity"], ["identity", "softmax"]])
+def test_each_output_says_what_is_solved(outputs):
+    """Class numbers are on the right side or not; as numbers they are met by a loss that cross-entropy is not."""
+    X, y = np.repeat(np.eye(3), 4, axis=0), np.repeat([0, 1, 2], 4)
+    one, two = ({"output": [output], "sizes": [(3, 8, 3 if output == "softmax" else 1)]} for output in outputs)
+    found = fastmlp.sweep(X, y, [one, two], n_seeds=12, epochs=30, optimizer=fastmlp.Adam(0.02))
+    for row, output in enumerate(outputs):
+        runs = fastmlp.train(
+            fastmlp.Architecture((3, 8, 3 if output == "softmax" else 1), output=output), X, y, n_nets=12, epochs=30,
+            optimizer=fastmlp.Adam(0.02),
+        )  # fmt: skip
+        expected = runs.accuracy == 1 if output == "softmax" else runs.loss <= 0.01 * np.var(y)
+        assert expected.sum() > 0
+        assert (found.solved[row] == expected).all()
+        assert found.table["n_solved"][row] == expected.sum()
+
+
 def test_stuck_nets_are_restarted_until_all_are_solved():
     arch = fastmlp.Architecture((2, 4, 1))
     runs = fastmlp.train(arch, XOR_X, XOR_Y, n_nets=300, restart_stuck=100, **SETTINGS)
