@@ -17,6 +17,7 @@ SAMPLES = ((64, None), (256, 32))
 NETS = (1, 2, 5, 12, 40)
 SECONDS = 0.15  # long against drawing initial weights
 ROUNDS = 4
+PLOT_SECONDS, PLOT_ROUNDS = 0.6, 2  # long enough for a job's last nets to be trained apart
 ARCHITECTURES = (((2, 4, 1), 4, None), ((30, 32, 2), 455, 32), ((64, 64, 10), 1437, 64))
 
 
@@ -57,8 +58,8 @@ def plot(file):
         found = []
         for nets in counts:
             workload = Workload(sizes, nets, 1, "adam", samples, batch)
-            epochs = epochs_for(workload, SECONDS)
-            found.append(min(seconds_an_epoch(workload, epochs) for _ in range(ROUNDS)) / nets)
+            epochs = epochs_for(workload, PLOT_SECONDS)
+            found.append(min(seconds_an_epoch(workload, epochs) for _ in range(PLOT_ROUNDS)) / nets)
         axis.plot(counts, 1e6 * np.array(found), "o-", markersize=3)
         axis.set(title="-".join(map(str, sizes)), xlabel="nets", ylabel="microseconds a net-epoch", yscale="log")
         axis.grid(alpha=0.3, which="both")

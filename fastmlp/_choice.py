@@ -1,4 +1,4 @@
-"""Which kernel trains a job fastest: what each costs, from counts of what it does and what one of each takes.
+"""Which kernels train a job fastest: what each costs, from counts of what it does and what one of each takes.
 
 The result has the same bits whichever is chosen, so this decides about speed alone, and only the ratio of two costs
 matters. The constants are nanoseconds on one core of an AMD Zen 4 server, fitted to epochs of 63 jobs from 2-4-1 to
@@ -33,6 +33,7 @@ UNITS_PARAMETERS, UNITS_PATCH, UNITS_LAYER, UNITS_UPDATE = 0.96, 76.0, 65.0, 65.
 # Of a team's members: a meeting, and what a sample of a layer costs that goes from one processor's cache to another's
 MEETING, SHARED_SAMPLE = 400.0, 60.0
 PATCH_ROWS = 8
+WORTH_ANOTHER_KERNEL = 5e7  # what loading one from the cache costs
 
 
 class Choice(NamedTuple):
@@ -43,6 +44,13 @@ class Choice(NamedTuple):
     members: int = 1  # threads that train a net together, of the last
 
 
+class Rest(NamedTuple):
+    """The last nets of a job, where they are trained in another way than the others."""
+
+    nets: int
+    choice: Choice
+
+
 def choose_kernel(
     architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int,
     asked: str | None = None, plain: bool = True,
@@ -51,38 +59,86 @@ def choose_kernel(
 
     A job that is not `plain` asks for what the kernel of tiny jobs leaves out.
     """
-    tiny = plain and is_tiny(architecture, n_samples, batch)
-    lanes, tile = host_lanes(dtype, narrow=not tiny), 0.0
-    if tiny:
-        few = Lanes(dtype, min(lanes.count, FEW_BYTES // dtype.itemsize))
-        widths = {few: TINY_PARAMETER_OF_FEW, host_lanes(dtype, narrow=True): TINY_PARAMETER_OF_ONE}
-        widths[lanes] = TINY_PARAMETER
+    return _choose_one(architecture, n_nets, n_samples, batch, dtype, threads, asked, plain)[0]
 
-        def cost_of(width: Lanes) -> float:
-            return _rounds(n_nets, width.count, threads) * widths[width] * architecture.n_parameters
 
-        lanes = min(widths, key=cost_of)
-        tile = cost_of(lanes)
-    else:
-        cost = _lanes_cost(architecture, n_samples, batch, lanes.count * dtype.itemsize)
-        tile = _rounds(n_nets, lanes.count, threads) * cost
+def choose_kernels(
+    architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int, epochs: int,
+    asked: str | None = None, plain: bool = True,
+) -> tuple[Choice, Rest | None]:  # fmt: skip
+    """The same, or two ways where that is faster: one for all nets but the last ones, and one for those.
+
+    Threads that get equally many tiles are well used. A few nets more would cost another round of tiles.
+    """
+    one, cost = _choose_one(architecture, n_nets, n_samples, batch, dtype, threads, asked, plain)
+    many, _ = _choose_lanes(architecture, n_nets, n_samples, batch, dtype, threads, plain)
+    rest = n_nets % (threads * many.lanes.count)
+    if asked is not None or rest in (0, n_nets):
+        return one, None
+    few, cost_of_few = _choose_lanes(architecture, rest, n_samples, batch, dtype, threads, plain)
+    units = -(-rest // threads) * _units_cost(architecture, n_samples, batch, _unit_width(dtype))
+    if units < cost_of_few:
+        few, cost_of_few = Choice("units", many.lanes), units
+    both = _tiles_cost(architecture, n_nets - rest, n_samples, batch, threads, many) + cost_of_few
+    return (many, Rest(rest, few)) if (cost - both) * epochs > WORTH_ANOTHER_KERNEL else (one, None)
+
+
+def _choose_one(
+    architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int,
+    asked: str | None, plain: bool,
+) -> tuple[Choice, float]:  # fmt: skip
+    """One way for all nets, and what an epoch of them then costs."""
+    by_tiles, tiles = _choose_lanes(architecture, n_nets, n_samples, batch, dtype, threads, plain)
     members, units = choose_members(architecture, n_nets, n_samples, batch, dtype, threads)
-    if asked == "units" or (asked is None and units < tile):
-        return Choice("units", lanes, members)
-    return Choice("tiny" if tiny else "lanes", lanes)
+    if asked == "units" or (asked is None and units < tiles):
+        return Choice("units", by_tiles.lanes, members), units
+    return by_tiles, tiles
 
 
-def _rounds(n_nets: int, width: int, threads: int) -> int:
-    """How many tiles the busiest thread gets."""
-    tiles = -(-n_nets // width)
-    return -(-tiles // threads)
+def _choose_lanes(
+    architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int, plain: bool
+) -> tuple[Choice, float]:
+    """The kernel with nets as lanes and its best vector, and what an epoch of all nets then costs."""
+    narrow, choices = host_lanes(dtype, narrow=True), []
+    if plain and is_tiny(architecture, n_samples, batch):
+        wide = host_lanes(dtype)
+        few = Lanes(dtype, min(wide.count, FEW_BYTES // dtype.itemsize))
+        choices = [Choice("tiny", lanes) for lanes in (few, narrow, wide)]
+    else:
+        choices = [Choice("lanes", narrow)]
+    costs = [_tiles_cost(architecture, n_nets, n_samples, batch, threads, choice) for choice in choices]
+    best = costs.index(min(costs))
+    return choices[best], costs[best]
+
+
+def _tiles_cost(
+    architecture: Architecture, n_nets: int, n_samples: int, batch: int, threads: int, choice: Choice
+) -> float:
+    """What an epoch costs the thread that gets most tiles."""
+    lanes = choice.lanes
+    if choice.kernel == "tiny":
+        tile = architecture.n_parameters * _tiny_parameter_cost(lanes)
+    else:
+        tile = _lanes_cost(architecture, n_samples, batch, lanes.count * lanes.dtype.itemsize)
+    tiles = -(-n_nets // lanes.count)
+    return -(-tiles // threads) * tile
+
+
+def _tiny_parameter_cost(lanes: Lanes) -> float:
+    if lanes == host_lanes(lanes.dtype):
+        return TINY_PARAMETER
+    return TINY_PARAMETER_OF_ONE if lanes == host_lanes(lanes.dtype, narrow=True) else TINY_PARAMETER_OF_FEW
+
+
+def _unit_width(dtype: np.dtype) -> int:
+    return host_lanes(dtype, narrow=True).count
 
 
 def choose_members(
     architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int
 ) -> tuple[int, float]:
     """How many threads to a net of the units kernel, and what an epoch of all nets then costs."""
-    width = host_lanes(dtype, narrow=True).count
+    width = _unit_width(dtype)
 
     def cost(members: int) -> float:
         net = _units_cost(architecture, n_samples, batch, width, members)

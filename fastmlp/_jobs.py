@@ -12,7 +12,7 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,6 +74,9 @@ class Job:
     gradients: np.ndarray | None  # (n, P), where they are wanted
     results: layout.Results
     halt: np.ndarray  # (2,) int8: training is to end at once, or once the slices that it is at are done
+    stop: int  # which nets are trained in this way: from `first` on up to this one,
+    first: int = 0
+    way_of_rest: Way | None = None  # and in which way those from there on are
     lock: threading.Lock = field(default_factory=threading.Lock)
     dropout: float | np.ndarray = 0.0
     first_epoch: int = 0  # how many epochs the nets were trained before
@@ -85,6 +88,12 @@ class Job:
     validation: Validation | None = None
     earlier_epochs: np.ndarray | None = None  # (n,) of nets that are trained further
     adaptive: bool = False  # whether rules, of whichever data, lower learning rates
+
+    def parts(self) -> list[Job]:
+        """The job, and where the last nets are trained in another way the job of those."""
+        if self.way_of_rest is None:
+            return [self]
+        return [self, replace(self, way=self.way_of_rest, first=self.stop, stop=len(self.net_ids), way_of_rest=None)]
 
     @property
     def last_epoch(self) -> int:
@@ -107,11 +116,12 @@ class Job:
         return 0 if self.sample_weights is None else self.sample_weights.shape[1]
 
     def chunks(self, threads: int) -> list[tuple[int, int]]:
-        """(first, stop) of every chunk of nets that are still to be trained.
+        """(first, stop) of every chunk of this part's nets that are still to be trained.
 
         Those of a chunk have been trained equally far, and what has ended among them stays out of it.
         """
-        unfinished = np.flatnonzero(self.results.status.array == layout.INTERRUPTED)
+        unfinished = np.flatnonzero(self.results.status.array[: self.stop] == layout.INTERRUPTED)
+        unfinished = unfinished[unfinished >= self.first]
         trained = self.results.epochs.array[unfinished]
         parts = np.split(unfinished, np.flatnonzero(np.diff(trained)) + 1) if unfinished.size else []
         size, found = self._chunk_size(threads), []
@@ -128,11 +138,13 @@ class Job:
         return [(first, min(first + size, nets)) for first in range(0, nets, size)]
 
     def _chunk_size(self, threads: int) -> int:
-        width, nets = self.vectors.width, len(self.net_ids)
+        width, nets = self.vectors.width, self.stop - self.first
         tile_bytes = TileArrays.nbytes(width, self.vectors, self.n_rows, self.n_weighted)
         tiles = -(-nets // width)
         share = -(-tiles // (threads * CHUNKS_A_THREAD))
         worthwhile = MIN_CHUNK_FLOPS // max(1, self._flops_of_a_tile() * self.epochs)
+        if tiles > worthwhile:  # a thread has enough to do with its share
+            worthwhile = min(worthwhile, -(-tiles // threads))
         return max(1, min(max(share, worthwhile), MAX_CHUNK_TILES, MAX_CHUNK_BYTES // tile_bytes)) * width
 
     def new_team(self) -> Team:
@@ -146,7 +158,8 @@ class Job:
         """
         begun = time.perf_counter()
         with _no_garbage_collection():
-            call_apart(self._call_every_kernel)
+            for part in self.parts():
+                call_apart(part._call_every_kernel)
         return time.perf_counter() - begun
 
     def _call_every_kernel(self) -> None:

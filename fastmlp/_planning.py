@@ -12,7 +12,7 @@ from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
 from fastmlp import _threads
 from fastmlp._buffers import data_buffers, loss_scales
-from fastmlp._choice import Choice, choose_kernel
+from fastmlp._choice import Choice, Rest, choose_kernels
 from fastmlp._formulas import LOSSES, Loss, Method
 from fastmlp._jobs import Job, checked_factor
 from fastmlp._memory import refuse_if_too_large
@@ -172,13 +172,13 @@ def planned(
         if kernel == "lanes":
             raise ValueError("shuffle='by_net' needs one net at a time: leave kernel out, or pass kernel='units'")
         kernel = "units"
-    choice = choose_kernel(
-        architecture, nets, n_samples, batch, float_type, _threads.thread_count(threads), kernel,
+    choice, rest = choose_kernels(
+        architecture, nets, n_samples, batch, float_type, _threads.thread_count(threads), epochs, kernel,
         plain=not (plan.scheduled or sklearn or held_out is not None or plan.dropping),
     )  # fmt: skip
     job, runs = _allocated(
         architecture, loss, optimizer, init, initial, numbers, seed, epochs, samples, target_array, weights, hyper,
-        controls, plan, n_records, choice,
+        controls, plan, n_records, choice, rest,
     )  # fmt: skip
     job.first_epoch, job.rate_factor, job.state, job.validation = first_epoch, rate_factor, state, held_out
     job.order_source, job.dropout, job.adaptive = orders, rate_of_dropout, adaptive
@@ -311,9 +311,12 @@ def _allocated(
     architecture: Architecture, loss: str, optimizer: Optimizer, init: Any, initial: np.ndarray | None,
     net_ids: np.ndarray, seed: int, epochs: int, samples: np.ndarray, target_array: np.ndarray,
     weights: np.ndarray | None, hyper: dict, controls: dict, plan: layout.Plan, n_records: int, choice: Choice,
+    rest: Rest | None,
 ) -> tuple[Job, Runs]:  # fmt: skip
     nets, dtype, n_parameters = len(net_ids), samples.dtype, architecture.n_parameters
-    way = Way.of(architecture, loss, dtype, choice, online=plan.batch_size == 1 and len(samples) > 1)
+    online = plan.batch_size == 1 and len(samples) > 1
+    way = Way.of(architecture, loss, dtype, choice, online)
+    way_of_rest = Way.of(architecture, loss, dtype, rest.choice, online) if rest else None
     by_net = weights is not None and weights.ndim == 2
     runs = Runs(
         architecture=architecture,
@@ -333,7 +336,7 @@ def _allocated(
     job = Job(
         architecture=architecture,
         way=way,
-        data=data_buffers(samples, target_array, weights, way.fill),
+        data=data_buffers(samples, target_array, weights, max(way.fill, way_of_rest.fill if way_of_rest else 1)),
         plan=plan,
         epochs=epochs,
         seed=np.uint64(seed),
@@ -349,6 +352,8 @@ def _allocated(
         gradients=np.zeros((nets, n_parameters), dtype) if plan.method == Method.NONE else None,
         results=results,
         halt=np.zeros(2, np.int8),
+        stop=nets - rest.nets if rest else nets,
+        way_of_rest=way_of_rest,
     )
     return job, runs
 

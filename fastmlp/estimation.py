@@ -10,7 +10,7 @@ from fastmlp import _checks as checks
 from fastmlp import _layout as layout
 from fastmlp import _threads
 from fastmlp._buffers import MAX_CHUNK_BYTES, TileArrays, rounded_up
-from fastmlp._choice import choose_kernel
+from fastmlp._choice import choose_kernels
 from fastmlp._names import choose
 from fastmlp._teams import SHARED
 from fastmlp._vectors import Buffer
@@ -118,21 +118,27 @@ def estimate(
         validation=held_out > 0, restore_best=restore_best, keeps_state=keep_state or checkpoint,
     )  # fmt: skip
     size, (n_in, n_out) = float_type.itemsize, (architecture.sizes[0], architecture.sizes[-1])
-    choice = choose_kernel(architecture, nets, n_samples, batch, float_type, n_threads, plain=not (held_out or dropout))
-    way = Way.of(architecture, architecture.default_loss, float_type, choice)
+    choice, rest = choose_kernels(
+        architecture, nets, n_samples, batch, float_type, n_threads, epochs, plain=not (held_out or dropout)
+    )
+    chosen = [(choice, nets - rest.nets), (rest.choice, rest.nets)] if rest else [(choice, nets)]
+    ways = [(Way.of(architecture, architecture.default_loss, float_type, one), count) for one, count in chosen]
     data = 2 * nets * n_samples * size if weights_by_net else 0
-    for samples, fill in ((n_samples, way.fill), (held_out, layout.BLOCK)):
+    for samples, fill in ((n_samples, max(way.fill for way, _ in ways)), (held_out, layout.BLOCK)):
         data += samples * size * (n_in + rounded_up(n_in + 1, fill) + n_out)
     # for a moment in float64: held-out targets, their weights, and what the spread is worked out with
     data += held_out * 8 * (n_out + 4)
-    rows, weighted = way.rows_of_a_tile(method.n_state_rows), n_samples if weights_by_net else 0
-    of_a_tile = TileArrays.nbytes(way.vectors.width, way.vectors, rows, weighted)
-    tiles = -(-nets // way.vectors.width)
-    chunk = max(of_a_tile, min(MAX_CHUNK_BYTES, tiles * of_a_tile))
-    scratch = way.new_scratch(batch, dropout)
-    sizes = {name: part.array.nbytes for name, part in scratch._asdict().items() if isinstance(part, Buffer)}
-    of_a_member = sum(nbytes for name, nbytes in sizes.items() if name not in SHARED)
-    of_a_team = sum(sizes.values()) + (way.members - 1) * of_a_member
-    busy = min(max(1, n_threads // way.members), tiles)
+    chunk, of_a_team, all_tiles = 0, 0, 0
+    for way, count in ways:
+        rows, weighted = way.rows_of_a_tile(method.n_state_rows), n_samples if weights_by_net else 0
+        of_a_tile = TileArrays.nbytes(way.vectors.width, way.vectors, rows, weighted)
+        tiles = -(-count // way.vectors.width)
+        all_tiles += tiles
+        chunk = max(chunk, of_a_tile, min(MAX_CHUNK_BYTES, tiles * of_a_tile))
+        scratch = way.new_scratch(batch, dropout)
+        sizes = {name: part.array.nbytes for name, part in scratch._asdict().items() if isinstance(part, Buffer)}
+        of_a_member = sum(nbytes for name, nbytes in sizes.items() if name not in SHARED)
+        of_a_team += sum(sizes.values()) + (way.members - 1) * of_a_member
+    busy = min(max(1, n_threads // choice.members), all_tiles)
     working = busy * (chunk * (1 + checkpoint) + of_a_team)
     return Estimate(results * (3 if checkpoint else 1), data, working)

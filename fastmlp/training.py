@@ -17,6 +17,7 @@ from fastmlp._jobs import Job, Report
 from fastmlp._planning import planned
 from fastmlp._restarts import most_restarts, restart_until_solved
 from fastmlp._signals import Stopping
+from fastmlp._teams import Team
 from fastmlp.architecture import Architecture
 from fastmlp.initializers import Initializer
 from fastmlp.optimizers import Optimizer
@@ -389,25 +390,38 @@ def run(
         if callback is not None and callback(state):
             job.halt[0] = 1
 
-    def on_threads(work: Any, chunks: list[tuple[int, int]], halt: np.ndarray, stopping: Stopping) -> list[Any]:
+    parts = job.parts()
+
+    def new_teams() -> list[Team]:
+        return [part.new_team() for part in parts]
+
+    def train_chunk(chunk: tuple[int, tuple[int, int]], teams: list[Team], report: Any) -> None:
+        part, nets = chunk
+        parts[part].train_chunk(nets, teams[part], report)
+
+    def settle_chunk(chunk: tuple[int, int], teams: list[Team], report: Any) -> None:
+        job.settle_chunk(chunk, teams[0], report)
+
+    def on_threads(work: Any, chunks: list[Any], halt: np.ndarray, stopping: Stopping) -> list[Any]:
         several = min(max(1, n_threads // job.way.members), max(1, len(chunks)))
-        return _threads.run(chunks, work, job.new_team, several, halt, on_report, stopping)
+        return _threads.run(chunks, work, new_teams, several, halt, on_report, stopping)
 
     with Stopping() as stopping:
         while True:
-            chunks = job.chunks(n_threads)
-            not_begun = on_threads(job.train_chunk, chunks, job.halt, stopping)
+            # the last nets last: they fill what is left of the threads' time
+            chunks = [(k, chunk) for k, part in enumerate(parts) for chunk in part.chunks(n_threads)]
+            not_begun = on_threads(train_chunk, chunks, job.halt, stopping)
             if checkpoint is not None and chunks:
                 checkpoint.write(job, runs)
             if job.halt[0] or not job.halt[1]:
                 break
             job.halt[1] = 0
         for chunk in not_begun:
-            job.train_chunk(chunk, job.new_team(), lambda _report: None)
+            train_chunk(chunk, new_teams(), lambda _report: None)
         if job.validation is not None and job.validation.decides:
             halt = np.zeros(2, np.int8)
-            for chunk in on_threads(job.settle_chunk, job.all_chunks(n_threads), halt, stopping):
-                job.settle_chunk(chunk, job.new_team(), lambda _report: None)
+            for chunk in on_threads(settle_chunk, job.all_chunks(n_threads), halt, stopping):
+                settle_chunk(chunk, new_teams(), lambda _report: None)
     if bar is not None:
         bar.close()
     if runs.state is not None and (runs.status == Status.INTERRUPTED).any():

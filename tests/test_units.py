@@ -76,6 +76,77 @@ def test_wide_nets_have_the_bits_of_the_lanes(sizes, n_samples, batch_size, dtyp
     assert (units.epochs == 3).all()
 
 
+def always_split(monkeypatch):
+    monkeypatch.setattr(_choice, "WORTH_ANOTHER_KERNEL", -np.inf)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_last_nets_have_the_same_bits_in_another_way(seed, monkeypatch):
+    """Random jobs of more nets than a tile, the rest by units as lanes or in narrower tiles."""
+    rng = np.random.default_rng(300 + seed)
+    for _ in range(6):
+        settings = random_job(rng, max_width=9, max_nets=20) | {"net_ids": None}
+        rules = {"record_every": [None, 2][rng.integers(2)], "patience": [None, 2][rng.integers(2)]}
+        lanes = fastmlp.train(**settings, **rules, kernel="lanes")
+        with monkeypatch.context() as patched:
+            patched.setenv("FASTMLP_LANES", "4")
+            always_split(patched)
+            threads = int(rng.integers(1, 3))
+            job, _ = planned(**settings, **rules, threads=threads)
+            assert (job.way_of_rest is not None) == (job.way.kernel != "units" and job.stop < settings["n_nets"])
+            assert_same_bits(lanes, fastmlp.train(**settings, **rules, threads=threads), settings["architecture"])
+
+
+@pytest.mark.parametrize("optimizer", [fastmlp.Adam(0.02), fastmlp.SGD(0.1, 0.9)])
+def test_what_a_job_keeps_is_kept_of_the_last_nets_too(optimizer, monkeypatch, tmp_path):
+    """Validation with its best weights, the optimizer's state, checkpoints, progress."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
+    monkeypatch.setenv("FASTMLP_LANES", "4")
+    always_split(monkeypatch)
+    arch, seen = fastmlp.Architecture((3, 20, 1)), []
+    settings = {
+        "n_nets": 9, "batch_size": 8, "optimizer": optimizer, "validation": (X[:10], y[:10]), "patience": 3, "keep_state": True,
+        "record_every": 1, "l2": np.linspace(0, 0.1, 9), "threads": 1,
+    }  # fmt: skip
+    job, _ = planned(
+        architecture=arch, X=X, y=y, epochs=12, seed=0, init="he_uniform", **settings | {"validation": None}
+    )
+    assert (job.stop, job.way_of_rest.kernel) == (8, "units")
+    lanes = fastmlp.train(arch, X, y, epochs=12, kernel="lanes", **settings)
+    both = fastmlp.train(arch, X, y, epochs=12, callback=lambda p: seen.append(p) or False, **settings)
+    assert_same_bits(lanes, both)
+    assert bits(lanes.validation_score) == bits(both.validation_score)
+    assert bits(lanes.best_epoch) == bits(both.best_epoch)
+    assert all(bits(a) == bits(b) for a, b in zip(lanes.state.rows, both.state.rows, strict=True))
+    assert (seen[-1].finished, seen[-1].net_epochs) == (9, 9 * 12)
+    path = tmp_path / "job"
+    with pytest.raises(KeyboardInterrupt):
+        fastmlp.train(arch, X, y, epochs=12, checkpoint=path, callback=_interrupt_at(40), **settings)
+    assert_same_bits(lanes, fastmlp.resume(path, X, y, validation=(X[:10], y[:10])))
+
+
+def _interrupt_at(net_epochs):
+    def callback(progress):
+        if progress.net_epochs >= net_epochs:
+            raise KeyboardInterrupt
+
+    return callback
+
+
+@pytest.mark.parametrize(("nets", "rest"), [(31, 0), (32, 0), (33, 1), (40, 8), (47, 15), (100, 4), (64, 0)])
+def test_a_few_nets_more_do_not_cost_another_round_of_tiles(nets, rest, monkeypatch):
+    monkeypatch.setenv("FASTMLP_LANES", "16")
+    arch, dtype = fastmlp.Architecture((64, 64, 10), output="softmax"), np.dtype("float32")
+    choice, found = _choice.choose_kernels(arch, nets, 1437, 64, dtype, 2, 1000)
+    assert (found.nets if found else 0) == rest
+    if rest:
+        assert (choice.kernel, found.choice.kernel) == ("lanes", "units")
+        # not for a job that takes no longer than loading another kernel
+        assert _choice.choose_kernels(arch, nets, 1437, 64, dtype, 2, 1)[1] is None
+        assert _choice.choose_kernels(arch, nets, 1437, 64, dtype, 2, 1000, "lanes")[1] is None
+
+
 def test_prediction_of_few_wide_nets_has_the_bits_of_many(monkeypatch):
     rng = np.random.default_rng(0)
     arch = fastmlp.Architecture((40, 70, 30, 3), ("tanh", "leaky_relu"), "softmax", leaky_slope=rng.random(5))
