@@ -8,13 +8,23 @@ import numpy as np
 from fastmlp import _formulas as formulas
 from fastmlp._access import load, load_grid, spread_samples, store
 from fastmlp._formulas import Loss
-from fastmlp._jit import kernel
+from fastmlp._jit import inline, kernel
 from fastmlp._kernels import forward
 from fastmlp._outputs import outputs_and_losses, outputs_of
 from fastmlp._samples import block_weights, choose_samples, weight_sum_of
 from fastmlp._simd import broadcast, fold_add, fold_fma, ratio
 
 N_MEASURES = 3  # beside those of each output
+
+
+@inline
+def forward_chunk(kinds, F, net, rows, base, data, first, slope, scratch):
+    """Outputs of every unit for the samples from `first` on, as many as make a chunk; returns how many."""
+    filled, samples = ratio(kinds[3], F), scratch.samples
+    count = min(scratch.capacity, data.n_samples - first)
+    choose_samples(samples, -1, first, count, (count + filled - 1) & -filled, samples)
+    forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, False)
+    return count
 
 
 @kernel
@@ -24,8 +34,8 @@ def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
     `measures` is (T, N_MEASURES + n_out, W). The first accuracy counts each sample once, the second by its weight; the
     squared errors are summed over the samples.
     """
-    _, _, _, Units, Blk, _ = kinds
-    n, B, filled, n_out = data.n_samples, ratio(Blk, F), ratio(Units, F), net.sizes[net.n_layers]
+    _, _, _, _, Blk, _ = kinds
+    n, B, n_out = data.n_samples, ratio(Blk, F), net.sizes[net.n_layers]
     samples, units, outputs = scratch.samples, scratch.units, scratch.outputs
     step, here = net.n_unit_rows, net.unit_rows[net.n_layers]
     zero, nothing = broadcast(F, 0.0), broadcast(F, np.nan)
@@ -36,9 +46,7 @@ def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
         for k in range(n_out):
             store(measures, target + N_MEASURES + k, zero)
         for first in range(0, n, scratch.capacity):
-            count = min(scratch.capacity, n - first)
-            choose_samples(samples, -1, first, count, (count + filled - 1) & -filled, samples)
-            forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch, False)
+            count = forward_chunk(kinds, F, net, tiles.rows, base, data, first, slope, scratch)
             for s in range(0, count, B):
                 row, within = s * step + here, min(B, count - s)
                 losses, right = outputs_and_losses(
@@ -63,16 +71,14 @@ def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
 @kernel
 def predict_tiles(kinds, F, net, data, tiles, predictions, scratch):
     """Write the outputs of every net for every sample to `predictions` (n, S, n_out)."""
-    _, _, _, Units, Blk, _ = kinds
-    n, B, width, filled = data.n_samples, ratio(Blk, F), tiles.width, ratio(Units, F)
-    samples, n_out, here = scratch.samples, net.sizes[net.n_layers], net.unit_rows[net.n_layers]
+    _, _, _, _, Blk, _ = kinds
+    n, B, width = data.n_samples, ratio(Blk, F), tiles.width
+    n_out, here = net.sizes[net.n_layers], net.unit_rows[net.n_layers]
     for tile in range(tiles.n_tiles):
         base = tile * tiles.n_rows
         slope = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.LEAKY_SLOPE)
         for first in range(0, n, scratch.capacity):
-            count = min(scratch.capacity, n - first)
-            choose_samples(scratch.samples, -1, first, count, (count + filled - 1) & -filled, samples)
-            forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch, False)
+            count = forward_chunk(kinds, F, net, tiles.rows, base, data, first, slope, scratch)
             for s in range(0, count, B):
                 row = s * net.n_unit_rows + here
                 outputs_of(Blk, F, net, scratch.units, scratch.outputs, row, 1, net.n_unit_rows)

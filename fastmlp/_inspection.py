@@ -7,11 +7,10 @@ import numpy as np
 
 from fastmlp import _formulas as formulas
 from fastmlp._access import load, load_grid, spread_samples, store
+from fastmlp._evaluation import forward_chunk
 from fastmlp._formulas import Activation
 from fastmlp._jit import inline, kernel
-from fastmlp._kernels import forward
 from fastmlp._outputs import output_deltas, outputs_and_losses
-from fastmlp._samples import choose_samples
 from fastmlp._simd import absolute, broadcast, fma, fold_add, ratio, select
 
 # Rows of a net's facts: two for the net, then some for each layer of weights, then two for each output
@@ -35,8 +34,8 @@ def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch):
     the mean square of the gradients of a sample's loss by the layer's weighted sums; for each output its least and
     greatest value. `peaks` is scratch for (n_unit_rows, W).
     """
-    _, _, _, Units, Blk, _ = kinds
-    n, B, filled, last = data.n_samples, ratio(Blk, F), ratio(Units, F), net.n_layers
+    _, _, _, _, Blk, _ = kinds
+    n, B, last = data.n_samples, ratio(Blk, F), net.n_layers
     n_out, step, here = net.sizes[last], net.n_unit_rows, net.unit_rows[last]
     samples, units, outputs = scratch.samples, scratch.units, scratch.outputs
     n_facts = N_OF_NET + last * N_OF_LAYER + n_out * N_OF_OUTPUT
@@ -55,9 +54,7 @@ def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch):
             store(facts, fact + ends + 2 * k, broadcast(F, np.inf))
             store(facts, fact + ends + 2 * k + 1, broadcast(F, -np.inf))
         for first in range(0, n, scratch.capacity):
-            count = min(scratch.capacity, n - first)
-            choose_samples(samples, -1, first, count, (count + filled - 1) & -filled, samples)
-            forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch, False)
+            count = forward_chunk(kinds, F, net, tiles.rows, base, data, first, slope, scratch)
             for s in range(0, count, B):
                 row, within = s * step + here, min(B, count - s)
                 losses, right = outputs_and_losses(
