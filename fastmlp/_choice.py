@@ -71,16 +71,17 @@ def choose_kernels(
     Threads that get equally many tiles are well used. A few nets more would cost another round of tiles.
     """
     one, cost = _choose_one(architecture, n_nets, n_samples, batch, dtype, threads, asked, plain)
-    many, _ = _choose_lanes(architecture, n_nets, n_samples, batch, dtype, threads, plain)
-    rest = n_nets % (threads * many.lanes.count)
-    if asked is not None or rest in (0, n_nets):
+    rest = n_nets % (threads * one.lanes.count)
+    if asked is not None or rest in (0, n_nets) or cost * epochs < WORTH_ANOTHER_KERNEL:
         return one, None
+    many, cost_of_many = _choose_lanes(architecture, n_nets - rest, n_samples, batch, dtype, threads, plain)
     few, cost_of_few = _choose_lanes(architecture, rest, n_samples, batch, dtype, threads, plain)
     units = -(-rest // threads) * _units_cost(architecture, n_samples, batch, _unit_width(dtype))
     if units < cost_of_few:
         few, cost_of_few = Choice("units", many.lanes), units
-    both = _tiles_cost(architecture, n_nets - rest, n_samples, batch, threads, many) + cost_of_few
-    return (many, Rest(rest, few)) if (cost - both) * epochs > WORTH_ANOTHER_KERNEL else (one, None)
+    if (cost - cost_of_many - cost_of_few) * epochs > WORTH_ANOTHER_KERNEL:
+        return many, Rest(rest, few)
+    return one, None
 
 
 def _choose_one(
@@ -99,35 +100,24 @@ def _choose_lanes(
     architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int, plain: bool
 ) -> tuple[Choice, float]:
     """The kernel with nets as lanes and its best vector, and what an epoch of all nets then costs."""
-    narrow, choices = host_lanes(dtype, narrow=True), []
+    narrow = host_lanes(dtype, narrow=True)
     if plain and is_tiny(architecture, n_samples, batch):
         wide = host_lanes(dtype)
         few = Lanes(dtype, min(wide.count, FEW_BYTES // dtype.itemsize))
-        choices = [Choice("tiny", lanes) for lanes in (few, narrow, wide)]
+        of_a_parameter = {few: TINY_PARAMETER_OF_FEW, narrow: TINY_PARAMETER_OF_ONE}
+        of_a_parameter[wide] = TINY_PARAMETER
+        kernel, tile = "tiny", {lanes: architecture.n_parameters * cost for lanes, cost in of_a_parameter.items()}
     else:
-        choices = [Choice("lanes", narrow)]
-    costs = [_tiles_cost(architecture, n_nets, n_samples, batch, threads, choice) for choice in choices]
-    best = costs.index(min(costs))
-    return choices[best], costs[best]
+        kernel, tile = "lanes", {narrow: _lanes_cost(architecture, n_samples, batch, narrow.count * dtype.itemsize)}
+    costs = {lanes: _rounds(n_nets, lanes.count, threads) * cost for lanes, cost in tile.items()}
+    lanes = min(costs, key=costs.__getitem__)
+    return Choice(kernel, lanes), costs[lanes]
 
 
-def _tiles_cost(
-    architecture: Architecture, n_nets: int, n_samples: int, batch: int, threads: int, choice: Choice
-) -> float:
-    """What an epoch costs the thread that gets most tiles."""
-    lanes = choice.lanes
-    if choice.kernel == "tiny":
-        tile = architecture.n_parameters * _tiny_parameter_cost(lanes)
-    else:
-        tile = _lanes_cost(architecture, n_samples, batch, lanes.count * lanes.dtype.itemsize)
-    tiles = -(-n_nets // lanes.count)
-    return -(-tiles // threads) * tile
-
-
-def _tiny_parameter_cost(lanes: Lanes) -> float:
-    if lanes == host_lanes(lanes.dtype):
-        return TINY_PARAMETER
-    return TINY_PARAMETER_OF_ONE if lanes == host_lanes(lanes.dtype, narrow=True) else TINY_PARAMETER_OF_FEW
+def _rounds(n_nets: int, width: int, threads: int) -> int:
+    """How many tiles the busiest thread gets."""
+    tiles = -(-n_nets // width)
+    return -(-tiles // threads)
 
 
 def _unit_width(dtype: np.dtype) -> int:

@@ -120,21 +120,8 @@ def test_units_as_lanes(sizes, optimizer, batch_size):
     rng = np.random.Generator(np.random.PCG64(3))
     arch = fastmlp.Architecture(sizes, ("relu", "tanh")[: len(sizes) - 2], "softmax")
     X, y = rng.integers(-8, 9, (6, sizes[0])) / 4, rng.integers(0, 2, 6)
-    lanes, units = (
-        fastmlp.train(
-            arch,
-            X,
-            y,
-            n_nets=1,
-            epochs=2,
-            optimizer=optimizer,
-            batch_size=batch_size,
-            l2=0.01,
-            kernel=kernel,
-            threads=1,
-        )
-        for kernel in ("lanes", "units")
-    )
+    settings = {"n_nets": 1, "epochs": 2, "optimizer": optimizer, "batch_size": batch_size, "l2": 0.01, "threads": 1}
+    lanes, units = (fastmlp.train(arch, X, y, kernel=kernel, **settings) for kernel in ("lanes", "units"))
     assert bits(lanes.parameters) == bits(units.parameters)
     assert bits(lanes.loss) == bits(units.loss)
     assert bits(lanes.predict(X)) == bits(units.predict(X))
