@@ -15,7 +15,10 @@ from fastmlp._formulas import Activation, Method
 from fastmlp._jit import inline
 from fastmlp._simd import any_lane, broadcast, fma, ratio, repeat
 from fastmlp._update import adam, adam_settings, add_l2, update
-from fastmlp._vectors import ALL
+from fastmlp._vectors import ALL, register_count
+
+# With fewer registers Adam's constants don't stay in them beside a product's sums
+ENOUGH_REGISTERS = 32
 
 
 @inline
@@ -104,8 +107,9 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
     """Add the gradients of a chunk's first `count` samples to the gradient rows; `fresh` starts them at zero.
 
     After the `last` chunk of a minibatch the optimizer takes its step. Gradients come in bands of U units, whose rows
-    are consecutive; Adam's step on a band is taken row by row within the loops of the next band's products, which hide
-    its divisions and roots. A layer's weights change only after gradients were passed down through them.
+    are consecutive. Where registers are enough, Adam's step on a band is taken row by row within the loops of the next
+    band's products, which hide its divisions and roots. A layer's weights change only after gradients were passed down
+    through them.
     """
     Patch, Line, Column, Units, Blk, _ = kinds
     kept = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.KEPT)
@@ -222,8 +226,8 @@ def _gradients(
 ):  # fmt: skip
     """Gradients of the weights and biases of a band of units, its rows from `band` on, summed over a chunk's samples.
 
-    Meanwhile Adam's step is taken on the rows from `waiting` up to `end`, as far as there is time and if `everyone` is
-    to take it; returns how far.
+    Meanwhile Adam's step is taken on the rows from `waiting` up to `end`, as far as there is time, if `everyone` is to
+    take it and registers are enough; returns how far.
     A bias is the weight of an input that is always 1, which follows the others in `inputs` and `units`, unless the
     others fill whole lines: then the biases' gradients are summed apart.
     """
@@ -234,7 +238,7 @@ def _gradients(
         total = broadcast(Patch, 0.0)
         if not fresh:
             total = load_grid(Patch, Line, F, rows, band + i + P, n_columns, 1)
-        n_pairs = min(count // 2, end - waiting) if everyone else 0
+        n_pairs = min(count // 2, end - waiting) if everyone and register_count() >= ENOUGH_REGISTERS else 0
         if layer == 0:
             samples = scratch.samples
             for pair in range(n_pairs):

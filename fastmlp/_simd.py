@@ -27,6 +27,7 @@ from fastmlp._vectors import (
     concatenate,
     intrinsic,
     part,
+    register_count,
     splat,
 )
 
@@ -78,6 +79,11 @@ def lane_count(lanes):
 @compiles(lane_count, LanesType)
 def _lane_count(lanes):
     return types.intp, lambda context, builder, _lanes: context.get_constant(types.intp, lanes.vector.count)
+
+
+@compiles(register_count)
+def _register_count():
+    return types.intp, lambda context, _builder: context.get_constant(types.intp, register_count())
 
 
 def repeat(block, value):
