@@ -246,9 +246,9 @@ def decaying_square(square, one_minus_beta, gradient):
 
 
 @inline
-def adam(weight, mean, square, step, square_correction, epsilon):
-    """w − η m̂ / (√v̂ + ε), where `step` = η / (1 − β₁ᵗ) and `square_correction` = 1 / √(1 − β₂ᵗ)."""
-    return fma(-step, mean / fma(sqrt(square), square_correction, epsilon), weight)
+def adam(weight, mean, root, step, square_correction, epsilon):
+    """w − η m̂ / (√v̂ + ε), where `root` = √v, `step` = η / (1 − β₁ᵗ) and `square_correction` = 1 / √(1 − β₂ᵗ)."""
+    return fma(-step, mean / fma(root, square_correction, epsilon), weight)
 
 
 @inline

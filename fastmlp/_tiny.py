@@ -21,7 +21,7 @@ from fastmlp._rules import apply_rules, leave, record_losses, target_in_doubt
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
 from fastmlp._simd import any_lane, broadcast, fma, fold_add, fold_fma, ratio, repeat, select
 from fastmlp._small import is_small, train_small
-from fastmlp._update import adam_settings, adam_step, add_l2, advance_powers, update
+from fastmlp._update import adam_settings, add_l2, advance_powers, begin_adam, finish_adam, update
 from fastmlp._vectors import ALL
 
 
@@ -74,10 +74,12 @@ def _pass_down(Blk, F, net, rows, base, slope, units, deltas):
 def _descend(Blk, F, net, plan, tiles, tile, units, deltas, n_samples, active, corrections):
     """Work out all gradients and take the optimizer's step; a bias is the weight of an input that is always 1."""
     rows, base, zero = tiles.rows, tile * tiles.n_rows, broadcast(F, 0.0)
-    # Adam's divisions and roots overlap with the next gradient's products if its step follows each at once
+    # Adam's divisions and roots overlap with the next gradients' products if each half of its step follows at once: the
+    # second half, which waits for a root, after the next gradient
     at_once = plan.method == Method.ADAM and not plan.has_l2
     settings = adam_settings(F, F, tiles, tile, corrections)
     below, here, r = 0, net.sizes[0] + 1, base
+    mean = root = zero  # of row r − 1
     for layer in range(net.n_layers):
         n_columns = net.sizes[layer] + net.bias
         for j in range(net.sizes[layer + 1]):
@@ -85,7 +87,9 @@ def _descend(Blk, F, net, plan, tiles, tile, units, deltas, n_samples, active, c
             for i in range(n_columns):
                 g = fold_fma(zero, delta, load(Blk, units, below + i), n_samples)
                 if at_once:
-                    adam_step(F, plan, rows, r, net.state_step, g, active, settings)
+                    if r > base:
+                        finish_adam(F, plan, rows, r - 1, mean, root, active, settings)
+                    mean, root = begin_adam(F, rows, r, net.state_step, g, active, settings)
                 else:
                     store(rows, r + net.state_step, g)
                 r += 1
@@ -93,7 +97,9 @@ def _descend(Blk, F, net, plan, tiles, tile, units, deltas, n_samples, active, c
             for unit in range(base + net.weight_rows[layer], r, n_columns):
                 add_l2(F, F, net, tiles, tile, unit, unit + net.sizes[layer])
         below, here = here, here + net.sizes[layer + 1] + 1
-    if not at_once:
+    if at_once:
+        finish_adam(F, plan, rows, r - 1, mean, root, active, settings)
+    else:
         update(F, F, net, plan, tiles, tile, base, net.n_parameters, 1, 1, active, corrections)
 
 

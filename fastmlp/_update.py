@@ -11,6 +11,7 @@ from fastmlp import _formulas as formulas
 from fastmlp._access import load, store
 from fastmlp._formulas import Method
 from fastmlp._jit import inline
+from fastmlp._roots import sqrt
 from fastmlp._simd import broadcast, fma, ratio, repeat, select
 
 
@@ -113,15 +114,30 @@ def adam(V, F, net, plan, rows, first, stop, active, settings):
 @inline
 def adam_step(V, plan, rows, r, state_step, g, changing, settings):
     """Adam's step on row r; its moments are two and three times `state_step` further on."""
-    one_minus_beta1, one_minus_beta2, epsilon, decay_factor, rate, square_correction = settings
+    mean, root = begin_adam(V, rows, r, state_step, g, changing, settings)
+    finish_adam(V, plan, rows, r, mean, root, changing, settings)
+
+
+@inline
+def begin_adam(V, rows, r, state_step, g, changing, settings):
+    """The first half of Adam's step: the moments of row r; returns the mean and the root of the square."""
+    one_minus_beta1, one_minus_beta2, _, _, _, _ = settings
     means, squares = r + 2 * state_step, r + 3 * state_step
-    w, old_mean, old_square = load(V, rows, r), load(V, rows, means), load(V, rows, squares)
+    old_mean, old_square = load(V, rows, means), load(V, rows, squares)
     mean = formulas.decaying_mean(old_mean, one_minus_beta1, g)
     square = formulas.decaying_square(old_square, one_minus_beta2, g)
-    decayed = w * decay_factor if plan.has_decay else w
-    new = formulas.adam(decayed, mean, square, rate, square_correction, epsilon)
     store(rows, means, select(changing, mean, old_mean))
     store(rows, squares, select(changing, square, old_square))
+    return mean, sqrt(square)
+
+
+@inline
+def finish_adam(V, plan, rows, r, mean, root, changing, settings):
+    """The second half: the parameters of row r."""
+    _, _, epsilon, decay_factor, rate, square_correction = settings
+    w = load(V, rows, r)
+    decayed = w * decay_factor if plan.has_decay else w
+    new = formulas.adam(decayed, mean, root, rate, square_correction, epsilon)
     store(rows, r, select(changing, new, w))
 
 
