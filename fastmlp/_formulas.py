@@ -7,7 +7,7 @@ laid out. Derivatives are taken from an activation's output, which is all that t
 from enum import IntEnum
 
 from fastmlp._jit import inline
-from fastmlp._math import ONE, exp, log, log1p, sigmoid, tanh
+from fastmlp._math import ONE, exp, log, log1p_of_fraction, sigmoid, tanh
 from fastmlp._roots import sqrt
 from fastmlp._simd import bits, constant, fma, select
 from fastmlp._vectors import Constants
@@ -149,7 +149,7 @@ def output_backward(code, o, gradient):
 @inline
 def bce(z, e, target):
     """−t log σ(z) − (1 − t) log(1 − σ(z)) = max(z, 0) − t z + log(1 + e), given e = exp(−|z|)."""
-    return fma(-target, z, select(z < 0.0, 0.0, z)) + log1p(e)
+    return fma(-target, z, select(z < 0.0, 0.0, z)) + log1p_of_fraction(e)
 
 
 @inline

@@ -202,7 +202,7 @@ def _ln2(x):
 
 
 @inline
-def log1p(x):
+def log1p_of_fraction(x):
     """log(1 + x) for 0 <= x <= 1; at most 1.4 ulp off in float32 and float64."""
     u = 1.0 + x
     large = u >= constant(x, _SQRT_TWO)

@@ -33,7 +33,7 @@ def scalar(function):
     return of_numbers
 
 
-exp, exp_of_negative, sigmoid, tanh, log, log1p, sqrt, without_negligible = map(
+exp, exp_of_negative, sigmoid, tanh, log, log1p_of_fraction, sqrt, without_negligible = map(
     scalar,
     (
         _math.exp,
@@ -41,7 +41,7 @@ exp, exp_of_negative, sigmoid, tanh, log, log1p, sqrt, without_negligible = map(
         _math.sigmoid,
         _math.tanh,
         _math.log,
-        _math.log1p,
+        _math.log1p_of_fraction,
         _roots.sqrt,
         formulas.without_negligible,
     ),
@@ -127,7 +127,8 @@ def sample_loss(lane, cell, loss, z, o, t, greatest, log_sum, zero, one):
         if loss == BCE:
             positive = zero if z[k] < zero else z[k]
             total = total + (
-                fma(lane, cell, -t[k], z[k], positive) + log1p(lane, cell, exp_of_negative(lane, cell, -abs(z[k])))
+                fma(lane, cell, -t[k], z[k], positive)
+                + log1p_of_fraction(lane, cell, exp_of_negative(lane, cell, -abs(z[k])))
             )
         elif loss == CROSS_ENTROPY:
             total = total + (t[k] * ((greatest - z[k]) + log_sum) if t[k] > zero else zero)

@@ -26,11 +26,11 @@ def elementwise(function):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", ["exp", "sigmoid", "tanh", "log", "log1p"])
+@pytest.mark.parametrize("name", ["exp", "sigmoid", "tanh", "log", "log1p_of_fraction"])
 def test_function(benchmark, name, dtype):
     F = host_lanes(dtype)
     source, target = (aligned_zeros((ROWS, F.count), dtype) for _ in range(2))
-    source[...] = np.random.default_rng(0).uniform(0.1, 5, source.shape)
+    source[...] = np.random.default_rng(0).uniform(0.1, 1, source.shape)
     apply = elementwise(getattr(_math, name))
     apply(F, Buffer(source), Buffer(target), ROWS)
     benchmark(apply, F, Buffer(source), Buffer(target), ROWS)
