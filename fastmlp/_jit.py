@@ -11,7 +11,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core import config, typed_passes, untyped_passes
+from numba.core import config, typed_passes, types, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
@@ -75,7 +75,26 @@ class _InlineCompiler(_KernelCompiler):
 
 
 INLINE: dict[str, Any] = {"nogil": True, "error_model": "numpy", "forceinline": True, "pipeline_class": _InlineCompiler}
-inline = numba.njit(**INLINE)
+
+
+def inline(function: Callable[..., Any]) -> Any:
+    """Make a function part of the kernels that call it.
+
+    Numba would translate it once for each constant among the arguments, and again once such a variable turns out to be
+    no constant. All whole numbers are one type here; what LLVM makes of a constant is the same.
+    """
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return function
+    dispatcher: Any = numba.njit(**INLINE)(function)
+    resolve = dispatcher.get_call_template
+
+    def get_call_template(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        return resolve(
+            tuple(map(types.unliteral, arguments)), {name: types.unliteral(kind) for name, kind in keywords.items()}
+        )
+
+    dispatcher.get_call_template = get_call_template
+    return dispatcher
 
 
 class Kernel:
@@ -96,9 +115,9 @@ class Kernel:
         kinds = _kinds_of(arguments)
         code = self._codes.get(kinds)
         if code is None:
-            types = tuple(map(self.dispatcher.typeof_pyval, arguments))
-            self.dispatcher.compile(types)
-            code = self._codes[kinds] = self.dispatcher.overloads[types].entry_point
+            signature = tuple(map(self.dispatcher.typeof_pyval, arguments))
+            self.dispatcher.compile(signature)
+            code = self._codes[kinds] = self.dispatcher.overloads[signature].entry_point
         return code(*arguments)
 
 
