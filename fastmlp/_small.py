@@ -19,6 +19,8 @@ from fastmlp._rules import MARGIN
 from fastmlp._simd import absolute, any_lane, broadcast, fma, fold_add, fold_fma, repeat, select
 from fastmlp._vectors import ALL
 
+OVERFLOWING = 16 * NEAR_OVERFLOW
+
 
 @inline
 def is_small(net, plan):
@@ -65,6 +67,9 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
             a = formulas.relu(a)
             store(units, j, a)
             z = fma(repeat(Blk, load(F, rows, second_weight + j)), a, z)
+        overflow = zero
+        if plan.rules:  # infinite or NaN as soon as a weighted sum is greater than OVERFLOWING / 16, in whatever order
+            overflow = fold_fma(zero, z, broadcast(Blk, OVERFLOWING), count)
         o = sigmoid(z)
         delta = fma(o, load(Blk, units, scale_row), -load(Blk, units, targets_row))  # formulas.output_delta
         delta = formulas.without_negligible(delta)
@@ -73,8 +78,7 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
         attention = active & ~(absolute(total) < np.inf)
         if plan.rules:
             error = fold_add(zero, absolute(delta), count)
-            finite = fold_fma(zero, z * NEAR_OVERFLOW, broadcast(Blk, 0.0), count) == 0.0
-            attention = active & ~((error > limit) & finite)
+            attention = active & ~((error > limit) & (absolute(overflow) < np.inf))
         if any_lane(attention) or halt[0]:
             return epoch
         if everyone:

@@ -124,6 +124,26 @@ def test_overflow_is_divergence_and_nothing_else(kernel, scale):
     assert np.isfinite(runs.loss[runs.status == Status.RAN_ALL_EPOCHS]).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_target_does_not_hide_sums_that_overflow(dtype, xor):
+    """The kernel of XOR looks at a bound of the loss alone, and must see all the same that a loss is infinite or NaN."""
+    rng, n, greatest = np.random.default_rng(0), 400, np.finfo(dtype).max
+    first = rng.choice([-1.0, 1.0], (n, 2, 4)), rng.uniform(-1, 1, (n, 4))
+    second = rng.choice([-1.0, 1.0], (n, 4, 1)) * greatest * 2.0 ** -rng.exponential(6, (n, 4, 1)), np.zeros((n, 1))
+    results = [
+        fastmlp.train(
+            *xor, init=([first[0], second[0]], [first[1], second[1]]), epochs=3, optimizer=fastmlp.SGD(0.5),
+            target_loss=0.01, dtype=dtype, kernel=kernel,
+        )
+        for kernel in KERNELS
+    ]  # fmt: skip
+    for name in ("parameters", "loss", "status", "epochs"):
+        one, other = (getattr(runs, name) for runs in results)
+        assert bits(one) == bits(other), name
+    diverged = results[0].status == Status.DIVERGED
+    assert 20 < diverged.sum() < n - 20
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("logit", [80.0, 1e4, 1e30])
 def test_saturated_outputs_have_finite_losses(kernel, logit):
