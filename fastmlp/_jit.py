@@ -81,7 +81,7 @@ def inline(function: Callable[..., Any]) -> Any:
     """Make a function part of the kernels that call it.
 
     Numba would translate it once for each constant among the arguments, and again once such a variable turns out to be
-    no constant. All whole numbers are one type here; what LLVM makes of a constant is the same.
+    no constant. Here constants have the types of variables; what LLVM makes of them is the same.
     """
     if config.DISABLE_JIT:  # type: ignore[attr-defined]
         return function

@@ -99,7 +99,7 @@ class Plan(NamedTuple):
     dropping: bool  # dropout
     record_every: int  # epochs; 0 for never
     rules: bool  # a stopping rule looks at the loss between epochs
-    only_target_loss: bool  # no other rule does
+    bound_will_do: bool  # a lower bound of the loss can tell that no rule ends a net's training
     has_l2: bool
     has_momentum: bool
     nesterov: bool

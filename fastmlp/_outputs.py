@@ -13,7 +13,8 @@ from fastmlp._jit import inline
 from fastmlp._math import exp_of_negative, log, sigmoid_from
 from fastmlp._simd import absolute, broadcast, fma, fold_fma, ratio, select
 
-NEAR_OVERFLOW = 2.0**28  # a number that overflows when multiplied with this may, with others, make a sum overflow
+NEAR_OVERFLOW = 2.0**28  # a number that overflows when multiplied with this may, with others, make a sum overflow,
+MOST_WEIGHT = 2.0**26  # unless the samples' weights, times the outputs, add up to more
 
 
 @inline
@@ -105,7 +106,7 @@ def _losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, st
 @inline
 def knows_bound(net, plan):
     """Whether the only rule is a target for a loss that has a lower bound."""
-    return plan.rules and plan.only_target_loss and net.loss <= Loss.CROSS_ENTROPY
+    return plan.rules and plan.bound_will_do and net.loss <= Loss.CROSS_ENTROPY
 
 
 @inline

@@ -17,6 +17,7 @@ from fastmlp._formulas import LOSSES, Loss, Method
 from fastmlp._jobs import Job, checked_factor
 from fastmlp._memory import refuse_if_too_large
 from fastmlp._names import choose
+from fastmlp._outputs import MOST_WEIGHT
 from fastmlp._state import STATE_ARRAYS, new_state, refuse_if_other
 from fastmlp._tiles import Groups, draw_samples
 from fastmlp._validation import SCORES, Validation, curves
@@ -150,7 +151,7 @@ def planned(
         dropping=(np.ndim(dropout) > 0 or bool(dropout)) and not gradients_only,
         record_every=every,
         rules=any(rule is not None for rule in (target_loss, target_accuracy, patience)),
-        only_target_loss=target_accuracy is None and patience is None,
+        bound_will_do=target_accuracy is None and patience is None and _are_moderate(weights, architecture.sizes[-1]),
         has_l2=bool(np.any(hyper[formulas.L2])),
         has_momentum=bool(np.any(hyper.get(formulas.MOMENTUM, 0.0))),
         has_decay=bool(np.any(hyper.get(formulas.DECAY_FACTOR, 1.0) != 1.0)),
@@ -208,6 +209,11 @@ def _begin_in_results(job: Job) -> None:
         for name in STATE_ARRAYS:
             getattr(job.final_state, name)[...] = getattr(job.state, name)
     job.initial, job.state, job.resumable = job.parameters, job.final_state, True
+
+
+def _are_moderate(weights: np.ndarray | None, n_out: int) -> bool:
+    """Whether a loss can only overflow where a weighted sum is as great as the kernels look for (NEAR_OVERFLOW)."""
+    return weights is None or bool(np.max(weights.sum(axis=-1, dtype=np.float64)) * n_out <= MOST_WEIGHT)
 
 
 def _drawn_samples(

@@ -19,7 +19,8 @@ from fastmlp._rules import MARGIN
 from fastmlp._simd import absolute, any_lane, broadcast, fma, fold_add, fold_fma, repeat, select
 from fastmlp._vectors import ALL
 
-OVERFLOWING = 16 * NEAR_OVERFLOW
+# Times this a number that is near overflow does so even if the greatest number of the other sign is added
+OVERFLOW_FACTOR = 16 * NEAR_OVERFLOW
 
 
 @inline
@@ -36,7 +37,7 @@ def is_small(net, plan):
         and not plan.has_l2
         and not plan.has_momentum
         and plan.record_every == 0
-        and (plan.only_target_loss or not plan.rules)
+        and (plan.bound_will_do or not plan.rules)
     )
 
 
@@ -68,8 +69,8 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
             store(units, j, a)
             z = fma(repeat(Blk, load(F, rows, second_weight + j)), a, z)
         overflow = zero
-        if plan.rules:  # infinite or NaN as soon as a weighted sum is greater than OVERFLOWING / 16, in whatever order
-            overflow = fold_fma(zero, z, broadcast(Blk, OVERFLOWING), count)
+        if plan.rules:  # infinite or NaN if one of the weighted sums is near overflow, in whatever order
+            overflow = fold_fma(zero, z, broadcast(Blk, OVERFLOW_FACTOR), count)
         o = sigmoid(z)
         delta = fma(o, load(Blk, units, scale_row), -load(Blk, units, targets_row))  # formulas.output_delta
         delta = formulas.without_negligible(delta)

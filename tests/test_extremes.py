@@ -124,23 +124,30 @@ def test_overflow_is_divergence_and_nothing_else(kernel, scale):
     assert np.isfinite(runs.loss[runs.status == Status.RAN_ALL_EPOCHS]).all()
 
 
+@pytest.mark.parametrize("weight", [None, 1e18])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_target_does_not_hide_sums_that_overflow(dtype, xor):
+def test_a_target_does_not_hide_sums_that_overflow(dtype, weight, xor):
     """The kernel of XOR looks at a bound of the loss alone, and must see all the same that a loss is infinite or NaN."""
-    rng, n, greatest = np.random.default_rng(0), 400, np.finfo(dtype).max
-    first = rng.choice([-1.0, 1.0], (n, 2, 4)), rng.uniform(-1, 1, (n, 4))
-    second = rng.choice([-1.0, 1.0], (n, 4, 1)) * greatest * 2.0 ** -rng.exponential(6, (n, 4, 1)), np.zeros((n, 1))
-    results = [
-        fastmlp.train(
-            *xor, init=([first[0], second[0]], [first[1], second[1]]), epochs=3, optimizer=fastmlp.SGD(0.5),
-            target_loss=0.01, dtype=dtype, kernel=kernel,
-        )
-        for kernel in KERNELS
-    ]  # fmt: skip
+    rng, n, greatest = np.random.default_rng(0), 400, float(np.finfo(dtype).max) / (weight or 1)
+    first, second = rng.choice([-1.0, 1.0], (n, 2, 4)), rng.choice([-1.0, 1.0], (n, 4, 1))
+    biases = rng.uniform(-1, 1, (n, 4))
+    second *= greatest * 2.0 ** -rng.exponential(6, (n, 4, 1))
+    # two losses of 0.9 times the greatest number, from weighted sums that cancel each other
+    first[0], biases[0] = [[1, -1, 1, 0], [-1, 1, 1, 0]], [0, 0, -1, 0]
+    second[0, :, 0] = [-0.9 * greatest, 0, 0.9 * greatest, 0]
+
+    def trained(kernel, nets):
+        return fastmlp.train(
+            *xor, init=([first[:nets], second[:nets]], [biases[:nets], np.zeros((nets, 1))]), epochs=3,
+            optimizer=fastmlp.SGD(0.5), target_loss=0.01, dtype=dtype, kernel=kernel,
+            sample_weight=None if weight is None else np.full(4, weight),
+        )  # fmt: skip
+
+    one, other, alone = trained("lanes", n), trained("units", n), trained("lanes", 1)
     for name in ("parameters", "loss", "status", "epochs"):
-        one, other = (getattr(runs, name) for runs in results)
-        assert bits(one) == bits(other), name
-    diverged = results[0].status == Status.DIVERGED
+        assert bits(getattr(one, name)) == bits(getattr(other, name)), name
+        assert bits(getattr(one, name)[:1]) == bits(getattr(alone, name)), name
+    diverged = one.status == Status.DIVERGED
     assert 20 < diverged.sum() < n - 20
 
 

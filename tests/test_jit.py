@@ -26,7 +26,7 @@ def functions():
         last = 0
         while last < row:
             last += 1
-        store(target, 2, scaled(lanes, source, last, last, negative=last == 0))
+        store(target, 2, scaled(lanes, source, last, last, negative=False))
 
     fill.dispatcher._cache = NullCache()
     return scaled, fill

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from cases import planned
 from conftest import XOR_X, XOR_Y, bits
+from numba.core import config
 
 import fastmlp
-from fastmlp import training
+from fastmlp import _passes, training
 
 # name: optimizer, second hidden activation, output, loss, batch size, hash of parameters and losses
 JOBS = {
@@ -58,6 +59,20 @@ def digest(name):
 @pytest.mark.parametrize("name", JOBS)
 def test_the_bits_of_compiled_code(name):
     assert digest(name) == JOBS[name][-1]
+
+
+@pytest.mark.skipif(not config.DISABLE_JIT, reason="compiled code knows how many registers there are")
+def test_adam_steps_among_the_products_as_after_them(monkeypatch):
+    """Which of the two a processor does depends on its registers; the tile is full, as it must be for the first."""
+    rng = np.random.default_rng(4)
+    arch = fastmlp.Architecture((3, 6, 5, 2), output="softmax")
+    X, y = rng.normal(size=(14, 3)), rng.integers(0, 2, 14)
+
+    def trained(registers):
+        monkeypatch.setattr(_passes, "register_count", lambda: registers)
+        return fastmlp.train(arch, X, y, n_nets=8, epochs=2, batch_size=6, optimizer="adam", kernel="lanes", threads=1)
+
+    assert bits(trained(16).parameters) == bits(trained(32).parameters)
 
 
 CONTINUED = {  # settings of `planned`, hash
