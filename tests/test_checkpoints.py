@@ -443,18 +443,22 @@ def resumed_elsewhere(path, command=(sys.executable,), **environment):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processor", ["haswell", "x86-64", "arm"])
-def test_resumed_on_another_processor(tmp_path, processor, short_slices):
-    command, environment = (sys.executable,), {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": ""}
-    if processor == "arm":
-        command, environment = (str(HERE / "arm64-python"),), {
-            "PYTHONPATH": str(HERE.parent), "NUMBA_CACHE_DIR": str(tmp_path / "cache")
-        }  # fmt: skip
-        probe = subprocess.run(
-            [*command, "-c", "import safetensors, numba"], capture_output=True, text=True, check=False
-        )
-        if probe.returncode:
-            pytest.skip(probe.stderr.strip().splitlines()[-1])
+@pytest.mark.parametrize("processor", ["haswell", "x86-64"])
+def test_resumed_on_narrower_instruction_sets(tmp_path, processor, short_slices):
+    interrupted_here_resumed_there(tmp_path, NUMBA_CPU_NAME=processor, NUMBA_CPU_FEATURES="")
+
+
+@pytest.mark.slow
+def test_resumed_on_emulated_arm(tmp_path, arm_cache, short_slices):
+    command = (str(HERE / "arm64-python"),)
+    probe = subprocess.run([*command, "-c", "import safetensors, numba"], capture_output=True, text=True, check=False)
+    if probe.returncode:
+        pytest.skip(probe.stderr.strip().splitlines()[-1])
+    environment = {"PYTHONPATH": str(HERE.parent), "NUMBA_CACHE_DIR": str(arm_cache)}
+    interrupted_here_resumed_there(tmp_path, command, **environment)
+
+
+def interrupted_here_resumed_there(tmp_path, command=(sys.executable,), **environment):
     rng = np.random.default_rng(1)
     X, y = rng.normal(size=(60, 6)), rng.integers(0, 3, 60)
     settings = {
