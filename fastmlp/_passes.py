@@ -108,8 +108,8 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
 
     After the `last` chunk of a minibatch the optimizer takes its step. Gradients come in bands of U units, whose rows
     are consecutive. Where registers are enough, Adam's step on a band is taken row by row within the loops of the next
-    band's products, which hide its divisions and roots. A layer's weights change only after gradients were passed down
-    through them.
+    band's products, which hide its divisions and roots; elsewhere it follows at once. A layer's weights change only
+    after gradients were passed down through them.
     """
     Patch, Line, Column, Units, Blk, _ = kinds
     kept = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.KEPT)
@@ -163,9 +163,11 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
                 if plan.has_l2:
                     for unit in range(band, stop, n_columns):
                         add_l2(F, F, net, tiles, tile, unit, unit + net.sizes[layer])
-                if plan.method == Method.ADAM:
+                if plan.method == Method.ADAM and register_count() >= ENOUGH_REGISTERS:
                     _adam(F, net, plan, tiles.rows, waiting, end, everyone, active, settings)
                     waiting, end = band, stop
+                elif plan.method == Method.ADAM:
+                    _adam(F, net, plan, tiles.rows, band, stop, everyone, active, settings)
                 else:
                     update(F, F, net, plan, tiles, tile, band, stop - band, 1, 1, active, scratch.corrections)
     _adam(F, net, plan, tiles.rows, waiting, end, everyone, active, settings)
