@@ -49,7 +49,7 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
     what each sample's gradient is multiplied with.
     """
     rows, units, count, n_hidden = tiles.rows, scratch.deltas, data.n_samples, net.sizes[1]
-    targets_row, scale_row = n_hidden, n_hidden + 1
+    targets_row, scale_row, sides_row = n_hidden, n_hidden + 1, n_hidden + 2
     first_weight, second_weight = base + net.weight_rows[0], base + net.weight_rows[1]
     second_bias = second_weight + n_hidden
     limit = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.TARGET_LOSS) * MARGIN + plan.loss_slack
@@ -57,8 +57,10 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
     x0 = spread_samples(Blk, F, data.inputs, scratch.samples, 0, data.n_columns, 0)
     x1 = spread_samples(Blk, F, data.inputs, scratch.samples, 0, data.n_columns, 1)
     # what the hidden units do not need waits in memory
-    store(units, targets_row, spread_samples(Blk, F, data.targets, scratch.samples, 0, 1, 0) * scale)
+    targets = spread_samples(Blk, F, data.targets, scratch.samples, 0, 1, 0)
+    store(units, targets_row, targets * scale)
     store(units, scale_row, scale)
+    store(units, sides_row, select(targets < 0.5, broadcast(Blk, 1.0), -1.0))
     for epoch in range(epochs):
         z = repeat(Blk, load(F, rows, second_bias))
         for j in range(n_hidden):
@@ -68,9 +70,9 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
             a = formulas.relu(a)
             store(units, j, a)
             z = fma(repeat(Blk, load(F, rows, second_weight + j)), a, z)
-        overflow = zero
+        greatest = zero
         if plan.rules:  # infinite or NaN if one of the weighted sums is near overflow, in whatever order
-            overflow = fold_fma(zero, z, broadcast(Blk, OVERFLOW_FACTOR), count)
+            greatest = fold_fma(zero, z, broadcast(Blk, OVERFLOW_FACTOR), count)
         o = sigmoid(z)
         delta = fma(o, load(Blk, units, scale_row), -load(Blk, units, targets_row))  # formulas.output_delta
         delta = formulas.without_negligible(delta)
@@ -78,8 +80,9 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
         total = fold_add(zero, delta, count)
         attention = active & ~(absolute(total) < np.inf)
         if plan.rules:
-            error = fold_add(zero, absolute(delta), count)
-            attention = active & ~((error > limit) & (absolute(overflow) < np.inf))
+            # Σ |o − t| bounds the loss from below (`_outputs.least_losses_of`), and any sum of o − t and t − o that
+            least = fold_fma(zero, delta, load(Blk, units, sides_row), count)
+            attention = active & ~(fma(greatest, zero, least) > limit)
         if any_lane(attention) or halt[0]:
             return epoch
         if everyone:

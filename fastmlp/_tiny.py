@@ -143,7 +143,7 @@ def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, epochs, scratch, h
             )
             if cautious:
                 bounds = least_losses_of(Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1)
-                least = fold_fma(zero, weights, bounds, n) / weight_sum * plan.loss_scale
+                least = fold_fma(zero, scale, bounds, n)
                 if target_in_doubt(F, plan, tiles, tile, active, least):
                     measured = True
                     losses, right = outputs_and_losses(

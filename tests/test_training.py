@@ -77,6 +77,24 @@ def test_target_loss_stops_as_early_where_the_loss_is_not_recorded(output, n_sam
     assert 5 < (runs.status == Status.REACHED_TARGET).sum() < 40
 
 
+@pytest.mark.parametrize("y", [[0, 1, 1, 0], [0.1, 0.8, 0.9, 0.3], [0.5, 0.5, 0.6, 0.0]])
+def test_the_kernel_of_xor_stops_as_early_as_where_the_loss_is_recorded(y, xor):
+    """Its own bound of the loss takes each target for 0 or 1, whichever is nearer."""
+    arch, X, _ = xor
+    y = np.array(y, dtype=float)
+    least = -np.mean(y * np.log(np.maximum(y, 1e-9)) + (1 - y) * np.log(np.maximum(1 - y, 1e-9)))
+    settings = {
+        "n_nets": 60,
+        "optimizer": fastmlp.SGD(1.0),
+        "epochs": 300,
+        "target_loss": least + np.geomspace(0.002, 0.3, 60),
+    }
+    recorded, runs = (fastmlp.train(arch, X, y, **settings, record_every=every) for every in (1, None))
+    assert bits(recorded.parameters) == bits(runs.parameters)
+    np.testing.assert_array_equal(recorded.epochs, runs.epochs)
+    assert 10 < (runs.status == Status.REACHED_TARGET).sum() < 60
+
+
 @pytest.mark.parametrize(("n_samples", "kernel"), [(2, None), (20, "lanes"), (20, "units")])
 @pytest.mark.parametrize("output", ["sigmoid", "softmax"])
 def test_small_target_losses_are_seen_at_the_same_epoch(n_samples, kernel, output):
@@ -209,10 +227,11 @@ def test_a_net_with_infinite_inputs_to_its_output_has_diverged():
 def test_nothing_recompiles_on_a_second_call(xor):
     arch, X, y = xor
     kernels = (_lanes.train_tiles, _evaluation.predict_tiles, _tiles.draw, _tiles.copy_out, _tiles.close_gaps)
-    fastmlp.train(arch, X, y, n_nets=40, target_loss=0.1, optimizer=SGD).predict(X)
+    fastmlp.train(arch, X, y, n_nets=40, batch_size=2, target_loss=0.1, optimizer=SGD, kernel="lanes").predict(X)
     before = [len(kernel.dispatcher.signatures) for kernel in kernels]
     other = fastmlp.Architecture((3, 5, 2), "tanh", "softmax")
-    fastmlp.train(other, np.eye(3), [0, 1, 1], n_nets=7, optimizer="adam", l2=0.1, batch_size=2).predict(np.eye(3))
+    settings = {"n_nets": 7, "optimizer": "adam", "l2": 0.1, "batch_size": 2, "kernel": "lanes"}
+    fastmlp.train(other, np.eye(3), [0, 1, 1], **settings).predict(np.eye(3))
     assert [len(kernel.dispatcher.signatures) for kernel in kernels] == before
 
 
