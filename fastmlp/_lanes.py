@@ -17,6 +17,7 @@ from fastmlp._rules import (
     MOST_WITHIN_MARGIN,
     apply_rules,
     confirm,
+    empty_lanes,
     judge_minibatches,
     leave,
     record_losses,
@@ -53,7 +54,7 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
         base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
         slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
         active = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE) != 0.0
-        suspects = active & ~active
+        suspects, empty = active & ~active, empty_lanes(F, tiles, tile, scratch.lanes)
         epoch, cut_short, exact_until = epochs.first - 1, False, 0
         while not cut_short:
             epoch += 1
@@ -174,7 +175,7 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
                             active = active & ~broken
                         backward(
                             kinds, F, net, plan, tiles, tile, data, scratch, count, slope,
-                            first == start, last, active,
+                            first == start, last, active | empty,
                         )  # fmt: skip
                     first += scratch.capacity
                 if cut_short:

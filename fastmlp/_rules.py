@@ -21,6 +21,14 @@ LEAST_RATE = 1e-6  # an adaptive learning rate that is no greater is not lowered
 
 
 @inline
+def empty_lanes(F, tiles, tile, lanes):
+    """The mask of a tile's lanes that hold no net: steps may be taken there, for nobody looks at them."""
+    for lane in range(tiles.width):
+        lanes[lane] = 1.0 if tiles.slots[tile * tiles.width + lane] < 0 else 0.0
+    return load(F, lanes, 0) != 0.0
+
+
+@inline
 def leave(F, tiles, tile, results, leaving, status, epoch, loss, accuracy, lanes):
     """Note how the nets of the mask `leaving` ended."""
     if any_lane(leaving):

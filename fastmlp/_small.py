@@ -42,18 +42,18 @@ def is_small(net, plan):
 
 
 @inline
-def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale, active, epochs, scratch, halt):
+def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale, active, empty, epochs, scratch, halt):
     """Run up to so many epochs; returns how many it ran.
 
-    It stops before an epoch at which a net of the mask `active` may have reached its target or diverged. `scale` is
-    what each sample's gradient is multiplied with.
+    It stops before an epoch at which a net of the mask `active` may have reached its target or diverged. Steps may
+    be taken in `empty` lanes too. `scale` is what each sample's gradient is multiplied with.
     """
     rows, units, count, n_hidden = tiles.rows, scratch.deltas, data.n_samples, net.sizes[1]
     targets_row, scale_row, sides_row = n_hidden, n_hidden + 1, n_hidden + 2
     first_weight, second_weight = base + net.weight_rows[0], base + net.weight_rows[1]
     second_bias = second_weight + n_hidden
     limit = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.TARGET_LOSS) * MARGIN + plan.loss_slack
-    zero, everyone = broadcast(F, 0.0), not any_lane(~active)
+    zero, everyone = broadcast(F, 0.0), not any_lane(~(active | empty))
     x0 = spread_samples(Blk, F, data.inputs, scratch.samples, 0, data.n_columns, 0)
     x1 = spread_samples(Blk, F, data.inputs, scratch.samples, 0, data.n_columns, 1)
     # what the hidden units do not need waits in memory

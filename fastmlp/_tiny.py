@@ -17,7 +17,7 @@ from fastmlp._access import load, spread_samples, store
 from fastmlp._formulas import Method
 from fastmlp._jit import inline, kernel
 from fastmlp._outputs import knows_bound, least_losses_of, output_deltas, outputs_and_losses
-from fastmlp._rules import apply_rules, leave, record_losses, target_in_doubt
+from fastmlp._rules import apply_rules, empty_lanes, leave, record_losses, target_in_doubt
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
 from fastmlp._simd import any_lane, broadcast, fma, fold_add, fold_fma, ratio, repeat, select
 from fastmlp._small import is_small, train_small
@@ -117,6 +117,7 @@ def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, epochs, scratch, h
         base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
         slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
         active = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE) != 0.0
+        empty = empty_lanes(F, tiles, tile, scratch.lanes)
         weights = block_weights(Blk, F, data, tiles, tile, samples, 0, scratch)
         weight_sum = weight_sum_of(F, data, tiles, tile, samples, -1, 0, n)
         scale = weights * repeat(Blk, inverse_of(plan, weight_sum))
@@ -126,7 +127,7 @@ def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, epochs, scratch, h
             if small and any_lane(active):
                 epoch += train_small(
                     Blk, F, net, data, plan, tiles, tile, base, load(F, tiles.hyper, h + formulas.LEARNING_RATE), scale,
-                    active, stop_epoch - epoch, scratch, halt,
+                    active, empty, stop_epoch - epoch, scratch, halt,
                 )  # fmt: skip
             if epoch == stop_epoch + (stop_epoch == last_epoch) or not any_lane(active) or halt[0]:
                 break
@@ -165,7 +166,7 @@ def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, epochs, scratch, h
                 leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, scratch.lanes)
                 active = active & ~broken
                 _pass_down(Blk, F, net, tiles.rows, base, slope, units, deltas)
-                if any_lane(~active):
+                if any_lane(~(active | empty)):
                     _descend(Blk, F, net, plan, tiles, tile, units, deltas, n, active, scratch.corrections)
                 else:
                     _descend(Blk, F, net, plan, tiles, tile, units, deltas, n, ALL, scratch.corrections)
