@@ -1,10 +1,11 @@
 """Which kernels train a job fastest: what each costs, from counts of what it does and what one of each takes.
 
-The result has the same bits whichever is chosen, so this decides about speed alone, and only the ratio of two costs
-matters. The constants are nanoseconds on one core of an AMD Zen 4 server, fitted to epochs of 63 jobs from 2-4-1 to
-784-256-10 (docs/performance.md). Those of the units kernel are an eighth less than fitted there, those of a layer and
-an update a third to a half, for it is that much faster beside the other on an Intel Sapphire Rapids server. What a team
-costs is of that server. The benchmark `benchmarks.choice` says how often, and by how much, they are wrong.
+The result has the same bits whichever is chosen, so this decides about speed alone. What matters is the ratio of two
+costs; how long a job takes, by which it is cut into chunks, need only be roughly right. The constants are nanoseconds on
+one core of an AMD Zen 4 server, fitted to epochs of 63 jobs from 2-4-1 to 784-256-10 (docs/performance.md). Those of
+the units kernel are an eighth less than fitted there, those of a layer and an update a third to a half, for it is that
+much faster beside the other on an Intel Sapphire Rapids server. What a team costs is of that server. The benchmark
+`benchmarks.choice` says how often, and by how much, they are wrong.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Choice(NamedTuple):
     kernel: str  # "tiny", "lanes" or "units"
     lanes: Lanes  # the vector of one number a net, of the first two
     members: int = 1  # threads that train a net together, of the last
+    nanoseconds: float = 1.0  # what an epoch of a tile takes, of the last one of a net
 
 
 class Rest(NamedTuple):
@@ -76,9 +78,10 @@ def choose_kernels(
         return one, None
     many, cost_of_many = _choose_lanes(architecture, n_nets - rest, n_samples, batch, dtype, threads, plain)
     few, cost_of_few = _choose_lanes(architecture, rest, n_samples, batch, dtype, threads, plain)
-    units = -(-rest // threads) * _units_cost(architecture, n_samples, batch, _unit_width(dtype))
+    of_a_net = _units_cost(architecture, n_samples, batch, _unit_width(dtype))
+    units = -(-rest // threads) * of_a_net
     if units < cost_of_few:
-        few, cost_of_few = Choice("units", many.lanes), units
+        few, cost_of_few = Choice("units", many.lanes, nanoseconds=of_a_net), units
     if (cost - cost_of_many - cost_of_few) * epochs > WORTH_ANOTHER_KERNEL:
         return many, Rest(rest, few)
     return one, None
@@ -92,7 +95,8 @@ def _choose_one(
     by_tiles, tiles = _choose_lanes(architecture, n_nets, n_samples, batch, dtype, threads, plain)
     members, units = choose_members(architecture, n_nets, n_samples, batch, dtype, threads)
     if asked == "units" or (asked is None and units < tiles):
-        return Choice("units", by_tiles.lanes, members), units
+        of_a_net = _units_cost(architecture, n_samples, batch, _unit_width(dtype), members)
+        return Choice("units", by_tiles.lanes, members, of_a_net), units
     return by_tiles, tiles
 
 
@@ -111,7 +115,7 @@ def _choose_lanes(
         kernel, tile = "lanes", {narrow: _lanes_cost(architecture, n_samples, batch, narrow.count * dtype.itemsize)}
     costs = {lanes: _rounds(n_nets, lanes.count, threads) * cost for lanes, cost in tile.items()}
     lanes = min(costs, key=costs.__getitem__)
-    return Choice(kernel, lanes), costs[lanes]
+    return Choice(kernel, lanes, nanoseconds=tile[lanes]), costs[lanes]
 
 
 def _rounds(n_nets: int, width: int, threads: int) -> int:

@@ -35,14 +35,15 @@ from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 
 SLICE_SECONDS = 0.05
-FIRST_SLICE_FLOPS = 1e8  # a few milliseconds, until the speed is known
+FIRST_SLICE_SECONDS = 0.003  # roughly, until the speed is known
 SLICES_WITH_RULES = 24  # so many, so that gaps are closed in time,
 SHORT_SLICE_SECONDS = 0.005  # but none shorter than this,
 SLICE_OF_CALM = 1 / 3  # nor than this part of the epochs so far, if no net left in the last slice
 CLOSE_GAPS_BELOW = 0.75  # of the lanes in use
-MIN_CHUNK_FLOPS = 4 * 10**8  # some milliseconds: a chunk costs some tenths of one beside its training
+WORTHWHILE_CHUNK_SECONDS = 0.02  # roughly: a chunk costs some tenths of a millisecond beside its training
+LEAST_CHUNK_SECONDS = 0.0015  # where there is less, another thread does not pay
 MAX_CHUNK_TILES = 256
-CHUNKS_A_THREAD = 16
+MOST_CHUNKS_A_THREAD = 16
 
 
 class Report(NamedTuple):
@@ -141,11 +142,11 @@ class Job:
         width, nets = self.vectors.width, self.stop - self.first
         tile_bytes = TileArrays.nbytes(width, self.vectors, self.n_rows, self.n_weighted)
         tiles = -(-nets // width)
-        share = -(-tiles // (threads * CHUNKS_A_THREAD))
-        worthwhile = MIN_CHUNK_FLOPS // max(1, self._flops_of_a_tile() * self.epochs)
-        if tiles > worthwhile:  # a thread has enough to do with its share
-            worthwhile = min(worthwhile, -(-tiles // threads))
-        return max(1, min(max(share, worthwhile), MAX_CHUNK_TILES, MAX_CHUNK_BYTES // tile_bytes)) * width
+        seconds = tiles * self._seconds_of_a_tile() * max(1, self.epochs)
+        busy = max(1, min(threads, int(seconds / LEAST_CHUNK_SECONDS)))
+        chunks = max(1, min(int(seconds / busy / WORTHWHILE_CHUNK_SECONDS), MOST_CHUNKS_A_THREAD))
+        size = max(1, -(-tiles // (busy * chunks)))
+        return min(size, MAX_CHUNK_TILES, max(1, MAX_CHUNK_BYTES // tile_bytes)) * width
 
     def new_team(self) -> Team:
         """Working memory for `train_chunk`, and the threads beside the caller's."""
@@ -239,11 +240,11 @@ class Job:
     def _first_slice(self, tiles: int) -> int:
         if self.validation is not None:
             return 1
-        return self._within_limits(FIRST_SLICE_FLOPS / max(1, self._flops_of_a_tile() * tiles), tiles)
+        return self._within_limits(FIRST_SLICE_SECONDS / (self._seconds_of_a_tile() * max(1, tiles)), tiles)
 
-    def _flops_of_a_tile(self) -> int:
-        """Useful ones, of an epoch."""
-        return self.architecture.useful_flops(self.data.n_samples) * self.vectors.width
+    def _seconds_of_a_tile(self) -> float:
+        """An epoch's, roughly."""
+        return self.way.nanoseconds / 1e9
 
     def _next_slice(self, length: int, seconds: float, tiles: int, calm: int) -> int:
         """How many epochs, after a slice of `length` that took so long; `calm` epochs went by and no net just left."""

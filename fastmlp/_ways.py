@@ -37,6 +37,7 @@ class Way:
     vectors: Vectors
     net: layout.Net
     row_of: Buffer  # for each parameter in the user's order its row in a tile
+    nanoseconds: float  # what an epoch of a tile takes, roughly
 
     @classmethod
     def of(cls, architecture: Architecture, loss: str, dtype: np.dtype, choice: Choice, online: bool = False) -> Way:
@@ -48,7 +49,7 @@ class Way:
         else:
             vectors = Vectors.of(choice.lanes, 1 if online else layout.BLOCK)
             net, order = net_buffers(architecture, loss, vectors), row_order(architecture)
-        return cls(architecture, choice.kernel, choice.members, vectors, net, Buffer(order))
+        return cls(architecture, choice.kernel, choice.members, vectors, net, Buffer(order), choice.nanoseconds)
 
     @property
     def fill(self) -> int:

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from cases import planned
 from conftest import bits
 from hypothesis import given
 from hypothesis import strategies as st
@@ -222,6 +223,29 @@ def test_a_net_with_infinite_inputs_to_its_output_has_diverged():
     assert runs.weights[0].item() == np.float32(1e30)
     with pytest.raises(ValueError, match="no net of .* has a finite loss"):
         runs.best()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 16])
+def test_every_thread_gets_as_many_nets(threads, xor):
+    arch, X, y = xor
+
+    def tiles_of_chunks(nets, epochs):
+        job, _ = planned(
+            architecture=arch, X=X, y=y, n_nets=nets, epochs=epochs, optimizer=SGD, threads=threads, seed=0,
+            init="he_uniform", batch_size=None, l2=0.0,
+        )  # fmt: skip
+        chunks = job.chunks(threads)
+        assert [first for first, _ in chunks[1:]] == [stop for _, stop in chunks[:-1]]
+        assert (chunks[0][0], chunks[-1][1]) == (0, nets)
+        return [-(-(stop - first) // job.vectors.width) for first, stop in chunks]
+
+    assert len(tiles_of_chunks(50, 1)) == 1  # where starting a thread would take longer
+    few, many = tiles_of_chunks(64 * threads, 2000 * threads), tiles_of_chunks(10**6, 1000)
+    assert len(few) >= threads
+    assert len(few) % threads == 0
+    assert len(set(few)) == 1
+    assert len(many) >= 10 * threads
+    assert len(set(many[:-1])) == 1
 
 
 def test_nothing_recompiles_on_a_second_call(xor):
