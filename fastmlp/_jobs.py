@@ -145,8 +145,14 @@ class Job:
         seconds = tiles * self._seconds_of_a_tile() * max(1, self.epochs)
         busy = max(1, min(threads, int(seconds / LEAST_CHUNK_SECONDS)))
         chunks = max(1, min(int(seconds / busy / WORTHWHILE_CHUNK_SECONDS), MOST_CHUNKS_A_THREAD))
-        size = max(1, -(-tiles // (busy * chunks)))
-        return min(size, MAX_CHUNK_TILES, max(1, MAX_CHUNK_BYTES // tile_bytes)) * width
+        largest = max(1, min(-(-tiles // (busy * chunks)), MAX_CHUNK_TILES, MAX_CHUNK_BYTES // tile_bytes))
+
+        def share(size: int) -> int:
+            """Tiles of the busiest thread."""
+            chunks = -(-tiles // size)
+            return -(-chunks // busy) * size
+
+        return min(range(largest, largest // 2, -1), key=share) * width
 
     def new_team(self) -> Team:
         """Working memory for `train_chunk`, and the threads beside the caller's."""
