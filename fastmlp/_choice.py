@@ -113,15 +113,15 @@ def _choose_lanes(
         kernel, tile = "tiny", {lanes: architecture.n_parameters * cost for lanes, cost in of_a_parameter.items()}
     else:
         kernel, tile = "lanes", {narrow: _lanes_cost(architecture, n_samples, batch, narrow.count * dtype.itemsize)}
-    costs = {lanes: _rounds(n_nets, lanes.count, threads) * cost for lanes, cost in tile.items()}
+    costs = {lanes: rounds(n_nets, lanes.count, threads) * cost for lanes, cost in tile.items()}
     lanes = min(costs, key=costs.__getitem__)
     return Choice(kernel, lanes, nanoseconds=tile[lanes]), costs[lanes]
 
 
-def _rounds(n_nets: int, width: int, threads: int) -> int:
-    """How many tiles the busiest thread gets."""
-    tiles = -(-n_nets // width)
-    return -(-tiles // threads)
+def rounds(number: int, width: int, threads: int) -> int:
+    """How many pieces of so many nets, or tiles, the busiest thread gets."""
+    pieces = -(-number // width)
+    return -(-pieces // threads)
 
 
 def _unit_width(dtype: np.dtype) -> int:

@@ -20,6 +20,7 @@ import numpy as np
 from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
 from fastmlp._buffers import MAX_CHUNK_BYTES, TileArrays, Vectors
+from fastmlp._choice import rounds
 from fastmlp._evaluation import N_MEASURES, measure_tiles
 from fastmlp._formulas import Method
 from fastmlp._lanes import train_tiles
@@ -146,13 +147,8 @@ class Job:
         busy = max(1, min(threads, int(seconds / LEAST_CHUNK_SECONDS)))
         chunks = max(1, min(int(seconds / busy / WORTHWHILE_CHUNK_SECONDS), MOST_CHUNKS_A_THREAD))
         largest = max(1, min(-(-tiles // (busy * chunks)), MAX_CHUNK_TILES, MAX_CHUNK_BYTES // tile_bytes))
-
-        def share(size: int) -> int:
-            """Tiles of the busiest thread."""
-            chunks = -(-tiles // size)
-            return -(-chunks // busy) * size
-
-        return min(range(largest, largest // 2, -1), key=share) * width
+        # the busiest thread is to have least to do
+        return min(range(largest, largest // 2, -1), key=lambda size: rounds(tiles, size, busy) * size) * width
 
     def new_team(self) -> Team:
         """Working memory for `train_chunk`, and the threads beside the caller's."""
