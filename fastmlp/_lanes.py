@@ -10,7 +10,7 @@ from fastmlp import _formulas as formulas
 from fastmlp import _layout as layout
 from fastmlp._access import load, store
 from fastmlp._formulas import Method
-from fastmlp._jit import kernel
+from fastmlp._jit import inline, kernel
 from fastmlp._kernels import backward, draw_masks, forward, squared_norm
 from fastmlp._outputs import knows_bound, least_losses_of, output_deltas, outputs_and_losses
 from fastmlp._rules import (
@@ -31,6 +31,148 @@ from fastmlp._update import advance_powers, set_l2, set_rate
 EPOCHS_IN_DOUBT = 8  # once a bound has left a target in doubt, losses are worked out for so many epochs
 
 
+@inline
+def _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, scratch, halt):
+    """Train one tile for a slice of epochs; returns whether it was cut short."""
+    _, _, _, Units, Blk, _ = kinds
+    n, B, filled = data.n_samples, ratio(Blk, F), ratio(Units, F)
+    samples, units, outputs = scratch.samples, scratch.units, scratch.outputs
+    unit_step, out_row = net.n_unit_rows, net.unit_rows[net.n_layers]
+    full_batch, last_epoch = plan.batch_size >= n and not plan.sklearn and not plan.dropping, epochs.last
+    chosen = False  # whether `samples` holds all of them
+    nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
+    base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
+    slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
+    active = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE) != 0.0
+    suspects, empty = active & ~active, empty_lanes(F, tiles, tile, scratch.lanes)
+    epoch, cut_short, exact_until = epochs.first - 1, False, 0
+    while not cut_short:
+        epoch += 1
+        if epoch == epochs.stop + (epochs.stop == last_epoch) or not any_lane(active):
+            break
+        training = epoch < last_epoch
+        due = plan.record_every > 0 and (epoch - epochs.begin) % plan.record_every == 0
+        recording = due and not plan.sklearn
+        minibatches = training and not full_batch
+        judging = (plan.rules or plan.sklearn) and minibatches
+        if training:
+            set_rate(F, plan, tiles, tile, epochs.rate_factors[epoch - epochs.first])
+        measuring = plan.rules or recording or not training
+        # the loss need not be known as long as a bound of it shows that the target is not reached
+        cautious = knows_bound(net, plan) and full_batch and training and not recording
+        cautious = cautious and n <= MOST_WITHIN_MARGIN and epoch >= exact_until
+        n_steps = (n + plan.batch_size - 1) // plan.batch_size if minibatches else 1
+        mean_loss, right_sum, norm = zero, zero, zero
+        for step in range(-1 if recording and minibatches else 0, n_steps + judging):
+            confirming = judging and step == n_steps
+            if confirming and (epoch + 1 == last_epoch or not any_lane(suspects)):
+                break
+            whole = not minibatches or step < 0 or confirming
+            measure, learn = judging or (measuring and whole), training and 0 <= step < n_steps
+            start = 0 if whole else step * plan.batch_size
+            stop = n if whole else min(n, start + plan.batch_size)
+            number = epoch - epochs.first
+            if plan.order_by_net:
+                number += tile * (epochs.stop - epochs.first)
+            order = number * n if plan.shuffle and not whole else -1
+            weight_sum = weight_sum_of(F, data, tiles, tile, epochs.orders, order, start, stop)
+            inverse = inverse_of(plan, weight_sum)
+            loss_sum, least, probe = zero, zero, zero
+            if whole or step == 0:
+                mean_loss, right_sum = zero, zero
+            if learn:
+                set_l2(F, plan, tiles, tile, weight_sum)
+                if plan.method == Method.ADAM:
+                    advance_powers(F, plan, tiles, tile, active, scratch)
+            first, in_doubt = start, False
+            while first < stop:
+                if halted(scratch, halt):
+                    learn, cut_short = False, True
+                    break
+                count, last = min(scratch.capacity, stop - first), first + scratch.capacity >= stop
+                if judging and plan.sklearn and plan.has_l2 and first == start:
+                    # here no member of a team has taken its step yet
+                    norm = squared_norm(kinds, F, net, tiles.rows, base, scratch)
+                if not whole or n > scratch.capacity or not chosen:
+                    choose_samples(epochs.orders, order, first, count, (count + filled - 1) & -filled, samples)
+                    chosen = whole
+                dropping = plan.dropping and learn
+                if dropping:
+                    key = epochs.keys[epoch - epochs.first]
+                    draw_masks(kinds, F, net, tiles, tile, key, samples, count, scratch)
+                forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch, dropping)
+                exact = measure and (in_doubt or not cautious)
+                for s in range(0, count, B):
+                    row, within = s * unit_step + out_row, min(B, count - s)
+                    losses, right = outputs_and_losses(
+                        Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step, exact,
+                        plan.counts_accuracy,
+                    )  # fmt: skip
+                    weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
+                    if exact:
+                        loss_sum = fold_fma(loss_sum, weights, losses, within)
+                        right_sum = fold_add(right_sum, right, within)
+                    elif cautious:
+                        bounds = least_losses_of(Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step)
+                        least = fold_fma(least, weights, bounds, within)
+                if cautious and last and not in_doubt:
+                    in_doubt = target_in_doubt(F, plan, tiles, tile, active, least / weight_sum * plan.loss_scale)
+                    if in_doubt:  # once more over all samples
+                        first, exact_until = start, epoch + EPOCHS_IN_DOUBT
+                        continue
+                if exact and last:
+                    loss = loss_sum / weight_sum * plan.loss_scale
+                    if not whole:
+                        loss = select(weight_sum > 0.0, loss, 0.0)
+                        loss = fma(0.5 * load(F, tiles.hyper, h + formulas.L2), norm, loss)
+                        mean_loss = fma(broadcast(F, (stop - start) / n), loss, mean_loss)
+                if exact and last and (whole or step == n_steps - 1):
+                    accuracy = right_sum / n if plan.counts_accuracy else nothing
+                    if confirming:
+                        active = confirm(
+                            F, tiles, tile, results, active, suspects, loss, accuracy, epoch + 1, scratch.lanes
+                        )
+                    elif not whole:
+                        active, suspects = judge_minibatches(
+                            F, plan, tiles, tile, results, active, mean_loss, accuracy, epoch, scratch.lanes
+                        )
+                        if due:
+                            record = (epoch - epochs.begin) // plan.record_every
+                            record_losses(F, tiles, tile, results, active, mean_loss, record, scratch.lanes)
+                    else:
+                        if recording:
+                            record = (epoch - epochs.begin) // plan.record_every
+                            record_losses(F, tiles, tile, results, active, loss, record, scratch.lanes)
+                        if not minibatches and (plan.rules or not training):
+                            active = apply_rules(
+                                F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch,
+                                scratch.lanes,
+                            )  # fmt: skip
+                if learn and (last or not in_doubt):
+                    for s in range(0, count, B):
+                        weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
+                        scale = weights * repeat(Blk, inverse)
+                        row = s * unit_step + out_row
+                        probe = output_deltas(
+                            Blk, F, net, data, samples, s, scale, outputs, row, 1, unit_step, probe,
+                            min(B, count - s),
+                        )  # fmt: skip
+                    if last:
+                        broken = active & ~(probe == 0.0)
+                        leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, scratch.lanes)
+                        active = active & ~broken
+                    backward(
+                        kinds, F, net, plan, tiles, tile, data, scratch, count, slope,
+                        first == start, last, active | empty,
+                    )  # fmt: skip
+                first += scratch.capacity
+            if cut_short:
+                break
+    leave(F, tiles, tile, results, active, layout.INTERRUPTED, epoch, nothing, nothing, scratch.lanes)
+    store(tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE, select(active, broadcast(F, 1.0), 0.0))
+    return cut_short
+
+
 @kernel
 def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt):
     """Train every tile for a slice of epochs; when that is the last one, measure and finish.
@@ -43,142 +185,5 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
     When another thread makes `halt` (1,) true, the kernel returns after the chunk that it is at, with every weight as
     the last update left it. What the results say of a net that still trains holds if training ends here.
     """
-    _, _, _, Units, Blk, _ = kinds
-    n, B, filled = data.n_samples, ratio(Blk, F), ratio(Units, F)
-    samples, units, outputs = scratch.samples, scratch.units, scratch.outputs
-    unit_step, out_row = net.n_unit_rows, net.unit_rows[net.n_layers]
-    full_batch, last_epoch = plan.batch_size >= n and not plan.sklearn and not plan.dropping, epochs.last
-    chosen = False  # whether `samples` holds all of them
-    nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
     for tile in range(tiles.n_tiles):
-        base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
-        slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
-        active = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE) != 0.0
-        suspects, empty = active & ~active, empty_lanes(F, tiles, tile, scratch.lanes)
-        epoch, cut_short, exact_until = epochs.first - 1, False, 0
-        while not cut_short:
-            epoch += 1
-            if epoch == epochs.stop + (epochs.stop == last_epoch) or not any_lane(active):
-                break
-            training = epoch < last_epoch
-            due = plan.record_every > 0 and (epoch - epochs.begin) % plan.record_every == 0
-            recording = due and not plan.sklearn
-            minibatches = training and not full_batch
-            judging = (plan.rules or plan.sklearn) and minibatches
-            if training:
-                set_rate(F, plan, tiles, tile, epochs.rate_factors[epoch - epochs.first])
-            measuring = plan.rules or recording or not training
-            # the loss need not be known as long as a bound of it shows that the target is not reached
-            cautious = knows_bound(net, plan) and full_batch and training and not recording
-            cautious = cautious and n <= MOST_WITHIN_MARGIN and epoch >= exact_until
-            n_steps = (n + plan.batch_size - 1) // plan.batch_size if minibatches else 1
-            mean_loss, right_sum, norm = zero, zero, zero
-            for step in range(-1 if recording and minibatches else 0, n_steps + judging):
-                confirming = judging and step == n_steps
-                if confirming and (epoch + 1 == last_epoch or not any_lane(suspects)):
-                    break
-                whole = not minibatches or step < 0 or confirming
-                measure, learn = judging or (measuring and whole), training and 0 <= step < n_steps
-                start = 0 if whole else step * plan.batch_size
-                stop = n if whole else min(n, start + plan.batch_size)
-                number = epoch - epochs.first
-                if plan.order_by_net:
-                    number += tile * (epochs.stop - epochs.first)
-                order = number * n if plan.shuffle and not whole else -1
-                weight_sum = weight_sum_of(F, data, tiles, tile, epochs.orders, order, start, stop)
-                inverse = inverse_of(plan, weight_sum)
-                loss_sum, least, probe = zero, zero, zero
-                if whole or step == 0:
-                    mean_loss, right_sum = zero, zero
-                if learn:
-                    set_l2(F, plan, tiles, tile, weight_sum)
-                    if plan.method == Method.ADAM:
-                        advance_powers(F, plan, tiles, tile, active, scratch)
-                first, in_doubt = start, False
-                while first < stop:
-                    if halted(scratch, halt):
-                        learn, cut_short = False, True
-                        break
-                    count, last = min(scratch.capacity, stop - first), first + scratch.capacity >= stop
-                    if judging and plan.sklearn and plan.has_l2 and first == start:
-                        # here no member of a team has taken its step yet
-                        norm = squared_norm(kinds, F, net, tiles.rows, base, scratch)
-                    if not whole or n > scratch.capacity or not chosen:
-                        choose_samples(epochs.orders, order, first, count, (count + filled - 1) & -filled, samples)
-                        chosen = whole
-                    dropping = plan.dropping and learn
-                    if dropping:
-                        key = epochs.keys[epoch - epochs.first]
-                        draw_masks(kinds, F, net, tiles, tile, key, samples, count, scratch)
-                    forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch, dropping)
-                    exact = measure and (in_doubt or not cautious)
-                    for s in range(0, count, B):
-                        row, within = s * unit_step + out_row, min(B, count - s)
-                        losses, right = outputs_and_losses(
-                            Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step, exact,
-                            plan.counts_accuracy,
-                        )  # fmt: skip
-                        weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
-                        if exact:
-                            loss_sum = fold_fma(loss_sum, weights, losses, within)
-                            right_sum = fold_add(right_sum, right, within)
-                        elif cautious:
-                            bounds = least_losses_of(Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step)
-                            least = fold_fma(least, weights, bounds, within)
-                    if cautious and last and not in_doubt:
-                        in_doubt = target_in_doubt(F, plan, tiles, tile, active, least / weight_sum * plan.loss_scale)
-                        if in_doubt:  # once more over all samples
-                            first, exact_until = start, epoch + EPOCHS_IN_DOUBT
-                            continue
-                    if exact and last:
-                        loss = loss_sum / weight_sum * plan.loss_scale
-                        if not whole:
-                            loss = select(weight_sum > 0.0, loss, 0.0)
-                            loss = fma(0.5 * load(F, tiles.hyper, h + formulas.L2), norm, loss)
-                            mean_loss = fma(broadcast(F, (stop - start) / n), loss, mean_loss)
-                    if exact and last and (whole or step == n_steps - 1):
-                        accuracy = right_sum / n if plan.counts_accuracy else nothing
-                        if confirming:
-                            active = confirm(
-                                F, tiles, tile, results, active, suspects, loss, accuracy, epoch + 1, scratch.lanes
-                            )
-                        elif not whole:
-                            active, suspects = judge_minibatches(
-                                F, plan, tiles, tile, results, active, mean_loss, accuracy, epoch, scratch.lanes
-                            )
-                            if due:
-                                record = (epoch - epochs.begin) // plan.record_every
-                                record_losses(F, tiles, tile, results, active, mean_loss, record, scratch.lanes)
-                        else:
-                            if recording:
-                                record = (epoch - epochs.begin) // plan.record_every
-                                record_losses(F, tiles, tile, results, active, loss, record, scratch.lanes)
-                            if not minibatches and (plan.rules or not training):
-                                active = apply_rules(
-                                    F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch,
-                                    scratch.lanes,
-                                )  # fmt: skip
-                    if learn and (last or not in_doubt):
-                        for s in range(0, count, B):
-                            weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
-                            scale = weights * repeat(Blk, inverse)
-                            row = s * unit_step + out_row
-                            probe = output_deltas(
-                                Blk, F, net, data, samples, s, scale, outputs, row, 1, unit_step, probe,
-                                min(B, count - s),
-                            )  # fmt: skip
-                        if last:
-                            broken = active & ~(probe == 0.0)
-                            leave(
-                                F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, scratch.lanes
-                            )
-                            active = active & ~broken
-                        backward(
-                            kinds, F, net, plan, tiles, tile, data, scratch, count, slope,
-                            first == start, last, active | empty,
-                        )  # fmt: skip
-                    first += scratch.capacity
-                if cut_short:
-                    break
-        leave(F, tiles, tile, results, active, layout.INTERRUPTED, epoch, nothing, nothing, scratch.lanes)
-        store(tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE, select(active, broadcast(F, 1.0), 0.0))
+        _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, scratch, halt)

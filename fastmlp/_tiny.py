@@ -103,72 +103,78 @@ def _descend(Blk, F, net, plan, tiles, tile, units, deltas, n_samples, active, c
         update(F, F, net, plan, tiles, tile, base, net.n_parameters, 1, 1, active, corrections)
 
 
-@kernel
-def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, epochs, scratch, halt):
-    """Do what `_lanes.train_tiles` does, for a full batch of at most B samples and a learning rate that stays."""
+@inline
+def _train_tile(Blk, F, net, data, plan, tiles, tile, results, epochs, scratch, halt):
+    """Train one tile for a slice of epochs; the inputs are laid out."""
     n, B, stop_epoch, last_epoch = data.n_samples, ratio(Blk, F), epochs.stop, epochs.last
     samples, units, deltas = scratch.samples, scratch.units, scratch.deltas
     outputs = (net.sizes[0] + 1 + net.unit_rows[net.n_layers]) * B
     small = is_small(net, plan)
     nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
-    choose_samples(samples, -1, 0, n, B, samples)
-    _lay_out_inputs(Blk, F, net, data, samples, units)
+    base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
+    slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
+    active = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE) != 0.0
+    empty = empty_lanes(F, tiles, tile, scratch.lanes)
+    weights = block_weights(Blk, F, data, tiles, tile, samples, 0, scratch)
+    weight_sum = weight_sum_of(F, data, tiles, tile, samples, -1, 0, n)
+    scale = weights * repeat(Blk, inverse_of(plan, weight_sum))
+    epoch = epochs.first - 1
+    while True:
+        epoch += 1
+        if small and any_lane(active):
+            epoch += train_small(
+                Blk, F, net, data, plan, tiles, tile, base, load(F, tiles.hyper, h + formulas.LEARNING_RATE), scale,
+                active, empty, stop_epoch - epoch, scratch, halt,
+            )  # fmt: skip
+        if epoch == stop_epoch + (stop_epoch == last_epoch) or not any_lane(active) or halt[0]:
+            break
+        learn = epoch < last_epoch
+        recording = plan.record_every > 0 and (epoch - epochs.begin) % plan.record_every == 0
+        if learn and plan.method == Method.ADAM:
+            advance_powers(F, plan, tiles, tile, active, scratch)
+        _forward(Blk, F, net, tiles.rows, base, slope, units)
+        # the loss need not be known as long as a bound of it shows that the target is not reached
+        cautious = knows_bound(net, plan) and learn and not recording
+        measured = (plan.rules or recording or not learn) and not cautious
+        losses, right = outputs_and_losses(
+            Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, measured, plan.counts_accuracy
+        )
+        if cautious:
+            bounds = least_losses_of(Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1)
+            least = fold_fma(zero, scale, bounds, n)
+            if target_in_doubt(F, plan, tiles, tile, active, least):
+                measured = True
+                losses, right = outputs_and_losses(
+                    Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, True, plan.counts_accuracy
+                )
+        if measured:
+            loss = fold_fma(zero, weights, losses, n) / weight_sum * plan.loss_scale
+            accuracy = fold_add(zero, right, n) / n if plan.counts_accuracy else nothing
+            if recording:
+                record = (epoch - epochs.begin) // plan.record_every
+                record_losses(F, tiles, tile, results, active, loss, record, scratch.lanes)
+            if plan.rules or not learn:
+                active = apply_rules(
+                    F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, scratch.lanes
+                )
+        if learn:
+            probe = output_deltas(Blk, F, net, data, samples, 0, scale, deltas, outputs, B, 1, zero, n)
+            broken = active & ~(probe == 0.0)
+            leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, scratch.lanes)
+            active = active & ~broken
+            _pass_down(Blk, F, net, tiles.rows, base, slope, units, deltas)
+            if any_lane(~(active | empty)):
+                _descend(Blk, F, net, plan, tiles, tile, units, deltas, n, active, scratch.corrections)
+            else:
+                _descend(Blk, F, net, plan, tiles, tile, units, deltas, n, ALL, scratch.corrections)
+    leave(F, tiles, tile, results, active, layout.INTERRUPTED, epoch, nothing, nothing, scratch.lanes)
+    store(tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE, select(active, broadcast(F, 1.0), 0.0))
+
+
+@kernel
+def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, epochs, scratch, halt):
+    """Do what `_lanes.train_tiles` does, for a full batch of at most B samples and a learning rate that stays."""
+    choose_samples(scratch.samples, -1, 0, data.n_samples, ratio(Blk, F), scratch.samples)
+    _lay_out_inputs(Blk, F, net, data, scratch.samples, scratch.units)
     for tile in range(tiles.n_tiles):
-        base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
-        slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
-        active = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE) != 0.0
-        empty = empty_lanes(F, tiles, tile, scratch.lanes)
-        weights = block_weights(Blk, F, data, tiles, tile, samples, 0, scratch)
-        weight_sum = weight_sum_of(F, data, tiles, tile, samples, -1, 0, n)
-        scale = weights * repeat(Blk, inverse_of(plan, weight_sum))
-        epoch = epochs.first - 1
-        while True:
-            epoch += 1
-            if small and any_lane(active):
-                epoch += train_small(
-                    Blk, F, net, data, plan, tiles, tile, base, load(F, tiles.hyper, h + formulas.LEARNING_RATE), scale,
-                    active, empty, stop_epoch - epoch, scratch, halt,
-                )  # fmt: skip
-            if epoch == stop_epoch + (stop_epoch == last_epoch) or not any_lane(active) or halt[0]:
-                break
-            learn = epoch < last_epoch
-            recording = plan.record_every > 0 and (epoch - epochs.begin) % plan.record_every == 0
-            if learn and plan.method == Method.ADAM:
-                advance_powers(F, plan, tiles, tile, active, scratch)
-            _forward(Blk, F, net, tiles.rows, base, slope, units)
-            # the loss need not be known as long as a bound of it shows that the target is not reached
-            cautious = knows_bound(net, plan) and learn and not recording
-            measured = (plan.rules or recording or not learn) and not cautious
-            losses, right = outputs_and_losses(
-                Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, measured, plan.counts_accuracy
-            )
-            if cautious:
-                bounds = least_losses_of(Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1)
-                least = fold_fma(zero, scale, bounds, n)
-                if target_in_doubt(F, plan, tiles, tile, active, least):
-                    measured = True
-                    losses, right = outputs_and_losses(
-                        Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, True, plan.counts_accuracy
-                    )
-            if measured:
-                loss = fold_fma(zero, weights, losses, n) / weight_sum * plan.loss_scale
-                accuracy = fold_add(zero, right, n) / n if plan.counts_accuracy else nothing
-                if recording:
-                    record = (epoch - epochs.begin) // plan.record_every
-                    record_losses(F, tiles, tile, results, active, loss, record, scratch.lanes)
-                if plan.rules or not learn:
-                    active = apply_rules(
-                        F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, scratch.lanes
-                    )
-            if learn:
-                probe = output_deltas(Blk, F, net, data, samples, 0, scale, deltas, outputs, B, 1, zero, n)
-                broken = active & ~(probe == 0.0)
-                leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, scratch.lanes)
-                active = active & ~broken
-                _pass_down(Blk, F, net, tiles.rows, base, slope, units, deltas)
-                if any_lane(~(active | empty)):
-                    _descend(Blk, F, net, plan, tiles, tile, units, deltas, n, active, scratch.corrections)
-                else:
-                    _descend(Blk, F, net, plan, tiles, tile, units, deltas, n, ALL, scratch.corrections)
-        leave(F, tiles, tile, results, active, layout.INTERRUPTED, epoch, nothing, nothing, scratch.lanes)
-        store(tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE, select(active, broadcast(F, 1.0), 0.0))
+        _train_tile(Blk, F, net, data, plan, tiles, tile, results, epochs, scratch, halt)
