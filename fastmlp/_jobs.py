@@ -37,10 +37,11 @@ from fastmlp.architecture import Architecture
 
 SLICE_SECONDS = 0.05
 FIRST_SLICE_SECONDS = 0.003  # roughly, until the speed is known
-SLICES_WITH_RULES = 24  # so many, so that gaps are closed in time,
-SHORT_SLICE_SECONDS = 0.005  # but none shorter than this,
-SLICE_OF_CALM = 1 / 3  # nor than this part of the epochs so far, if no net left in the last slice
-CLOSE_GAPS_BELOW = 0.75  # of the lanes in use
+STRIDES = 24  # so many with rules, so that gaps are closed in time,
+LEAST_STRIDE_SECONDS = 6e-9  # a byte of the chunk: but none shorter, since each brings all tiles into the cache,
+STRIDE_OF_CALM = 1 / 3  # nor than this part of the epochs so far, if no net left in the last slice
+CLOSE_GAPS_BELOW = 0.85  # once no more than this part of the nets in the tiles still train,
+CLOSE_GAPS_AFTER = 0.005  # or so many seconds after the last time
 WORTHWHILE_CHUNK_SECONDS = 0.02  # roughly: a chunk costs some tenths of a millisecond beside its training
 LEAST_CHUNK_SECONDS = 0.0015  # where there is less, another thread does not pay
 MAX_CHUNK_TILES = 256
@@ -114,6 +115,10 @@ class Job:
         return self.way.rows_of_a_tile(self.n_state_rows)
 
     @property
+    def tile_bytes(self) -> int:
+        return TileArrays.nbytes(self.vectors.width, self.vectors, self.n_rows, self.n_weighted)
+
+    @property
     def n_weighted(self) -> int:
         return 0 if self.sample_weights is None else self.sample_weights.shape[1]
 
@@ -141,12 +146,11 @@ class Job:
 
     def _chunk_size(self, threads: int) -> int:
         width, nets = self.vectors.width, self.stop - self.first
-        tile_bytes = TileArrays.nbytes(width, self.vectors, self.n_rows, self.n_weighted)
         tiles = -(-nets // width)
         seconds = tiles * self._seconds_of_a_tile() * max(1, self.epochs)
         busy = max(1, min(threads, int(seconds / LEAST_CHUNK_SECONDS)))
         chunks = max(1, min(int(seconds / busy / WORTHWHILE_CHUNK_SECONDS), MOST_CHUNKS_A_THREAD))
-        largest = max(1, min(-(-tiles // (busy * chunks)), MAX_CHUNK_TILES, MAX_CHUNK_BYTES // tile_bytes))
+        largest = max(1, min(-(-tiles // (busy * chunks)), MAX_CHUNK_TILES, MAX_CHUNK_BYTES // self.tile_bytes))
         # the busiest thread is to have least to do
         return min(range(largest, largest // 2, -1), key=lambda size: rounds(tiles, size, busy) * size) * width
 
@@ -171,8 +175,7 @@ class Job:
         self._fill(tiles, begin)
         team = self.new_team()
         self._train(tiles, self._epochs(tiles, begin, begin)._replace(last=begin + 1), team)
-        if self.plan.rules or self.resumable:
-            close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
+        close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
         if self.validation is not None:
             self._measured(tiles, self.data, False, team.scratches[0])
         self._copy_out(tiles, tiles.slots >= 0)
@@ -185,13 +188,15 @@ class Job:
         epoch = begin
         self._fill(tiles, epoch)
         self._leave_out(tiles, ~unfinished)
-        active = int(unfinished.sum())
-        length = self._first_slice(tiles.count)
+        held = active = int(unfinished.sum())
+        since_closing = 0.0
+        length = stride = self._first_slice(tiles.count)
         while not self.halt.any():
-            stop = min(end, epoch + length)
+            fewest = int(CLOSE_GAPS_BELOW * held) + 1
+            epochs = self._epochs(tiles, epoch, min(end, epoch + length), stride, fewest)
             begun = time.perf_counter()
             before = self._kept(tiles) if self.resumable else None
-            self._train(tiles, self._epochs(tiles, epoch, stop), team)
+            stop = self._train(tiles, epochs, team)
             cut_short = bool(self.halt[0])  # read once: it may change at any time
             if before is not None and cut_short:
                 self._put_back(tiles, before)
@@ -205,10 +210,13 @@ class Job:
             epoch = stop
             if not active or epoch == end:
                 break
-            calm = epoch - begin if left == 0 else 0
-            length = self._next_slice(length, seconds, tiles.count, calm)
-            if active <= CLOSE_GAPS_BELOW * tiles.count * tiles.width and tiles.count > 1:
+            speed = ran / max(seconds, 1e-6)
+            length = self._next_slice(ran, speed, tiles.count)
+            stride = self._stride(length, speed, 0 if left else epoch - begin, tiles.count * self.tile_bytes)
+            since_closing += seconds
+            if active < fewest or (active < held and since_closing > CLOSE_GAPS_AFTER):
                 self._close_gaps(tiles, active)
+                held, since_closing = active, 0.0
         self._copy_out(tiles, tiles.slots >= 0)
 
     def _leave_out(self, tiles: TileArrays, ended: np.ndarray) -> None:
@@ -248,16 +256,18 @@ class Job:
         """An epoch's, roughly."""
         return self.way.nanoseconds / 1e9
 
-    def _next_slice(self, length: int, seconds: float, tiles: int, calm: int) -> int:
-        """How many epochs, after a slice of `length` that took so long; `calm` epochs went by and no net just left."""
+    def _next_slice(self, ran: int, speed: float, tiles: int) -> int:
+        """How many epochs, after a slice of `ran` at so many a second."""
         if self.validation is not None:
             return 1
-        epochs_a_second = length / max(seconds, 1e-6)
-        wanted = min(8 * length, SLICE_SECONDS * epochs_a_second)
-        if self.plan.rules and tiles > 1:  # in one tile there are no gaps to close
-            short = max(self.epochs / SLICES_WITH_RULES, SHORT_SLICE_SECONDS * epochs_a_second)
-            wanted = min(wanted, max(short, SLICE_OF_CALM * calm))
-        return self._within_limits(wanted, tiles)
+        return self._within_limits(min(8 * ran, SLICE_SECONDS * speed), tiles)
+
+    def _stride(self, length: int, speed: float, calm: int, chunk_bytes: int) -> int:
+        """After how many epochs of a slice the kernel looks for gaps; `calm` epochs went by and no net just left."""
+        if not self.plan.rules:
+            return length
+        least = max(self.epochs / STRIDES, LEAST_STRIDE_SECONDS * chunk_bytes * speed)
+        return max(1, int(max(least, STRIDE_OF_CALM * calm)))
 
     def _within_limits(self, length: float, tiles: int) -> int:
         if self.plan.shuffle:
@@ -324,31 +334,36 @@ class Job:
         derive_keys(U, Buffer(padded), Buffer(keys), rows, np.uint64(purpose), self.seed)
         return keys[: max(1, len(numbers))]
 
-    def _epochs(self, tiles: TileArrays, first: int, stop: int) -> layout.Epochs:
-        """A slice, as the kernels read it."""
+    def _epochs(
+        self, tiles: TileArrays, first: int, stop: int, stride: int | None = None, fewest: int = 0
+    ) -> layout.Epochs:
+        """A slice, as the kernels read it; with no stride they go over the tiles once."""
         factors = np.ones(max(1, stop - first), self.vectors.F.dtype)
         if self.rate_factor is not None:
             with self.lock:  # functions of the user's are called by one thread at a time
                 factors[: stop - first] = [checked_factor(self.rate_factor(e), e) for e in range(first, stop)]
         orders = self._orders_by_net(tiles, first, stop) if self.plan.order_by_net else self._orders(first, stop)
         keys = self._keys(np.arange(first, stop, dtype=np.uint64), DROPOUT) if self.plan.dropping else _NO_KEYS
+        stride = max(1, stop - first) if stride is None else stride
         return layout.Epochs(
-            orders, Buffer(keys), Buffer(factors), self.first_epoch, first, stop, self.last_epoch
+            orders, Buffer(keys), Buffer(factors), self.first_epoch, first, stop, stride, fewest, self.last_epoch
         )  # fmt: skip
 
-    def _train(self, tiles: TileArrays, epochs: layout.Epochs, team: Team) -> None:
+    def _train(self, tiles: TileArrays, epochs: layout.Epochs, team: Team) -> int:
+        """Train a slice; returns the epoch that it ended before."""
         v, halt = self.vectors, Buffer(self.halt)
         # copied before any member changes the original
         views = [tiles.kernel_view, *(tiles.view_of_a_member() for _ in team.scratches[1:])]
 
-        def train(scratch: layout.Scratch) -> None:
+        def train(scratch: layout.Scratch) -> int:
             view, results = views[scratch.member], self.results
             if self.way.kernel == "tiny":
-                train_tiny_tiles(v.Blk, v.F, self.net, self.data, self.plan, view, results, epochs, scratch, halt)
-                return
-            train_tiles(v.kinds, v.F, self.net, self.data, self.plan, view, results, epochs, scratch, halt)
+                return train_tiny_tiles(
+                    v.Blk, v.F, self.net, self.data, self.plan, view, results, epochs, scratch, halt
+                )
+            return train_tiles(v.kinds, v.F, self.net, self.data, self.plan, view, results, epochs, scratch, halt)
 
-        team.run(train)
+        return team.run(train)
 
     def _validate(self, tiles: TileArrays, epoch: int, scratch: layout.Scratch) -> None:
         """Score the nets after so many epochs, and keep the weights of those that got better."""

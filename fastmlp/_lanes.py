@@ -20,6 +20,7 @@ from fastmlp._rules import (
     empty_lanes,
     judge_minibatches,
     leave,
+    nets_in_training,
     record_losses,
     target_in_doubt,
 )
@@ -32,8 +33,8 @@ EPOCHS_IN_DOUBT = 8  # once a bound has left a target in doubt, losses are worke
 
 
 @inline
-def _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, scratch, halt):
-    """Train one tile for a slice of epochs; returns whether it was cut short."""
+def _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, begin, end, scratch, halt):
+    """Train one tile from epoch `begin` to `end`; returns whether it was cut short."""
     _, _, _, Units, Blk, _ = kinds
     n, B, filled = data.n_samples, ratio(Blk, F), ratio(Units, F)
     samples, units, outputs = scratch.samples, scratch.units, scratch.outputs
@@ -45,10 +46,10 @@ def _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, scratch
     slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
     active = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE) != 0.0
     suspects, empty = active & ~active, empty_lanes(F, tiles, tile, scratch.lanes)
-    epoch, cut_short, exact_until = epochs.first - 1, False, 0
+    epoch, cut_short, exact_until = begin - 1, False, 0
     while not cut_short:
         epoch += 1
-        if epoch == epochs.stop + (epochs.stop == last_epoch) or not any_lane(active):
+        if epoch == end + (end == last_epoch) or not any_lane(active):
             break
         training = epoch < last_epoch
         due = plan.record_every > 0 and (epoch - epochs.begin) % plan.record_every == 0
@@ -177,6 +178,8 @@ def _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, scratch
 def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt):
     """Train every tile for a slice of epochs; when that is the last one, measure and finish.
 
+    Returns up to which epoch: `epochs.stop`, or an earlier one after which fewer than `epochs.fewest` nets train.
+
     With the full batch the rules look at the weights as they stand between epochs: the epoch's own forward pass yields
     the loss before its update. With minibatches they look at the mean of the losses that the epoch's minibatches had,
     each before its update; where that says that a net reached its target or stalled, its weights are measured in one
@@ -185,5 +188,11 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
     When another thread makes `halt` (1,) true, the kernel returns after the chunk that it is at, with every weight as
     the last update left it. What the results say of a net that still trains holds if training ends here.
     """
-    for tile in range(tiles.n_tiles):
-        _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, scratch, halt)
+    end, cut_short = epochs.first, False
+    while True:
+        begin, end = end, min(end + epochs.stride, epochs.stop)
+        for tile in range(tiles.n_tiles):
+            if _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, begin, end, scratch, halt):
+                cut_short = True
+        if cut_short or end == epochs.stop or nets_in_training(F, tiles, scratch.lanes) < epochs.fewest:
+            return end

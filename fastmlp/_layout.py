@@ -75,6 +75,8 @@ class Epochs(NamedTuple):
     begin: int  # where training began, from where records are counted
     first: int
     stop: int
+    stride: int  # after so many epochs of every tile the kernel counts the nets that still train
+    fewest: int  # and returns if there are fewer
     last: int  # where training ends, however many slices it takes
 
 

@@ -29,6 +29,19 @@ def empty_lanes(F, tiles, tile, lanes):
 
 
 @inline
+def nets_in_training(F, tiles, lanes):
+    """How many nets of all tiles still train."""
+    total = broadcast(F, 0.0)
+    for tile in range(tiles.n_tiles):
+        total = total + load(F, tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE)
+    store(lanes, 0, total)
+    count = 0
+    for lane in range(tiles.width):
+        count += int(lanes[lane])
+    return count
+
+
+@inline
 def leave(F, tiles, tile, results, leaving, status, epoch, loss, accuracy, lanes):
     """Note how the nets of the mask `leaving` ended."""
     if any_lane(leaving):

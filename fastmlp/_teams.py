@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from fastmlp._vectors import Buffer, aligned_copy, aligned_zeros
 
 # What members share; of everything else in `Scratch` each has its own
 SHARED = ("units", "deltas", "masks", "team")
+T = TypeVar("T")
 
 
 class Team:
@@ -28,18 +29,17 @@ class Team:
             self.scratches = [_own(scratch, member) for member in range(members)]
             self._threads = ThreadPoolExecutor(members - 1, thread_name_prefix="fastmlp-member")
 
-    def run(self, work: Callable[[layout.Scratch], None]) -> None:
-        """Call `work` with every member's working memory, each on a thread of its own."""
+    def run(self, work: Callable[[layout.Scratch], T]) -> T:
+        """Call `work` with every member's working memory, each on a thread of its own; returns what the first did."""
         leader, *others = self.scratches
         if not others:
-            work(leader)
-            return
+            return work(leader)
         processors = self._processors()
 
-        def run_member(scratch: layout.Scratch) -> None:
+        def run_member(scratch: layout.Scratch) -> T:
             try:
                 with pinned(processors[scratch.member] if processors else None):
-                    work(scratch)
+                    return work(scratch)
             except BaseException:
                 self._abandon()
                 raise
@@ -48,7 +48,7 @@ class Team:
         try:
             for scratch in others:
                 futures.append(self._threads.submit(run_member, scratch))
-            run_member(leader)
+            result = run_member(leader)
         except BaseException:
             self._abandon()
             raise
@@ -56,6 +56,7 @@ class Team:
             wait(futures)
         for future in futures:
             future.result()
+        return result
 
     def _abandon(self) -> None:
         """Let nobody wait for a member that will not come."""

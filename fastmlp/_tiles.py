@@ -97,26 +97,27 @@ def _move_lane(buffer, n_rows, width, source, target):
 
 @kernel
 def close_gaps(F, tiles, n_samples):
-    """Move the nets that still train into the lanes of those that left, in order; returns how many there are.
+    """Move the last nets into the lanes of those that left; returns how many there are.
 
     `n_samples` is S where every net has sample weights of its own, else 0.
     """
-    width, kept = tiles.width, 0
-    for lane in range(tiles.n_tiles * width):
-        if tiles.slots[lane] >= 0:
-            if lane != kept:
-                _move_lane(tiles.rows, tiles.n_rows, width, lane, kept)
-                _move_lane(tiles.hyper, N_HYPERPARAMETERS, width, lane, kept)
-                _move_lane(tiles.controls, layout.N_CONTROLS, width, lane, kept)
-                _move_lane(tiles.powers, layout.N_POWERS, width, lane, kept)
-                _move_lane(tiles.words, 2, width, lane, kept)
-                _move_lane(tiles.sample_weights, n_samples, width, lane, kept)
-                tiles.slots[kept] = tiles.slots[lane]
-            kept += 1
-    for lane in range(kept, tiles.n_tiles * width):
-        tiles.slots[lane] = -1
+    width, front, back = tiles.width, 0, tiles.n_tiles * tiles.width
+    while True:
+        while front < back and tiles.slots[front] >= 0:
+            front += 1
+        while front < back and tiles.slots[back - 1] < 0:
+            back -= 1
+        if front == back:
+            return front
+        lane = back - 1
+        _move_lane(tiles.rows, tiles.n_rows, width, lane, front)
+        _move_lane(tiles.hyper, N_HYPERPARAMETERS, width, lane, front)
+        _move_lane(tiles.controls, layout.N_CONTROLS, width, lane, front)
+        _move_lane(tiles.powers, layout.N_POWERS, width, lane, front)
+        _move_lane(tiles.words, 2, width, lane, front)
+        _move_lane(tiles.sample_weights, n_samples, width, lane, front)
+        tiles.slots[front], tiles.slots[lane] = tiles.slots[lane], -1
         tiles.controls[(lane // width * layout.N_CONTROLS + layout.ACTIVE) * width + lane % width] = 0.0
-    return kept
 
 
 @kernel

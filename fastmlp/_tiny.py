@@ -17,7 +17,7 @@ from fastmlp._access import load, spread_samples, store
 from fastmlp._formulas import Method
 from fastmlp._jit import inline, kernel
 from fastmlp._outputs import knows_bound, least_losses_of, output_deltas, outputs_and_losses
-from fastmlp._rules import apply_rules, empty_lanes, leave, record_losses, target_in_doubt
+from fastmlp._rules import apply_rules, empty_lanes, leave, nets_in_training, record_losses, target_in_doubt
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
 from fastmlp._simd import any_lane, broadcast, fma, fold_add, fold_fma, ratio, repeat, select
 from fastmlp._small import is_small, train_small
@@ -104,9 +104,9 @@ def _descend(Blk, F, net, plan, tiles, tile, units, deltas, n_samples, active, c
 
 
 @inline
-def _train_tile(Blk, F, net, data, plan, tiles, tile, results, epochs, scratch, halt):
-    """Train one tile for a slice of epochs; the inputs are laid out."""
-    n, B, stop_epoch, last_epoch = data.n_samples, ratio(Blk, F), epochs.stop, epochs.last
+def _train_tile(Blk, F, net, data, plan, tiles, tile, results, epochs, begin, end, scratch, halt):
+    """Train one tile from epoch `begin` to `end`; the inputs are laid out."""
+    n, B, last_epoch = data.n_samples, ratio(Blk, F), epochs.last
     samples, units, deltas = scratch.samples, scratch.units, scratch.deltas
     outputs = (net.sizes[0] + 1 + net.unit_rows[net.n_layers]) * B
     small = is_small(net, plan)
@@ -118,15 +118,15 @@ def _train_tile(Blk, F, net, data, plan, tiles, tile, results, epochs, scratch, 
     weights = block_weights(Blk, F, data, tiles, tile, samples, 0, scratch)
     weight_sum = weight_sum_of(F, data, tiles, tile, samples, -1, 0, n)
     scale = weights * repeat(Blk, inverse_of(plan, weight_sum))
-    epoch = epochs.first - 1
+    epoch = begin - 1
     while True:
         epoch += 1
         if small and any_lane(active):
             epoch += train_small(
                 Blk, F, net, data, plan, tiles, tile, base, load(F, tiles.hyper, h + formulas.LEARNING_RATE), scale,
-                active, empty, stop_epoch - epoch, scratch, halt,
+                active, empty, end - epoch, scratch, halt,
             )  # fmt: skip
-        if epoch == stop_epoch + (stop_epoch == last_epoch) or not any_lane(active) or halt[0]:
+        if epoch == end + (end == last_epoch) or not any_lane(active) or halt[0]:
             break
         learn = epoch < last_epoch
         recording = plan.record_every > 0 and (epoch - epochs.begin) % plan.record_every == 0
@@ -176,5 +176,10 @@ def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, epochs, scratch, h
     """Do what `_lanes.train_tiles` does, for a full batch of at most B samples and a learning rate that stays."""
     choose_samples(scratch.samples, -1, 0, data.n_samples, ratio(Blk, F), scratch.samples)
     _lay_out_inputs(Blk, F, net, data, scratch.samples, scratch.units)
-    for tile in range(tiles.n_tiles):
-        _train_tile(Blk, F, net, data, plan, tiles, tile, results, epochs, scratch, halt)
+    end = epochs.first
+    while True:
+        begin, end = end, min(end + epochs.stride, epochs.stop)
+        for tile in range(tiles.n_tiles):
+            _train_tile(Blk, F, net, data, plan, tiles, tile, results, epochs, begin, end, scratch, halt)
+        if halt[0] or end == epochs.stop or nets_in_training(F, tiles, scratch.lanes) < epochs.fewest:
+            return end

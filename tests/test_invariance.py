@@ -110,12 +110,40 @@ def test_closing_gaps_does_not_show(xor, monkeypatch, optimizer, batch_size):
     )
     monkeypatch.setattr(_jobs, "close_gaps", lambda *args: closed.append(args))
     monkeypatch.setattr(_jobs, "CLOSE_GAPS_BELOW", -1)
+    monkeypatch.setattr(_jobs, "CLOSE_GAPS_AFTER", np.inf)
     never = fastmlp.train(arch, X, y, **settings)
     assert not closed[1:]  # the one call is the compilation's
     assert outcome(closing) == outcome(never)
     assert bits(closing.history) == bits(never.history)
     assert (closing.epochs < 300).any()
     assert len(np.unique(closing.status)) >= 2
+
+
+@pytest.mark.parametrize("kernel", ["lanes", "units"])
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_how_often_a_kernel_looks_for_gaps_does_not_show(xor, monkeypatch, batch_size, kernel):
+    arch, X, y = xor
+    settings = {"n_nets": 100, "optimizer": fastmlp.Adam(0.05), "epochs": 90, "target_loss": 0.3, "kernel": kernel,
+                "patience": 20, "record_every": 20, "batch_size": batch_size, "threads": 1}  # fmt: skip
+    train, early = _jobs.Job._train, []
+
+    def noting(job, tiles, epochs, team):
+        stop = train(job, tiles, epochs, team)
+        early.append(epochs.stop - stop)
+        return stop
+
+    monkeypatch.setattr(_jobs.Job, "_train", noting)
+    monkeypatch.setattr(_jobs.Job, "_first_slice", lambda *_: 60)
+    found = []
+    for stride in (1, 7, 1000):
+        monkeypatch.setattr(_jobs.Job, "_stride", lambda *_, stride=stride: stride)
+        early.clear()
+        found.append(fastmlp.train(**settings, architecture=arch, X=X, y=y))
+        # the first slice is a single stride, for nobody has left before it
+        assert any(early) == (stride < 1000)
+    assert all(outcome(runs) == outcome(found[0]) for runs in found)
+    assert all(bits(runs.history) == bits(found[0].history) for runs in found)
+    assert len(np.unique(found[0].epochs)) > 5
 
 
 def test_settings_of_other_nets_do_not_show(xor):
