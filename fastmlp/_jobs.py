@@ -2,7 +2,8 @@
 
 A chunk is a run of nets small enough for a thread's cache and for an even share of the work. It is trained to the end
 by one thread, in slices of epochs of some 50 ms; between slices progress is reported, and when nets have finished
-the gaps they leave are closed, so that the cost follows the nets that still train.
+the gaps they leave are closed, so that the cost follows the nets that still train. A kernel goes through a slice in
+strides, after each of which all tiles have come equally far, and ends it early where many nets have left.
 """
 
 from __future__ import annotations
@@ -35,13 +36,15 @@ from fastmlp._vectors import Buffer, aligned_zeros
 from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 
+# Those of slices, strides and gaps were tried out on five jobs whose nets leave (docs/performance.md): all are flat
 SLICE_SECONDS = 0.05
 FIRST_SLICE_SECONDS = 0.003  # roughly, until the speed is known
+SHORT_SLICE_SECONDS = 0.005  # with rules, where a slice is one stride
 STRIDES = 24  # so many with rules, so that gaps are closed in time,
-LEAST_STRIDE_SECONDS = 6e-9  # a byte of the chunk: but none shorter, since each brings all tiles into the cache,
+STRIDE_SECONDS_A_BYTE = 6e-9  # of the chunk: but none shorter, since each brings all tiles into the cache,
 STRIDE_OF_CALM = 1 / 3  # nor than this part of the epochs so far, if no net left in the last slice
-CLOSE_GAPS_BELOW = 0.85  # once no more than this part of the nets in the tiles still train,
-CLOSE_GAPS_AFTER = 0.005  # or so many seconds after the last time
+CLOSE_GAPS_BELOW = 0.85  # as soon as no more than this part of the nets in the tiles still train,
+CLOSE_GAPS_AFTER = 0.005  # and at the end of a slice if any has left, but so many seconds after the last time
 WORTHWHILE_CHUNK_SECONDS = 0.02  # roughly: a chunk costs some tenths of a millisecond beside its training
 LEAST_CHUNK_SECONDS = 0.0015  # where there is less, another thread does not pay
 MAX_CHUNK_TILES = 256
@@ -175,7 +178,7 @@ class Job:
         self._fill(tiles, begin)
         team = self.new_team()
         self._train(tiles, self._epochs(tiles, begin, begin)._replace(last=begin + 1), team)
-        close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
+        close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)  # without rules too, for nets may diverge
         if self.validation is not None:
             self._measured(tiles, self.data, False, team.scratches[0])
         self._copy_out(tiles, tiles.slots >= 0)
@@ -193,7 +196,7 @@ class Job:
         length = stride = self._first_slice(tiles.count)
         while not self.halt.any():
             fewest = int(CLOSE_GAPS_BELOW * held) + 1
-            epochs = self._epochs(tiles, epoch, min(end, epoch + length), stride, fewest)
+            epochs = self._epochs(tiles, epoch, min(end, epoch + length))._replace(stride=stride, fewest=fewest)
             begun = time.perf_counter()
             before = self._kept(tiles) if self.resumable else None
             stop = self._train(tiles, epochs, team)
@@ -210,9 +213,7 @@ class Job:
             epoch = stop
             if not active or epoch == end:
                 break
-            speed = ran / max(seconds, 1e-6)
-            length = self._next_slice(ran, speed, tiles.count)
-            stride = self._stride(length, speed, 0 if left else epoch - begin, tiles.count * self.tile_bytes)
+            length, stride = self._pace(ran, seconds, tiles.count, calm=0 if left else epoch - begin)
             since_closing += seconds
             if active < fewest or (active < held and since_closing > CLOSE_GAPS_AFTER):
                 self._close_gaps(tiles, active)
@@ -256,18 +257,22 @@ class Job:
         """An epoch's, roughly."""
         return self.way.nanoseconds / 1e9
 
-    def _next_slice(self, ran: int, speed: float, tiles: int) -> int:
-        """How many epochs, after a slice of `ran` at so many a second."""
-        if self.validation is not None:
-            return 1
-        return self._within_limits(min(8 * ran, SLICE_SECONDS * speed), tiles)
+    def _pace(self, ran: int, seconds: float, tiles: int, calm: int) -> tuple[int, int]:
+        """How many epochs are next, and after how many of them the kernel looks for gaps.
 
-    def _stride(self, length: int, speed: float, calm: int, chunk_bytes: int) -> int:
-        """After how many epochs of a slice the kernel looks for gaps; `calm` epochs went by and no net just left."""
-        if not self.plan.rules:
-            return length
-        least = max(self.epochs / STRIDES, LEAST_STRIDE_SECONDS * chunk_bytes * speed)
-        return max(1, int(max(least, STRIDE_OF_CALM * calm)))
+        The last slice ran so many epochs; `calm` epochs went by and no net just left.
+        """
+        if self.validation is not None:
+            return 1, 1
+        speed = ran / max(seconds, 1e-6)
+        length = stride = min(8 * ran, SLICE_SECONDS * speed)
+        if self.plan.rules:
+            # what a slice that ends early has not used is drawn twice: where orders and the like are, none ends early
+            drawing = self.plan.shuffle or self.plan.dropping or self.rate_factor is not None
+            least = SHORT_SLICE_SECONDS if drawing else STRIDE_SECONDS_A_BYTE * tiles * self.tile_bytes
+            stride = max(self.epochs / STRIDES, least * speed, STRIDE_OF_CALM * calm)
+            length = min(length, stride) if drawing else length
+        return self._within_limits(length, tiles), max(1, int(stride))
 
     def _within_limits(self, length: float, tiles: int) -> int:
         if self.plan.shuffle:
@@ -334,23 +339,21 @@ class Job:
         derive_keys(U, Buffer(padded), Buffer(keys), rows, np.uint64(purpose), self.seed)
         return keys[: max(1, len(numbers))]
 
-    def _epochs(
-        self, tiles: TileArrays, first: int, stop: int, stride: int | None = None, fewest: int = 0
-    ) -> layout.Epochs:
-        """A slice, as the kernels read it; with no stride they go over the tiles once."""
+    def _epochs(self, tiles: TileArrays, first: int, stop: int) -> layout.Epochs:
+        """A slice of one stride, as the kernels read it."""
         factors = np.ones(max(1, stop - first), self.vectors.F.dtype)
         if self.rate_factor is not None:
             with self.lock:  # functions of the user's are called by one thread at a time
                 factors[: stop - first] = [checked_factor(self.rate_factor(e), e) for e in range(first, stop)]
         orders = self._orders_by_net(tiles, first, stop) if self.plan.order_by_net else self._orders(first, stop)
         keys = self._keys(np.arange(first, stop, dtype=np.uint64), DROPOUT) if self.plan.dropping else _NO_KEYS
-        stride = max(1, stop - first) if stride is None else stride
         return layout.Epochs(
-            orders, Buffer(keys), Buffer(factors), self.first_epoch, first, stop, stride, fewest, self.last_epoch
+            orders, Buffer(keys), Buffer(factors), self.first_epoch, first, stop, stride=max(1, stop - first), fewest=0,
+            last=self.last_epoch,
         )  # fmt: skip
 
     def _train(self, tiles: TileArrays, epochs: layout.Epochs, team: Team) -> int:
-        """Train a slice; returns the epoch that it ended before."""
+        """Train a slice; returns the epoch that it ended before, unless `halt` cut it short."""
         v, halt = self.vectors, Buffer(self.halt)
         # copied before any member changes the original
         views = [tiles.kernel_view, *(tiles.view_of_a_member() for _ in team.scratches[1:])]

@@ -178,7 +178,7 @@ def _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, begin, 
 def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt):
     """Train every tile for a slice of epochs; when that is the last one, measure and finish.
 
-    Returns up to which epoch: `epochs.stop`, or an earlier one after which fewer than `epochs.fewest` nets train.
+    Returns up to which epoch: `epochs.stop`, or the end of a stride after which fewer than `epochs.fewest` nets train.
 
     With the full batch the rules look at the weights as they stand between epochs: the epoch's own forward pass yields
     the loss before its update. With minibatches they look at the mean of the losses that the epoch's minibatches had,
@@ -186,7 +186,8 @@ def train_tiles(kinds, F, net, data, plan, tiles, results, epochs, scratch, halt
     more forward pass, and only a target that they reach counts. With dropout, and by scikit-learn's conventions, the
     full batch is a minibatch too; by the latter those losses have L2's part in them, and they are what is recorded.
     When another thread makes `halt` (1,) true, the kernel returns after the chunk that it is at, with every weight as
-    the last update left it. What the results say of a net that still trains holds if training ends here.
+    the last update left it, and with no meaning in what it returns. What the results say of a net that still trains
+    holds if training ends here.
     """
     end, cut_short = epochs.first, False
     while True:

@@ -67,7 +67,7 @@ class Tiles(NamedTuple):
 
 
 class Epochs(NamedTuple):
-    """The slice of epochs that one call of a kernel trains."""
+    """The slice of epochs that one call of a kernel trains, or begins to train."""
 
     orders: Buffer  # (stop − first, S) shuffled sample numbers, or for each tile such
     keys: Buffer  # (stop − first,) of dropout
@@ -75,8 +75,8 @@ class Epochs(NamedTuple):
     begin: int  # where training began, from where records are counted
     first: int
     stop: int
-    stride: int  # after so many epochs of every tile the kernel counts the nets that still train
-    fewest: int  # and returns if there are fewer
+    stride: int  # after so many epochs of every tile the kernel counts the nets that still train,
+    fewest: int  # and ends the slice if there are fewer than this
     last: int  # where training ends, however many slices it takes
 
 

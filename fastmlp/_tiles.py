@@ -97,7 +97,7 @@ def _move_lane(buffer, n_rows, width, source, target):
 
 @kernel
 def close_gaps(F, tiles, n_samples):
-    """Move the last nets into the lanes of those that left; returns how many there are.
+    """Move the last nets into the lanes of those that left.
 
     `n_samples` is S where every net has sample weights of its own, else 0.
     """
@@ -108,7 +108,7 @@ def close_gaps(F, tiles, n_samples):
         while front < back and tiles.slots[back - 1] < 0:
             back -= 1
         if front == back:
-            return front
+            return
         lane = back - 1
         _move_lane(tiles.rows, tiles.n_rows, width, lane, front)
         _move_lane(tiles.hyper, N_HYPERPARAMETERS, width, lane, front)

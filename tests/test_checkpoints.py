@@ -39,7 +39,7 @@ def assert_same(one, other):
 def short_slices(monkeypatch):
     """Slices of one epoch, so that small jobs have many moments to stop at."""
     monkeypatch.setattr(_jobs.Job, "_first_slice", lambda *_: 1)
-    monkeypatch.setattr(_jobs.Job, "_next_slice", lambda *_: 1)
+    monkeypatch.setattr(_jobs.Job, "_pace", lambda *_, **__: (1, 1))
     monkeypatch.setattr(_jobs.Job, "_chunk_size", lambda job, _: 2 * job.vectors.width)
 
 
