@@ -36,7 +36,7 @@ from fastmlp._vectors import Buffer, aligned_zeros
 from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 
-# Those of slices, strides and gaps were tried out on five jobs whose nets leave (docs/performance.md): all are flat
+# What was tried beside these values of slices, strides and gaps stands in docs/performance.md
 SLICE_SECONDS = 0.05
 FIRST_SLICE_SECONDS = 0.003  # roughly, until the speed is known
 SHORT_SLICE_SECONDS = 0.005  # with rules, where a slice is one stride
@@ -196,9 +196,9 @@ class Job:
         length = stride = self._first_slice(tiles.count)
         while not self.halt.any():
             fewest = int(CLOSE_GAPS_BELOW * held) + 1
-            epochs = self._epochs(tiles, epoch, min(end, epoch + length))._replace(stride=stride, fewest=fewest)
             begun = time.perf_counter()
             before = self._kept(tiles) if self.resumable else None
+            epochs = self._epochs(tiles, epoch, min(end, epoch + length))._replace(stride=stride, fewest=fewest)
             stop = self._train(tiles, epochs, team)
             cut_short = bool(self.halt[0])  # read once: it may change at any time
             if before is not None and cut_short:
