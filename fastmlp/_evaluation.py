@@ -12,9 +12,10 @@ from fastmlp._jit import inline, kernel
 from fastmlp._kernels import forward
 from fastmlp._outputs import outputs_and_losses, outputs_of
 from fastmlp._samples import block_weights, choose_samples, weight_sum_of
-from fastmlp._simd import broadcast, fold_add, fold_fma, ratio
+from fastmlp._simd import broadcast, fold_compensated, ratio
+from fastmlp._sums import sum_of
 
-N_MEASURES = 3  # beside those of each output
+N_MEASURES = 2  # beside those of each output
 
 
 @inline
@@ -29,10 +30,9 @@ def forward_chunk(kinds, F, net, rows, base, data, first, slope, scratch):
 
 @kernel
 def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
-    """Write each net's mean loss, its accuracy, and each output's weighted squared errors to `measures`.
+    """Write each net's mean loss, its accuracy, and each output's weighted sum of squared errors to `measures`.
 
-    `measures` is (T, N_MEASURES + n_out, W). The first accuracy counts each sample once, the second by its weight; the
-    squared errors are summed over the samples.
+    `measures` is (T, N_MEASURES + 2 n_out, W): what roundings leave out of the last sums follows them.
     """
     _, _, _, _, Blk, _ = kinds
     n, B, n_out = data.n_samples, ratio(Blk, F), net.sizes[net.n_layers]
@@ -42,8 +42,9 @@ def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
     for tile in range(tiles.n_tiles):
         slope = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.LEAKY_SLOPE)
         base = tile * tiles.n_rows
-        loss_sum, right_sum, right_weight, target = zero, zero, zero, tile * (N_MEASURES + n_out)
-        for k in range(n_out):
+        loss_sum, loss_rest, right_sum, right_rest = zero, zero, zero, zero
+        target = tile * (N_MEASURES + 2 * n_out)
+        for k in range(2 * n_out):
             store(measures, target + N_MEASURES + k, zero)
         for first in range(0, n, scratch.capacity):
             count = forward_chunk(kinds, F, net, tiles.rows, base, data, first, slope, scratch)
@@ -53,19 +54,24 @@ def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
                     Blk, F, net, data, samples, s, units, outputs, row, 1, step, True, plan.counts_accuracy
                 )
                 weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
-                loss_sum = fold_fma(loss_sum, weights, losses, within)
-                right_sum = fold_add(right_sum, right, within)
-                right_weight = fold_fma(right_weight, weights, right, within)
+                loss_sum, loss_rest = fold_compensated(loss_sum, loss_rest, weights * losses, within)
+                right_sum, right_rest = fold_compensated(right_sum, right_rest, weights * right, within)
                 if net.loss >= Loss.MSE:
                     for k in range(n_out):
                         o = load_grid(Blk, Blk, F, outputs, row + k, 0, step)
                         error = formulas.squared_error(o, spread_samples(Blk, F, data.targets, samples, s, n_out, k))
-                        total = load(F, measures, target + N_MEASURES + k)
-                        store(measures, target + N_MEASURES + k, fold_fma(total, weights, error, within))
+                        errors = target + N_MEASURES + k
+                        total, rest = fold_compensated(
+                            load(F, measures, errors), load(F, measures, errors + n_out), weights * error, within
+                        )
+                        store(measures, errors, total)
+                        store(measures, errors + n_out, rest)
         weight_sum = weight_sum_of(F, data, tiles, tile, samples, -1, 0, n)
-        store(measures, target, loss_sum / weight_sum * plan.loss_scale)
-        store(measures, target + 1, right_sum / n if plan.counts_accuracy else nothing)
-        store(measures, target + 2, right_weight / weight_sum if plan.counts_accuracy else nothing)
+        accuracy = sum_of(right_sum, right_rest) / weight_sum
+        store(measures, target, sum_of(loss_sum, loss_rest) / weight_sum * plan.loss_scale)
+        store(measures, target + 1, accuracy if plan.counts_accuracy else nothing)
+        for errors in range(target + N_MEASURES, target + N_MEASURES + n_out):
+            store(measures, errors, sum_of(load(F, measures, errors), load(F, measures, errors + n_out)))
 
 
 @kernel

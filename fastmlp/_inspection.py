@@ -11,7 +11,8 @@ from fastmlp._evaluation import forward_chunk
 from fastmlp._formulas import Activation
 from fastmlp._jit import inline, kernel
 from fastmlp._outputs import output_deltas, outputs_and_losses
-from fastmlp._simd import absolute, broadcast, fma, fold_add, ratio, select
+from fastmlp._simd import absolute, broadcast, fma, fold_add, fold_compensated, ratio, select
+from fastmlp._sums import sum_of
 
 # Rows of a net's facts: two for the net, then some for each layer of weights, then two for each output
 LOSS, RIGHT = range(2)
@@ -45,7 +46,7 @@ def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch):
     for tile in range(tiles.n_tiles):
         slope = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.LEAKY_SLOPE)
         base, fact = tile * tiles.n_rows, tile * n_facts
-        loss_sum, right_sum, stuck, probe = zero, zero, zero, zero
+        loss_sum, loss_rest, right_sum, stuck, probe = zero, zero, zero, zero, zero
         for row in range(step):
             store(peaks, row, zero)
         for row in range(fact, fact + ends):
@@ -60,7 +61,8 @@ def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch):
                 losses, right = outputs_and_losses(
                     Blk, F, net, data, samples, s, units, outputs, row, 1, step, True, True
                 )
-                loss_sum, right_sum = fold_add(loss_sum, losses, within), fold_add(right_sum, right, within)
+                loss_sum, loss_rest = fold_compensated(loss_sum, loss_rest, losses, within)
+                right_sum = fold_add(right_sum, right, within)
                 for k in range(n_out):
                     o = load_grid(Blk, Blk, F, outputs, row + k, 0, step)
                     wrong = absolute(o - spread_samples(Blk, F, data.targets, samples, s, n_out, k))
@@ -77,7 +79,7 @@ def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch):
                     Blk, F, net, data, samples, s, broadcast(Blk, 1.0), scratch.deltas, row, 1, step, probe, within
                 )
             _backward(F, net, tiles, tile, scratch, count, slope, facts, fact, peaks)
-        store(facts, fact + LOSS, loss_sum / broadcast(F, n))
+        store(facts, fact + LOSS, sum_of(loss_sum, loss_rest) / broadcast(F, n))
         store(facts, fact + RIGHT, right_sum / broadcast(F, n))
         for layer in range(1, last):
             silent, saturated = zero, zero

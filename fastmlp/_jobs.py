@@ -373,18 +373,20 @@ class Job:
         validation = self.validation
         assert validation is not None
         measures = self._measured(tiles, validation.data, validation.counts_accuracy, scratch)
-        record = (epoch - self.first_epoch - 1) // max(1, self.plan.record_every)
+        trained, every = epoch - self.first_epoch, self.plan.record_every
+        record = trained // every - 1 if every and trained % every == 0 else None
         best = Buffer(validation.best_parameters)
         validation.judge(
-            tiles, measures, epoch, record, self.results, lambda chosen: self._copy_rows(tiles, best, 0, chosen)
-        )
+            tiles, measures, epoch, record, self.plan.full_batch and epoch == self.last_epoch, self.results,
+            lambda chosen: self._copy_rows(tiles, best, 0, chosen),
+        )  # fmt: skip
 
     def _measured(
         self, tiles: TileArrays, data: layout.Data, counts_accuracy: bool, scratch: layout.Scratch
     ) -> np.ndarray:
-        """What `measure_tiles` writes, with one thread: its measures (T, N_MEASURES + n_out, W)."""
+        """What `measure_tiles` writes, with one thread: its measures (T, N_MEASURES + 2 n_out, W)."""
         v = self.vectors
-        n_measures = N_MEASURES + self.architecture.sizes[-1]
+        n_measures = N_MEASURES + 2 * self.architecture.sizes[-1]
         measures = aligned_zeros((tiles.count, n_measures, tiles.width), v.F.dtype)
         plan, alone = self.plan._replace(counts_accuracy=counts_accuracy), scratch._replace(member=0, members=1)
         measure_tiles(v.kinds, v.F, self.net, data, plan, tiles.kernel_view, Buffer(measures), alone)

@@ -25,7 +25,8 @@ from fastmlp._rules import (
     target_in_doubt,
 )
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
-from fastmlp._simd import any_lane, broadcast, fma, fold_add, fold_fma, ratio, repeat, select
+from fastmlp._simd import any_lane, broadcast, fma, fold_compensated, fold_fma, ratio, repeat, select
+from fastmlp._sums import add_compensated, sum_of
 from fastmlp._team import halted
 from fastmlp._update import advance_powers, set_l2, set_rate
 
@@ -39,7 +40,7 @@ def _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, begin, 
     n, B, filled = data.n_samples, ratio(Blk, F), ratio(Units, F)
     samples, units, outputs = scratch.samples, scratch.units, scratch.outputs
     unit_step, out_row = net.n_unit_rows, net.unit_rows[net.n_layers]
-    full_batch, last_epoch = plan.batch_size >= n and not plan.sklearn and not plan.dropping, epochs.last
+    full_batch, last_epoch = plan.full_batch, epochs.last
     chosen = False  # whether `samples` holds all of them
     nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
     base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
@@ -63,10 +64,12 @@ def _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, begin, 
         cautious = knows_bound(net, plan) and full_batch and training and not recording
         cautious = cautious and n <= MOST_WITHIN_MARGIN and epoch >= exact_until
         n_steps = (n + plan.batch_size - 1) // plan.batch_size if minibatches else 1
-        mean_loss, right_sum, norm = zero, zero, zero
+        mean_loss, mean_rest, norm = zero, zero, zero
+        # of all samples that were measured: their weight, and that of those on the right side
+        seen, seen_rest, all_right, all_right_rest = zero, zero, zero, zero
         for step in range(-1 if recording and minibatches else 0, n_steps + judging):
             confirming = judging and step == n_steps
-            if confirming and (epoch + 1 == last_epoch or not any_lane(suspects)):
+            if confirming and not any_lane(suspects):
                 break
             whole = not minibatches or step < 0 or confirming
             measure, learn = judging or (measuring and whole), training and 0 <= step < n_steps
@@ -78,9 +81,10 @@ def _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, begin, 
             order = number * n if plan.shuffle and not whole else -1
             weight_sum = weight_sum_of(F, data, tiles, tile, epochs.orders, order, start, stop)
             inverse = inverse_of(plan, weight_sum)
-            loss_sum, least, probe = zero, zero, zero
+            loss_sum, loss_rest, right_sum, right_rest, least, probe = zero, zero, zero, zero, zero, zero
             if whole or step == 0:
-                mean_loss, right_sum = zero, zero
+                mean_loss, mean_rest = zero, zero
+                seen, seen_rest, all_right, all_right_rest = zero, zero, zero, zero
             if learn:
                 set_l2(F, plan, tiles, tile, weight_sum)
                 if plan.method == Method.ADAM:
@@ -111,8 +115,9 @@ def _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, begin, 
                     )  # fmt: skip
                     weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
                     if exact:
-                        loss_sum = fold_fma(loss_sum, weights, losses, within)
-                        right_sum = fold_add(right_sum, right, within)
+                        loss_sum, loss_rest = fold_compensated(loss_sum, loss_rest, weights * losses, within)
+                        if plan.counts_accuracy:
+                            right_sum, right_rest = fold_compensated(right_sum, right_rest, weights * right, within)
                     elif cautious:
                         bounds = least_losses_of(Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step)
                         least = fold_fma(least, weights, bounds, within)
@@ -122,31 +127,40 @@ def _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, begin, 
                         first, exact_until = start, epoch + EPOCHS_IN_DOUBT
                         continue
                 if exact and last:
-                    loss = loss_sum / weight_sum * plan.loss_scale
+                    loss = sum_of(loss_sum, loss_rest) / weight_sum * plan.loss_scale
+                    if plan.counts_accuracy:
+                        seen, seen_rest = add_compensated(seen, seen_rest, weight_sum)
+                        right = sum_of(right_sum, right_rest)
+                        all_right, all_right_rest = add_compensated(all_right, all_right_rest, right)
                     if not whole:
                         loss = select(weight_sum > 0.0, loss, 0.0)
                         loss = fma(0.5 * load(F, tiles.hyper, h + formulas.L2), norm, loss)
-                        mean_loss = fma(broadcast(F, (stop - start) / n), loss, mean_loss)
+                        mean_loss, mean_rest = add_compensated(
+                            mean_loss, mean_rest, broadcast(F, (stop - start) / n) * loss
+                        )
                 if exact and last and (whole or step == n_steps - 1):
-                    accuracy = right_sum / n if plan.counts_accuracy else nothing
+                    accuracy = nothing
+                    if plan.counts_accuracy:
+                        accuracy = sum_of(all_right, all_right_rest) / sum_of(seen, seen_rest)
                     if confirming:
                         active = confirm(
                             F, tiles, tile, results, active, suspects, loss, accuracy, epoch + 1, scratch.lanes
                         )
                     elif not whole:
+                        mean = sum_of(mean_loss, mean_rest)
                         active, suspects = judge_minibatches(
-                            F, plan, tiles, tile, results, active, mean_loss, accuracy, epoch, scratch.lanes
+                            F, plan, tiles, tile, results, active, mean, accuracy, epoch, scratch.lanes
                         )
-                        if due:
+                        if due and plan.sklearn:
                             record = (epoch - epochs.begin) // plan.record_every
-                            record_losses(F, tiles, tile, results, active, mean_loss, record, scratch.lanes)
+                            record_losses(F, tiles, tile, results, active, mean, record, scratch.lanes)
                     else:
                         if recording:
                             record = (epoch - epochs.begin) // plan.record_every
                             record_losses(F, tiles, tile, results, active, loss, record, scratch.lanes)
                         if not minibatches and (plan.rules or not training):
                             active = apply_rules(
-                                F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch,
+                                F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, full_batch,
                                 scratch.lanes,
                             )  # fmt: skip
                 if learn and (last or not in_doubt):

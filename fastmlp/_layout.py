@@ -96,6 +96,7 @@ class Plan(NamedTuple):
 
     method: int  # formulas.Method
     batch_size: int  # S for the full batch
+    full_batch: bool  # one update an epoch, and the rules look at the weights between epochs
     shuffle: bool
     order_by_net: bool  # each tile, of one net, has an order of its own
     dropping: bool  # dropout

@@ -141,14 +141,16 @@ def planned(
         )  # fmt: skip
         if not watch_only:  # whom the validation data stop, no loss on the training data does
             controls[layout.PATIENCE], patience = np.inf, None
+    # an array counts even if it is all 0, for then nets beside it must not change what the rules look at
+    dropping = (np.ndim(dropout) > 0 or bool(dropout)) and not gradients_only
     loss_scale, delta_scale = loss_scales(loss_code, architecture.sizes[-1], sklearn)
     plan = layout.Plan(
         method=int(Method.NONE if gradients_only else optimizer.method),
         batch_size=batch,
+        full_batch=batch >= n_samples and not sklearn and not dropping,
         shuffle=bool(shuffle) and batch < n_samples,
         order_by_net=bool(by_net) and batch < n_samples,
-        # an array counts even if it is all 0, for then nets beside it must not change what the rules look at
-        dropping=(np.ndim(dropout) > 0 or bool(dropout)) and not gradients_only,
+        dropping=dropping,
         record_every=every,
         rules=any(rule is not None for rule in (target_loss, target_accuracy, patience)),
         bound_will_do=target_accuracy is None and patience is None and _are_moderate(weights, architecture.sizes[-1]),

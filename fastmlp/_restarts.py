@@ -42,9 +42,15 @@ def solved(runs: Runs, settings: dict[str, Any]) -> np.ndarray:
     """Which nets need no restart: those that reached their target, or without one have every sample right."""
     from fastmlp.runs import Status
 
-    if settings["target_loss"] is not None or settings["target_accuracy"] is not None:
-        return runs.status == Status.REACHED_TARGET
-    return runs.accuracy == 1
+    if settings["target_loss"] is None and settings["target_accuracy"] is None:
+        return runs.accuracy == 1
+    reached = runs.status == Status.REACHED_TARGET
+    with np.errstate(invalid="ignore"):  # minibatches' losses may have hidden that the last weights reach it
+        if settings["target_loss"] is not None:
+            reached |= runs.loss <= np.asarray(settings["target_loss"], runs.loss.dtype)
+        if settings["target_accuracy"] is not None:
+            reached |= runs.accuracy >= np.asarray(settings["target_accuracy"], runs.accuracy.dtype)
+    return reached
 
 
 def restart_until_solved(

@@ -144,17 +144,20 @@ def confirm(F, tiles, tile, results, active, suspects, loss, accuracy, epoch, la
 
 
 @inline
-def apply_rules(F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, lanes):
-    """Stop the nets that reached their target, stalled or diverged, and at the end all; returns who goes on."""
+def apply_rules(F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, full_batch, lanes):
+    """Stop the nets that reached their target, stalled or diverged, and at the end all; returns who goes on.
+
+    With minibatches this is called at the end alone, where the rules have decided by the last epoch's minibatches.
+    """
     nothing = broadcast(F, np.nan)
     broken = active & ~(loss < np.inf)
     leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, lanes)
     active = active & ~broken
-    if plan.rules:
+    if plan.rules and full_batch:
         reached = active & _reached(F, tiles, tile, loss, accuracy)
         leave(F, tiles, tile, results, reached, layout.REACHED_TARGET, epoch, loss, accuracy, lanes)
         active = active & ~reached
-        if epoch < last_epoch:  # else whoever goes on from here sees this loss again
+        if epoch < last_epoch:  # training that goes on from here looks at this loss again
             stalled = _out_of_patience(F, plan, tiles, tile, active, loss)
             leave(F, tiles, tile, results, stalled, layout.STALLED, epoch, loss, accuracy, lanes)
             active = active & ~stalled

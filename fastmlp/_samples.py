@@ -7,6 +7,7 @@ from fastmlp import _layout as layout
 from fastmlp._access import load, spread_samples, store
 from fastmlp._jit import inline
 from fastmlp._simd import broadcast, ratio, select
+from fastmlp._sums import add_compensated, sum_of
 
 
 @inline
@@ -46,14 +47,15 @@ def inverse_of(plan, weight_sum):
 @inline
 def weight_sum_of(F, data, tiles, tile, orders, order, start, stop):
     """Sum of the weights of the samples from `start` to `stop`."""
-    total = broadcast(F, 0.0)
+    total = rest = broadcast(F, 0.0)
     if data.weighting == layout.UNWEIGHTED:
         total = broadcast(F, stop - start)
     else:
         for position in range(start, stop):
             sample = _sample_at(orders, order, position)
             if data.weighting == layout.BY_SAMPLE:
-                total = total + broadcast(F, data.weights[sample])
+                weight = broadcast(F, data.weights[sample])
             else:
-                total = total + load(F, tiles.sample_weights, tile * data.n_samples + sample)
-    return total
+                weight = load(F, tiles.sample_weights, tile * data.n_samples + sample)
+            total, rest = add_compensated(total, rest, weight)
+    return sum_of(total, rest)

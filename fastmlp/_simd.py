@@ -200,6 +200,51 @@ def _fold_add(vector, long, _count):
     return vector, _fold(vector, long, add_part)
 
 
+def fold_compensated(total, rest, a, count):
+    """The pair total + a₀ + a₁ + …, in this order, and `rest` plus what each of these roundings left out.
+
+    aᵢ are the first `count` vectors that lie end to end in a. Reference: Knuth, The Art of Computer Programming, volume
+    2, section 4.2.2, theorem B.
+    """
+    for piece in _parts(a, total, count):
+        new = total + piece
+        taken = new - total
+        rest = rest + ((total - (new - taken)) + (piece - taken))
+        total = new
+    return total, rest
+
+
+@compiles(fold_compensated, VectorType, VectorType, VectorType, types.Integer)
+def _fold_compensated(vector, _rest, long, _count):
+    times = long.count // vector.count
+    pair = types.UniTuple(vector, 2)
+
+    def add_part(builder, total, rest, a, index):
+        piece = part(builder, a, vector.count, index)
+        new = builder.fadd(total, piece)
+        taken = builder.fsub(new, total)
+        left_of_total = builder.fsub(total, builder.fsub(new, taken))
+        return new, builder.fadd(rest, builder.fadd(left_of_total, builder.fsub(piece, taken)))
+
+    def emit(context, builder, total, rest, a, count):
+        results = [cgutils.alloca_once_value(builder, value) for value in (total, rest)]
+        with builder.if_else(builder.icmp_signed("==", count, count.type(times)), likely=True) as (all_of_them, some):
+            with all_of_them:
+                for index in range(times):
+                    total, rest = add_part(builder, total, rest, a, index)
+                for value, result in zip((total, rest), results, strict=True):
+                    builder.store(value, result)
+            with some:
+                for index in range(times - 1):
+                    with builder.if_then(builder.icmp_signed("<", count.type(index), count)):
+                        values = add_part(builder, *map(builder.load, results), a, index)
+                        for value, result in zip(values, results, strict=True):
+                            builder.store(value, result)
+        return context.make_tuple(builder, pair, [builder.load(result) for result in results])
+
+    return pair, emit
+
+
 def _parts(long, short, count):
     return long.reshape(-1, short.size)[:count]
 

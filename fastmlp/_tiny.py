@@ -19,8 +19,9 @@ from fastmlp._jit import inline, kernel
 from fastmlp._outputs import knows_bound, least_losses_of, output_deltas, outputs_and_losses
 from fastmlp._rules import apply_rules, empty_lanes, leave, nets_in_training, record_losses, target_in_doubt
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
-from fastmlp._simd import any_lane, broadcast, fma, fold_add, fold_fma, ratio, repeat, select
+from fastmlp._simd import any_lane, broadcast, fma, fold_compensated, fold_fma, ratio, repeat, select
 from fastmlp._small import is_small, train_small
+from fastmlp._sums import sum_of
 from fastmlp._update import adam_settings, add_l2, advance_powers, begin_adam, finish_adam, update
 from fastmlp._vectors import ALL
 
@@ -148,14 +149,18 @@ def _train_tile(Blk, F, net, data, plan, tiles, tile, results, epochs, begin, en
                     Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, True, plan.counts_accuracy
                 )
         if measured:
-            loss = fold_fma(zero, weights, losses, n) / weight_sum * plan.loss_scale
-            accuracy = fold_add(zero, right, n) / n if plan.counts_accuracy else nothing
+            loss_sum, loss_rest = fold_compensated(zero, zero, weights * losses, n)
+            loss = sum_of(loss_sum, loss_rest) / weight_sum * plan.loss_scale
+            accuracy = nothing
+            if plan.counts_accuracy:
+                right_sum, right_rest = fold_compensated(zero, zero, weights * right, n)
+                accuracy = sum_of(right_sum, right_rest) / weight_sum
             if recording:
                 record = (epoch - epochs.begin) // plan.record_every
                 record_losses(F, tiles, tile, results, active, loss, record, scratch.lanes)
             if plan.rules or not learn:
                 active = apply_rules(
-                    F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, scratch.lanes
+                    F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, True, scratch.lanes
                 )
         if learn:
             probe = output_deltas(Blk, F, net, data, samples, 0, scale, deltas, outputs, B, 1, zero, n)

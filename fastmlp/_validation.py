@@ -21,7 +21,7 @@ def _loss(measures: np.ndarray, _spread: np.ndarray) -> np.ndarray:
 
 
 def _accuracy(measures: np.ndarray, _spread: np.ndarray) -> np.ndarray:
-    return measures[:, 2]
+    return measures[:, 1]
 
 
 def _r2(measures: np.ndarray, spread: np.ndarray) -> np.ndarray:
@@ -33,7 +33,7 @@ def _r2(measures: np.ndarray, spread: np.ndarray) -> np.ndarray:
     return total / len(spread)
 
 
-# From the measures (T, N_MEASURES + n_out, W) of `measure_tiles` in float64 and each output's spread to scores (T, W)
+# From the measures (T, N_MEASURES + 2 n_out, W) of `measure_tiles` in float64 and each output's spread to scores (T, W)
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"loss": _loss, "accuracy": _accuracy, "r2": _r2}
 
 
@@ -65,19 +65,22 @@ class Validation:
         self.waited = np.zeros(n_nets)
 
     def judge(
-        self, tiles: TileArrays, measures: np.ndarray, epoch: int, record: int, results: layout.Results,
-        keep: Callable[[np.ndarray], None],
+        self, tiles: TileArrays, measures: np.ndarray, epoch: int, record: int | None, at_end: bool,
+        results: layout.Results, keep: Callable[[np.ndarray], None],
     ) -> None:  # fmt: skip
-        """Score the nets that were trained for so many epochs; stop those that have not improved for too long.
+        """Score the nets that were trained for `epoch` epochs; stop those that have not improved for too long.
 
+        `record` is the place of the scores on the curves, None where no curve has one for this epoch. `at_end`, after
+        the last epoch of a full-batch job, the kernel has looked at the nets once more than after any other epoch.
         `keep` copies the weights of the lanes in a mask (T, W) to `best_parameters`.
         """
         slots, active = tiles.slots[: tiles.count], tiles.controls[: tiles.count, layout.ACTIVE]
-        # a net that has just had its last epoch is scored too
-        training = (slots >= 0) & ((active != 0) | (results.status[slots] == layout.RAN_ALL_EPOCHS))
+        # a net that has just had its last epoch is scored too, whatever that last look said of it
+        ended = (results.status[slots] == layout.RAN_ALL_EPOCHS) | (at_end & (results.epochs[slots] == epoch))
+        training = (slots >= 0) & ((active != 0) | ended)
         nets = slots[training]
         scores = self._score(measures.astype(np.float64), self._spread)[training]
-        if self.history.shape[1] > record:
+        if record is not None:
             self.history[nets, record] = scores
             self.losses[nets, record] = measures[:, 0][training]
         best, tol = self.best_score[nets], self._tol[nets]
@@ -109,10 +112,16 @@ def _among(mask: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 def _spread(targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """Each output's weighted sum of squared distances of the targets (S, n_out) from their mean."""
+    """Each output's weighted sum of squared distances of the targets (S, n_out) from their mean.
+
+    0 for an output whose targets are all equal, up to the rounding of their mean.
+    """
     weight = np.ones(len(targets)) if weights is None else weights.astype(np.float64)
-    spread = []
+    spread, total = [], fsum(weight)
     for output in targets.astype(np.float64).T:
-        mean = fsum(weight * output) / fsum(weight)
-        spread.append(fsum(weight * (output - mean) ** 2))
+        counted = output[weight > 0]
+        mean = fsum(weight * output) / total
+        rounding = 4 * np.finfo(np.float64).eps * np.abs(counted).max()
+        varies = np.ptp(counted) > rounding
+        spread.append(fsum(weight * (output - mean) ** 2) if varies else 0.0)
     return np.array(spread)

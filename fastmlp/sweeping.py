@@ -88,6 +88,8 @@ class Sweep:
     def train(self, row: int, **changes: Any) -> Runs:
         """The nets of one row, trained again: the same bits, with their weights.
 
+        Of a row that halving has left behind they are trained for the epochs that the table has for it.
+
         Parameters
         ----------
         row : int
@@ -97,6 +99,7 @@ class Sweep:
         """
         row = checks.whole_number("row", row, 0, len(self) - 1)
         X, y, seed, ids, threads = self._data
+        changes.setdefault("epochs", int(self.table["epochs"][row]))
         return train_again(self._settings[row].call, X, y, ids, seed, changes.pop("threads", threads), **changes)
 
     def to_pandas(self) -> Any:
@@ -385,7 +388,7 @@ def _train_part(
         runs = _train_together(calls, X, y, ids, seed, threads, epochs, keep)
         nets = [np.arange(n)] * len(part)
     else:
-        nets = [np.flatnonzero(results.status[row] == Status.RAN_ALL_EPOCHS) for row in part]
+        nets = [np.flatnonzero(_goes_on(results.status[row], results.trained[row], before)) for row in part]
         if not sum(map(len, nets)):
             return
         runs = _go_on_together([alive[row] for row in part], calls, nets, X, y, threads, epochs, keep)
@@ -395,9 +398,16 @@ def _train_part(
         assert isinstance(own, Runs)
         results.take(row, which, own)
         if keep:
-            running = own.status == Status.RAN_ALL_EPOCHS
-            alive[row] = own[running]  # type: ignore[assignment]
+            alive[row] = own[_goes_on(own.status, own.epochs, before + epochs)]  # type: ignore[assignment]
         first += len(which)
+
+
+def _goes_on(status: np.ndarray, trained: np.ndarray, epochs: int) -> np.ndarray:
+    """Which nets a call that did not end after `epochs` epochs would train further.
+
+    An infinite loss that is seen at a call's end alone has not stopped a net: gradients may be finite all the same.
+    """
+    return (status == Status.RAN_ALL_EPOCHS) | ((status == Status.DIVERGED) & (trained == epochs))
 
 
 def _together(calls: list[Call], counts: list[int]) -> dict[str, Any]:

@@ -181,6 +181,14 @@ def backward(lane, cell, sizes, codes, loss, bias, slope, w, units, o, t, scale,
 
 
 @njit
+def add_compensated(total, rest, term):
+    """The sum with one term more, and what its roundings have left out so far."""
+    new = total + term
+    taken = new - total
+    return new, rest + ((total - (new - taken)) + (term - taken))
+
+
+@njit
 def step(lane, cell, method, nesterov, h, w, g, state1, state2, corrections, zero, one, tiny):
     """One optimizer step on every parameter."""
     rate, momentum = h[formulas.LEARNING_RATE], h[formulas.MOMENTUM]
@@ -243,7 +251,7 @@ def train_reference(
     delta_scale,
     constants,
 ):
-    """Train the net w (P,) in place; returns its final loss and accuracy.
+    """Train the net w (P,) in place; returns its final loss and its accuracy, by the samples' weights.
 
     orders[e] are the samples of epoch e, masks[e, s, l] those of the units of hidden layer l.
     """
@@ -259,9 +267,10 @@ def train_reference(
     for epoch in range(epochs):
         for start in range(0, n, batch):
             chosen = orders[epoch, start : start + batch]
-            total = zero
+            total, rest = zero, zero
             for s in chosen:
-                total = total + sample_weight[s]
+                total, rest = add_compensated(total, rest, sample_weight[s])
+            total = total + rest
             inverse = delta_scale / total if total > zero else zero
             g[:] = zero
             for s in chosen:
@@ -299,16 +308,18 @@ def train_reference(
             if method == ADAM:
                 corrections[0], corrections[1] = 1.0 / (1.0 - powers[0]), 1.0 / np.sqrt(1.0 - powers[1])
             step(lane, cell, method, nesterov, h, w, g, state1, state2, corrections, zero, one, tiny)
-    total_loss, total_weight, right = zero, zero, 0
+    total_loss, total_weight, right = zero, zero, 0.0
+    rest_of_loss, rest_of_weight = zero, zero
     for s in range(n):
         forward(lane, cell, sizes, codes, bias, slope, w, X[s], whole, units, zero)
         z = units[n_layers, : sizes[-1]]
         greatest, log_sum = outputs(lane, cell, codes[-1], z, o, zero, one)
         losses = sample_loss(lane, cell, loss, z, o, T[s], greatest, log_sum, zero, one)
-        total_loss = fma(lane, cell, sample_weight[s], losses, total_loss)
-        total_weight = total_weight + sample_weight[s]
-        right += is_right(codes[-1], z, o, T[s], half)
-    return total_loss / total_weight * loss_scale, right
+        total_loss, rest_of_loss = add_compensated(total_loss, rest_of_loss, sample_weight[s] * losses)
+        total_weight, rest_of_weight = add_compensated(total_weight, rest_of_weight, sample_weight[s])
+        right += sample_weight[s] * is_right(codes[-1], z, o, T[s], half)
+    total_loss, total_weight = total_loss + rest_of_loss, total_weight + rest_of_weight
+    return total_loss / total_weight * loss_scale, right / total_weight
 
 
 def philox(counter, key):
@@ -345,7 +356,7 @@ def dropout_masks(job, net):
 
 
 def run_reference(job, net):
-    """Train net number `net` of a planned job by the reference; returns its parameters, loss and count of right."""
+    """Train net number `net` of a planned job by the reference; returns its parameters, loss and accuracy."""
     dtype = job.parameters.dtype
     architecture, plan, data = job.architecture, job.plan, job.data
     w = job.initial[net].copy()
