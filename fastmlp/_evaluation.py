@@ -13,7 +13,6 @@ from fastmlp._kernels import forward
 from fastmlp._outputs import outputs_and_losses, outputs_of
 from fastmlp._samples import block_weights, choose_samples, weight_sum_of
 from fastmlp._simd import broadcast, fold_compensated, ratio
-from fastmlp._sums import sum_of
 
 N_MEASURES = 2  # beside those of each output
 
@@ -32,7 +31,7 @@ def forward_chunk(kinds, F, net, rows, base, data, first, slope, scratch):
 def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
     """Write each net's mean loss, its accuracy, and each output's weighted sum of squared errors to `measures`.
 
-    `measures` is (T, N_MEASURES + 2 n_out, W): what roundings leave out of the last sums follows them.
+    `measures` is (T, N_MEASURES + 2 n_out, W): what the last rounding leaves out of the errors' sums follows them.
     """
     _, _, _, _, Blk, _ = kinds
     n, B, n_out = data.n_samples, ratio(Blk, F), net.sizes[net.n_layers]
@@ -67,11 +66,9 @@ def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
                         store(measures, errors, total)
                         store(measures, errors + n_out, rest)
         weight_sum = weight_sum_of(F, data, tiles, tile, samples, -1, 0, n)
-        accuracy = sum_of(right_sum, right_rest) / weight_sum
-        store(measures, target, sum_of(loss_sum, loss_rest) / weight_sum * plan.loss_scale)
+        accuracy = right_sum / weight_sum
+        store(measures, target, loss_sum / weight_sum * plan.loss_scale)
         store(measures, target + 1, accuracy if plan.counts_accuracy else nothing)
-        for errors in range(target + N_MEASURES, target + N_MEASURES + n_out):
-            store(measures, errors, sum_of(load(F, measures, errors), load(F, measures, errors + n_out)))
 
 
 @kernel

@@ -12,7 +12,6 @@ from fastmlp._formulas import Activation
 from fastmlp._jit import inline, kernel
 from fastmlp._outputs import output_deltas, outputs_and_losses
 from fastmlp._simd import absolute, broadcast, fma, fold_add, fold_compensated, ratio, select
-from fastmlp._sums import sum_of
 
 # Rows of a net's facts: two for the net, then some for each layer of weights, then two for each output
 LOSS, RIGHT = range(2)
@@ -79,7 +78,7 @@ def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch):
                     Blk, F, net, data, samples, s, broadcast(Blk, 1.0), scratch.deltas, row, 1, step, probe, within
                 )
             _backward(F, net, tiles, tile, scratch, count, slope, facts, fact, peaks)
-        store(facts, fact + LOSS, sum_of(loss_sum, loss_rest) / broadcast(F, n))
+        store(facts, fact + LOSS, loss_sum / broadcast(F, n))
         store(facts, fact + RIGHT, right_sum / broadcast(F, n))
         for layer in range(1, last):
             silent, saturated = zero, zero

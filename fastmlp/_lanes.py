@@ -26,7 +26,7 @@ from fastmlp._rules import (
 )
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
 from fastmlp._simd import any_lane, broadcast, fma, fold_compensated, fold_fma, ratio, repeat, select
-from fastmlp._sums import add_compensated, sum_of
+from fastmlp._sums import add_compensated
 from fastmlp._team import halted
 from fastmlp._update import advance_powers, set_l2, set_rate
 
@@ -127,11 +127,10 @@ def _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, begin, 
                         first, exact_until = start, epoch + EPOCHS_IN_DOUBT
                         continue
                 if exact and last:
-                    loss = sum_of(loss_sum, loss_rest) / weight_sum * plan.loss_scale
+                    loss = loss_sum / weight_sum * plan.loss_scale
                     if plan.counts_accuracy:
                         seen, seen_rest = add_compensated(seen, seen_rest, weight_sum)
-                        right = sum_of(right_sum, right_rest)
-                        all_right, all_right_rest = add_compensated(all_right, all_right_rest, right)
+                        all_right, all_right_rest = add_compensated(all_right, all_right_rest, right_sum)
                     if not whole:
                         loss = select(weight_sum > 0.0, loss, 0.0)
                         loss = fma(0.5 * load(F, tiles.hyper, h + formulas.L2), norm, loss)
@@ -141,19 +140,18 @@ def _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, begin, 
                 if exact and last and (whole or step == n_steps - 1):
                     accuracy = nothing
                     if plan.counts_accuracy:
-                        accuracy = sum_of(all_right, all_right_rest) / sum_of(seen, seen_rest)
+                        accuracy = all_right / seen
                     if confirming:
                         active = confirm(
                             F, tiles, tile, results, active, suspects, loss, accuracy, epoch + 1, scratch.lanes
                         )
                     elif not whole:
-                        mean = sum_of(mean_loss, mean_rest)
                         active, suspects = judge_minibatches(
-                            F, plan, tiles, tile, results, active, mean, accuracy, epoch, scratch.lanes
+                            F, plan, tiles, tile, results, active, mean_loss, accuracy, epoch, scratch.lanes
                         )
                         if due and plan.sklearn:
                             record = (epoch - epochs.begin) // plan.record_every
-                            record_losses(F, tiles, tile, results, active, mean, record, scratch.lanes)
+                            record_losses(F, tiles, tile, results, active, mean_loss, record, scratch.lanes)
                     else:
                         if recording:
                             record = (epoch - epochs.begin) // plan.record_every

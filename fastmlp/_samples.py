@@ -7,7 +7,7 @@ from fastmlp import _layout as layout
 from fastmlp._access import load, spread_samples, store
 from fastmlp._jit import inline
 from fastmlp._simd import broadcast, ratio, select
-from fastmlp._sums import add_compensated, sum_of
+from fastmlp._sums import add_compensated
 
 
 @inline
@@ -58,4 +58,4 @@ def weight_sum_of(F, data, tiles, tile, orders, order, start, stop):
             else:
                 weight = load(F, tiles.sample_weights, tile * data.n_samples + sample)
             total, rest = add_compensated(total, rest, weight)
-    return sum_of(total, rest)
+    return total

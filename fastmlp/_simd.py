@@ -201,15 +201,15 @@ def _fold_add(vector, long, _count):
 
 
 def fold_compensated(total, rest, a, count):
-    """The pair total + a₀ + a₁ + …, in this order, and `rest` plus what each of these roundings left out.
+    """total + a₀ + a₁ + …, in this order, and what the last rounding left out, which the next term takes up.
 
-    aᵢ are the first `count` vectors that lie end to end in a. Reference: Knuth, The Art of Computer Programming, volume
-    2, section 4.2.2, theorem B.
+    aᵢ are the first `count` vectors that lie end to end in a. A total that overflows stays infinite. Reference: Kahan,
+    Further remarks on reducing truncation errors, Communications of the ACM, 1965.
     """
     for piece in _parts(a, total, count):
-        new = total + piece
-        taken = new - total
-        rest = rest + ((total - (new - taken)) + (piece - taken))
+        term = piece + rest
+        new = total + term
+        rest = np.where(np.abs(new) < np.inf, term - (new - total), np.zeros_like(new))
         total = new
     return total, rest
 
@@ -218,13 +218,14 @@ def fold_compensated(total, rest, a, count):
 def _fold_compensated(vector, _rest, long, _count):
     times = long.count // vector.count
     pair = types.UniTuple(vector, 2)
+    infinity, zero = (ir.Constant(vector.llvm, [value] * vector.count) for value in (float("inf"), 0.0))
 
     def add_part(builder, total, rest, a, index):
-        piece = part(builder, a, vector.count, index)
-        new = builder.fadd(total, piece)
-        taken = builder.fsub(new, total)
-        left_of_total = builder.fsub(total, builder.fsub(new, taken))
-        return new, builder.fadd(rest, builder.fadd(left_of_total, builder.fsub(piece, taken)))
+        term = builder.fadd(part(builder, a, vector.count, index), rest)
+        new = builder.fadd(total, term)
+        left_out = builder.fsub(term, builder.fsub(new, total))
+        finite = builder.fcmp_ordered("<", intrinsic(builder, "fabs", vector, new), infinity)
+        return new, builder.select(finite, left_out, zero)
 
     def emit(context, builder, total, rest, a, count):
         results = [cgutils.alloca_once_value(builder, value) for value in (total, rest)]

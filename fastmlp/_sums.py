@@ -1,23 +1,18 @@
 """Sums whose rounding error does not grow with the number of terms.
 
-A sum is a pair: the running total, and the sum of what each of its roundings left out. The order of terms is fixed, so
-the bits are. `_simd.fold_compensated` does the same for a block of samples.
+A sum is a pair: the total, and what its last rounding left out. The order of terms is fixed, so the bits are.
+`_simd.fold_compensated` does the same for a block of samples.
 """
 
+import numpy as np
+
 from fastmlp._jit import inline
-from fastmlp._simd import select
+from fastmlp._simd import absolute, select
 
 
 @inline
 def add_compensated(total, rest, term):
-    """The pair with one term more (Knuth's two-sum; see `_simd.fold_compensated`)."""
+    """The pair with one term more (Kahan's sum; see `_simd.fold_compensated`)."""
+    term = term + rest
     new = total + term
-    taken = new - total
-    return new, rest + ((total - (new - taken)) + (term - taken))
-
-
-@inline
-def sum_of(total, rest):
-    """The sum that a pair stands for; an overflow stays infinite."""
-    corrected = total + rest
-    return select(corrected == corrected, corrected, total)
+    return new, select(absolute(new) < np.inf, term - (new - total), 0.0)

@@ -21,7 +21,6 @@ from fastmlp._rules import apply_rules, empty_lanes, leave, nets_in_training, re
 from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
 from fastmlp._simd import any_lane, broadcast, fma, fold_compensated, fold_fma, ratio, repeat, select
 from fastmlp._small import is_small, train_small
-from fastmlp._sums import sum_of
 from fastmlp._update import adam_settings, add_l2, advance_powers, begin_adam, finish_adam, update
 from fastmlp._vectors import ALL
 
@@ -149,12 +148,12 @@ def _train_tile(Blk, F, net, data, plan, tiles, tile, results, epochs, begin, en
                     Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, True, plan.counts_accuracy
                 )
         if measured:
-            loss_sum, loss_rest = fold_compensated(zero, zero, weights * losses, n)
-            loss = sum_of(loss_sum, loss_rest) / weight_sum * plan.loss_scale
+            loss_sum, _ = fold_compensated(zero, zero, weights * losses, n)
+            loss = loss_sum / weight_sum * plan.loss_scale
             accuracy = nothing
             if plan.counts_accuracy:
-                right_sum, right_rest = fold_compensated(zero, zero, weights * right, n)
-                accuracy = sum_of(right_sum, right_rest) / weight_sum
+                right_sum, _ = fold_compensated(zero, zero, weights * right, n)
+                accuracy = right_sum / weight_sum
             if recording:
                 record = (epoch - epochs.begin) // plan.record_every
                 record_losses(F, tiles, tile, results, active, loss, record, scratch.lanes)

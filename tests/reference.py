@@ -182,10 +182,10 @@ def backward(lane, cell, sizes, codes, loss, bias, slope, w, units, o, t, scale,
 
 @njit
 def add_compensated(total, rest, term):
-    """The sum with one term more, and what its roundings have left out so far."""
+    """Kahan's sum: the total with one term more, and what this rounding leaves out."""
+    term = term + rest
     new = total + term
-    taken = new - total
-    return new, rest + ((total - (new - taken)) + (term - taken))
+    return new, term - (new - total)
 
 
 @njit
@@ -270,7 +270,6 @@ def train_reference(
             total, rest = zero, zero
             for s in chosen:
                 total, rest = add_compensated(total, rest, sample_weight[s])
-            total = total + rest
             inverse = delta_scale / total if total > zero else zero
             g[:] = zero
             for s in chosen:
@@ -318,7 +317,6 @@ def train_reference(
         total_loss, rest_of_loss = add_compensated(total_loss, rest_of_loss, sample_weight[s] * losses)
         total_weight, rest_of_weight = add_compensated(total_weight, rest_of_weight, sample_weight[s])
         right += sample_weight[s] * is_right(codes[-1], z, o, T[s], half)
-    total_loss, total_weight = total_loss + rest_of_loss, total_weight + rest_of_weight
     return total_loss / total_weight * loss_scale, right / total_weight
 
 
