@@ -44,6 +44,13 @@ def __getattr__(name: str) -> Any:
         return "unknown"
 
 
+def __dir__() -> list[str]:
+    """What users are to find: the public names, and the modules."""
+    return sorted({*__all__, "__version__", *(name for name in globals() if not name.startswith("_"))} - _NOT_SHOWN)
+
+
+_NOT_SHOWN = {"Any", "TYPE_CHECKING", "annotations"}
+
 __all__ = [
     "SGD",
     "Adam",

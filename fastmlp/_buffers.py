@@ -279,7 +279,7 @@ class TileArrays:
 def loss_scales(loss: int, n_outputs: int, sklearn: bool) -> tuple[float, float]:
     """What a sample's summed loss, and its gradient, are multiplied with."""
     if sklearn:  # its gradients are those of sums over the outputs
-        return {Loss.MSE: 0.5 / n_outputs, Loss.POISSON: 1.0 / n_outputs}.get(Loss(loss), 1.0), 1.0
+        return (0.5 / n_outputs if loss == Loss.MSE else 1.0), 1.0
     if loss == Loss.CROSS_ENTROPY:
         return 1.0, 1.0
     return 1.0 / n_outputs, (2.0 if loss == Loss.MSE else 1.0) / n_outputs

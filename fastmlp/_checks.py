@@ -45,14 +45,33 @@ def real_array(name: str, given: Any) -> np.ndarray:
     """`given` as a NumPy array of real numbers, of whatever dtype it came in."""
     if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
         raise ValueError(f"{name} has masked entries: fill them or leave those samples out first")
+    if hasattr(given, "toarray") and hasattr(given, "nnz"):
+        gigabytes = float(np.prod(given.shape, dtype=np.float64)) * 8 / 1e9
+        raise TypeError(
+            f"{name} is a sparse {type(given).__name__} of shape {given.shape}; fastmlp computes with dense arrays: pass "
+            f"{name}.toarray() ({gigabytes:.2g} GB in float64), or fewer columns, such as those of "
+            "sklearn.decomposition.TruncatedSVD"
+        )
     try:
-        array = np.asarray(given)
+        array = np.asarray(_without_extensions(given))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name} is no rectangular array of numbers: {error}") from None
     if array.dtype.kind not in "fiub":
         hint = ": convert the columns to numbers first" if array.dtype.kind in "OUS" else ""
         raise TypeError(f"{name} has dtype {array.dtype}; needs real numbers{hint}")
     return array
+
+
+def _without_extensions(given: Any) -> Any:
+    """pandas' nullable and Arrow columns of numbers as NumPy's, what is missing as NaN; anything else as it is."""
+    dtypes = getattr(given, "dtypes", None)  # of a DataFrame, a Series or an Index
+    if dtypes is None or not hasattr(given, "to_numpy") or type(given).__module__.split(".")[0] != "pandas":
+        return given
+    kinds = list(dtypes) if np.ndim(given) == 2 else [dtypes]
+    numbers = all(isinstance(kind, np.dtype) or getattr(kind, "_is_numeric", False) for kind in kinds)
+    if not numbers or all(isinstance(kind, np.dtype) for kind in kinds):
+        return given
+    return given.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def cast_finite(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -179,6 +198,8 @@ def bounded(
     result = one_each(name, values, n_nets)
     if not ((np.asarray(result) >= least) & (np.asarray(result) <= greatest)).all():
         upto = f"of at least {least:g}" if greatest == np.inf else f"from {least:g} to {greatest:g}"
+        if greatest == np.nextafter(1.0, 0.0):
+            upto = f"from {least:g} to below 1"
         raise ValueError(f"{name}={values!r}: needs numbers {upto}")
     return result
 

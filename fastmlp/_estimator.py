@@ -41,6 +41,7 @@ ACTIVATIONS = {
     "leaky_relu": "leaky_relu",
 }
 OUTPUTS = {"identity": "identity", "logistic": "sigmoid", "softmax": "softmax", "exp": "exp"}
+DENSE_BYTES = 2**25  # of sparse inputs that are made dense at once to predict from
 CALLER = 4  # frames from a warning to who called fit
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
@@ -316,21 +317,27 @@ class BaseMLP(BaseEstimator):
     def _take(self, runs: Runs, n_samples: int, trained: np.ndarray, warn: bool, waited: np.ndarray) -> None:
         """Set the attributes by what training gave; `trained` are each net's epochs in this call."""
         assert runs.history is not None
-        usable = np.isfinite(runs.parameters).all(axis=1)
-        if runs.validation_score is None or not self.early_stopping:
-            usable &= runs.status != Status.DIVERGED
-        if not usable.any():
+        finite = np.isfinite(runs.parameters).all(axis=1)
+        usable = finite & (runs.status != Status.DIVERGED)
+        # with early stopping a net that diverged has its best weights: better than none, if there is no other
+        rescued = self.early_stopping and not usable.any() and finite.any()
+        if not usable.any() and not rescued:
             raise ValueError(NOT_FINITE)
         if not usable.all():
-            diverged = f"{(~usable).sum()} of {len(runs)} restarts diverged and are left out"
-            warnings.warn(diverged, RuntimeWarning, stacklevel=CALLER + 1)
+            left_out = "they are left out" if not rescued else "the weights that scored best before are kept, of one net"
+            warnings.warn(
+                f"{(~usable).sum()} of {len(runs)} restarts diverged: {left_out}. A lower learning_rate_init helps",
+                RuntimeWarning, stacklevel=CALLER + 1,
+            )  # fmt: skip
         # the loss of the weights; of interrupted nets, which are not measured, that of their last epoch
         scores = -np.where(np.isnan(runs.loss), _last(runs.history, trained), runs.loss)
         if self.early_stopping and runs.validation_score is not None:
             scores = runs.validation_score
         elif runs.validation_history is not None:
             scores = _last(runs.validation_history, trained)
-        best = int(np.argmax(np.where(usable & ~np.isnan(scores), scores, -np.inf)))
+        best = int(np.argmax(np.where((finite if rescued else usable) & ~np.isnan(scores), scores, -np.inf)))
+        if rescued:
+            usable = np.arange(len(runs)) == best
         self.runs_, self._usable = runs, usable
         self._set_weights(runs, best)
         self.n_iter_ = int(trained[best])
@@ -400,7 +407,16 @@ class BaseMLP(BaseEstimator):
     def _outputs(self, X: Any, members: bool = False) -> np.ndarray:
         """What the best net or the mean of the nets gives, (n_samples, n_outputs), or every net's, with them first."""
         check_is_fitted(self)
-        X = _dense(validate_data(self, X, accept_sparse=["csr", "csc"], reset=False))
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        if not hasattr(X, "toarray"):
+            return self._outputs_of(X, members)
+        X = X.tocsr()
+        rows = max(1, DENSE_BYTES // (self.coefs_[0].itemsize * max(1, X.shape[1])))
+        blocks = [self._outputs_of(X[i : i + rows].toarray(), members) for i in range(0, X.shape[0], rows)]
+        return np.concatenate(blocks, axis=1 if members else 0)
+
+    def _outputs_of(self, X: np.ndarray, members: bool) -> np.ndarray:
+        """The same for checked, dense inputs."""
         dtype, architecture = self.coefs_[0].dtype, self.runs_.architecture
         X = np.asarray(X, dtype)
         if members:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
+from fastmlp._names import choose
 from fastmlp._safetensors import (
     Entry,
     FileFormatError,
@@ -46,7 +47,21 @@ def save(path: str | os.PathLike, runs: Runs, network: bool = False, extra: dict
     write(Path(path), arrays_of(runs, runs.state), about)
 
 
-def load(path: str | os.PathLike, *, allow_nonfinite: bool = False) -> Runs | Network:
+@overload
+def load(path: str | os.PathLike, *, kind: Literal["runs"], allow_nonfinite: bool = False) -> Runs: ...
+
+
+@overload
+def load(path: str | os.PathLike, *, kind: Literal["network"], allow_nonfinite: bool = False) -> Network: ...
+
+
+@overload
+def load(path: str | os.PathLike, *, kind: None = None, allow_nonfinite: bool = False) -> Runs | Network: ...
+
+
+def load(
+    path: str | os.PathLike, *, kind: Literal["runs", "network"] | None = None, allow_nonfinite: bool = False
+) -> Runs | Network:
     """Read nets that `Runs.save` or `Network.save` has written.
 
     Parameters
@@ -54,6 +69,8 @@ def load(path: str | os.PathLike, *, allow_nonfinite: bool = False) -> Runs | Ne
     path : str or path
         The file. It may come from a stranger: nothing in it is executed, and sizes, names, shapes, dtypes, offsets and
         a checksum are looked at before anything is believed.
+    kind : {"runs", "network"}, optional
+        What the file must hold; any other is a `FileFormatError`. Default: whichever it holds.
     allow_nonfinite : bool, default False
         Whether nets may have infinite or NaN weights that did not diverge and were not interrupted.
 
@@ -69,7 +86,13 @@ def load(path: str | os.PathLike, *, allow_nonfinite: bool = False) -> Runs | Ne
     """
     if not isinstance(allow_nonfinite, bool):
         raise TypeError(f"allow_nonfinite={allow_nonfinite!r}: needs True or False")
-    return load_with_extra(path, allow_nonfinite)[0]
+    if kind is not None:
+        choose("kind", kind, {"runs": None, "network": None})
+    found = load_with_extra(path, allow_nonfinite)[0]
+    if kind is not None and isinstance(found, Runs) != (kind == "runs"):
+        other = "network" if kind == "runs" else "runs"
+        raise FileFormatError(f"{path} holds {other}, kind={kind!r}: leave kind out, or pass kind={other!r}")
+    return found
 
 
 def load_with_extra(path: str | os.PathLike, allow_nonfinite: bool = False) -> tuple[Runs | Network, dict[str, Any]]:

@@ -14,6 +14,7 @@ from fastmlp._calls import Call
 from fastmlp._causes import Cause, Given
 from fastmlp._facts import inspected
 from fastmlp._formulas import Activation, Loss
+from fastmlp._pickling import LostFunction
 from fastmlp._statistics import differ, interval, percent
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import Adam
@@ -33,6 +34,16 @@ class Fix:
     name: str
     text: str
     change: Callable[[Call], Call] = field(repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the function: a pickle keeps what the change is called."""
+        return {"name": self.name, "text": self.text, "change": LostFunction(f"the change {self.name!r}")}
+
+    def __copy__(self) -> Fix:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Fix:
+        return self
 
 
 @dataclass(frozen=True)

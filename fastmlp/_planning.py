@@ -18,7 +18,7 @@ from fastmlp._jobs import Job, checked_factor
 from fastmlp._memory import refuse_if_too_large
 from fastmlp._names import choose
 from fastmlp._outputs import MOST_WEIGHT
-from fastmlp._state import STATE_ARRAYS, new_state, refuse_if_other
+from fastmlp._state import STATE_ARRAYS, for_optimizer, new_state
 from fastmlp._tiles import Groups, draw_samples
 from fastmlp._validation import SCORES, Validation, curves
 from fastmlp._vectors import Buffer, Lanes, aligned_zeros
@@ -72,7 +72,7 @@ def planned(
         init, state = warm_start.parameters, warm_start.state
         if state is not None:
             first_epoch = state.epoch
-            refuse_if_other(state, optimizer)
+            state = for_optimizer(state, optimizer)
     initial, n_given = None, 1
     if isinstance(init, np.ndarray) and (gradients_only or sklearn or warm_start is not None):
         initial, n_given = init, len(init)
@@ -81,7 +81,7 @@ def planned(
             raise ValueError(f"init has {len(init)} parts; needs the pair (weights, biases)")
         initial = checks.parameters(init[0], init[1], architecture, float_type)
         n_given = len(initial)
-    every = 0 if record_every is None else checks.whole_number("record_every", record_every, 1)
+    every = 0 if record_every is None else min(checks.whole_number("record_every", record_every, 1), MAX_EPOCHS)
     n_records = (-(-epochs // every) if sklearn else epochs // every + 1) if every else 0
     wanted = checks.net_count(net_ids, n_nets, n_given)
     needed = results_bytes(
@@ -295,9 +295,15 @@ def _validation(
     choose("validation_score", score, SCORES)
     samples = checks.inputs(given[0], architecture, dtype)
     targets = checks.targets(given[1], architecture, loss, len(samples), dtype)
-    weights = checks.sample_weights(given[2], len(samples), 1, dtype) if len(given) == 3 else None
-    if weights is not None and weights.ndim != 1:
-        raise ValueError(f"validation's sample_weight has shape {weights.shape}; needs ({len(samples)},)")
+    weights = None
+    if len(given) == 3 and given[2] is not None:
+        shape = np.shape(given[2])
+        if shape != (len(samples),):
+            raise ValueError(
+                f"validation's sample_weight has shape {shape}; needs ({len(samples)},), one number a sample: all nets "
+                "are scored with the same weights"
+            )
+        weights = checks.sample_weights(given[2], len(samples), 1, dtype)
     if score == "accuracy" and not checks.counts_accuracy(targets):
         raise ValueError("validation_score='accuracy' needs classes: a softmax output, or targets that are all 0 or 1")
     if score == "r2" and loss < Loss.MSE:

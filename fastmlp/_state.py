@@ -79,15 +79,16 @@ def take_settings(tiles: TileArrays, state: OptimizerState, leaving: np.ndarray)
 
 
 def fits(state: OptimizerState, optimizer: Optimizer) -> bool:
-    """Whether this optimizer can go on from the state."""
-    return state.optimizer == type(optimizer).__name__ and len(state.rows) == optimizer.n_state_rows
+    """Whether this optimizer can go on from the state: one without momentum has no use for a velocity."""
+    return state.optimizer == type(optimizer).__name__ and len(state.rows) >= optimizer.n_state_rows
 
 
-def refuse_if_other(state: OptimizerState, optimizer: Optimizer) -> None:
-    """Raise where this optimizer cannot go on from the state."""
+def for_optimizer(state: OptimizerState, optimizer: Optimizer) -> OptimizerState:
+    """What this optimizer goes on from; raises where it cannot."""
     if not fits(state, optimizer):
         raise ValueError(
             f"warm_start holds the state of {state.optimizer} with {len(state.rows)} numbers a parameter; "
             f"{type(optimizer).__name__} with these settings keeps {optimizer.n_state_rows}: pass the optimizer that "
             "the runs were trained with, or begin its state anew with init=(runs.weights, runs.biases)"
         )
+    return state._replace(rows=state.rows[: optimizer.n_state_rows])

@@ -83,9 +83,9 @@ def _show(
         print(json.dumps(facts))
     else:
         _report(runs, facts, options)
-        if not options.no_picture:
-            _picture(runs, facts, options.picture)
     if interruption is None:
+        if not options.json and not options.no_picture:
+            _picture(runs, facts, options.picture)
         return 0
     advice = "--checkpoint FILE keeps it, to go on another time"
     if interruption.checkpoint is not None:
@@ -107,16 +107,20 @@ def _train(options: argparse.Namespace) -> Runs:
 
 def _facts(runs: Runs, options: argparse.Namespace, trained: int) -> dict[str, Any]:
     """What the report says; so many net-epochs were trained before this process."""
-    solved = int((runs.accuracy == 1).sum())
+    solved, ended = int((runs.accuracy == 1).sum()), int((runs.status != Status.INTERRUPTED).sum())
     net_epochs = int(runs.epochs.sum())
-    low, high = wilson_interval(solved, len(runs))
+    # nets that end early are the ones that are solved: before all have ended no share can be told
+    share, interval = None, None
+    if ended == len(runs):
+        share, interval = solved / len(runs), list(wilson_interval(solved, len(runs)))
     return {
         "restarts": len(runs),
+        "ended": ended,
         "sizes": list(options.sizes),
         "epochs": options.epochs,
         "solved": solved,
-        "solved_share": solved / len(runs),
-        "solved_interval_95": [low, high],
+        "solved_share": share,
+        "solved_interval_95": interval,
         "status": runs.counts(),
         "compile_seconds": runs.compile_seconds,
         "train_seconds": runs.train_seconds,
@@ -138,9 +142,14 @@ def _facts(runs: Runs, options: argparse.Namespace, trained: int) -> dict[str, A
 
 def _report(runs: Runs, facts: dict[str, Any], options: argparse.Namespace) -> None:
     sizes = "-".join(map(str, options.sizes))
-    low, high = facts["solved_interval_95"]
     print(f"{len(runs):,} restarts of {sizes}, {options.hidden} and sigmoid, {options.init}, "
           f"{options.optimizer} at learning rate {options.learning_rate:g}, seed {options.seed}")  # fmt: skip
+    if facts["solved_share"] is None:
+        print(f"Interrupted: {facts['ended']:,} of the nets have ended, {facts['solved']:,} of them solved XOR; "
+              f"the other {len(runs) - facts['ended']:,} were at epoch {_median_epochs(runs):,} (the median), "
+              "so that no share can be told yet")  # fmt: skip
+        return
+    low, high = facts["solved_interval_95"]
     print(f"Solved XOR: {facts['solved']:,} = {facts['solved_share']:.2%}  (95 % interval {low:.2%} to {high:.2%})")
     reached = runs.epochs[runs.status == Status.REACHED_TARGET]
     if reached.size:
@@ -157,6 +166,11 @@ def _report(runs: Runs, facts: dict[str, Any], options: argparse.Namespace) -> N
           f"{facts['net_epochs']:,} net-epochs, {facts['net_epochs_per_second'] / 1e6:,.1f} million a second, "
           f"on {facts['threads']} threads with {facts['vector_width']} {facts['dtype']} lanes")  # fmt: skip
     print(f"SHA-256 of all final weights: {facts['weights_sha256']}")
+
+
+def _median_epochs(runs: Runs) -> int:
+    """Of the nets that were still trained."""
+    return int(np.median(runs.epochs[runs.status == Status.INTERRUPTED]))
 
 
 def histogram(losses: np.ndarray, width: int = 50, step: float = 0.025) -> str:

@@ -14,6 +14,7 @@ from fastmlp._causes import Cause, Given, Plateau
 from fastmlp._facts import Facts, inspected
 from fastmlp._fixes import Fix, Trial, fixes_for, initial, try_all
 from fastmlp._formulas import LOSSES, Loss
+from fastmlp._html import html_table
 from fastmlp._inference import predict
 from fastmlp._names import choose
 from fastmlp._state import fits
@@ -97,6 +98,14 @@ class Diagnosis:
 
     def __str__(self) -> str:
         return "\n".join(_report(self))
+
+    def _repr_html_(self) -> str:
+        """A table of the causes, for notebooks."""
+        n = len(self.causes)
+        rows = [(name, f"{count:,}", percent(count / n), MEANINGS[Cause[name.upper()]]) for name, count in self.counts().items()]
+        changes = [str(trial) for trial in self.trials] or [fix.text for fix in self.fixes]
+        more = self.verdict + (f" To change: {'; '.join(changes)}." if changes else "")
+        return html_table(self.description, ["cause", "nets", "share", "meaning"], rows, more)
 
 
 def diagnose(

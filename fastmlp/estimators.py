@@ -147,7 +147,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features)
-            A sparse matrix is made dense.
+            A sparse matrix is made dense as a whole, `predict` makes it so in blocks.
         y : array_like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array_like of shape (n_samples,), optional
         X_val, y_val, sample_weight_val : optional
@@ -308,7 +308,7 @@ intercepts_, runs_, n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_featu
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features)
-            A sparse matrix is made dense.
+            A sparse matrix is made dense as a whole, `predict` makes it so in blocks.
         y : array_like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array_like of shape (n_samples,), optional
         X_val, y_val, sample_weight_val : optional

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from fastmlp import _layout as layout
+from fastmlp._html import html_table
 from fastmlp._inference import predict, predict_mean
 from fastmlp._names import choose
 from fastmlp.architecture import Architecture
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from fastmlp._state import OptimizerState
     from fastmlp.diagnosis import Diagnosis
     from fastmlp.plotting import RunsPlots
+
+
+SHOWN = 10  # nets in a notebook's table
 
 
 class Status(IntEnum):
@@ -120,6 +125,15 @@ class Network(_Parameters):
             f"epochs={self.epochs}, {self.status.name.lower()})"
         )
 
+    def _repr_html_(self) -> str:
+        """A table of the layers, for notebooks."""
+        arch = self.architecture
+        rows = [
+            (f"{n_in} to {n_out}", code.name.lower(), f"{n_in * n_out + arch.bias * n_out:,}")
+            for (n_in, n_out), code in zip(arch.shapes, arch.activations, strict=True)
+        ]
+        return html_table(repr(self), ["layer", "activation", "parameters"], rows)
+
 
 class Runs(_Parameters):
     """The results of training many nets, one value a net in every array.
@@ -211,16 +225,33 @@ class Runs(_Parameters):
         """Without `call`, which may hold functions that cannot be pickled."""
         return {**self.__dict__, "call": None}
 
+    def __copy__(self) -> Runs:
+        result = object.__new__(type(self))
+        result.__dict__.update(self.__dict__)
+        return result
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Runs:
+        result = object.__new__(type(self))
+        memo[id(self)] = result
+        result.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return result
+
     def __len__(self) -> int:
         return len(self.loss)
 
+    @overload
+    def __getitem__(self, which: int | np.integer) -> Network: ...
+
+    @overload
+    def __getitem__(self, which: slice | np.ndarray | Sequence[int] | Sequence[bool]) -> Runs: ...
+
     def __getitem__(self, which: Any) -> Runs | Network:
+        which = _selection(which, len(self))
         slope = self.architecture.leaky_slope
         architecture = (
             self.architecture.with_slope(slope[which]) if isinstance(slope, np.ndarray) else self.architecture
         )
-        if np.ndim(which) == 0 and not isinstance(which, (slice, bool, np.bool_)):
-            which = operator.index(which)
+        if isinstance(which, int):
             return Network(
                 architecture, self.parameters[which], int(self.net_ids[which]), float(self.loss[which]),
                 float(self.accuracy[which]), int(self.epochs[which]), Status(int(self.status[which])), self.seed,
@@ -239,7 +270,7 @@ class Runs(_Parameters):
         return subset
 
     def __iter__(self) -> Iterator[Network]:
-        return (self[i] for i in range(len(self)))  # type: ignore[misc]
+        return (self[i] for i in range(len(self)))
 
     def per_net(self) -> dict[str, np.ndarray]:
         """Every array that has one value, or row, a net."""
@@ -261,9 +292,9 @@ class Runs(_Parameters):
         """The net of the least loss; the first of several."""
         if np.isnan(self.loss).all():
             raise ValueError(f"no net of {self!r} has a finite loss: lower the learning rate")
-        return self[int(np.nanargmin(self.loss))]  # type: ignore[return-value]
+        return self[int(np.nanargmin(self.loss))]
 
-    def predict(self, X: Any, *, reduce: str | None = None, threads: int | None = None) -> np.ndarray:
+    def predict(self, X: Any, *, reduce: Literal["mean"] | None = None, threads: int | None = None) -> np.ndarray:
         """Outputs for inputs X (n_samples, n_inputs).
 
         Parameters
@@ -368,3 +399,35 @@ class Runs(_Parameters):
         finite = self.loss[np.isfinite(self.loss)]
         losses = f"loss {finite.min():.4g} to {finite.max():.4g}, " if finite.size else ""
         return f"Runs({len(self):,} x {sizes}, {self.parameters.dtype}, {losses}{ended})"
+
+    def _repr_html_(self) -> str:
+        """A table of the first nets, for notebooks."""
+        heading = ["net", "loss", "accuracy", "epochs", "status"]
+        rows = [
+            (net.net_id, f"{net.loss:.4g}", f"{net.accuracy:.4g}", f"{net.epochs:,}", net.status.name.lower())
+            for net in (self[k] for k in range(min(len(self), SHOWN)))
+        ]
+        more = f"… and {len(self) - SHOWN:,} more nets" if len(self) > SHOWN else ""
+        return html_table(repr(self), heading, rows, more)
+
+
+def _selection(which: Any, n_nets: int) -> Any:
+    """What may stand in ``runs[…]``: one number, a slice, a mask of the nets, or a row of numbers."""
+    if isinstance(which, slice):
+        return which
+    needed = f"needs a net's number, a slice, a mask of shape ({n_nets},), or a row of numbers"
+    if isinstance(which, (bool, np.bool_)) or which is None or which is Ellipsis or isinstance(which, tuple):
+        raise TypeError(f"runs[{which!r}]: {needed}")
+    if np.ndim(which) == 0:
+        try:
+            return operator.index(which)
+        except TypeError:
+            raise TypeError(f"runs[{which!r}]: {needed}") from None
+    chosen = np.asarray(which)
+    if chosen.size == 0 and chosen.ndim == 1 and chosen.dtype.kind == "f":  # an empty list
+        chosen = chosen.astype(np.intp)
+    if chosen.ndim != 1 or chosen.dtype.kind not in "biu":
+        raise TypeError(f"runs[an array of {chosen.dtype} and shape {chosen.shape}]: {needed}")
+    if chosen.dtype.kind == "b" and len(chosen) != n_nets:
+        raise IndexError(f"runs[a mask of shape {chosen.shape}]: {needed}")
+    return chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,9 @@ from fastmlp import _checks as checks
 from fastmlp._calls import Call
 from fastmlp._causes import SOLVED_SHARE
 from fastmlp._fixes import initial, train_again
+from fastmlp._html import html_table
 from fastmlp._names import choose
+from fastmlp._pickling import picklable
 from fastmlp._planning import planned
 from fastmlp._statistics import wilson_intervals
 from fastmlp.architecture import Architecture
@@ -37,6 +40,7 @@ _DEFAULTS = {
 _REST = {"validation": None, "validation_score": "loss", "restore_best": True}
 MOST_CUT = 30  # the first rung has at least this part of the epochs: after fewer, nets say little
 MOST_NETS_AT_ONCE = 2**18
+SHOWN = 10  # rows that are printed
 MOST_BYTES_AT_ONCE = 2**29  # of their parameters
 
 
@@ -121,8 +125,26 @@ class Sweep:
 
         return SweepPlots(self)
 
-    def __str__(self) -> str:
-        order = np.argsort(self.table["rank"], kind="stable")[:10]
+    def __getstate__(self) -> dict[str, Any]:
+        """With something that says so in the place of functions that cannot be pickled."""
+        state = {**self.__dict__, "table": picklable(self.table)}
+        state["_settings"] = [
+            _Setting(picklable(s.named), Call(picklable(s.call.settings), s.call.n_nets)) for s in self._settings
+        ]
+        return state
+
+    def __copy__(self) -> Sweep:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Sweep:
+        result = object.__new__(type(self))
+        memo[id(self)] = result
+        result.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return result
+
+    def _first_rows(self) -> list[list[str]]:
+        """The heading and the best rows, as texts."""
+        order = np.argsort(self.table["rank"], kind="stable")[:SHOWN]
         names = [name for name in self.table if name.startswith("param_")]
         rows = [["rank", *(name[6:] for name in names), "solved", "95 % interval", "median loss", "epochs"]]
         for k in order:
@@ -132,13 +154,26 @@ class Sweep:
                 f"{t['success_low'][k]:.1%} to {t['success_high'][k]:.1%}", f"{t['median_loss'][k]:.4g}",
                 "" if np.isnan(t["median_epochs"][k]) else f"{t['median_epochs'][k]:,.0f}",
             ])  # fmt: skip
+        return rows
+
+    @property
+    def _caption(self) -> str:
+        return f"{len(self)} settings x {self.loss.shape[1]:,} seeds in {self.seconds:.1f} s, the best first"
+
+    @property
+    def _more(self) -> str:
+        return f"… and {len(self) - SHOWN} more" if len(self) > SHOWN else ""
+
+    def __str__(self) -> str:
+        rows = self._first_rows()
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        more = f"\n… and {len(self) - len(order)} more" if len(self) > len(order) else ""
-        return (
-            f"{len(self)} settings x {self.loss.shape[1]:,} seeds in {self.seconds:.1f} s, the best first\n"
-            + "\n".join(lines) + more
-        )  # fmt: skip
+        return "\n".join([self._caption, *lines, *([self._more] if self._more else [])])
+
+    def _repr_html_(self) -> str:
+        """A table of the best settings, for notebooks."""
+        heading, *rows = self._first_rows()
+        return html_table(self._caption, heading, rows, self._more)
 
 
 def shown(value: Any) -> str:
@@ -348,7 +383,7 @@ def _solved_limit(call: Call, y: Any, solved_loss: Any) -> float:
         if not isinstance(limit, float):
             raise ValueError(f"solved_loss={solved_loss!r}: needs one number")
         return limit
-    targets = np.asarray(y, np.float64)
+    targets = checks.real_array("y", y).astype(np.float64)
     if checks.counts_accuracy(targets) or call.architecture.output == "softmax":
         return np.nan
     return SOLVED_SHARE * float(np.mean(targets.reshape(len(targets), -1).var(axis=0)))

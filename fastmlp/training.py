@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Never
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from fastmlp import _threads
 from fastmlp._calls import Call
 from fastmlp._checkpoints import Checkpoint, load_checkpoint, recorded
 from fastmlp._jobs import Job, Report
+from fastmlp._names import refuse_unknown
 from fastmlp._planning import planned
 from fastmlp._restarts import most_restarts, restart_until_solved
 from fastmlp._signals import Stopping
@@ -63,6 +64,17 @@ class TrainingInterrupted(KeyboardInterrupt):
         self.runs, self.signal = runs, received
         self.checkpoint = None if checkpoint is None else checkpoint.path
 
+    def __reduce__(self) -> Any:
+        return _interruption, (type(self), self.args, self.__dict__)
+
+
+def _interruption(kind: type, arguments: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
+    """An exception as it was pickled; its constructor takes other arguments than it shows."""
+    result = kind.__new__(kind, *arguments)
+    result.args = arguments
+    result.__dict__.update(attributes)
+    return result
+
 
 def train(
     architecture: Architecture,
@@ -71,12 +83,12 @@ def train(
     *,
     n_nets: int | None = None,
     seed: int = 0,
-    optimizer: Optimizer | str = "adam",
+    optimizer: Optimizer | Literal["sgd", "adam", "rmsprop", "rprop"] = "adam",
     epochs: int = 1000,
     loss: str | None = None,
     init: str | Initializer | tuple[Any, Any] = "he_uniform",
     batch_size: int | None = None,
-    shuffle: bool | str = True,
+    shuffle: bool | Literal["by_net"] = True,
     l2: Any = 0.0,
     dropout: Any = 0.0,
     sample_weight: Any = None,
@@ -87,7 +99,7 @@ def train(
     tol: Any = 1e-4,
     schedule: Any = None,
     validation: Any = None,
-    validation_score: str = "loss",
+    validation_score: Literal["loss", "accuracy", "r2"] = "loss",
     restore_best: bool = True,
     restart_stuck: int | None = None,
     record_every: int | None = None,
@@ -95,12 +107,13 @@ def train(
     warm_start: Runs | None = None,
     keep_state: bool = False,
     dtype: Any = "float32",
-    kernel: str | None = None,
+    kernel: Literal["lanes", "units"] | None = None,
     threads: int | None = None,
     checkpoint: str | os.PathLike | None = None,
     checkpoint_every: float = 60.0,
     progress: bool = False,
     callback: Callable[[Progress], Any] | None = None,
+    **unknown: Never,
 ) -> Runs:
     """Train many nets of one architecture on the same samples, at once.
 
@@ -245,6 +258,7 @@ def train(
     [0.0, 1.0, 1.0, 0.0]
     """
     settings = {name: value for name, value in locals().items() if name not in _HOW_TO_RUN}
+    refuse_unknown("train", settings.pop("unknown"), {*settings, *_HOW_TO_RUN})
     _refuse_uncallable(callback)
     del settings["restart_stuck"]
     restarts = 0
