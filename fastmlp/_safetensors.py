@@ -1,8 +1,8 @@
 """Arrays in a file of the safetensors format, written whole or not at all, and checked before they are believed.
 
-Beside the arrays there is one JSON text under the key "fastmlp" of the metadata, with a checksum of the arrays in it.
-Any reader of safetensors can read such a file; nothing in it is ever executed. Reference:
-https://github.com/huggingface/safetensors, "Format".
+Beside the arrays there is one JSON text under the key "fastmlp" of the metadata. In it is a SHA-256 of the whole file,
+header included, taken with 64 zeros in the place of the checksum itself. Any reader of safetensors can read such a
+file; nothing in it is ever executed. Reference: https://github.com/huggingface/safetensors, "Format".
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ import hashlib
 import json
 import math
 import os
+import re
+import secrets
+import socket
 import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-FORMAT = 1
+FORMAT = 2
+OLD_FORMAT = 1  # its checksum leaves out everything but the arrays
 MOST_HEADER_BYTES = 2**20  # as Python objects it takes some twenty times as much
 DTYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U64": np.uint64, "I8": np.int8}
 
@@ -31,24 +36,23 @@ class FileFormatError(ValueError):
 
 
 def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
-    """Write arrays and what is to be said of them to a file beside `path`, which then takes its place.
+    """Write arrays and what is to be said of them to a file in the folder of `path`, which then takes its place.
 
-    The file beside it has a fixed name, so that nothing heaps up where one process after another is killed.
+    Processes that write to one path at the same time have files of their own; the last one to end is what stays.
     """
-    if path.is_dir():
-        raise ValueError(f"{str(path)!r} is a folder: needs the path of a file")
+    refuse_special(path)
     arrays = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
-    text = json.dumps({"format": FORMAT, **about, "sha256": digest(arrays)}, allow_nan=False)
+    text = json.dumps({"format": FORMAT, **about, "sha256": NO_CHECKSUM}, allow_nan=False)
     content = _library().save(arrays, {"fastmlp": text})
     length = struct.unpack("<Q", content[:8])[0]
     if length > MOST_HEADER_BYTES:
         raise ValueError(f"what is to be said of the nets takes {length:,} bytes; at most {MOST_HEADER_BYTES:,} fit")
+    content = signed(content)
     path = path.resolve()
-    partial = path.with_name(f".{path.name}.partial")
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o666
+    _remove_leftovers(path.parent)
+    partial = path.with_name(f"{_own_prefix()}{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
     try:
-        # a new file of our own, not what somebody else may have put there
-        partial.unlink(missing_ok=True)
         with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
             file.write(content)
             file.flush()
@@ -66,6 +70,67 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
             os.close(folder)
 
 
+def refuse_special(path: Path) -> None:
+    """Raise where `path` is there and no regular file: replacing it would destroy a pipe, a device or a folder."""
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder: needs the path of a file")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{str(path)!r} is a pipe, a socket or a device: needs the path of a regular file")
+
+
+PARTIAL = ".partial"
+
+
+def _own_prefix() -> str:
+    """How the names of files that this machine is still writing begin; short, however long the path's own name is."""
+    return f".fastmlp-{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]}-"
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what processes of this machine that were killed while they wrote have left behind."""
+    name = re.compile(re.escape(_own_prefix()) + r"(\d+)-[0-9a-f]{8}" + re.escape(PARTIAL))
+    with contextlib.suppress(OSError):
+        for entry in folder.glob(f"{_own_prefix()}*{PARTIAL}"):
+            found = name.fullmatch(entry.name)
+            if found and not _is_running(int(found[1])):
+                entry.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it belongs to somebody else
+        return True
+    return True
+
+
+NO_CHECKSUM = "0" * 64
+
+
+def _checksum_at(header: bytes, checksum: str) -> int | None:
+    """Where in a header its checksum begins; None where it is not there just once."""
+    text = f'\\"sha256\\": \\"{checksum}\\"'.encode()
+    return header.index(text) + len(text) - 66 if header.count(text) == 1 else None
+
+
+def _whole_digest(content: bytes, at: int) -> str:
+    """Of a file, but for the 64 characters of its checksum."""
+    result = hashlib.sha256(memoryview(content)[:at])
+    result.update(NO_CHECKSUM.encode())
+    result.update(memoryview(content)[at + 64 :])
+    return result.hexdigest()
+
+
+def signed(content: bytes) -> bytes:
+    """A file whose checksum is still zeros, with it."""
+    at = _checksum_at(content[: 8 + struct.unpack("<Q", content[:8])[0]], NO_CHECKSUM)
+    if at is None:
+        raise ValueError("the file has no place for a checksum")
+    return b"".join([memoryview(content)[:at], _whole_digest(content, at).encode(), memoryview(content)[at + 64 :]])
+
+
 def read(
     path: Path, check: Callable[[dict[str, Entry], dict[str, Any]], None]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -74,8 +139,8 @@ def read(
     `check` is called with each tensor's dtype and shape, and what is said, before any array is read.
     """
     library = _library()
-    if path.is_dir():
-        raise FileFormatError(f"{path} is a folder")
+    if path.exists() and not path.is_file():
+        raise FileFormatError(f"{path} is {'a folder' if path.is_dir() else 'a pipe, a socket or a device'}, no file")
     with path.open("rb") as file:
         header, entries, metadata = _header(file, path.stat().st_size)
         if not isinstance(metadata.get("fastmlp"), str):
@@ -83,20 +148,30 @@ def read(
         about = _json(metadata["fastmlp"], "the metadata")
         if type(about.get("format")) is not int or not isinstance(about.get("sha256"), str):
             raise FileFormatError("the metadata lacks the format or the checksum")
-        if about["format"] != FORMAT:
+        if about["format"] not in (OLD_FORMAT, FORMAT):
             raise FileFormatError(f"format {about['format']}; this version reads {FORMAT}: install a newer fastmlp")
+        at = _checksum_at(header, about["sha256"])
+        if about["format"] == FORMAT and at is None:
+            raise FileFormatError("the checksum is not where it should be: the file was damaged or changed")
         check(entries, about)
         file.seek(0)
         content = file.read()
     if not content.startswith(header):
         raise FileFormatError("the file was changed while it was read")
+    if about["format"] == FORMAT and _whole_digest(content, at or 0) != about["sha256"]:
+        raise FileFormatError("the checksum differs: the file was damaged or changed")
     try:
         arrays = library.load(content)
     except Exception as error:
         raise FileFormatError(f"no whole safetensors file: {error}") from None
     del content
-    if digest(arrays) != about["sha256"]:
-        raise FileFormatError("the checksum differs: the file was damaged or changed")
+    if about["format"] == OLD_FORMAT:
+        if digest(arrays) != about["sha256"]:
+            raise FileFormatError("the checksum differs: the file was damaged or changed")
+        warnings.warn(
+            f"{path} was written by an older fastmlp, whose checksum covers the arrays but not the settings: save the "
+            "nets again to have all of it covered", UserWarning, stacklevel=4,
+        )  # fmt: skip
     return arrays, about
 
 
@@ -109,7 +184,7 @@ def _library() -> Any:
 
 
 def digest(arrays: dict[str, np.ndarray]) -> str:
-    """A SHA-256 of names, dtypes, shapes and values."""
+    """A SHA-256 of names, dtypes, shapes and values: the checksum of the old format."""
     result = hashlib.sha256()
     for name in sorted(arrays):
         array = arrays[name]
@@ -165,9 +240,11 @@ def _header(file: Any, size: int) -> tuple[bytes, dict[str, Entry], dict[str, An
     """The header, every tensor's entry and the metadata, once the offsets are known to fit the file without a hole."""
     start = file.read(8)
     if len(start) < 8:
-        raise FileFormatError(f"{size} bytes are no safetensors file")
+        raise FileFormatError(f"not a fastmlp file: {size} bytes are no safetensors file")
     length = struct.unpack("<Q", start)[0]
     if length > min(MOST_HEADER_BYTES, size - 8):
+        if file.read(1) != b"{":
+            raise FileFormatError("not a fastmlp file: it does not begin as a safetensors file does")
         raise FileFormatError(f"a header of {length:,} bytes in a file of {size:,}; at most {MOST_HEADER_BYTES:,} fit")
     text = file.read(length)
     header = _json(text, "the header")

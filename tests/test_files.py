@@ -2,9 +2,11 @@
 
 import json
 import os
+import socket
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from safetensors.numpy import save as to_bytes
 import fastmlp
 from fastmlp import FileFormatError, _safetensors
 
+DATA = Path(__file__).with_name("data")
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = (X[:, 0] > 0).astype(int)
 
@@ -180,10 +183,11 @@ def test_structured_attacks_are_refused(tmp_path, whole):
     text = json.dumps(header)
     huge = [2**62, 2**62, 4]
     cases = {
-        "": "no safetensors file",
+        "": "not a fastmlp file",
         "short": (whole[:4], "no safetensors file"),
         "cut": (whole[:-1], "the file at"),
         "longer": (whole + b"\0", "the file at"),
+        "a table": (b"size,colour\n" * 99, "not a fastmlp file"),
         "huge header": (struct.pack("<Q", 2**63) + whole[8:], "a header of"),
         "long header": (joined(header, data, 2**24 + 1), "a header of"),
         "no JSON": (joined(b"{" * 100_000, data), "no JSON"),
@@ -206,7 +210,7 @@ def test_structured_attacks_are_refused(tmp_path, whole):
         "many sizes": (changed(whole, about={"sizes": [10**9] * 5}), "describes no net"),
         "activation": (changed(whole, about={"hidden": ["swish"]}), "describes no net"),
         "loss of a type": (changed(whole, about={"bias": 1}), "bias=1"),
-        "format": (changed(whole, about={"format": 2}), "install a newer"),
+        "format": (changed(whole, about={"format": 3}), "install a newer"),
         "seed": (changed(whole, about={"seed": 2**64}), "seed="),
         "kind": (changed(whole, about={"kind": "network"}), "6 nets"),
         "sum": (changed(whole, about={"sha256": "0" * 64}), "checksum"),
@@ -224,12 +228,7 @@ def resigned(content, name, array):
     header, data = split(content)
     begin, stop = header[name]["data_offsets"]
     data = data[:begin] + array.tobytes() + data[stop:]
-    arrays = {}
-    for key, entry in header.items():
-        if key != "__metadata__":
-            first, last = entry["data_offsets"]
-            arrays[key] = np.frombuffer(data[first:last], _safetensors.DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    return changed(joined(header, data), about={"sha256": _safetensors.digest(arrays)})
+    return _safetensors.signed(changed(joined(header, data), about={"sha256": _safetensors.NO_CHECKSUM}))
 
 
 def test_numbers_that_make_no_sense_are_refused(tmp_path, whole):
@@ -297,3 +296,122 @@ def test_what_a_fuzzer_finds(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     assert "stat::number_of_executed_units: 400000" in done.stderr
+
+
+# ------------------------------------------------------------------------------- every byte, every kind of path
+
+
+def test_one_flipped_bit_anywhere_is_noticed(tmp_path, whole):
+    """In the settings too: they are part of what the file says."""
+    path = tmp_path / "nets.safetensors"
+    for place in range(len(whole)):
+        content = bytearray(whole)
+        content[place] ^= 1 << place % 8
+        path.write_bytes(content)
+        with pytest.raises(FileFormatError):
+            fastmlp.load(path)
+
+
+@pytest.mark.parametrize("name", ["runs", "network"])
+def test_files_of_the_old_format_load_with_a_notice(name):
+    path = DATA / f"{name}-format-1.safetensors"
+    with pytest.warns(UserWarning, match="save the nets again"):
+        found = fastmlp.load(path)
+    assert found.architecture == fastmlp.Architecture((3, 4, 1), "leaky_relu")
+    assert found.epochs == 5 if name == "network" else (found.epochs == 5).all()
+
+
+def test_a_job_of_the_old_format_goes_on():
+    X = np.random.Generator(np.random.PCG64(0)).integers(-8, 9, (24, 3)) / 4
+    y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "job")
+        path.write_bytes((DATA / "job-format-1").read_bytes())
+        with pytest.warns(UserWarning, match="older fastmlp"):
+            runs = fastmlp.resume(path, X, y, validation=(X[:6], y[:6]))
+        arch = fastmlp.Architecture((3, 4, 1), "leaky_relu")
+        whole = fastmlp.train(
+            arch, X, y, n_nets=4, epochs=6, batch_size=8, patience=3, validation=(X[:6], y[:6])
+        )  # fmt: skip
+        assert runs.weights_sha256() == whole.weights_sha256()
+        assert len(fastmlp.resume(path, X, y, validation=(X[:6], y[:6]))) == 4  # without a notice now
+
+
+def test_kinds_are_asked_for(tmp_path):
+    runs = trained()
+    runs.save(tmp_path / "runs")
+    runs[0].save(tmp_path / "network")
+    assert isinstance(fastmlp.load(tmp_path / "runs", kind="runs"), fastmlp.Runs)
+    assert isinstance(fastmlp.load(tmp_path / "network", kind="network"), fastmlp.Network)
+    with pytest.raises(FileFormatError, match="pass kind='network'"):
+        fastmlp.load(tmp_path / "network", kind="runs")
+    with pytest.raises(ValueError, match="kind='net' is not known"):
+        fastmlp.load(tmp_path / "network", kind="net")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "socket", "device", "folder"])
+def test_what_is_no_file_is_neither_read_nor_replaced(kind, tmp_path):
+    path = tmp_path / "place"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "socket":
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(str(path))
+    elif kind == "device":
+        path.symlink_to(os.devnull)
+    else:
+        os.mkfifo(tmp_path / "pipe")
+        path.symlink_to(tmp_path / "pipe") if kind.startswith("link") else (tmp_path / "pipe").rename(path)
+    before = path.stat().st_mode
+    for read in (fastmlp.load, lambda place: fastmlp.resume(place, X, Y)):
+        with pytest.raises(FileFormatError, match="folder|a pipe, a socket or a device"):
+            read(path)
+    runs = trained()
+    for save in (runs.save, runs[0].save):
+        with pytest.raises(ValueError, match="needs the path of a"):
+            save(path)
+    with pytest.raises(ValueError, match="checkpoint="):
+        fastmlp.train(runs.architecture, X, Y, checkpoint=path)
+    assert path.stat().st_mode == before
+    if kind == "socket":
+        server.close()
+
+
+@pytest.mark.parametrize("length", [1, 200, 250, 255])
+def test_names_as_long_as_a_file_system_allows(length, tmp_path):
+    path = tmp_path / ("n" * length)
+    trained().save(path)
+    assert len(fastmlp.load(path)) == 6
+    assert len(os.listdir(tmp_path)) == 1
+
+
+SAVING = """
+import sys, fastmlp
+runs = fastmlp.load(sys.argv[1])
+for _ in range(150):
+    runs.save(sys.argv[2])
+"""
+
+
+def test_processes_that_save_to_one_path_do_each_other_no_harm(tmp_path):
+    runs = trained()
+    runs.save(tmp_path / "source")
+    command = [sys.executable, "-c", SAVING, str(tmp_path / "source"), str(tmp_path / "target")]
+    processes = [subprocess.Popen(command, stderr=-1, text=True) for _ in range(3)]
+    for process in processes:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    assert fastmlp.load(tmp_path / "target").weights_sha256() == runs.weights_sha256()
+    assert sorted(os.listdir(tmp_path)) == ["source", "target"]
+
+
+def test_leftovers_of_killed_processes_are_removed(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    prefix = _safetensors._own_prefix()
+    names = [f"{prefix}{ended.pid}-0123abcd.partial", f"{prefix}{os.getpid()}-0123abcd.partial", ".other.partial"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    trained().save(tmp_path / "nets")
+    assert sorted(os.listdir(tmp_path)) == sorted(["nets", *names[1:]])
