@@ -107,15 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("data", metavar="DATA", help="a .csv or .parquet file with one row a sample")
     fit.add_argument("--target", required=True, help="the column to predict")
-    fit.add_argument(
-        "--task",
-        choices=("classification", "regression"),
-        help="by default what the column holds",
-    )
-    fit.add_argument(
-        "--ignore", action="append", default=[], metavar="COLUMN", help="a column to leave out; repeatable"
-    )
+    _add_table_options(fit)
     fit.add_argument("--out", metavar="FILE", help="where the model goes; by default beside DATA")
+    fit.add_argument("--force", action="store_true", help="replace a model that is there")
+    fit.add_argument("--drop-missing", action="store_true", help="leave out rows that lack the target")
     fit.add_argument("--members", type=_count, default=32, help="nets of the ensemble")
     fit.add_argument("--hidden", type=_widths, default="32", metavar="64-32", help="units of each hidden layer")
     fit.add_argument("--activation", default="relu", help="hidden activation")
@@ -138,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="predict the rows of a file with what `fastmlp fit` has saved")
     predict.add_argument("model", metavar="MODEL", help="the .safetensors file")
     predict.add_argument("data", metavar="DATA", help="a .csv or .parquet file with the same columns")
+    _add_reading_options(predict)
     predict.add_argument("--out", metavar="FILE", help="a CSV file for the predictions (default: standard output)")
     predict.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
 
@@ -157,6 +153,31 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_reading_options(command: argparse.ArgumentParser) -> None:
+    """How a table is written."""
+    command.add_argument("--sep", metavar="CHARACTER", help="what separates the columns of a CSV file (default: a comma)")
+    command.add_argument("--encoding", default="utf-8", help="how a CSV file is encoded, such as latin-1 or utf-16")
+    command.add_argument("--decimal", default=".", choices=(".", ","), help="the decimal point of numbers in a CSV file")
+    command.add_argument(
+        "--na", action="append", default=[], metavar="TEXT",
+        help="a spelling of missing values, beside empty fields; repeatable",
+    )  # fmt: skip
+
+
+def _add_table_options(command: argparse.ArgumentParser) -> None:
+    """How a table is written, and what its columns mean."""
+    _add_reading_options(command)
+    command.add_argument(
+        "--task", choices=("classification", "regression"), help="by default what the target's column holds"
+    )
+    for option, meaning in (
+        ("--ignore", "a column to leave out"),
+        ("--text", "a column to take as names, even if they look like numbers"),
+        ("--keep", "a column to train on, even if it looks like numbers of rows"),
+    ):
+        command.add_argument(option, action="append", default=[], metavar="COLUMN", help=f"{meaning}; repeatable")
+
+
 def _add_why(commands: Any) -> None:
     why = commands.add_parser(
         "why",
@@ -165,6 +186,7 @@ def _add_why(commands: Any) -> None:
     )
     why.add_argument("--data", metavar="FILE", help="a .csv or .parquet file with one row a sample (default: XOR)")
     why.add_argument("--target", metavar="COLUMN", help="the column of it to learn")
+    _add_table_options(why)
     why.add_argument("--sizes", type=_layers, metavar="2-4-1", help="units of each layer (default for XOR: 2-4-1)")
     why.add_argument("--hidden", default="relu", help="hidden activation: relu, leaky_relu, tanh, sigmoid, identity")
     why.add_argument("--leaky-slope", type=float, default=0.01, help="of leaky_relu")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import sys
 from pathlib import Path
@@ -11,37 +12,48 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import _files, _tables
-from fastmlp._safetensors import FileFormatError
-from fastmlp._tables import Table, Target
+from fastmlp import _columns, _files, _fit_report, _tables
+from fastmlp._columns import Choices, Target
+from fastmlp._paths import refuse_output
+from fastmlp._safetensors import MOST_HEADER_BYTES, FileFormatError
+from fastmlp._tables import ReadOptions
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import Adam
 from fastmlp.runs import Runs
 from fastmlp.training import train
 
 LEAST_ROWS = 10
-REPEATS = 5
-SHOWN = 10
-MOST_SHOWN_CLASSES = 12
+
+
+def read_options(options: argparse.Namespace) -> ReadOptions:
+    """How the file is written, as a command was told."""
+    return ReadOptions(options.sep, options.encoding, options.decimal, tuple(options.na))
+
+
+def choices(options: argparse.Namespace) -> Choices:
+    """What a command was told of the columns."""
+    return Choices(options.ignore, options.text, options.keep)
 
 
 def fit(options: argparse.Namespace) -> int:
     """Read, split, scale, train, report and save."""
     path = Path(options.out or Path(options.data).with_suffix(".safetensors"))
-    if not path.parent.is_dir():
-        raise ValueError(f"--out {path}: there is no folder {path.parent}")
-    table = _tables.read(Path(options.data))
-    target = _tables.target_of(table, options.target, options.task)
+    refuse_output("--out", path, {"the data": options.data}, options.force)
+    table, left_out_rows, first = _tables.read(Path(options.data), read_options(options)), 0, 0
+    if options.drop_missing:
+        table, left_out_rows, first = _columns.without_missing(table, options.target)
+    answers = _columns.answers_of(table, options.target, options.task)
     rng = np.random.Generator(np.random.PCG64(options.seed))
-    rows = {name: np.sort(part) for name, part in _split(table, target, options, rng).items()}
-    columns = _tables.columns_of(table, target.name, options.ignore, rows["train"])
-    X, y = _tables.encoded(table, columns), target.encoded(table)
-    if not target.is_class:  # scaled by what is trained on alone
-        of_train = table[target.name][rows["train"]]
-        target = Target(target.name, [], float(of_train.mean()), float(of_train.std()) or 1.0)
-        y = target.encoded(table)
+    rows = {name: np.sort(part) for name, part in _split(answers, options, rng).items()}
+    reading = _columns.columns_of(table, answers.target.name, choices(options), rows["train"])
+    reading.notes[:0] = answers.notes
+    if left_out_rows:
+        reading.notes.insert(0, f"{left_out_rows:,} rows lack {options.target!r} and are left out, the first is row {first}")
+    X, (target, y) = _columns.encoded(table, reading.columns, []), answers.scaled(rows["train"])
     output, n_outputs = target.output
     architecture = Architecture((X.shape[1], *options.hidden, n_outputs), options.activation, output)
+    extra = _columns.to_extra(reading.columns, target, table.options)
+    _refuse_long(extra)
     runs = train(
         architecture, X[rows["train"]], y[rows["train"]], n_nets=options.members, seed=options.seed,
         optimizer=Adam(options.learning_rate), epochs=options.epochs, batch_size=options.batch_size, l2=options.l2,
@@ -49,33 +61,44 @@ def fit(options: argparse.Namespace) -> int:
         validation=(X[rows["validation"]], y[rows["validation"]]), patience=options.patience, tol=0.0,
         threads=options.threads, progress=not options.no_progress and sys.stderr.isatty(),
     )  # fmt: skip
-    runs = runs[np.isfinite(runs.parameters).all(axis=1) & np.isfinite(runs.loss)]  # type: ignore[assignment]
-    if not len(runs):
+    usable = np.isfinite(runs.parameters).all(axis=1) & np.isfinite(runs.loss)
+    if not usable.any():
         raise ValueError("every net diverged: lower --learning-rate")
-    _files.save(path, runs, extra=_tables.to_extra(columns, target))
-    report = _report(table, target, columns, runs, X, y, rows, rng)
+    if not usable.all():
+        reading.notes.append(f"{(~usable).sum()} of {len(runs)} nets diverged and are left out")
+    runs = runs[usable]
+    _files.save(path, runs, extra=extra)
+    report = _fit_report.report(target, reading, runs, X, y, rows, rng)
     report["model"] = str(path)
     if options.json:
         print(json.dumps(report))
     else:
-        print("\n".join(_lines(report, target, architecture)))
+        saved = f"Saved to {path}; `fastmlp predict {path} DATA.csv` predicts new rows"
+        print("\n".join([*_fit_report.lines(report, target, architecture), "", saved]))
     return 0
 
 
-def _split(
-    table: Table, target: Target, options: argparse.Namespace, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
+def _refuse_long(extra: dict[str, Any]) -> None:
+    """Before training: a file of nets has a header of limited size."""
+    needed = len(json.dumps(json.dumps(extra))) + 2**16  # the nets' own part of it
+    if needed > MOST_HEADER_BYTES:
+        raise ValueError(
+            f"what is to be kept of {len(extra['names']):,} columns takes {needed:,} bytes, at most {MOST_HEADER_BYTES:,} "
+            "fit into a file of nets: leave columns out with --ignore, or give them shorter names"
+        )
+
+
+def _split(answers: _columns.Answers, options: argparse.Namespace, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Row numbers to train on, to stop by, and to test on; each class is shared out by itself."""
-    n = len(table[target.name])
+    n = len(answers.values)
     if n < LEAST_ROWS:
         raise ValueError(f"{n} rows are too few: at least {LEAST_ROWS} are needed")
     for name in ("test", "validation"):
         if not 0 < getattr(options, name) < 1:
             raise ValueError(f"--{name} {getattr(options, name)}: needs a share between 0 and 1")
     groups = [np.arange(n)]
-    if target.is_class:
-        classes = target.encoded(table)
-        groups = [np.flatnonzero(classes == k) for k in range(len(target.classes))]
+    if answers.target.is_class:
+        groups = [np.flatnonzero(answers.values == k) for k in range(len(answers.target.classes))]
     parts: dict[str, list[np.ndarray]] = {"test": [], "validation": [], "train": []}
     for group in groups:
         mixed = rng.permutation(group)
@@ -90,141 +113,44 @@ def _split(
     return result
 
 
-def _score(target: Target, outputs: np.ndarray, y: np.ndarray) -> float:
-    """Accuracy, or R², of outputs (rows, n_outputs)."""
-    if target.is_class:
-        return float(np.mean(_chosen(outputs) == y))
-    spread = np.sum((y - y.mean()) ** 2)
-    return float(1 - np.sum((outputs[:, 0] - y) ** 2) / spread) if spread > 0 else 0.0
-
-
-def _chosen(outputs: np.ndarray) -> np.ndarray:
-    """Class numbers."""
-    return (outputs[:, 0] > 0.5).astype(int) if outputs.shape[1] == 1 else outputs.argmax(axis=1)
-
-
-def _report(
-    table: Table, target: Target, columns: list[_tables.Column], runs: Runs, X: np.ndarray, y: np.ndarray,
-    rows: dict[str, np.ndarray], rng: np.random.Generator,
-) -> dict[str, Any]:  # fmt: skip
-    test, truth = X[rows["test"]], y[rows["test"]]
-    mean = runs.predict(test, reduce="mean")
-    singles = [_score(target, outputs, truth) for outputs in runs.predict(test)]
-    score = _score(target, mean, truth)
-    report: dict[str, Any] = {
-        "target": target.name,
-        "task": "classification" if target.is_class else "regression",
-        "rows": {name: len(part) for name, part in rows.items()},
-        "columns": len(columns),
-        "inputs": X.shape[1],
-        "missing": {c.name: int(np.isnan(table[c.name]).sum()) for c in columns if _lacks(table[c.name])},
-        "members": len(runs),
-        "epochs": int(np.median(runs.epochs)),
-        "seconds": runs.train_seconds,
-        "score": score,
-        "median_single_score": float(np.median(singles)),
-        "importance": _importance(target, columns, runs, test, truth, score, rng),
-    }
-    if target.is_class:
-        share = np.bincount(y[rows["train"]].astype(int), minlength=len(target.classes))
-        report["baseline"] = float(np.mean(truth == share.argmax()))
-        confusion = np.zeros((len(target.classes),) * 2, int)
-        np.add.at(confusion, (truth.astype(int), _chosen(mean)), 1)
-        report["classes"], report["confusion"] = target.classes, confusion.tolist()
-    else:
-        report["baseline"] = float(np.std(truth) * target.deviation)
-        report["rmse"] = float(np.sqrt(np.mean((mean[:, 0] - truth) ** 2)) * target.deviation)
-    return report
-
-
-def _lacks(values: np.ndarray) -> bool:
-    return _tables.is_numeric(values) and bool(np.isnan(values).any())
-
-
-def _importance(
-    target: Target, columns: list[_tables.Column], runs: Runs, X: np.ndarray, y: np.ndarray, score: float,
-    rng: np.random.Generator,
-) -> dict[str, float]:  # fmt: skip
-    """By how much the score falls when a column's rows are mixed, the mean of a few times; greatest first."""
-    found, first = {}, 0
-    for column in columns:
-        here = slice(first, first + column.width)
-        first += column.width
-        falls = []
-        for _ in range(REPEATS):
-            mixed = X.copy()
-            mixed[:, here] = X[rng.permutation(len(X)), here]
-            falls.append(score - _score(target, runs.predict(mixed, reduce="mean"), y))
-        found[column.name] = float(np.mean(falls))
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
-
-
-def _lines(report: dict[str, Any], target: Target, architecture: Architecture) -> list[str]:
-    rows = report["rows"]
-    sizes, task = "-".join(map(str, architecture.sizes)), report["task"].capitalize()
-    lines = [
-        f"{task} of {target.name!r} from {report['columns']} columns ({report['inputs']} inputs)",
-        f"Rows: {rows['train']:,} to train on, {rows['validation']:,} to stop by, {rows['test']:,} to test on",
-        f"{report['members']} nets {sizes}, trained in {report['seconds']:.2f} s, half of them for at most "
-        f"{report['epochs']} epochs",
-    ]
-    if report["missing"]:
-        gaps = ", ".join(f"{name} ({count})" for name, count in report["missing"].items())
-        lines.append(f"Missing numbers, taken for the mean: {gaps}")
-    lines.append("")
-    if target.is_class:
-        lines.append(
-            f"Right on the test rows: {report['score']:.1%}; the median single net "
-            f"{report['median_single_score']:.1%}, always the most frequent class {report['baseline']:.1%}"
-        )
-        if len(target.classes) <= MOST_SHOWN_CLASSES:
-            width = max(9, *(len(name) for name in target.classes))
-            heading = " ".join(f"{name:>{width}}" for name in target.classes)
-            lines += ["", f"{'true / predicted':>{max(16, width)}} {heading}"]
-            for name, counts in zip(target.classes, report["confusion"], strict=True):
-                lines.append(f"{name:>{max(16, width)}} " + " ".join(f"{count:>{width}}" for count in counts))
-    else:
-        lines.append(
-            f"R² on the test rows: {report['score']:.3f}; the median single net {report['median_single_score']:.3f}; "
-            f"typical error {report['rmse']:.4g}, that of the mean {report['baseline']:.4g}"
-        )
-    lines += ["", f"What matters, by how much {'accuracy' if target.is_class else 'R²'} falls when a column is mixed:"]
-    shown = list(report["importance"].items())[:SHOWN]
-    width = max(len(name) for name, _ in shown)
-    top = max(1e-12, *(fall for _, fall in shown))
-    lines += [f"  {name:<{width}}  {fall:7.3f}  {'#' * round(30 * max(0.0, fall) / top)}" for name, fall in shown]
-    lines += ["", f"Saved to {report['model']}; `fastmlp predict {report['model']} DATA.csv` predicts new rows"]
-    return lines
-
-
 def predict(options: argparse.Namespace) -> int:
     """Predict every row of a table, as CSV: the prediction, and each class's probability or the nets' spread."""
+    refuse_output("--out", options.out, {"the data": options.data, "the model": options.model})
     runs, extra = _files.load_with_extra(options.model)
     if not isinstance(runs, Runs):
         raise FileFormatError(f"{options.model} holds one net, no model of `fastmlp fit`")
-    columns, target = _tables.from_extra(extra, runs.architecture)
-    table = _tables.read(Path(options.data), frozenset(column.name for column in columns if column.texts))
-    X = _tables.encoded(table, columns)
-    for name, count in _tables.unseen(table, columns).items():
-        print(f"column {name!r}: {count:,} values that the model has never seen count as none", file=sys.stderr)
-    mean = runs.predict(X, reduce="mean", threads=options.threads)
-    if target.is_class:
-        shares = np.concatenate([1 - mean, mean], axis=1) if mean.shape[1] == 1 else mean
-        heading = [target.name, *(f"P({name})" for name in target.classes)]
-        body = [[target.classes[k], *map(_short, share)] for k, share in zip(_chosen(mean), shares, strict=True)]
-    else:
-        spread = runs.predict(X, threads=options.threads)[:, :, 0].std(axis=0) * target.deviation
-        heading = [target.name, "spread"]
-        values = mean[:, 0] * target.deviation + target.mean
-        body = [[_short(value), _short(s)] for value, s in zip(values, spread, strict=True)]
+    columns, target, na = _columns.from_extra(extra, runs.architecture)
+    given = read_options(options)
+    table = _tables.read(Path(options.data), given._replace(na=tuple(dict.fromkeys((*na, *given.na)))))
+    notes: list[str] = []
+    X = _columns.encoded(table, columns, notes)
+    for note in notes:
+        print(note, file=sys.stderr)
+    rows = _predictions(runs, target, X, options.threads)
     if options.out is None:
-        csv.writer(sys.stdout, lineterminator="\n").writerows([heading, *body])
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        sys.stdout.write(text.getvalue())
     else:
-        with Path(options.out).open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([heading, *body])
-        print(f"{len(body):,} predictions written to {options.out}")
+        with Path(options.out).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+        print(f"{len(rows) - 1:,} predictions written to {options.out}")
     return 0
 
 
-def _short(value: float) -> str:
-    return f"{value:.6g}"
+def _predictions(runs: Runs, target: Target, X: np.ndarray, threads: int | None) -> list[list[str]]:
+    """A heading, and a row for each of X."""
+    mean = runs.predict(X, reduce="mean", threads=threads)
+    if target.is_class:
+        shares = np.concatenate([1 - mean, mean], axis=1) if mean.shape[1] == 1 else mean
+        rows = [
+            [target.classes[k], *(f"{share:.6g}" for share in of_row)]
+            for k, of_row in zip(_fit_report.chosen(mean), shares, strict=True)
+        ]
+        return [[target.name, *(f"P({name})" for name in target.classes)], *rows]
+    spread = runs.predict(X, threads=threads)[:, :, 0].std(axis=0, dtype=np.float64) * target.deviation
+    values = mean[:, 0] * target.deviation + target.mean
+    return [
+        [target.name, "spread"],
+        *([f"{value:.{target.digits}g}", f"{s:.6g}"] for value, s in zip(values, spread, strict=True)),
+    ]

@@ -25,7 +25,7 @@ import numpy as np
 
 FORMAT = 2
 OLD_FORMAT = 1  # its checksum leaves out everything but the arrays
-MOST_HEADER_BYTES = 2**20  # as Python objects it takes some twenty times as much
+MOST_HEADER_BYTES = 2**21  # as Python objects it takes some twenty times as much
 DTYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U64": np.uint64, "I8": np.int8}
 
 Entry = tuple[np.dtype, tuple[int, ...]]  # a tensor's dtype and shape

@@ -1,4 +1,4 @@
-"""Shares of many trials, and how sure they are."""
+"""Shares of many trials, how sure they are, and how they are said."""
 
 from __future__ import annotations
 
@@ -51,3 +51,9 @@ def restarts_needed(share: float, certainty: float = 0.99) -> int | None:
     if share <= 0:
         return None
     return 1 if share >= certainty else ceil(log(1 - certainty) / log(1 - share))
+
+
+def listed(title: str, items: list[str], shown: int = 10) -> str:
+    """A line that names the first of some items, and says how many more there are."""
+    more = f", … and {len(items) - shown:,} more" if len(items) > shown else ""
+    return f"{title}: {', '.join(items[:shown])}{more}"

@@ -1,255 +1,223 @@
-"""Tables for the command line: read from CSV or Parquet by pandas or polars, and made into numbers for a net.
+"""Tables for the command line: read from CSV or Parquet by pyarrow, every field as it is written.
 
-A column of numbers is shifted and scaled to mean 0 and standard deviation 1 over the training rows, a missing number
-becoming 0; a column of texts becomes one column of 0 and 1 for each text that the training rows have.
+What the fields mean is decided in `_columns`: here nothing is taken for a number, a class or missing, and a file whose
+rows do not fit its header is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+import csv
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp._safetensors import FileFormatError
-from fastmlp.architecture import Architecture
-
-MOST_TEXTS = 50
-MOST_CLASSES = 20  # a column of more different whole numbers is no column of classes
-MISSING = "(missing)"
-
-Table = dict[str, np.ndarray]
+BLOCK_BYTES = 2**24  # a row must fit into a block
+SEPARATORS = {";": "';'", "\t": r"'\t'", "|": "'|'"}
 
 
-def read(path: Path, texts: frozenset[str] | None = None) -> Table:
-    """The columns of a file: float64 with NaN for what is missing, or texts, as they stand in a CSV file.
+class ReadOptions(NamedTuple):
+    """How a file is written."""
 
-    `texts` names the columns to be read as texts; by default those that do not hold numbers alone.
-    """
+    sep: str | None = None  # None for a comma, in .tsv files a tab
+    encoding: str = "utf-8"
+    decimal: str = "."
+    na: tuple[str, ...] = ()  # spellings of missing values, beside empty fields
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of a file as it is written: Arrow's texts or numbers, or a kind that no net can read."""
+
+    name: str
+    values: Any  # a pyarrow array of strings, integers, floats or decimals
+    kind: str  # "text", "number" or "unreadable"
+    written_as: str  # Arrow's name of its type, for messages
+    is_declared: bool  # whether the file says the kind, as Parquet does
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of a file, by name."""
+
+    path: Path
+    n_rows: int
+    fields: dict[str, Field]
+    options: ReadOptions
+    notes: list[str] = field(default_factory=list)
+    unnamed: dict[str, Field] = field(default_factory=dict)  # by what they are called in messages
+
+    def column(self, name: str) -> Field:
+        """The column of this name; ValueError where there is none."""
+        if name not in self.fields:
+            shown = ", ".join(map(repr, list(self.fields)[:20])) + (", …" if len(self.fields) > 20 else "")
+            raise ValueError(f"the data have no column {name!r}; there are {shown}")
+        return self.fields[name]
+
+
+def read(path: Path, options: ReadOptions | None = None) -> Table:
+    """The columns of a file; ValueError where it is not a whole table."""
+    options = options or ReadOptions()
     suffix = path.suffix.lower()
-    if suffix not in (".csv", ".parquet", ".pq"):
-        raise ValueError(f"{path}: needs a file that ends in .csv or .parquet")
+    if suffix not in (".csv", ".tsv", ".parquet", ".pq"):
+        raise ValueError(f"{path}: needs a file that ends in .csv, .tsv or .parquet")
     if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
+        what = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "there is no such file"
+        raise ValueError(f"{path}: {what}")
     try:
-        import pandas
-
-        def columns(as_texts: Iterable[str]) -> Table:
-            return _columns_by_pandas(pandas, path, suffix, as_texts)
+        import pyarrow  # noqa: F401
     except ImportError:
-        try:
-            import polars
-        except ImportError:
-            raise ValueError(f"reading {path} needs pandas or polars: pip install 'fastmlp[tables]'") from None
-
-        def columns(as_texts: Iterable[str]) -> Table:
-            return _columns_by_polars(polars, path, suffix, as_texts)
-
+        raise ValueError(f"reading {path} needs pyarrow: pip install 'fastmlp[tables]'") from None
     try:
-        table = columns(texts or ())
-        if texts is None and suffix == ".csv":
-            as_texts = [name for name, values in table.items() if not is_numeric(values)]
-            table = columns(as_texts) if as_texts else table
-    except Exception as error:
-        raise ValueError(f"{path}: {error}") from None
-    if not len(next(iter(table.values()), ())):
+        names, columns, declared = (_of_parquet if suffix in (".parquet", ".pq") else _of_text)(path, options)
+    except (OSError, ValueError, LookupError, MemoryError, csv.Error) as error:
+        message = " ".join(str(error).split())
+        raise ValueError(message if str(path) in message else f"{path}: {message}") from None
+    return _as_table(path, names, columns, declared, options)
+
+
+def _as_table(path: Path, names: list[str], columns: list[Any], declared: bool, options: ReadOptions) -> Table:
+    doubled = [name for name in dict.fromkeys(names) if name.strip() and names.count(name) > 1]
+    if doubled:
+        raise ValueError(f"{path}: {names.count(doubled[0])} columns have the name {doubled[0]!r}: rename them")
+    n_rows = len(columns[0]) if columns else 0
+    if not n_rows:
         raise ValueError(f"{path} has no rows")
+    table = Table(path, n_rows, {}, options)
+    for position, (name, values) in enumerate(zip(names, columns, strict=True), 1):
+        shown = name if name.strip() else f"column {position} (without a name)"
+        target = table.fields if name.strip() else table.unnamed
+        target[shown] = Field(shown, *_normalized(values), str(values.type), declared)
     return table
 
 
-def _columns_by_pandas(pandas: Any, path: Path, suffix: str, as_texts: Iterable[str]) -> Table:
-    kinds = dict.fromkeys(as_texts, str)
-    frame = pandas.read_csv(path, dtype=kinds) if suffix == ".csv" else pandas.read_parquet(path)
-    if not frame.columns.is_unique:
-        raise ValueError(f"two columns have the name {frame.columns[frame.columns.duplicated()][0]!r}")
-    types, table = pandas.api.types, {}
-    for name, column in frame.items():
-        if types.is_numeric_dtype(column) and not types.is_bool_dtype(column) and name not in kinds:
-            table[str(name)] = column.to_numpy(np.float64, na_value=np.nan)
-        else:
-            table[str(name)] = _texts([None if pandas.isna(value) else value for value in column])
-    return table
+def _normalized(values: Any) -> tuple[Any, str]:
+    """Values that are texts or numbers, and which of the two; others as they are."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return _normalized(values.dictionary_decode())
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return values, "number"
+    if pa.types.is_boolean(kind):
+        return pc.if_else(values, pa.scalar("True"), pa.scalar("False")), "text"
+    if pa.types.is_null(kind) or pa.types.is_temporal(kind):
+        return values.cast(pa.string()), "text"
+    if any(check(kind) for check in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)):
+        return values.cast(pa.large_string()), "text"
+    return values, "unreadable"
 
 
-def _columns_by_polars(polars: Any, path: Path, suffix: str, as_texts: Iterable[str]) -> Table:
-    kinds = dict.fromkeys(as_texts, polars.String)
-    frame = polars.read_csv(path, schema_overrides=kinds) if suffix == ".csv" else polars.read_parquet(path)
-    table = {}
-    for column in frame.get_columns():
-        if column.dtype.is_numeric() and column.name not in kinds:
-            table[column.name] = column.cast(polars.Float64).fill_null(np.nan).to_numpy().astype(np.float64)
-        else:
-            table[column.name] = _texts(column.to_list())
-    return table
+def _of_parquet(path: Path, _options: ReadOptions) -> tuple[list[str], list[Any], bool]:
+    import pyarrow.parquet
 
-
-def _texts(values: list[Any]) -> np.ndarray:
-    return np.array([MISSING if value is None else str(value) for value in values], dtype=object)
-
-
-def is_numeric(column: np.ndarray) -> bool:
-    """Whether a column holds numbers."""
-    return column.dtype == np.float64
-
-
-@dataclass
-class Column:
-    """How a column of a table becomes numbers."""
-
-    name: str
-    texts: list[str] = field(default_factory=list)  # what it may hold, none for numbers
-    mean: float = 0.0
-    deviation: float = 1.0
-
-    @property
-    def width(self) -> int:
-        return max(1, len(self.texts))
-
-    def encoded(self, table: Table) -> np.ndarray:
-        """(rows, width)."""
-        if self.name not in table:
-            raise ValueError(f"the data have no column {self.name!r}, which the model needs")
-        values = table[self.name]
-        if self.texts:
-            if is_numeric(values):  # of a Parquet file
-                values = np.array([MISSING if np.isnan(value) else label(value) for value in values], dtype=object)
-            return (values[:, None] == np.array(self.texts, dtype=object)).astype(np.float64)
-        if not is_numeric(values):
-            raise ValueError(f"column {self.name!r} holds texts such as {values[0]!r}; the model needs numbers there")
-        scaled = (values - self.mean) / self.deviation
-        return np.where(np.isfinite(scaled), scaled, 0.0)[:, None]
-
-
-def columns_of(table: Table, target: str, ignored: list[str], rows: np.ndarray) -> list[Column]:
-    """How each column but the target becomes numbers, by what the chosen rows hold."""
-    for name in (target, *ignored):
-        if name not in table:
-            raise ValueError(f"the data have no column {name!r}; there are {', '.join(map(repr, table))}")
-    columns = []
-    for name, values in table.items():
-        if name == target or name in ignored:
-            continue
-        chosen = values[rows]
-        if not is_numeric(values):
-            texts = sorted(set(chosen))
-            if len(texts) > MOST_TEXTS:
-                raise ValueError(
-                    f"column {name!r} holds {len(texts)} different texts, at most {MOST_TEXTS} make sense: "
-                    f"leave it out with --ignore {name!r}"
-                )
-            columns.append(Column(name, texts))
-            continue
-        known = chosen[np.isfinite(chosen)]
-        if not len(known):
-            raise ValueError(f"column {name!r} has no numbers: leave it out with --ignore {name!r}")
-        with np.errstate(over="ignore"):
-            mean, deviation = float(known.mean()), float(known.std())
-        if not np.isfinite(deviation):
-            raise ValueError(f"column {name!r} has numbers too large to scale: leave it out with --ignore {name!r}")
-        columns.append(Column(name, [], mean, deviation or 1.0))
-    if not columns:
-        raise ValueError("there is no column to predict from")
-    return columns
-
-
-def encoded(table: Table, columns: list[Column]) -> np.ndarray:
-    """The inputs (rows, features)."""
-    return np.concatenate([column.encoded(table) for column in columns], axis=1)
-
-
-@dataclass
-class Target:
-    """What is predicted: one of `classes`, or a number, which the net sees shifted and scaled."""
-
-    name: str
-    classes: list[str] = field(default_factory=list)
-    mean: float = 0.0
-    deviation: float = 1.0
-
-    @property
-    def is_class(self) -> bool:
-        return bool(self.classes)
-
-    @property
-    def output(self) -> tuple[str, int]:
-        """The nets' output activation, and how many outputs they have."""
-        if not self.is_class:
-            return "identity", 1
-        return ("sigmoid", 1) if len(self.classes) == 2 else ("softmax", len(self.classes))
-
-    def encoded(self, table: Table) -> np.ndarray:
-        """Class numbers, or scaled numbers."""
-        values = table[self.name]
-        if self.is_class:
-            texts = np.array([label(value) for value in values], dtype=object)
-            return np.searchsorted(np.array(self.classes, dtype=object), texts)
-        return (values - self.mean) / self.deviation
-
-
-def label(value: Any) -> str:
-    """A class as it is written: a whole number without a point, any other so that nothing is lost."""
-    if isinstance(value, str):
-        return value
-    return str(int(value)) if value == int(value) else repr(float(value))
-
-
-def target_of(table: Table, name: str, task: str | None) -> Target:
-    """What kind of target a column is; `task` says it, or what the column holds."""
-    if name not in table:
-        raise ValueError(f"the data have no column {name!r}; there are {', '.join(map(repr, table))}")
-    values = table[name]
-    missing = ~np.isfinite(values) if is_numeric(values) else values == MISSING
-    if missing.any():
-        raise ValueError(
-            f"column {name!r} lacks {missing.sum()} values, the first in row {int(np.argmax(missing)) + 1}"
-        )
-    classes = sorted({label(value) for value in values})
-    whole = is_numeric(values) and bool((values == np.round(values)).all())
-    if task is None:
-        task = "regression" if is_numeric(values) and not (whole and len(classes) <= MOST_CLASSES) else "classification"
-    if task == "regression":
-        if not is_numeric(values):
-            raise ValueError(f"column {name!r} holds texts, so that it cannot be a regression's target")
-        if len(classes) < 2:
-            raise ValueError(f"column {name!r} holds {classes[0]} only: there is nothing to predict")
-        return Target(name, [], float(values.mean()), float(values.std()))
-    if len(classes) < 2:
-        raise ValueError(f"column {name!r} holds {classes[0]!r} only: there is nothing to predict")
-    return Target(name, classes)
-
-
-def to_extra(columns: list[Column], target: Target) -> dict[str, Any]:
-    """What is saved with the model."""
-    return {"columns": [asdict(column) for column in columns], "target": asdict(target)}
-
-
-def unseen(table: Table, columns: list[Column]) -> dict[str, int]:
-    """How many values of each column of texts the model does not know."""
-    counts = {
-        column.name: int((~np.isin(table[column.name].astype(str), column.texts)).sum())
-        for column in columns
-        if column.texts and not is_numeric(table[column.name])
-    }
-    return {name: count for name, count in counts.items() if count}
-
-
-def from_extra(extra: dict[str, Any], architecture: Architecture) -> tuple[list[Column], Target]:
-    """Read it back; FileFormatError where it makes no sense for the nets."""
     try:
-        columns = [Column(**entry) for entry in extra["columns"]]
-        target = Target(**extra["target"])
-    except (KeyError, TypeError) as error:
-        raise FileFormatError(f"no model of `fastmlp fit`: {error}") from None
-    items: list[Any] = [*columns, target]
-    for item in items:
-        texts = item.texts if isinstance(item, Column) else item.classes
-        right = isinstance(item.name, str) and isinstance(texts, list) and all(isinstance(text, str) for text in texts)
-        numbers = all(isinstance(number, float) and np.isfinite(number) for number in (item.mean, item.deviation))
-        if not right or not numbers or item.deviation <= 0:
-            raise FileFormatError(f"the model describes a column as {item}")
-    n_inputs, own = sum(column.width for column in columns), (architecture.output, architecture.sizes[-1])
-    if len(target.classes) == 1 or architecture.sizes[0] != n_inputs or own != target.output:
-        raise FileFormatError("the columns that the model describes do not fit its nets")
-    return columns, target
+        table = pyarrow.parquet.ParquetFile(path).read()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"not a Parquet file that can be read: {error}") from None
+    return list(table.column_names), list(table.columns), True
+
+
+def _of_text(path: Path, options: ReadOptions) -> tuple[list[str], list[Any], bool]:
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    sep = _separator(path, options)
+    header = _header(path, sep, options.encoding)
+    others = [SEPARATORS[c] for c in SEPARATORS if c != sep and any(c in name for name in header)]
+    others += ["','"] if sep != "," and len(header) == 1 and "," in header[0] else []
+    hint = f": if its columns are separated by {others[0]}, pass --sep {others[0]}" if others else ""
+    if len(header) == 1 and others:
+        raise ValueError(f"{path} has one column, {header[0]!r}{hint}")
+    wrong: list[Any] = []
+
+    def note(row: Any) -> str:
+        wrong.append(row)
+        return "skip"
+
+    names = [f"f{position}" for position in range(len(header))]
+    try:
+        table = arrow.read_csv(
+            path,
+            read_options=arrow.ReadOptions(
+                use_threads=False, block_size=BLOCK_BYTES, encoding=options.encoding, autogenerate_column_names=True
+            ),
+            parse_options=arrow.ParseOptions(delimiter=sep, newlines_in_values=True, invalid_row_handler=note),
+            convert_options=arrow.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.large_string()), null_values=[], strings_can_be_null=False
+            ),
+        )
+    except UnicodeError as error:
+        raise ValueError(f"{path}: {_encoding_hint(options.encoding)} ({error})") from None
+    except (pa.ArrowException, OSError) as error:
+        if "UTF8" in str(error) or "codec" in str(error):
+            raise ValueError(f"{path}: {_encoding_hint(options.encoding)}") from None
+        raise ValueError(f"{path}: {error}") from None
+    if wrong:
+        first, more = wrong[0], f" ({len(wrong):,} such rows)" if len(wrong) > 1 else ""
+        text = first.text if len(first.text) <= 60 else first.text[:59] + "…"
+        comma = ""
+        if first.actual_columns == first.expected_columns + 1 and first.text.rstrip("\r\n").endswith(sep):
+            comma = f", one {sep!r} at its end too many"
+        raise ValueError(
+            f"{path}: row {first.number - 1} has {first.actual_columns} fields, the header "
+            f"{first.expected_columns}{comma}{more}: {text!r}{hint}"
+        )
+    return header, [column.slice(1) for column in table.columns], False
+
+
+def _separator(path: Path, options: ReadOptions) -> str:
+    sep = options.sep
+    if sep is None:
+        return "\t" if path.suffix.lower() == ".tsv" else ","
+    sep = {"\\t": "\t", "tab": "\t"}.get(sep, sep)
+    if len(sep) != 1 or sep in "\"\r\n" or ord(sep) > 127:
+        raise ValueError(f"--sep {options.sep!r}: needs one character, such as ';' or '\\t'")
+    return sep
+
+
+def _header(path: Path, sep: str, encoding: str) -> list[str]:
+    """The names in the first line."""
+    try:
+        with path.open(encoding=encoding, newline="") as file:
+            for row in csv.reader(file, delimiter=sep):
+                if row:
+                    row[0] = row[0].removeprefix("\ufeff")
+                    return row
+    except LookupError:
+        raise ValueError(f"--encoding {encoding}: Python knows no such encoding, try utf-8, latin-1 or cp1252") from None
+    except UnicodeError:
+        raise ValueError(f"{path}: {_encoding_hint(encoding)}") from None
+    raise ValueError(f"{path} has no rows")
+
+
+def _encoding_hint(encoding: str) -> str:
+    others = [name for name in ("utf-8", "latin-1", "cp1252", "utf-16") if name != encoding.lower()]
+    return f"the file is not written in {encoding}: pass --encoding {others[0]}, or {', '.join(others[1:])}"
+
+
+def texts_of(column: Field, options: ReadOptions) -> np.ndarray:
+    """Every field as it is written, None for what is missing; numbers of a Parquet file without a needless point."""
+    values = column.values
+    if column.kind == "number":
+        import pyarrow as pa
+
+        if pa.types.is_floating(values.type):
+            found = [None if v is None or v != v else _label(v) for v in values.to_pylist()]
+        else:
+            found = [None if v is None else str(v) for v in values.to_pylist()]
+    else:
+        found = values.to_pylist()
+    result = np.empty(len(found), dtype=object)
+    na = set(options.na)
+    result[:] = [None if text is None or not text.strip() or text.strip() in na else text for text in found]
+    return result
+
+
+def _label(value: float) -> str:
+    return str(int(value)) if abs(value) < 2**63 and value == int(value) else repr(value)

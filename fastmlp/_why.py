@@ -6,18 +6,23 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastmlp._names import choose
+from fastmlp._paths import refuse_output
 from fastmlp._recipes import X as XOR_X
 from fastmlp._recipes import Y as XOR_Y
 from fastmlp.architecture import Architecture
+from fastmlp._statistics import listed
 from fastmlp.diagnosis import Diagnosis
 from fastmlp.initializers import Initializer, Normal, Uniform
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.training import train
+
+if TYPE_CHECKING:
+    from fastmlp._columns import Reading, Target
 
 RECORDS = 200  # points of a loss curve
 FEW_HIDDEN = 8
@@ -26,10 +31,11 @@ MOST_CURVE_BYTES = 2**28
 
 def run(options: argparse.Namespace) -> int:
     """Train, diagnose, print, draw; returns the exit code."""
-    for name in ("picture", "html"):
-        path = getattr(options, name)
-        if path and not Path(path).parent.is_dir():
-            raise ValueError(f"--{name} {path}: there is no folder {Path(path).parent}")
+    if not options.no_picture:
+        refuse_output("--picture", options.picture, {"the data": options.data})
+    refuse_output(
+        "--html", options.html, {"the data": options.data, "the picture": None if options.no_picture else options.picture}
+    )
     if options.html:
         import matplotlib  # noqa: F401  said before any work
     X, y, output, n_outputs = _data(options)
@@ -91,20 +97,39 @@ def _data(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str, int
             raise ValueError("--target names a column of --data FILE: pass both, or neither for XOR")
         output = options.output or "sigmoid"
         return XOR_X, XOR_Y, output, 2 if output == "softmax" else 1
-    from fastmlp import _tables
+    from fastmlp import _columns, _fit, _tables
 
     if options.target is None:
         raise ValueError(f"--data {options.data}: pass --target COLUMN, the column to learn")
-    table = _tables.read(Path(options.data))
-    target = _tables.target_of(table, options.target, None)
-    columns = _tables.columns_of(table, target.name, [], np.arange(len(table[target.name])))
+    table = _tables.read(Path(options.data), _fit.read_options(options))
+    answers, rows = _columns.answers_of(table, options.target, options.task), np.arange(table.n_rows)
+    reading = _columns.columns_of(table, options.target, _fit.choices(options), rows)
+    target, y = answers.scaled(rows)
+    where = sys.stderr if options.json else sys.stdout
+    for line in _said(reading, target, answers.notes):
+        print(line, file=where)
     output, n_outputs = target.output
     if options.output is not None and options.output != output:
         output, n_outputs = options.output, 2 if options.output == "softmax" and n_outputs == 1 else n_outputs
-    y = target.encoded(table)
     if output == "sigmoid" and n_outputs > 1:
         y = np.eye(n_outputs)[y]
-    return _tables.encoded(table, columns), y, output, n_outputs
+    return _columns.encoded(table, reading.columns, []), y, output, n_outputs
+
+
+def _said(reading: Reading, target: Target, notes: list[str]) -> list[str]:
+    """How the table was read."""
+    scaled = [repr(column.name) for column in reading.columns if not column.texts]
+    said = [f"Note: {note}" for note in [*notes, *reading.notes]]
+    if scaled:
+        said.append(listed("Shifted and scaled to mean 0 and standard deviation 1", scaled))
+    if not target.is_class:
+        said.append(f"So is the target {target.name!r}: losses are those of scaled numbers")
+    if reading.left_out:
+        said.append(listed("Columns left out", [f"{name!r} ({why})" for name, why in reading.left_out.items()]))
+    if reading.missing:
+        gaps = [f"{name} ({count:,})" for name, count in reading.missing.items()]
+        said.append(listed("Missing numbers, taken for the mean", gaps))
+    return said
 
 
 def _draw(runs: Any, diagnosis: Diagnosis, X: np.ndarray, y: np.ndarray, options: argparse.Namespace) -> None:
