@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import gc
 import sys
 from collections.abc import Sequence
@@ -155,9 +156,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_reading_options(command: argparse.ArgumentParser) -> None:
     """How a table is written."""
-    command.add_argument("--sep", metavar="CHARACTER", help="what separates the columns of a CSV file (default: a comma)")
+    command.add_argument(
+        "--sep", metavar="CHARACTER", help="what separates the columns of a CSV file (default: a comma)"
+    )
     command.add_argument("--encoding", default="utf-8", help="how a CSV file is encoded, such as latin-1 or utf-16")
-    command.add_argument("--decimal", default=".", choices=(".", ","), help="the decimal point of numbers in a CSV file")
+    command.add_argument(
+        "--decimal", default=".", choices=(".", ","), help="the decimal point of numbers in a CSV file"
+    )
     command.add_argument(
         "--na", action="append", default=[], metavar="TEXT",
         help="a spelling of missing values, beside empty fields; repeatable",
@@ -200,7 +205,11 @@ def _add_why(commands: Any) -> None:
     why.add_argument("--lr", "--learning-rate", type=float, default=0.5, help="the learning rate, of the mean loss")
     why.add_argument("--batch-size", type=_count, help="samples of a minibatch (default: all)")
     why.add_argument("--epochs", type=_count, default=2000, help="passes over the samples")
-    why.add_argument("--restarts", type=_count, default=10_000, help="nets, each with its own initial weights")
+    why.add_argument(
+        "--restarts",
+        type=_count,
+        help="nets, each with its own initial weights (default: 10,000, or fewer for large data)",
+    )
     why.add_argument("--seed", type=int, default=0, help="fixes every initial weight")
     why.add_argument("--no-fixes", action="store_true", help="do not train the same seeds again with changes")
     why.add_argument(
@@ -251,8 +260,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _write_anything(stream: Any) -> None:
+    """Let a stream whose encoding lacks characters such as ² write what it can in their place."""
+    codecs.register_error("fastmlp", _in_plain_letters)
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="fastmlp")
+
+
+_PLAIN = str.maketrans({"²": "2", "−": "-", "·": "*", "×": "x", "…": "...", "–": "-", "✓": "yes", "’": "'"})
+
+
+def _in_plain_letters(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_PLAIN)
+    return text if text.isascii() else text.encode("ascii", "backslashreplace").decode(), error.end
+
+
 def command() -> NoReturn:
     """The process `fastmlp`."""
+    for stream in (sys.stdout, sys.stderr):
+        _write_anything(stream)
     code = main()
     gc.freeze()  # else Python looks through all that Numba made once more before it exits: a third of a second
     sys.exit(code)

@@ -48,8 +48,8 @@ def real_array(name: str, given: Any) -> np.ndarray:
     if hasattr(given, "toarray") and hasattr(given, "nnz"):
         gigabytes = float(np.prod(given.shape, dtype=np.float64)) * 8 / 1e9
         raise TypeError(
-            f"{name} is a sparse {type(given).__name__} of shape {given.shape}; fastmlp computes with dense arrays: pass "
-            f"{name}.toarray() ({gigabytes:.2g} GB in float64), or fewer columns, such as those of "
+            f"{name} is a sparse {type(given).__name__} of shape {given.shape}; fastmlp computes with dense arrays: "
+            f"pass {name}.toarray() ({gigabytes:.2g} GB in float64), or fewer columns, such as those of "
             "sklearn.decomposition.TruncatedSVD"
         )
     try:

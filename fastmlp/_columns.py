@@ -22,18 +22,46 @@ from fastmlp.architecture import Architecture
 MOST_TEXTS = 50
 MOST_CLASSES = 20  # a column of more different whole numbers is no column of classes
 MOST_MAGNITUDE = 1e150  # beyond it squares overflow
-CONSTANT_WITHIN = 1e-12  # relative: numbers that differ by less are one number and its rounding
-# A column is one of numbers with something else in it where so many of its values are numbers, or so many different ones
+CONSTANT_WITHIN = 16 * 2.0**-52  # relative: numbers that differ by less are one number and its rounding
+# A column is one of numbers with something else in it where so many of its values are numbers, or so many of them
+# differ
 MOSTLY_NUMBERS, MANY_NUMBERS = 0.8, 12
 LEAST_IDS = 10  # rows: of fewer, numbers that rise by 1 may be chance
 MISSING_WORDS = frozenset(
-    "na n/a n.a. nan null none nil - -- . ? n/k nk missing unknown #n/a #na #null! #div/0! #value! #ref! #name? #num!".split()
+    (
+        "na",
+        "n/a",
+        "n.a.",
+        "nan",
+        "null",
+        "none",
+        "nil",
+        "-",
+        "--",
+        ".",
+        "?",
+        "n/k",
+        "nk",
+        "missing",
+        "unknown",
+        "#n/a",
+        "#na",
+        "#null!",
+        "#div/0!",
+        "#value!",
+        "#ref!",
+        "#name?",
+        "#num!",
+    )
 )
 INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 OTHER_NUMBERS = {
+    "separators of thousands": (
+        re.compile(r"[+-]?\d{1,3}([,.' \u202f\u00a0]\d{3})+([.,]\d+)?"),
+        "write it without them, or pass --decimal ',' if the comma is a decimal one",
+    ),
     "a decimal comma": (re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?"), "pass --decimal ',' if all are written so"),
-    "separators of thousands": (re.compile(r"[+-]?\d{1,3}([,.' \u202f\u00a0]\d{3})+([.,]\d+)?"), "write it without them"),
     "a percent sign": (re.compile(r"[+-]?[\d.,]+\s*%"), "write it as a plain number"),
     "a currency": (
         re.compile(r"[+-]?\s*([$€£¥]|USD|EUR|GBP|CHF)\s*[+-]?[\d.,]+|[+-]?[\d.,]+\s*([$€£¥]|USD|EUR|GBP|CHF)"),
@@ -143,11 +171,14 @@ class Column:
         absent = np.array([text is None for text in found])
         missing, unseen = int((absent & (places < 0)).sum()), int((~absent & (places < 0)).sum())
         if missing:
-            notes.append(f"column {self.name!r}: {missing:,} values are missing, as none was in training: they count as none")
+            notes.append(
+                f"column {self.name!r}: {missing:,} values are missing, as none was in training: they count as none"
+            )
         if unseen:
             first = found[np.argmax(~absent & (places < 0))]
             notes.append(
-                f"column {self.name!r}: {unseen:,} values that the model has never seen count as none, such as {_shown(first)}"
+                f"column {self.name!r}: {unseen:,} values that the model has never seen count as none, such as "
+                f"{_shown(first)}"
             )
         return (places[:, None] == np.arange(len(self.texts))).astype(np.float64)
 
@@ -172,8 +203,8 @@ class Column:
             scaled = (values - self.mean) / self.deviation
         if far.any():
             notes.append(
-                f"column {self.name!r}: {int(far.sum()):,} values are far outside of {self.low:.6g} to {self.high:.6g}, "
-                f"which the model was trained on, such as {values[np.argmax(far)]:.6g}"
+                f"column {self.name!r}: {int(far.sum()):,} values are far outside of {self.low:.6g} to "
+                f"{self.high:.6g}, which the model was trained on, such as {values[np.argmax(far)]:.6g}"
             )
         return np.where(np.isfinite(scaled), scaled, 0.0)[:, None]
 
@@ -398,7 +429,7 @@ class Target:
     def digits(self) -> int:
         """How many digits a prediction is printed with: six of those in which targets differ."""
         magnitude = abs(self.mean) + self.deviation
-        return int(min(17, 6 + max(0, np.ceil(np.log10(magnitude / self.deviation)))))
+        return int(min(17, 6 + np.floor(np.log10(magnitude / self.deviation))))
 
 
 class Answers(NamedTuple):
@@ -420,30 +451,34 @@ class Answers(NamedTuple):
 def answers_of(table: Table, name: str, task: str | None) -> Answers:
     """The target's kind and values; `task` says the kind, or what the column holds."""
     column = _readable(table.column(name))
-    texts, notes = texts_of(column, table.options), []
+    texts = texts_of(column, table.options)
+    notes: list[str] = []
     missing = np.array([text is None for text in texts])
     if missing.any():
         raise ValueError(
-            f"column {name!r} lacks {missing.sum()} values, the first in row {int(np.argmax(missing)) + 1}: give them, or "
-            "leave those rows out with --drop-missing"
+            f"column {name!r} lacks {missing.sum()} values, the first in row {int(np.argmax(missing)) + 1}: give them, "
+            "or leave those rows out with --drop-missing"
         )
     numbers = numbers_of(column, table.options)
     odd = numbers.others | numbers.words | numbers.infinite
-    if task != "classification" and odd.any() and numbers.known.any():
-        nearly = not numbers.others.any() or _nearly_numbers(numbers, len(texts))
-        if nearly or task == "regression":
+    if task != "classification" and odd.any():
+        nearly = _nearly_numbers(numbers, len(texts)) if numbers.others.any() else bool(numbers.known.any())
+        if nearly or (task == "regression" and numbers.known.any()):
             numbers = numbers if numbers.texts is not None else numbers._replace(texts=texts)
             raise ValueError(
-                f"column {name!r}: {int(numbers.known.sum()):,} of {len(texts):,} values are numbers; {numbers.first(odd)}"
-                + _advice(numbers._replace(others=odd), name, "--na", "--task")
+                f"column {name!r}: {int(numbers.known.sum()):,} of {len(texts):,} values are numbers; "
+                f"{numbers.first(odd)}" + _advice(numbers._replace(others=odd), name, "--na", "--task")
             )
     all_numbers = bool(numbers.known.all())
     if task is None:
         whole = all_numbers and bool((numbers.values == np.round(numbers.values)).all())
         few = whole and len(np.unique(numbers.values)) <= MOST_CLASSES
-        if all_numbers and not few and _is_declared_text(column):
+        declared = _is_declared_text(column)
+        few = few or (declared and len(np.unique(numbers.values)) <= MANY_NUMBERS)
+        if all_numbers and not few and declared:
             raise ValueError(
-                f"column {name!r} holds numbers that are stored as texts: pass --task regression, or --task classification"
+                f"column {name!r} holds numbers that are stored as texts: pass --task regression, or --task "
+                "classification"
             )
         task = "regression" if all_numbers and not few else "classification"
     if task == "regression":
@@ -461,6 +496,11 @@ def answers_of(table: Table, name: str, task: str | None) -> Answers:
     classes = sorted(set(texts), key=lambda text: (by_number.get(text, 0.0), text))
     if len(classes) < 2:
         raise ValueError(f"column {name!r} holds {classes[0]!r} only: there is nothing to predict")
+    if len(classes) > len(texts) // 2:
+        raise ValueError(
+            f"column {name!r} holds {len(classes):,} different values in {len(texts):,} rows, such as "
+            f"{_shown(classes[0])}: too many to be classes"
+        )
     if all_numbers and len(set(by_number.values())) < len(classes):
         doubled = [text for text in classes if list(by_number.values()).count(by_number[text]) > 1][:2]
         notes.append(
@@ -491,7 +531,9 @@ def without_missing(table: Table, name: str) -> tuple[Table, int, int]:
     count = int(missing.sum())
     if count == table.n_rows:
         raise ValueError(f"column {name!r} has no values at all")
-    kept_table = Table(table.path, table.n_rows - count, taken(table.fields), table.options, table.notes, taken(table.unnamed))
+    kept_table = Table(
+        table.path, table.n_rows - count, taken(table.fields), table.options, table.notes, taken(table.unnamed)
+    )
     return kept_table, count, int(np.argmax(missing)) + 1
 
 
@@ -546,7 +588,8 @@ def _columns(extra: dict[str, Any]) -> list[Column]:
         raise ValueError("its columns are described in another way")
     texts = {int(place): found for place, found in extra["texts"].items()}
     return [
-        Column(name, texts.get(k, []), *of_column) for k, (name, *of_column) in enumerate(zip(names, *numbers, strict=True))
+        Column(name, texts.get(k, []), *of_column)
+        for k, (name, *of_column) in enumerate(zip(names, *numbers, strict=True))
     ]
 
 

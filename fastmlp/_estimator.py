@@ -324,7 +324,9 @@ class BaseMLP(BaseEstimator):
         if not usable.any() and not rescued:
             raise ValueError(NOT_FINITE)
         if not usable.all():
-            left_out = "they are left out" if not rescued else "the weights that scored best before are kept, of one net"
+            left_out = (
+                "they are left out" if not rescued else "the weights that scored best before are kept, of one net"
+            )
             warnings.warn(
                 f"{(~usable).sum()} of {len(runs)} restarts diverged: {left_out}. A lower learning_rate_init helps",
                 RuntimeWarning, stacklevel=CALLER + 1,

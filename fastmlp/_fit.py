@@ -42,13 +42,17 @@ def fit(options: argparse.Namespace) -> int:
     table, left_out_rows, first = _tables.read(Path(options.data), read_options(options)), 0, 0
     if options.drop_missing:
         table, left_out_rows, first = _columns.without_missing(table, options.target)
+    if table.n_rows < LEAST_ROWS:
+        raise ValueError(f"{table.n_rows} rows are too few: at least {LEAST_ROWS} are needed")
     answers = _columns.answers_of(table, options.target, options.task)
     rng = np.random.Generator(np.random.PCG64(options.seed))
     rows = {name: np.sort(part) for name, part in _split(answers, options, rng).items()}
     reading = _columns.columns_of(table, answers.target.name, choices(options), rows["train"])
     reading.notes[:0] = answers.notes
     if left_out_rows:
-        reading.notes.insert(0, f"{left_out_rows:,} rows lack {options.target!r} and are left out, the first is row {first}")
+        reading.notes.insert(
+            0, f"{left_out_rows:,} rows lack {options.target!r} and are left out, the first is row {first}"
+        )
     X, (target, y) = _columns.encoded(table, reading.columns, []), answers.scaled(rows["train"])
     output, n_outputs = target.output
     architecture = Architecture((X.shape[1], *options.hidden, n_outputs), options.activation, output)
@@ -83,16 +87,14 @@ def _refuse_long(extra: dict[str, Any]) -> None:
     needed = len(json.dumps(json.dumps(extra))) + 2**16  # the nets' own part of it
     if needed > MOST_HEADER_BYTES:
         raise ValueError(
-            f"what is to be kept of {len(extra['names']):,} columns takes {needed:,} bytes, at most {MOST_HEADER_BYTES:,} "
-            "fit into a file of nets: leave columns out with --ignore, or give them shorter names"
+            f"what is to be kept of {len(extra['names']):,} columns takes {needed:,} bytes, at most "
+            f"{MOST_HEADER_BYTES:,} fit into a file of nets: leave columns out with --ignore, or shorten their names"
         )
 
 
 def _split(answers: _columns.Answers, options: argparse.Namespace, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Row numbers to train on, to stop by, and to test on; each class is shared out by itself."""
     n = len(answers.values)
-    if n < LEAST_ROWS:
-        raise ValueError(f"{n} rows are too few: at least {LEAST_ROWS} are needed")
     for name in ("test", "validation"):
         if not 0 < getattr(options, name) < 1:
             raise ValueError(f"--{name} {getattr(options, name)}: needs a share between 0 and 1")
@@ -130,12 +132,21 @@ def predict(options: argparse.Namespace) -> int:
     if options.out is None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
-        sys.stdout.write(text.getvalue())
+        _print_exactly(text.getvalue())
     else:
         with Path(options.out).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)
         print(f"{len(rows) - 1:,} predictions written to {options.out}")
     return 0
+
+
+def _print_exactly(text: str) -> None:
+    """To standard output as it is; in UTF-8, as in a file, where the terminal's encoding lacks characters of it."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    sys.stdout.write(text)
 
 
 def _predictions(runs: Runs, target: Target, X: np.ndarray, threads: int | None) -> list[list[str]]:

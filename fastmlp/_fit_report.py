@@ -94,7 +94,7 @@ def _importance(
     mixed_columns = range(len(columns))
     if len(columns) > MOST_MIXED:
         by_input = np.sqrt((runs.weights[0].astype(np.float64) ** 2).mean(axis=(0, 2)))
-        weight = [by_input[a:b].max() for a, b in zip(places[:-1], places[1:], strict=True)]
+        weight = np.maximum.reduceat(by_input, places[:-1])
         mixed_columns = np.sort(np.argsort(weight)[::-1][:MOST_MIXED]).tolist()
     falls = {}
     for k in mixed_columns:
@@ -127,13 +127,14 @@ def lines(found: dict[str, Any], target: Target, architecture: Architecture) -> 
     low, high = found["score_interval_95"]
     if target.is_class:
         said.append(
-            f"Right on the test rows: {found['score']:.1%} (95 % interval {low:.1%} to {high:.1%}); the median single net "
-            f"{found['median_single_score']:.1%}, always the most frequent class {found['baseline']:.1%}"
+            f"Right on the test rows: {found['score']:.1%} (95 % interval {low:.1%} to {high:.1%}); the median single "
+            f"net {found['median_single_score']:.1%}, always the most frequent class {found['baseline']:.1%}"
         )
     else:
         said.append(
             f"R² on the test rows: {found['score']:.3f} (95 % interval {low:.3f} to {high:.3f}); the median single net "
-            f"{found['median_single_score']:.3f}; RMSE {found['rmse']:.4g}, that of always the mean {found['baseline']:.4g}"
+            f"{found['median_single_score']:.3f}; RMSE {found['rmse']:.4g}, that of always the mean "
+            f"{found['baseline']:.4g}"
         )
     if found["score"] < found["median_single_score"]:
         said.append("The average of the nets is worse here than its median net.")

@@ -202,12 +202,15 @@ def _longer(call: Call) -> Call:
 
 def try_all(
     runs: Runs, call: Call, fixes: list[Fix], X: Any, y: Any, given: Given, loss: str, max_nets: int,
-    threads: int | None,
+    threads: int | None, tell: Callable[[str, tuple[Trial, ...]], Any],
 ) -> tuple[Trial, ...]:  # fmt: skip
-    """Train the first `max_nets` of the nets again with each change, and with all that helped; the best first."""
+    """Train the first `max_nets` of the nets again with each change, and with all that helped; the best first.
+
+    Before each change `tell` is called with what is tried next, and the trials so far.
+    """
     some = slice(0, min(len(runs), max_nets))
     ids, own, n = runs.net_ids[some], call.of(np.arange(len(runs))[some]), min(len(runs), max_nets)
-    before = _n_solved(runs[some], given, loss, threads)  # type: ignore[arg-type]
+    before = _n_solved(runs[some], given, loss, threads)
 
     def trial(fix: Fix) -> Trial | None:
         changed = fix.change(own)
@@ -219,12 +222,16 @@ def try_all(
         used = changed["loss"] or changed.architecture.default_loss
         return Trial(fix, n, before, _n_solved(again, _for_change(given, again.architecture, used), used, threads))
 
-    trials = _best_first([trial(fix) for fix in fixes])
+    trials: list[Trial] = []
+    for number, fix in enumerate(fixes, 1):
+        tell(f"change {number} of {len(fixes)}: {fix.text}", tuple(trials))
+        trials = _best_first([*trials, trial(fix)])
     helpful = [t for t in trials if t.helped]
     if len(helpful) > 1 and helpful[0].after < n:
         names = " and ".join(t.fix.name for t in helpful[:2])
         both = [t.fix.change for t in helpful[:2]]
         together = Fix(names, f"both: {names}", lambda c: both[1](both[0](c)))
+        tell(f"{names} together", tuple(trials))
         trials = _best_first([*trials, trial(together)])
     return tuple(trials)
 

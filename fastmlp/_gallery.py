@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fastmlp._names import choose
+from fastmlp._paths import refuse_output
 from fastmlp._recipes import RECIPES, Recipe, Variant, X
 from fastmlp._statistics import interval, percent
 from fastmlp._why import facts
@@ -34,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
     if folder is not None:
         if not folder.is_dir():
             raise ValueError(f"--out {folder}: there is no such folder")
+        for name in (PAGE, *(_picture_name(recipe) for recipe in chosen)):
+            refuse_output("--out", folder / name, {})
         import matplotlib  # noqa: F401  said before any work
     begun, page, found = time.perf_counter(), [], {}
     if not options.json:
@@ -44,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         text = _section(recipe, results)
         found[recipe.name] = {r.variant.name: facts(r.diagnosis) for r in results}
         if folder is not None:
-            name = f"{PAGE.removesuffix('.md')}-{recipe.name}.png"
+            name = _picture_name(recipe)
             _picture(recipe, results, folder / name)
             text += f"\n![{recipe.title}: share solved, and where the losses end]({name})\n"
         page.append(text)
@@ -59,6 +62,10 @@ def run(options: argparse.Namespace) -> int:
         file=sys.stderr,
     )
     return 0
+
+
+def _picture_name(recipe: Recipe) -> str:
+    return f"{PAGE.removesuffix('.md')}-{recipe.name}.png"
 
 
 class _Result:

@@ -50,7 +50,9 @@ _ELSEWHERE = {
     **dict.fromkeys(("n_epochs", "num_epochs", "max_iter", "nb_epoch", "iterations"), "pass epochs={value}"),
     **dict.fromkeys(("alpha", "weight_penalty", "l2_penalty"), "the penalty on squared weights is l2={value}"),
     **dict.fromkeys(("random_state", "rng", "random_seed"), "pass seed={value}, a whole number"),
-    **dict.fromkeys(("n_seeds", "n_restarts", "restarts", "n_models", "members", "n_estimators"), "pass n_nets={value}"),
+    **dict.fromkeys(
+        ("n_seeds", "n_restarts", "restarts", "n_models", "members", "n_estimators"), "pass n_nets={value}"
+    ),
     **dict.fromkeys(("n_jobs", "num_threads", "n_threads", "workers"), "pass threads={value}"),
     **dict.fromkeys(("verbose", "show_progress"), "pass progress=True"),
     **dict.fromkeys(

@@ -19,12 +19,12 @@ def refuse_output(
         return
     target = Path(path)
     said = f"{option} {target}"
+    if len(target.name.encode(errors="surrogateescape")) > MOST_NAME_BYTES:
+        raise ValueError(f"{said}: the name has more than {MOST_NAME_BYTES} bytes")
     if not target.parent.is_dir():
         raise ValueError(f"{said}: there is no folder {target.parent}")
     if target.is_dir():
         raise ValueError(f"{said}: that is a folder; needs the path of a file")
-    if len(target.name.encode(errors="surrogateescape")) > MOST_NAME_BYTES:
-        raise ValueError(f"{said}: the name has more than {MOST_NAME_BYTES} bytes")
     for what, other in inputs.items():
         if other is not None and _same(target, Path(other)):
             raise ValueError(f"{said}: that is {what}, which would be lost; choose another file")

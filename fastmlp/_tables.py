@@ -7,6 +7,7 @@ rows do not fit its header is refused.
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -176,7 +177,7 @@ def _separator(path: Path, options: ReadOptions) -> str:
     if sep is None:
         return "\t" if path.suffix.lower() == ".tsv" else ","
     sep = {"\\t": "\t", "tab": "\t"}.get(sep, sep)
-    if len(sep) != 1 or sep in "\"\r\n" or ord(sep) > 127:
+    if len(sep) != 1 or sep in '"\r\n' or ord(sep) > 127:
         raise ValueError(f"--sep {options.sep!r}: needs one character, such as ';' or '\\t'")
     return sep
 
@@ -190,7 +191,9 @@ def _header(path: Path, sep: str, encoding: str) -> list[str]:
                     row[0] = row[0].removeprefix("\ufeff")
                     return row
     except LookupError:
-        raise ValueError(f"--encoding {encoding}: Python knows no such encoding, try utf-8, latin-1 or cp1252") from None
+        raise ValueError(
+            f"--encoding {encoding}: Python knows no such encoding, try utf-8, latin-1 or cp1252"
+        ) from None
     except UnicodeError:
         raise ValueError(f"{path}: {_encoding_hint(encoding)}") from None
     raise ValueError(f"{path} has no rows")
@@ -208,7 +211,7 @@ def texts_of(column: Field, options: ReadOptions) -> np.ndarray:
         import pyarrow as pa
 
         if pa.types.is_floating(values.type):
-            found = [None if v is None or v != v else _label(v) for v in values.to_pylist()]
+            found = [None if v is None or math.isnan(v) else _label(v) for v in values.to_pylist()]
         else:
             found = [None if v is None else str(v) for v in values.to_pylist()]
     else:

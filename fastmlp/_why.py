@@ -14,12 +14,13 @@ from fastmlp._names import choose
 from fastmlp._paths import refuse_output
 from fastmlp._recipes import X as XOR_X
 from fastmlp._recipes import Y as XOR_Y
-from fastmlp.architecture import Architecture
 from fastmlp._statistics import listed
-from fastmlp.diagnosis import Diagnosis
+from fastmlp.architecture import Architecture
+from fastmlp.diagnosis import Diagnosis, diagnose
 from fastmlp.initializers import Initializer, Normal, Uniform
 from fastmlp.optimizers import OPTIMIZERS
-from fastmlp.training import train
+from fastmlp.runs import Runs
+from fastmlp.training import TrainingInterrupted, train
 
 if TYPE_CHECKING:
     from fastmlp._columns import Reading, Target
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 RECORDS = 200  # points of a loss curve
 FEW_HIDDEN = 8
 MOST_CURVE_BYTES = 2**28
+MOST_RESTARTS, LEAST_RESTARTS = 10_000, 50
+# Useful flops of the first training. With a fifth of the speed of a Zen 4 server's two cores (docs/performance.md), and
+# ten times as much for all the changes, they take 40 seconds
+MOST_FLOPS = 6e10
+FEW_NETS = 500
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,7 +40,9 @@ def run(options: argparse.Namespace) -> int:
     if not options.no_picture:
         refuse_output("--picture", options.picture, {"the data": options.data})
     refuse_output(
-        "--html", options.html, {"the data": options.data, "the picture": None if options.no_picture else options.picture}
+        "--html",
+        options.html,
+        {"the data": options.data, "the picture": None if options.no_picture else options.picture},
     )
     if options.html:
         import matplotlib  # noqa: F401  said before any work
@@ -46,19 +54,66 @@ def run(options: argparse.Namespace) -> int:
             f"--output {output}: the sizes begin and end with these"
         )
     arch = Architecture(sizes, options.hidden, output, not options.no_bias, options.leaky_slope)
-    every = max(1, options.epochs // RECORDS, options.restarts * options.epochs * 4 // MOST_CURVE_BYTES)
-    runs = train(
-        arch, X, y, n_nets=options.restarts, seed=options.seed, epochs=options.epochs, loss=options.loss,
-        optimizer=choose("optimizer", options.optimizer, OPTIMIZERS)(learning_rate=options.lr),
-        init=initializer(options.init), batch_size=options.batch_size, record_every=every, threads=options.threads,
-        progress=not (options.json or options.no_progress) and sys.stderr.isatty(),
-    )  # fmt: skip
-    diagnosis = runs.diagnose(
-        X, y, try_fixes=not options.no_fixes, max_nets_tried=options.restarts, threads=options.threads
-    )
-    print(json.dumps(facts(diagnosis)) if options.json else diagnosis)
+    restarts = options.restarts or _restarts_within_a_minute(arch, len(X), options.epochs)
+    every = max(1, options.epochs // RECORDS, restarts * options.epochs * 4 // MOST_CURVE_BYTES)
+    progress = not (options.json or options.no_progress) and sys.stderr.isatty()
+    optimizer = choose("optimizer", options.optimizer, OPTIMIZERS)(learning_rate=options.lr)
+    init = initializer(options.init)
+    try:
+        runs = train(
+            arch, X, y, n_nets=restarts, seed=options.seed, epochs=options.epochs, loss=options.loss,
+            optimizer=optimizer, init=init, batch_size=options.batch_size, record_every=every,
+            threads=options.threads, progress=progress,
+        )  # fmt: skip
+    except TrainingInterrupted as interruption:
+        _say_what_stands(interruption.runs, X, y, options)
+        return 128 + interruption.signal
+    known: Diagnosis | None = None
+
+    def tell(step: str, so_far: Diagnosis | None) -> None:
+        nonlocal known
+        known = so_far or known
+        if progress:
+            print(f"{step} …", file=sys.stderr)
+
+    try:
+        diagnosis = diagnose(
+            runs, X, y, try_fixes=not options.no_fixes, max_nets_tried=restarts, threads=options.threads, tell=tell
+        )
+    except KeyboardInterrupt:
+        if known is None:
+            _say_what_stands(runs, X, y, options)
+        else:
+            _print(known, options)
+        print("fastmlp why: interrupted before everything was tried; this is what is known so far", file=sys.stderr)
+        return 130
+    _print(diagnosis, options)
+    if not options.restarts and restarts < MOST_RESTARTS:
+        print(f"That were {restarts:,} restarts, to take no more than a minute: --restarts N asks for more",
+              file=sys.stderr if options.json else sys.stdout)  # fmt: skip
     _draw(runs, diagnosis, X, y, options)
     return 0
+
+
+def _restarts_within_a_minute(architecture: Architecture, n_samples: int, epochs: int) -> int:
+    """How many nets a slow server with two cores trains, and trains again with every change, in a minute."""
+    of_a_net = architecture.useful_flops(n_samples) * epochs
+    return int(np.clip(MOST_FLOPS / of_a_net, LEAST_RESTARTS, MOST_RESTARTS))
+
+
+def _print(diagnosis: Diagnosis, options: argparse.Namespace) -> None:
+    print(json.dumps(facts(diagnosis)) if options.json else diagnosis)
+
+
+def _say_what_stands(runs: Runs, X: np.ndarray, y: np.ndarray, options: argparse.Namespace) -> None:
+    """After an interrupt: what a few of the nets look like as they are."""
+    some = runs[np.flatnonzero(runs.epochs > 0)[:FEW_NETS]]
+    if not len(some):
+        print("fastmlp why: interrupted before a net was trained", file=sys.stderr)
+        return
+    print(f"fastmlp why: interrupted; these are {len(some):,} of the nets as they stand, after "
+          f"{np.median(some.epochs):,.0f} epochs", file=sys.stderr)  # fmt: skip
+    _print(diagnose(some, X, y, threads=options.threads), options)
 
 
 def facts(d: Diagnosis) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from fastmlp import _threads
 from fastmlp._buffers import is_tiny
 from fastmlp._checkpoints import load_checkpoint
 from fastmlp._names import choose
+from fastmlp._paths import refuse_output
 from fastmlp._recipes import X, Y
 from fastmlp._statistics import wilson_interval
 from fastmlp._vectors import host_lanes
@@ -35,6 +36,7 @@ PLATEAUS = {
 
 def run(options: argparse.Namespace) -> int:
     """Train, then print the report or the JSON object; returns the exit code."""
+    _refuse_picture(options, options.checkpoint)
     try:
         runs, interruption = _train(options), None
     except fastmlp.TrainingInterrupted as caught:
@@ -47,6 +49,7 @@ _OTHER_JOB = "{0} holds no job of `fastmlp xor`: go on with it in Python, by fas
 
 def resume(options: argparse.Namespace) -> int:
     """Go on with what `run` was doing when it was stopped."""
+    _refuse_picture(options, options.file)
     saved = load_checkpoint(options.file)
     arch, settings = saved.runs.architecture, saved.settings
     rate, stop = settings["optimizer"].learning_rate, settings["target_loss"]
@@ -73,6 +76,11 @@ def resume(options: argparse.Namespace) -> int:
             raise
         raise ValueError(_OTHER_JOB.format(options.file)) from None
     return _show(runs, options, interruption, trained)
+
+
+def _refuse_picture(options: argparse.Namespace, checkpoint: str | None) -> None:
+    if not (options.json or options.no_picture):
+        refuse_output("--picture", options.picture, {"the checkpoint": checkpoint})
 
 
 def _show(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -102,7 +103,10 @@ class Diagnosis:
     def _repr_html_(self) -> str:
         """A table of the causes, for notebooks."""
         n = len(self.causes)
-        rows = [(name, f"{count:,}", percent(count / n), MEANINGS[Cause[name.upper()]]) for name, count in self.counts().items()]
+        rows = [
+            (name, f"{count:,}", percent(count / n), MEANINGS[Cause[name.upper()]])
+            for name, count in self.counts().items()
+        ]
         changes = [str(trial) for trial in self.trials] or [fix.text for fix in self.fixes]
         more = self.verdict + (f" To change: {'; '.join(changes)}." if changes else "")
         return html_table(self.description, ["cause", "nets", "share", "meaning"], rows, more)
@@ -111,8 +115,9 @@ class Diagnosis:
 def diagnose(
     runs: Runs, X: Any, y: Any, *, loss: str | None = None, solved_loss: float | None = None, try_fixes: bool = False,
     max_nets_tried: int = 10_000, threads: int | None = None,
+    tell: Callable[[str, Diagnosis | None], Any] = lambda _step, _known: None,
 ) -> Diagnosis:  # fmt: skip
-    """See `Runs.diagnose`."""
+    """See `Runs.diagnose`. Before each step that takes long, `tell` is called with what it is and what is known."""
     if not isinstance(try_fixes, (bool, np.bool_)):
         raise TypeError(f"try_fixes={try_fixes!r}: needs True or False")
     tried = checks.whole_number("max_nets_tried", max_nets_tried, 1)
@@ -135,6 +140,8 @@ def diagnose(
     label = causes.certain_causes(facts, given, diverged, partial[plateau])
     label[(label < 0) & (plateau >= 0)] = Cause.PLATEAU
     undecided = np.flatnonzero(label < 0)
+    if len(undecided):
+        tell(f"{len(undecided):,} nets are trained further, to see whether they improve", None)
     for first in range(0, len(undecided), NETS_A_BLOCK):
         some = undecided[first : first + NETS_A_BLOCK]
         label[some] = _probed(runs, some, loss, call, threads, X, y)
@@ -145,15 +152,22 @@ def diagnose(
     dead = facts.silent == np.array(runs.architecture.sizes[1:])
     from_start = _dead_from_start(runs, label == Cause.DEAD_LAYER, given, loss, call, threads, X, y)
     suggestions = fixes_for(label, given, call, from_start)
-    trials: tuple[Trial, ...] = ()
-    if try_fixes:
-        assert call is not None
-        trials = try_all(runs, call, suggestions, X, y, given, loss, tried, threads)
-        suggestions = [trial.fix for trial in trials]
-    return Diagnosis(
-        label, dead, facts.silent, plateau, tuple(plateaus), facts.loss, from_start, tuple(suggestions), trials,
+    found = Diagnosis(
+        label, dead, facts.silent, plateau, tuple(plateaus), facts.loss, from_start, tuple(suggestions), (),
         _description(runs, loss, call),
     )  # fmt: skip
+    if not try_fixes:
+        return found
+    assert call is not None
+
+    def with_trials(trials: tuple[Trial, ...]) -> Diagnosis:
+        return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials) or found.fixes)
+
+    trials = try_all(
+        runs, call, suggestions, X, y, given, loss, tried, threads,
+        lambda step, so_far: tell(f"trying {step}", with_trials(so_far)),
+    )  # fmt: skip
+    return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials))
 
 
 def _given(runs: Runs, X: Any, y: Any, loss: str | None, solved_loss: Any) -> tuple[Given, str]:
@@ -180,7 +194,7 @@ def _plateaus(
         keys = np.full(len(runs), -1)
         for first in range(0, len(some), NETS_A_BLOCK):
             block = some[first : first + NETS_A_BLOCK]
-            chosen = cast("Runs", runs[block])
+            chosen = runs[block]
             outputs = predict(chosen.architecture, chosen.parameters, given.samples, threads=threads)
             keys[block] = causes.plateau_keys(outputs, given)
         return causes.named_plateaus(keys, given)
@@ -193,7 +207,7 @@ def _go_on(
     runs: Runs, some: np.ndarray, call: Call, epochs: int, loss: str, threads: int | None, X: Any, y: Any
 ) -> np.ndarray:
     """Losses (n, epochs + 1) of some nets while they go on with the settings of a call."""
-    chosen = cast("Runs", runs[some])
+    chosen = runs[some]
     if chosen.state is not None and not fits(chosen.state, call.optimizer):
         chosen.state = None
     further = train(

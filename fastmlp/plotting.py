@@ -256,7 +256,7 @@ class RunsPlots:
     def _steps(self, X: Any, y: Any, frames: int, which: int | None) -> list[tuple[int, Runs]]:
         """The nets after more and more epochs, by training on from one to the next."""
         runs = self._runs if which is None else self._runs[[which]]
-        call = runs.call  # type: ignore[union-attr]
+        call = runs.call
         if call is None:
             raise ValueError("animate trains the nets again, and these have no record of how they were trained")
         asked = [
@@ -270,7 +270,7 @@ class RunsPlots:
         epochs = np.unique(np.round(total * np.linspace(0, 1, frames) ** 2).astype(int))
         own = {k: v for k, v in call.settings.items() if k != "init"}
         now = train(
-            X=X, y=y, net_ids=runs.net_ids, seed=runs.seed, keep_state=True,  # type: ignore[union-attr]
+            X=X, y=y, net_ids=runs.net_ids, seed=runs.seed, keep_state=True,
             **{**call.settings, "epochs": 0},
         )  # fmt: skip
         steps = [(0, now)]

@@ -433,7 +433,7 @@ def _train_part(
         assert isinstance(own, Runs)
         results.take(row, which, own)
         if keep:
-            alive[row] = own[_goes_on(own.status, own.epochs, before + epochs)]  # type: ignore[assignment]
+            alive[row] = own[_goes_on(own.status, own.epochs, before + epochs)]
         first += len(which)
 
 

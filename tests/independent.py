@@ -207,6 +207,7 @@ def step(net, by_weights, by_biases, optimizer, o, l2, rate):
     parameters = net.weights + net.biases
     gradients = [g + l2 * w for g, w in zip(by_weights, net.weights, strict=True)] + by_biases
     for k, (w, g) in enumerate(zip(parameters, gradients, strict=False)):
+
         def kept(name, initial=0.0, k=k, w=w):
             return net.memory.setdefault(f"{name}{k}", np.full_like(w, initial))
 

@@ -146,4 +146,3 @@ def test_texts_that_look_like_numbers_stay_texts(flowers, capsys):
     flowers.write_text("code,kind,number\n" + rows)
     report = report_of(capsys, flowers, "--target", "number", "--ignore", "code", "--members", 2, "--epochs", 5)
     assert report["classes"] == ["1000000.0", "1000001.0"]
-

@@ -1,5 +1,7 @@
 """`train` against a second implementation: losses, curves, scores, stopping epochs and statuses, over 500 settings."""
 
+import itertools
+
 import independent
 import numpy as np
 import pytest
@@ -63,14 +65,18 @@ def random_setting(rng):
     if rng.random() < 0.35:
         X_held, y_held = data(9)
         held_classes = output == "softmax" or bool(np.isin(y_held, (0, 1)).all())
-        scores = ["loss", *(["accuracy"] * held_classes), *(["r2"] * (loss in ("mse", "poisson") and output != "softmax"))]
+        scores = [
+            "loss",
+            *(["accuracy"] * held_classes),
+            *(["r2"] * (loss in ("mse", "poisson") and output != "softmax")),
+        ]
         score = str(rng.choice(scores))
         validation = (X_held, y_held, [None, rng.uniform(0.1, 2, 9)][rng.integers(2)])
         if score == "r2" and np.ptp(np.reshape(y_held, (9, -1)), axis=0).min() == 0:
             validation = None
     nets = 3
     init = (
-        [rng.normal(size=(nets, a, b)) * 0.7 for a, b in zip(sizes[:-1], sizes[1:], strict=True)],
+        [rng.normal(size=(nets, a, b)) * 0.7 for a, b in itertools.pairwise(sizes)],
         [rng.normal(size=(nets, b)) * 0.3 for b in sizes[1:]] if bias else [],
     )
     kinds = {"sgd": fastmlp.SGD, "adam": fastmlp.Adam, "rmsprop": fastmlp.RMSprop, "rprop": fastmlp.Rprop}
@@ -96,7 +102,9 @@ def by_hand(settings, own, rate, k, state=None, **changes):
         counts = independent.drawn_counts(len(settings["X"]), net_id, settings["seed"])
         weight = counts if weight is None else counts * weight
     T = targets(settings["y"], arch.output, n_out)
-    task = independent.Task(hidden, arch.output, arch.bias, arch.leaky_slope, settings["loss"], settings["X"], T, weight)
+    task = independent.Task(
+        hidden, arch.output, arch.bias, arch.leaky_slope, settings["loss"], settings["X"], T, weight
+    )
     validation = settings["validation"]
     if validation is not None:
         held = validation[2] if validation[2] is not None else np.ones(len(validation[0]))
@@ -115,11 +123,15 @@ def assert_same(runs, k, expected, where):
     for one, other in zip(found, [*expected.net.weights, *expected.net.biases], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11, err_msg=where)
     for name in ("loss", "accuracy"):
-        np.testing.assert_allclose(getattr(runs, name)[k], getattr(expected, name), rtol=1e-9, err_msg=f"{where}: {name}")
+        np.testing.assert_allclose(
+            getattr(runs, name)[k], getattr(expected, name), rtol=1e-9, err_msg=f"{where}: {name}"
+        )
     for name in ("history", "validation_history", "validation_losses"):
         if getattr(runs, name) is not None:
             curve = getattr(runs, name)[k]
-            np.testing.assert_allclose(curve, getattr(expected, name), rtol=1e-9, atol=1e-12, err_msg=f"{where}: {name}")
+            np.testing.assert_allclose(
+                curve, getattr(expected, name), rtol=1e-9, atol=1e-12, err_msg=f"{where}: {name}"
+            )
     if runs.validation_score is not None:
         assert runs.best_epoch[k] == expected.best_epoch, where
         np.testing.assert_allclose(runs.validation_score[k], expected.validation_score, rtol=1e-9, err_msg=where)
@@ -151,6 +163,7 @@ def test_a_call_may_end_after_any_epoch_and_nobody_sees_it(seed):
         whole = fastmlp.train(**settings, keep_state=True, threads=1)
         rest = {name: value for name, value in settings.items() if name not in ("init", "net_ids", "seed")}
         for split in range(1, settings["epochs"]):
+
             def part(first, last, rest=rest):
                 schedule = rest["schedule"]
                 cut = schedule if schedule is None or isinstance(schedule, str) else schedule[first:last]
