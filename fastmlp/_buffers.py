@@ -109,12 +109,13 @@ def rounded_up(number: int, size: int) -> int:
 
 def row_order(architecture: Architecture) -> np.ndarray:
     """For each parameter in the user's order (weights (in, out), then biases) its row in a tile."""
-    rows, first = [], 0
+    rows, first = np.empty(architecture.n_parameters, np.int64), 0
     for n_in, n_out in architecture.shapes:
-        unit_by_unit = first + np.arange((n_in + architecture.bias) * n_out).reshape(n_out, -1)
-        rows.append(unit_by_unit.T.ravel())
-        first += unit_by_unit.size
-    return np.concatenate(rows)
+        n_columns = n_in + architecture.bias
+        of_layer = rows[first : first + n_columns * n_out].reshape(n_columns, n_out)
+        np.add(np.arange(n_columns)[:, None], first + n_columns * np.arange(n_out), out=of_layer)
+        first += of_layer.size
+    return rows
 
 
 def data_buffers(

@@ -14,6 +14,7 @@ from fastmlp._formulas import Activation, Loss
 from fastmlp.architecture import Architecture
 
 MAX_SAMPLES = 2**31 - 1
+BLOCK = 2**20  # numbers that are looked at together, so that no mask is as large as the data
 
 
 def whole_number(name: str, value: object, least: int, greatest: int | None = None) -> int:
@@ -78,8 +79,9 @@ def cast_finite(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """A C-contiguous copy of `array` in `dtype`, all of it finite."""
     with np.errstate(over="ignore"):
         result = np.array(array, dtype=dtype, order="C")
-    finite = np.isfinite(result)
-    if not finite.all():
+    flat = result.reshape(-1)
+    if not all(np.isfinite(flat[i : i + BLOCK]).all() for i in range(0, flat.size, BLOCK)):
+        finite = np.isfinite(result)
         where = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise ValueError(
             f"{name} has {array[where]} at {where if len(where) > 1 else where[0]} ({(~finite).sum():,} such in all); "
@@ -123,12 +125,12 @@ def targets(y: Any, architecture: Architecture, loss: int, n_samples: int, dtype
             + (f"({n_samples},) or ({n_samples}, 1)" if n_out == 1 else f"({n_samples}, {n_out})")
         )
     array = cast_finite("y", array, dtype)
-    if loss == Loss.BCE and not ((array >= 0) & (array <= 1)).all():
+    if loss == Loss.BCE and not (array.min() >= 0 and array.max() <= 1):
         found = np.unique(array)
         shown = ", ".join(f"{value:g}" for value in found[:6]) + (", …" if found.size > 6 else "")
         advice = "pass (y + 1) / 2" if set(found.tolist()) == {-1.0, 1.0} else "rescale y, or use loss='mse'"
         raise ValueError(f"y has values {{{shown}}}; loss='bce' needs 0 and 1, or numbers between: {advice}")
-    if loss == Loss.POISSON and (array < 0).any():
+    if loss == Loss.POISSON and array.min() < 0:
         raise ValueError(f"y has the value {array.min():g}; loss='poisson' is for counts and rates, of at least 0")
     return array
 
@@ -139,20 +141,23 @@ def _one_hot(classes: np.ndarray, n_classes: int, n_samples: int, dtype: np.dtyp
             f"y has shape {classes.shape}; a softmax output needs class numbers of shape ({n_samples},): "
             "for one-hot rows pass y.argmax(axis=1)"
         )
-    wrong = ~np.isin(classes, np.arange(n_classes))
-    if wrong.any():
+    if not (classes.min() >= 0 and classes.max() < n_classes and (classes == np.round(classes)).all()):
+        wrong = ~np.isin(classes, np.arange(n_classes))
         raise ValueError(
             f"y has the class {classes[wrong][0]}; {n_classes} softmax outputs need whole class numbers from 0 to "
             f"{n_classes - 1}: for other labels pass np.unique(y, return_inverse=True)[1]"
         )
     result = np.zeros((n_samples, n_classes), dtype)
-    result[np.arange(n_samples), classes.astype(np.intp)] = 1
+    for first in range(0, n_samples, BLOCK):
+        some = classes[first : first + BLOCK].astype(np.intp)
+        result[np.arange(first, first + len(some)), some] = 1
     return result
 
 
 def counts_accuracy(target_array: np.ndarray) -> bool:
     """Whether a right side is defined: where every target is 0 or 1, as classes are."""
-    return bool(np.isin(target_array, (0, 1)).all())
+    flat = target_array.reshape(-1)
+    return all(bool(np.isin(flat[i : i + BLOCK], (0, 1)).all()) for i in range(0, flat.size, BLOCK))
 
 
 def sample_weights(given: Any, n_samples: int, n_nets: int, dtype: np.dtype) -> np.ndarray | None:
@@ -166,7 +171,7 @@ def sample_weights(given: Any, n_samples: int, n_nets: int, dtype: np.dtype) -> 
             f"or ({n_nets}, {n_samples}), one a net and sample"
         )
     array = cast_finite("sample_weight", array, dtype)
-    if (array < 0).any():
+    if array.min() < 0:
         raise ValueError(f"sample_weight has the value {array.min()}; needs numbers of at least 0")
     total, limits = array.sum(axis=-1, dtype=np.float64), np.finfo(dtype)
     if not (total > 0).all():

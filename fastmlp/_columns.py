@@ -26,6 +26,7 @@ CONSTANT_WITHIN = 16 * 2.0**-52  # relative: numbers that differ by less are one
 # A column is one of numbers with something else in it where so many of its values are numbers, or so many of them
 # differ
 MOSTLY_NUMBERS, MANY_NUMBERS = 0.8, 12
+COUNTS_ROWS = "numbers of rows"
 LEAST_IDS = 10  # rows: of fewer, numbers that rise by 1 may be chance
 MISSING_WORDS = frozenset(
     (
@@ -266,13 +267,19 @@ def columns_of(table: Table, target: str, choices: Choices, rows: np.ndarray) ->
         if numbers is not None and numbers.missing.all():
             result.left_out[name] = "empty"
         elif numbers is not None and numbers.known.all() and _counts_rows(numbers.values):
-            result.left_out[name] = "numbers of rows"
+            result.left_out[name] = COUNTS_ROWS
         else:
             raise ValueError(f"{table.path}: {name} is not empty: give it a name in the header, or remove it")
     for name, column in table.fields.items():
         if name == target or name in choices.ignored:
             continue
         _take_in(_readable(column), table, choices, rows, result)
+    only = [name for name, why in result.left_out.items() if why == COUNTS_ROWS and not _is_id(name)]
+    if not result.columns and only and only[0] in table.fields:
+        del result.left_out[only[0]]
+        result.notes.append(f"column {only[0]!r} counts the rows, and is used because there is no other")
+        kept = Choices(choices.ignored, choices.texts, [*choices.kept, only[0]])
+        _take_in(table.fields[only[0]], table, kept, rows, result)
     if not result.columns:
         why = "; ".join(f"{name!r} is left out ({reason})" for name, reason in result.left_out.items())
         raise ValueError("there is no column to predict from" + (f": {why}" if why else ""))
@@ -389,12 +396,15 @@ def _why_id(name: str, values: np.ndarray) -> str | None:
     if len(values) < LEAST_IDS or not np.isfinite(values).all():
         return None
     if _counts_rows(values):
-        return "numbers of rows"
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().strip()
+        return COUNTS_ROWS
     whole = bool((values == np.round(values)).all())
-    if whole and ID_NAME.search(words) and len(np.unique(values)) == len(values):
+    if whole and _is_id(name) and len(np.unique(values)) == len(values):
         return "another number in every row, and the name of an id"
     return None
+
+
+def _is_id(name: str) -> bool:
+    return ID_NAME.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().strip()) is not None
 
 
 def encoded(table: Table, columns: list[Column], notes: list[str]) -> np.ndarray:

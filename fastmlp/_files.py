@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import typing
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 
@@ -47,15 +48,15 @@ def save(path: str | os.PathLike, runs: Runs, network: bool = False, extra: dict
     write(Path(path), arrays_of(runs, runs.state), about)
 
 
-@overload
+@typing.overload
 def load(path: str | os.PathLike, *, kind: Literal["runs"], allow_nonfinite: bool = False) -> Runs: ...
 
 
-@overload
+@typing.overload
 def load(path: str | os.PathLike, *, kind: Literal["network"], allow_nonfinite: bool = False) -> Network: ...
 
 
-@overload
+@typing.overload
 def load(path: str | os.PathLike, *, kind: None = None, allow_nonfinite: bool = False) -> Runs | Network: ...
 
 

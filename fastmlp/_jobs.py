@@ -48,6 +48,7 @@ CLOSE_GAPS_AFTER = 0.005  # and at the end of a slice if any has left, but so ma
 WORTHWHILE_CHUNK_SECONDS = 0.02  # roughly: a chunk costs some tenths of a millisecond beside its training
 LEAST_CHUNK_SECONDS = 0.0015  # where there is less, another thread does not pay
 MAX_CHUNK_TILES = 256
+MOST_IN_ORDERS = 2**20  # numbers of samples
 MOST_CHUNKS_A_THREAD = 16
 
 
@@ -149,13 +150,8 @@ class Job:
 
     def _chunk_size(self, threads: int) -> int:
         width, nets = self.vectors.width, self.stop - self.first
-        tiles = -(-nets // width)
-        seconds = tiles * self._seconds_of_a_tile() * max(1, self.epochs)
-        busy = max(1, min(threads, int(seconds / LEAST_CHUNK_SECONDS)))
-        chunks = max(1, min(int(seconds / busy / WORTHWHILE_CHUNK_SECONDS), MOST_CHUNKS_A_THREAD))
-        largest = max(1, min(-(-tiles // (busy * chunks)), MAX_CHUNK_TILES, MAX_CHUNK_BYTES // self.tile_bytes))
-        # the busiest thread is to have least to do
-        return min(range(largest, largest // 2, -1), key=lambda size: rounds(tiles, size, busy) * size) * width
+        seconds = self._seconds_of_a_tile() * max(1, self.epochs)
+        return tiles_of_a_chunk(-(-nets // width), seconds, threads, self.tile_bytes) * width
 
     def new_team(self) -> Team:
         """Working memory for `train_chunk`, and the threads beside the caller's."""
@@ -276,7 +272,7 @@ class Job:
 
     def _within_limits(self, length: float, tiles: int) -> int:
         if self.plan.shuffle:
-            length = min(length, 2**20 / self.data.n_samples)
+            length = min(length, epochs_of_orders(self.data.n_samples))
         if self.plan.order_by_net:
             length = min(length, 2**24 / (self.data.n_samples * tiles))
         return max(1, int(length))
@@ -443,6 +439,21 @@ class Job:
                 self._copy_rows(tiles, Buffer(rows), (2 + k) * step, leaving)
             take_settings(tiles, self.final_state, leaving)
         tiles.slots[leaving] = -1
+
+
+def tiles_of_a_chunk(tiles: int, seconds_of_a_tile: float, threads: int, tile_bytes: int) -> int:
+    """How many tiles are trained together by one thread, of a job of so many."""
+    seconds = tiles * seconds_of_a_tile
+    busy = max(1, min(threads, int(seconds / LEAST_CHUNK_SECONDS)))
+    chunks = max(1, min(int(seconds / busy / WORTHWHILE_CHUNK_SECONDS), MOST_CHUNKS_A_THREAD))
+    largest = max(1, min(-(-tiles // (busy * chunks)), MAX_CHUNK_TILES, MAX_CHUNK_BYTES // tile_bytes))
+    # the busiest thread is to have least to do
+    return min(range(largest, largest // 2, -1), key=lambda size: rounds(tiles, size, busy) * size)
+
+
+def epochs_of_orders(n_samples: int) -> int:
+    """For how many epochs at most the samples' orders are drawn at once."""
+    return max(1, MOST_IN_ORDERS // n_samples)
 
 
 def checked_factor(factor: object, epoch: int) -> float:

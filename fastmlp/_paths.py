@@ -9,11 +9,13 @@ MOST_NAME_BYTES = 255
 
 
 def refuse_output(
-    option: str, path: str | Path | None, inputs: Mapping[str, str | Path | None], force: bool = True
-) -> None:
+    option: str, path: str | Path | None, inputs: Mapping[str, str | Path | None], force: bool = True,
+    needs_folder: bool = True,
+) -> None:  # fmt: skip
     """Raise ValueError where writing to `path` cannot work, or would destroy an input, a pipe, a device or a folder.
 
     `inputs` names what else the command reads or writes. Without `force` a file that is there is not replaced either.
+    A folder that is missing is not refused where an output is worth less than the work, and `needs_folder` is false.
     """
     if path is None:
         return
@@ -21,7 +23,7 @@ def refuse_output(
     said = f"{option} {target}"
     if len(target.name.encode(errors="surrogateescape")) > MOST_NAME_BYTES:
         raise ValueError(f"{said}: the name has more than {MOST_NAME_BYTES} bytes")
-    if not target.parent.is_dir():
+    if needs_folder and not target.parent.is_dir():
         raise ValueError(f"{said}: there is no folder {target.parent}")
     if target.is_dir():
         raise ValueError(f"{said}: that is a folder; needs the path of a file")

@@ -47,7 +47,8 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
     length = struct.unpack("<Q", content[:8])[0]
     if length > MOST_HEADER_BYTES:
         raise ValueError(f"what is to be said of the nets takes {length:,} bytes; at most {MOST_HEADER_BYTES:,} fit")
-    content = signed(content)
+    at = _place_of_checksum(content)
+    checksum = _whole_digest(content, at)
     path = path.resolve()
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o666
     _remove_leftovers(path.parent)
@@ -55,6 +56,8 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
     try:
         with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
             file.write(content)
+            file.seek(at)
+            file.write(checksum.encode())
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -125,10 +128,15 @@ def _whole_digest(content: bytes, at: int) -> str:
 
 def signed(content: bytes) -> bytes:
     """A file whose checksum is still zeros, with it."""
+    at = _place_of_checksum(content)
+    return content[:at] + _whole_digest(content, at).encode() + content[at + 64 :]
+
+
+def _place_of_checksum(content: bytes) -> int:
     at = _checksum_at(content[: 8 + struct.unpack("<Q", content[:8])[0]], NO_CHECKSUM)
     if at is None:
         raise ValueError("the file has no place for a checksum")
-    return b"".join([memoryview(content)[:at], _whole_digest(content, at).encode(), memoryview(content)[at + 64 :]])
+    return at
 
 
 def read(

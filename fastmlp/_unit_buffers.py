@@ -66,16 +66,20 @@ def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) ->
 
 def unit_row_order(architecture: Architecture, net: layout.Net, vectors: Vectors) -> np.ndarray:
     """For each parameter in the user's order (weights (in, out), then biases) its place in a tile."""
-    rows, V = [], vectors.Column.count
+    rows, begin, V = np.empty(architecture.n_parameters, np.int64), 0, vectors.Column.count
     for layer, (n_in, n_out) in enumerate(architecture.shapes):
         units, n_rows = np.arange(n_out), net.padded[layer] + architecture.bias
         panel = units // (2 * V)
         panel_columns = np.minimum(2 * V, rounded_up(n_out, V) - 2 * V * panel)  # of each unit's panel
         first = net.weight_rows[layer] + panel * 2 * V * n_rows + units % (2 * V)
-        rows.append((first + np.arange(n_in)[:, None] * panel_columns).ravel())
+        of_layer = rows[begin : begin + n_in * n_out].reshape(n_in, n_out)
+        np.multiply(np.arange(n_in)[:, None], panel_columns, out=of_layer)
+        of_layer += first
+        begin += of_layer.size
         if architecture.bias:
-            rows.append(first + net.padded[layer] * panel_columns)
-    return np.concatenate(rows)
+            rows[begin : begin + n_out] = first + net.padded[layer] * panel_columns
+            begin += n_out
+    return rows
 
 
 def unit_scratch_buffers(net: layout.Net, vectors: Vectors, n_samples: int, dropping: bool = False) -> layout.Scratch:

@@ -80,7 +80,7 @@ def resume(options: argparse.Namespace) -> int:
 
 def _refuse_picture(options: argparse.Namespace, checkpoint: str | None) -> None:
     if not (options.json or options.no_picture):
-        refuse_output("--picture", options.picture, {"the checkpoint": checkpoint})
+        refuse_output("--picture", options.picture, {"the checkpoint": checkpoint}, needs_folder=False)
 
 
 def _show(

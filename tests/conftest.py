@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import fastmlp
+from fastmlp import _jobs
 
 settings.register_profile(
     "fastmlp", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -27,6 +28,43 @@ XOR_Y = np.array([0, 1, 1, 0])
 def xor():
     """Architecture, inputs and targets of the smallest job."""
     return fastmlp.Architecture((2, 4, 1)), XOR_X, XOR_Y
+
+
+class Pace:
+    """Sets what a job otherwise measures: no test may depend on how fast the machine is."""
+
+    def __init__(self, monkeypatch):
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, slices=None, strides=None, close_below=None, close_after=None):
+        """Epochs of every slice, and of the strides in it; below which part of its nets, and after how many seconds
+        of training, a chunk's gaps are closed.
+        """
+        if slices is not None:
+            first = slices if strides is None else min(slices, strides)
+            self._monkeypatch.setattr(_jobs.Job, "_first_slice", lambda job, _tiles: 1 if job.validation else first)
+            self._monkeypatch.setattr(
+                _jobs.Job, "_pace", lambda job, *_, **__: (1, 1) if job.validation else (slices, strides or slices)
+            )
+        for name, value in (("CLOSE_GAPS_BELOW", close_below), ("CLOSE_GAPS_AFTER", close_after)):
+            if value is not None:
+                self._monkeypatch.setattr(_jobs, name, value)
+
+
+@pytest.fixture
+def pace(monkeypatch):
+    """Steer the slices of jobs."""
+    return Pace(monkeypatch)
+
+
+SLICES = os.environ.get("FASTMLP_TEST_SLICES")  # "1" for slices of one epoch, "whole" for a job in one slice
+
+
+@pytest.fixture(autouse=True)
+def _forced_slices(monkeypatch):
+    """The whole suite with slices of another length, so that no test hangs on the usual ones."""
+    if SLICES:
+        Pace(monkeypatch)(slices=1 if SLICES == "1" else 2**40)
 
 
 @pytest.fixture

@@ -99,21 +99,21 @@ def test_vector_width_does_not_show_with_units_as_lanes(lanes, dtype, monkeypatc
     ],
     ids=["momentum", "rates", "adam", "betas", "rmsprop", "rprop"],
 )
-def test_closing_gaps_does_not_show(xor, monkeypatch, optimizer, batch_size):
+def test_closing_gaps_does_not_show(xor, monkeypatch, pace, optimizer, batch_size):
     arch, X, y = xor
     settings = {"n_nets": 2000, "optimizer": optimizer, "epochs": 300, "target_loss": 0.1, "patience": 50,
                 "record_every": 20, "batch_size": batch_size, "threads": 1}  # fmt: skip
     closed = []
     close_gaps = _jobs.close_gaps
     monkeypatch.setattr(_jobs, "close_gaps", lambda *args: (closed.append(args), close_gaps(*args)))
+    pace(slices=20, strides=20, close_after=0.0)
     closing = fastmlp.train(arch, X, y, **settings)
     assert closed[1:]  # the first call is the compilation's
     assert outcome(closing, slice(1999, 2000)) == outcome(
         fastmlp.train(arch, X, y, **{**settings, "n_nets": None, "net_ids": [1999], "optimizer": only(optimizer, 1999)})
     )
     closed.clear()
-    monkeypatch.setattr(_jobs, "CLOSE_GAPS_BELOW", -1)
-    monkeypatch.setattr(_jobs, "CLOSE_GAPS_AFTER", np.inf)
+    pace(close_below=-1.0, close_after=np.inf)
     never = fastmlp.train(arch, X, y, **settings)
     assert not closed[1:]  # the one call is the compilation's
     assert outcome(closing) == outcome(never)
@@ -137,7 +137,7 @@ LEAVING = {
 
 
 @pytest.mark.parametrize("name", LEAVING)
-def test_slices_that_end_early_do_not_show(name, xor, tmp_path, monkeypatch):
+def test_slices_that_end_early_do_not_show(name, xor, tmp_path, monkeypatch, pace):
     arch, X, y = xor
     if not name.startswith("xor"):
         X = np.random.default_rng(0).normal(size=(60, 2))
@@ -158,10 +158,8 @@ def test_slices_that_end_early_do_not_show(name, xor, tmp_path, monkeypatch):
     whole = fastmlp.train(arch, X, y, **settings)
     monkeypatch.setattr(_jobs.Job, "_train", noting)
     monkeypatch.setattr(_jobs, "close_gaps", closing)
-    monkeypatch.setattr(_jobs.Job, "_first_slice", lambda *_: 20)
-    monkeypatch.setattr(_jobs, "CLOSE_GAPS_AFTER", 0.0)
     for stride in (1, 7, 20):
-        monkeypatch.setattr(_jobs.Job, "_pace", lambda *_, stride=stride, **__: (20, stride))
+        pace(slices=20, strides=stride, close_after=0.0)
         early.clear()
         moved.clear()
         runs = fastmlp.train(arch, X, y, **settings, checkpoint=tmp_path / "job" if stride == 7 else None)

@@ -256,7 +256,7 @@ def test_decimal_commas_are_read_when_said(tmp_path, capsys):
     one, _ = predictions(capsys, report["model"], path, *how)
     other, _ = predictions(capsys, plain["model"], tmp_path / "p.csv")
     assert one == other
-    assert "a decimal comma" in refused(capsys, "predict", report["model"], path, "--sep", ";")
+    assert "--decimal ','" in refused(capsys, "predict", report["model"], path, "--sep", ";")
 
 
 def test_decimals_of_parquet_are_numbers(tmp_path, capsys):
