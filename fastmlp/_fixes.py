@@ -202,7 +202,7 @@ def _longer(call: Call) -> Call:
 
 def try_all(
     runs: Runs, call: Call, fixes: list[Fix], X: Any, y: Any, given: Given, loss: str, max_nets: int,
-    threads: int | None, tell: Callable[[str, tuple[Trial, ...]], Any],
+    threads: int | None, tell: Callable[[str, tuple[Trial, ...]], Any] = lambda _step, _trials: None,
 ) -> tuple[Trial, ...]:  # fmt: skip
     """Train the first `max_nets` of the nets again with each change, and with all that helped; the best first.
 

@@ -196,10 +196,12 @@ class Job:
             before = self._kept(tiles) if self.resumable else None
             epochs = self._epochs(tiles, epoch, min(end, epoch + length))._replace(stride=stride, fewest=fewest)
             stop = self._train(tiles, epochs, team)
+            del epochs  # the next slice's orders need no memory beside these
             cut_short = bool(self.halt[0])  # read once: it may change at any time
             if before is not None and cut_short:
                 self._put_back(tiles, before)
                 break
+            del before
             if self.validation is not None and stop > epoch and not cut_short:
                 self._validate(tiles, stop, team.scratches[0])
             seconds = time.perf_counter() - begun

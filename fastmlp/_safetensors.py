@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
+import itertools
 import json
 import math
 import os
@@ -17,9 +19,9 @@ import secrets
 import socket
 import struct
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -43,23 +45,20 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
     refuse_special(path)
     arrays = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
     text = json.dumps({"format": FORMAT, **about, "sha256": NO_CHECKSUM}, allow_nan=False)
-    content = _library().save(arrays, {"fastmlp": text})
-    length = struct.unpack("<Q", content[:8])[0]
-    if length > MOST_HEADER_BYTES:
-        raise ValueError(f"what is to be said of the nets takes {length:,} bytes; at most {MOST_HEADER_BYTES:,} fit")
-    at = _place_of_checksum(content)
-    checksum = _whole_digest(content, at)
     path = path.resolve()
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o666
     _remove_leftovers(path.parent)
     partial = path.with_name(f"{_own_prefix()}{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
     try:
-        with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
-            file.write(content)
-            file.seek(at)
-            file.write(checksum.encode())
+        # a new file of our own, not what somebody else may have put there
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+        mode = partial.stat().st_mode & 0o777
+        _save(arrays, partial, {"fastmlp": text})
+        with partial.open("r+b") as file:
+            _sign(file)
             file.flush()
             os.fsync(file.fileno())
+        partial.chmod(mode)  # the library may have put a file of its own there
         partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -73,6 +72,16 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
             os.close(folder)
 
 
+def _save(arrays: dict[str, np.ndarray], path: Path, metadata: dict[str, str]) -> None:
+    library = _library()
+    from safetensors import SafetensorError
+
+    try:
+        library.save_file(arrays, path, metadata)
+    except SafetensorError as error:  # a full disk, for example
+        raise OSError(f"{error}: {path.parent}") from None
+
+
 def refuse_special(path: Path) -> None:
     """Raise where `path` is there and no regular file: replacing it would destroy a pipe, a device or a folder."""
     if path.is_dir():
@@ -82,6 +91,7 @@ def refuse_special(path: Path) -> None:
 
 
 PARTIAL = ".partial"
+PIECE_BYTES = 2**18
 
 
 def _own_prefix() -> str:
@@ -118,25 +128,40 @@ def _checksum_at(header: bytes, checksum: str) -> int | None:
     return header.index(text) + len(text) - 66 if header.count(text) == 1 else None
 
 
-def _whole_digest(content: bytes, at: int) -> str:
-    """Of a file, but for the 64 characters of its checksum."""
-    result = hashlib.sha256(memoryview(content)[:at])
-    result.update(NO_CHECKSUM.encode())
-    result.update(memoryview(content)[at + 64 :])
+def _whole_digest(pieces: Iterable[bytes | memoryview], at: int) -> str:
+    """Of a file that comes in pieces, but for the 64 characters of its checksum, which lie within one of them."""
+    result, begin = hashlib.sha256(), 0
+    for piece in pieces:
+        place, view = at - begin, memoryview(piece)
+        if 0 <= place < len(view):
+            result.update(view[:place])
+            result.update(NO_CHECKSUM.encode())
+            view = view[place + 64 :]
+        result.update(view)
+        begin += len(piece)
     return result.hexdigest()
 
 
-def signed(content: bytes) -> bytes:
-    """A file whose checksum is still zeros, with it."""
-    at = _place_of_checksum(content)
-    return content[:at] + _whole_digest(content, at).encode() + content[at + 64 :]
-
-
-def _place_of_checksum(content: bytes) -> int:
-    at = _checksum_at(content[: 8 + struct.unpack("<Q", content[:8])[0]], NO_CHECKSUM)
+def _sign(file: BinaryIO) -> None:
+    """Put the checksum of a file into its place, which is still zeros."""
+    start = file.read(8)
+    length = struct.unpack("<Q", start)[0]
+    if length > MOST_HEADER_BYTES:
+        raise ValueError(f"what is to be said of the nets takes {length:,} bytes; at most {MOST_HEADER_BYTES:,} fit")
+    header = start + file.read(length)
+    at = _checksum_at(header, NO_CHECKSUM)
     if at is None:
         raise ValueError("the file has no place for a checksum")
-    return at
+    checksum = _whole_digest(itertools.chain([header], iter(lambda: file.read(PIECE_BYTES), b"")), at)
+    file.seek(at)
+    file.write(checksum.encode())
+
+
+def signed(content: bytes) -> bytes:
+    """A whole file whose checksum is still zeros, with it."""
+    file = io.BytesIO(content)
+    _sign(file)
+    return file.getvalue()
 
 
 def read(
@@ -166,7 +191,7 @@ def read(
         content = file.read()
     if not content.startswith(header):
         raise FileFormatError("the file was changed while it was read")
-    if about["format"] == FORMAT and _whole_digest(content, at or 0) != about["sha256"]:
+    if about["format"] == FORMAT and _whole_digest([content], at or 0) != about["sha256"]:
         raise FileFormatError("the checksum differs: the file was damaged or changed")
     try:
         arrays = library.load(content)

@@ -9,14 +9,19 @@ import numpy as np
 from fastmlp import _checks as checks
 from fastmlp import _layout as layout
 from fastmlp import _threads
-from fastmlp._buffers import MAX_CHUNK_BYTES, TileArrays, rounded_up
+from fastmlp._buffers import TileArrays, rounded_up
 from fastmlp._choice import choose_kernels
+from fastmlp._jobs import SLICE_SECONDS, epochs_of_orders, tiles_of_a_chunk
 from fastmlp._names import choose
+from fastmlp._safetensors import PIECE_BYTES
 from fastmlp._teams import SHARED
 from fastmlp._vectors import Buffer
 from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
+
+WITH_ITS_OWN = 1.07  # of what is counted here: small arrays and Python's objects,
+LEAST_WORKING = 72 * 1024  # and bytes that every job takes
 
 
 class Estimate(NamedTuple):
@@ -27,7 +32,7 @@ class Estimate(NamedTuple):
     data: int
     """The library's own copies of the samples."""
     working: int
-    """What the threads work in."""
+    """What the threads work in, or what is held for a moment before or between, whichever is more."""
 
     @property
     def total(self) -> int:
@@ -86,7 +91,7 @@ def estimate(
         Whether each net has sample weights of its own, as with ``bootstrap=True``.
     validation_samples : int, default 0
     checkpoint : bool, default False
-        Whether a checkpoint is written: that takes two copies of the results for a moment.
+        Whether a checkpoint is written: that takes a copy of the weights for a moment.
     dropout : bool, default False
         Whether hidden units are left out.
 
@@ -123,22 +128,49 @@ def estimate(
     )
     chosen = [(choice, nets - rest.nets), (rest.choice, rest.nets)] if rest else [(choice, nets)]
     ways = [(Way.of(architecture, architecture.default_loss, float_type, one), count) for one, count in chosen]
-    data = 2 * nets * n_samples * size if weights_by_net else 0
+    data = nets * n_samples * size if weights_by_net else 0
     for samples, fill in ((n_samples, max(way.fill for way, _ in ways)), (held_out, layout.BLOCK)):
-        data += samples * size * (n_in + rounded_up(n_in + 1, fill) + n_out)
-    # for a moment in float64: held-out targets, their weights, and what the spread is worked out with
-    data += held_out * 8 * (n_out + 4)
-    chunk, of_a_team, all_tiles = 0, 0, 0
-    for way, count in ways:
-        rows, weighted = way.rows_of_a_tile(method.n_state_rows), n_samples if weights_by_net else 0
-        of_a_tile = TileArrays.nbytes(way.vectors.width, way.vectors, rows, weighted)
-        tiles = -(-count // way.vectors.width)
-        all_tiles += tiles
-        chunk = max(chunk, of_a_tile, min(MAX_CHUNK_BYTES, tiles * of_a_tile))
-        scratch = way.new_scratch(batch, dropout)
-        sizes = {name: part.array.nbytes for name, part in scratch._asdict().items() if isinstance(part, Buffer)}
-        of_a_member = sum(nbytes for name, nbytes in sizes.items() if name not in SHARED)
-        of_a_team += sum(sizes.values()) + (way.members - 1) * of_a_member
-    busy = min(max(1, n_threads // choice.members), all_tiles)
-    working = busy * (chunk * (1 + checkpoint) + of_a_team)
-    return Estimate(results * (3 if checkpoint else 1), data, working)
+        data += samples * size * (rounded_up(n_in + 1, fill) + n_out)
+    places = len(ways) * 8 * architecture.n_parameters  # where each parameter has its place in a tile
+    working_of = [
+        _working_bytes(way, count, method, n_samples, batch, epochs, n_threads, weights_by_net, dropout, checkpoint)
+        for way, count in ways
+    ]
+    busy = min(max(1, n_threads // choice.members), sum(w.chunks for w in working_of))
+    training = busy * (max(w.chunk for w in working_of) + sum(w.team for w in working_of))
+    # what is held only while the job is laid out, its chunks are cut, or a checkpoint is written
+    copied = n_samples * n_in * size
+    checked = held_out * (n_in * size + 8 * (n_out + 4)) - results - data
+    cut = 32 * nets
+    written = nets * architecture.n_parameters * size + 3 * PIECE_BYTES if checkpoint else 0
+    working = places + max(training, copied, copied + checked, cut, written)
+    return Estimate(results, data, int(WITH_ITS_OWN * working) + LEAST_WORKING)
+
+
+class _Working(NamedTuple):
+    """What a thread that trains nets in one way holds, and how many chunks of them there are."""
+
+    chunk: int
+    team: int
+    chunks: int
+
+
+def _working_bytes(
+    way: Way, nets: int, optimizer: Optimizer, n_samples: int, batch: int, epochs: int, threads: int,
+    weights_by_net: bool, dropout: bool, checkpoint: bool,
+) -> _Working:  # fmt: skip
+    """A chunk's tiles and orders of samples, and a team's outputs and gradients of a chunk of samples."""
+    rows, weighted = way.rows_of_a_tile(optimizer.n_state_rows), n_samples if weights_by_net else 0
+    of_a_tile = TileArrays.nbytes(way.vectors.width, way.vectors, rows, weighted)
+    tiles = -(-nets // way.vectors.width)
+    seconds = way.nanoseconds / 1e9
+    count = tiles_of_a_chunk(tiles, seconds * max(1, epochs), threads, of_a_tile)
+    weights = way.vectors.width * weighted * way.vectors.F.dtype.itemsize
+    chunk = count * (of_a_tile + weights + checkpoint * (of_a_tile - weights))
+    if batch < n_samples:
+        drawn = max(1, min(epochs, epochs_of_orders(n_samples), int(2 * SLICE_SECONDS / (count * seconds))))
+        chunk += 4 * drawn * n_samples + 8 * n_samples
+    scratch = way.new_scratch(batch, dropout)
+    sizes = {name: part.array.nbytes for name, part in scratch._asdict().items() if isinstance(part, Buffer)}
+    of_a_member = sum(nbytes for name, nbytes in sizes.items() if name not in SHARED)
+    return _Working(chunk, sum(sizes.values()) + (way.members - 1) * of_a_member, -(-tiles // count))

@@ -211,7 +211,7 @@ def train(
     checkpoint : path, optional
         A new file to keep the job in while it runs (extra ``files``): `resume` goes on from it, to the same bits,
         after a kill, an interrupt or a crash. At any moment there is a whole one; the data are not in it. It takes the
-        memory of the optimizer's state beside the results, and of two copies of both while it is written.
+        memory of the optimizer's state beside the results, and of a copy of the weights while it is written.
     checkpoint_every : float, default 60.0
         Seconds from one writing of the checkpoint to the next, at least; an epoch is not cut short for it.
     progress : bool, default False
