@@ -69,7 +69,10 @@ def _without_extensions(given: Any) -> Any:
     if dtypes is None or not hasattr(given, "to_numpy") or type(given).__module__.split(".")[0] != "pandas":
         return given
     kinds = list(dtypes) if np.ndim(given) == 2 else [dtypes]
-    numbers = all(isinstance(kind, np.dtype) or getattr(kind, "_is_numeric", False) for kind in kinds)
+    numbers = all(
+        isinstance(kind, np.dtype) or getattr(kind, "_is_numeric", False) or getattr(kind, "_is_boolean", False)
+        for kind in kinds
+    )
     if not numbers or all(isinstance(kind, np.dtype) for kind in kinds):
         return given
     return given.to_numpy(dtype=np.float64, na_value=np.nan)

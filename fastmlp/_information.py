@@ -22,10 +22,11 @@ from fastmlp._vectors import cpu_features, host_lanes
 
 def cache_folder() -> str:
     """Where the compiled kernels are kept."""
-    stats = getattr(_lanes.train_tiles, "stats", None)
-    if stats is None:
+    dispatcher = getattr(_lanes.train_tiles, "dispatcher", None)
+    if dispatcher is None:
         return "none: NUMBA_DISABLE_JIT is set"
-    return f"none: {ADVICE}" if stats.cache_path is None else str(stats.cache_path)
+    folder = dispatcher.stats.cache_path
+    return f"none: {ADVICE}" if folder is None else str(folder)
 
 
 def show() -> int:
@@ -59,17 +60,26 @@ def warm_up() -> int:
     ways: dict[str, dict[str, Any]] = {
         "many tiny nets": {"n_nets": 64, "target_loss": 0.1},
         "few tiny nets": {"n_nets": 1, "target_loss": 0.1},
-        "many nets": {"n_nets": 64, "batch_size": 2, "target_loss": 0.1, "kernel": "lanes"},
+        "many nets": {"n_nets": 64, "batch_size": 2, "kernel": "lanes"},
         "many nets, one sample at a time": {"n_nets": 64, "batch_size": 1, "kernel": "lanes"},
-        "few nets": {"n_nets": 1, "batch_size": 2, "target_loss": 0.1, "kernel": "units"},
+        "few nets": {"n_nets": 1, "batch_size": 2, "kernel": "units"},
     }
     begun = time.perf_counter()
     for dtype in ("float32", "float64"):
         for name, settings in ways.items():
             first = time.perf_counter()
             runs = fastmlp.train(arch, X, y, epochs=2, dtype=dtype, **settings)
-            runs.predict(X)
+            for samples in (X, 200 * X):
+                runs.predict(samples)
             fastmlp.train(arch, X, y, epochs=2, dtype=dtype, init=(runs.weights, runs.biases), **settings)
+            if "kernel" in settings:  # early stopping, bootstrap and dropout
+                fastmlp.train(
+                    arch, X, y, epochs=2, dtype=dtype, validation=(X, y), bootstrap=True, dropout=0.1, **settings
+                )
             print(f"{dtype}, {name}: {time.perf_counter() - first:.1f} s", flush=True)
+        first = time.perf_counter()
+        for nets in (1, 64):
+            fastmlp.train(arch, X, y, n_nets=nets, epochs=2, dtype=dtype).diagnose(X, y)
+        print(f"{dtype}, diagnosis: {time.perf_counter() - first:.1f} s", flush=True)
     print(f"All compiled in {time.perf_counter() - begun:.1f} s into {cache_folder()}", file=sys.stdout)
     return 0

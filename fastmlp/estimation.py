@@ -137,21 +137,24 @@ def estimate(
         for way, count in ways
     ]
     busy = min(max(1, n_threads // choice.members), sum(w.chunks for w in working_of))
-    training = busy * (max(w.chunk for w in working_of) + sum(w.team for w in working_of))
+    tiles = min(busy * max(w.chunk for w in working_of), sum(w.all_tiles for w in working_of))
+    training = tiles + busy * (max(w.orders for w in working_of) + sum(w.team for w in working_of))
     # what is held only while the job is laid out, its chunks are cut, or a checkpoint is written
     copied = n_samples * n_in * size
     checked = held_out * (n_in * size + 8 * (n_out + 4)) - results - data
     cut = 32 * nets
-    written = nets * architecture.n_parameters * size + 3 * PIECE_BYTES if checkpoint else 0
+    written = nets * architecture.n_parameters * size + min(3 * PIECE_BYTES, results) if checkpoint else 0
     working = places + max(training, copied, copied + checked, cut, written)
     return Estimate(results, data, int(WITH_ITS_OWN * working) + LEAST_WORKING)
 
 
 class _Working(NamedTuple):
-    """What a thread that trains nets in one way holds, and how many chunks of them there are."""
+    """What a thread that trains nets in one way holds: a chunk of tiles, orders of samples, and a team's memory."""
 
     chunk: int
+    orders: int
     team: int
+    all_tiles: int  # if all of them were held
     chunks: int
 
 
@@ -159,18 +162,19 @@ def _working_bytes(
     way: Way, nets: int, optimizer: Optimizer, n_samples: int, batch: int, epochs: int, threads: int,
     weights_by_net: bool, dropout: bool, checkpoint: bool,
 ) -> _Working:  # fmt: skip
-    """A chunk's tiles and orders of samples, and a team's outputs and gradients of a chunk of samples."""
     rows, weighted = way.rows_of_a_tile(optimizer.n_state_rows), n_samples if weights_by_net else 0
     of_a_tile = TileArrays.nbytes(way.vectors.width, way.vectors, rows, weighted)
     tiles = -(-nets // way.vectors.width)
     seconds = way.nanoseconds / 1e9
     count = tiles_of_a_chunk(tiles, seconds * max(1, epochs), threads, of_a_tile)
     weights = way.vectors.width * weighted * way.vectors.F.dtype.itemsize
-    chunk = count * (of_a_tile + weights + checkpoint * (of_a_tile - weights))
+    with_copies = of_a_tile + weights + checkpoint * (of_a_tile - weights)
+    orders = 0
     if batch < n_samples:
         drawn = max(1, min(epochs, epochs_of_orders(n_samples), int(2 * SLICE_SECONDS / (count * seconds))))
-        chunk += 4 * drawn * n_samples + 8 * n_samples
+        orders = 4 * drawn * n_samples + 8 * n_samples
     scratch = way.new_scratch(batch, dropout)
     sizes = {name: part.array.nbytes for name, part in scratch._asdict().items() if isinstance(part, Buffer)}
     of_a_member = sum(nbytes for name, nbytes in sizes.items() if name not in SHARED)
-    return _Working(chunk, sum(sizes.values()) + (way.members - 1) * of_a_member, -(-tiles // count))
+    team = sum(sizes.values()) + (way.members - 1) * of_a_member
+    return _Working(count * with_copies, orders, team, tiles * with_copies, -(-tiles // count))

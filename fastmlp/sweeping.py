@@ -17,7 +17,7 @@ from fastmlp._causes import SOLVED_SHARE
 from fastmlp._fixes import initial, train_again
 from fastmlp._html import html_table
 from fastmlp._names import choose
-from fastmlp._pickling import picklable
+from fastmlp._pickling import LostFunction, picklable
 from fastmlp._planning import planned
 from fastmlp._statistics import wilson_intervals
 from fastmlp.architecture import Architecture
@@ -180,6 +180,10 @@ def shown(value: Any) -> str:
     """A setting's value as it is read."""
     if isinstance(value, tuple) and all(isinstance(part, int) for part in value):
         return "-".join(map(str, value))
+    if isinstance(value, LostFunction):
+        return value.name
+    if callable(value) and hasattr(value, "__qualname__"):
+        return value.__qualname__
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

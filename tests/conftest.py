@@ -69,7 +69,7 @@ def _forced_slices(monkeypatch):
 
 @pytest.fixture
 def arm_cache(tmp_path_factory):
-    """A folder that all emulated Arm processes of a run share for their compiled kernels, whichever worker starts them."""
+    """A folder that all emulated Arm processes of a run share for their compiled kernels, whatever worker starts them."""
     base = tmp_path_factory.getbasetemp()
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "arm-cache"
 

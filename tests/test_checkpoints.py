@@ -433,9 +433,9 @@ print(json.dumps([runs.weights_sha256(), (runs.status == fastmlp.Status.INTERRUP
 """
 
 
-def resumed_elsewhere(path, command=(sys.executable,), **environment):
+def resumed_elsewhere(path, **environment):
     done = subprocess.run(
-        [*command, "-c", RESUMING, str(path), "3"], env={**os.environ, **environment}, capture_output=True, text=True,
+        [sys.executable, "-c", RESUMING, str(path), "3"], env={**os.environ, **environment}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -443,22 +443,12 @@ def resumed_elsewhere(path, command=(sys.executable,), **environment):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processor", ["haswell", "x86-64"])
-def test_resumed_on_narrower_instruction_sets(tmp_path, processor, short_slices):
-    interrupted_here_resumed_there(tmp_path, NUMBA_CPU_NAME=processor, NUMBA_CPU_FEATURES="")
+def test_resumed_on_a_narrower_instruction_set(tmp_path, short_slices):
+    """The kernels' bits on others, and on Arm, are those of test_golden.py; files are the same everywhere."""
+    interrupted_here_resumed_there(tmp_path, NUMBA_CPU_NAME="haswell", NUMBA_CPU_FEATURES="")
 
 
-@pytest.mark.slow
-def test_resumed_on_emulated_arm(tmp_path, arm_cache, short_slices):
-    command = (str(HERE / "arm64-python"),)
-    probe = subprocess.run([*command, "-c", "import safetensors, numba"], capture_output=True, text=True, check=False)
-    if probe.returncode:
-        pytest.skip(probe.stderr.strip().splitlines()[-1])
-    environment = {"PYTHONPATH": str(HERE.parent), "NUMBA_CACHE_DIR": str(arm_cache)}
-    interrupted_here_resumed_there(tmp_path, command, **environment)
-
-
-def interrupted_here_resumed_there(tmp_path, command=(sys.executable,), **environment):
+def interrupted_here_resumed_there(tmp_path, **environment):
     rng = np.random.default_rng(1)
     X, y = rng.normal(size=(60, 6)), rng.integers(0, 3, 60)
     settings = {
@@ -470,7 +460,7 @@ def interrupted_here_resumed_there(tmp_path, command=(sys.executable,), **enviro
     whole = fastmlp.train(**settings)
     part = fastmlp.train(**settings, checkpoint=path, callback=stop_after(30))
     assert (part.status == Status.INTERRUPTED).any()
-    assert resumed_elsewhere(path, command, **environment) == [whole.weights_sha256(), False]
+    assert resumed_elsewhere(path, **environment) == [whole.weights_sha256(), False]
 
 
 KILLING = """
@@ -517,11 +507,11 @@ print(killed, finished)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_three_hundred_times(tmp_path):
+def test_killed_a_hundred_and_fifty_times(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", KILLING, str(tmp_path), "300"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", KILLING, str(tmp_path), "150"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     killed, finished = map(int, done.stdout.split())
-    assert killed == 300
-    assert finished >= 5
+    assert killed == 150
+    assert finished >= 2

@@ -1,7 +1,9 @@
 """Bad input: a ValueError or TypeError that says what was given and what is needed, before any kernel runs."""
 
 import numpy as np
+import pandas
 import pytest
+import scipy.sparse
 from conftest import XOR_X, XOR_Y
 
 import fastmlp
@@ -105,7 +107,72 @@ BAD_CALLS = [
     ({"dtype": "floaty"}, TypeError, "dtype='floaty'"),
     ({"threads": 0}, ValueError, "threads=0"),
     ({"callback": 3}, TypeError, "callback=3"),
+    ({"learning_rate": 0.1}, TypeError, r"no argument 'learning_rate'.*pass optimizer=fastmlp.Adam\(0.1\)"),
+    ({"lr": 0.1}, TypeError, r"pass optimizer=fastmlp.Adam\(0.1\)"),
+    ({"momentum": 0.9}, TypeError, r"fastmlp.SGD\(0.1, momentum=0.9\)"),
+    ({"weight_decay": 0.1}, TypeError, "a setting of the optimizer"),
+    ({"max_iter": 7}, TypeError, "pass epochs=7"),
+    ({"random_state": 7}, TypeError, "pass seed=7"),
+    ({"n_jobs": 2}, TypeError, "pass threads=2"),
+    ({"early_stopping": True}, TypeError, "pass validation="),
+    ({"hidden": "tanh"}, TypeError, "it belongs to the net"),
+    ({"epoch": 3}, TypeError, "did you mean 'epochs'"),
+    ({"sample_weights": [1] * 4}, TypeError, "did you mean 'sample_weight'"),
+    ({"nonsense": 3}, TypeError, "see help"),
+    ({"optimizer": "adamw"}, ValueError, "AdamW is Adam with weight_decay"),
+    ({"dropout": 1}, ValueError, "dropout=1: needs numbers from 0 to below 1"),
+    ({"dropout": [0.5, 1.0], "n_nets": 2}, ValueError, "from 0 to below 1"),
+    ({"X": scipy.sparse.csr_matrix(XOR_X)}, TypeError, r"X is a sparse csr_matrix of shape \(4, 2\).*X.toarray\(\)"),
+    ({"X": scipy.sparse.coo_array(XOR_X)}, TypeError, "pass X.toarray()"),
+    ({"y": scipy.sparse.csc_matrix(XOR_Y[:, None])}, TypeError, "y is a sparse"),
+    ({"validation": (scipy.sparse.csr_matrix(XOR_X), XOR_Y)}, TypeError, "is a sparse"),
+    (
+        {"validation": (XOR_X, XOR_Y, np.ones((3, 4))), "n_nets": 3},
+        ValueError,
+        r"shape \(3, 4\); needs \(4,\), one number a sample: all nets are scored with the same weights",
+    ),
+    (
+        {"X": pandas.DataFrame({"a": pandas.array([0, None, 1, 1], "Int64"), "b": 0.5})},
+        ValueError,
+        r"X has nan at \(1, 0\)",
+    ),
+    ({"X": pandas.DataFrame({"a": ["x"] * 4, "b": 0.5})}, TypeError, "convert the columns to numbers"),
+    ({"y": pandas.Series(["a", "b"] * 2, dtype="string")}, TypeError, "y has dtype"),
 ]
+
+
+NULLABLE = [
+    "Int8",
+    "Int64",
+    "UInt16",
+    "Float32",
+    "Float64",
+    "boolean",
+    "double[pyarrow]",
+    "int64[pyarrow]",
+    "bool[pyarrow]",
+]
+
+
+@pytest.mark.parametrize("dtype", NULLABLE)
+def test_pandas_nullable_and_arrow_columns_are_numbers(dtype):
+    frame = pandas.DataFrame({"a": pandas.array([0, 0, 1, 1], dtype), "b": np.array([0, 1, 0, 1], np.float32)})
+    target = pandas.Series([0, 1, 1, 0]).astype(dtype)
+    runs = fastmlp.train(ARCH, frame, target, n_nets=3, epochs=5, sample_weight=target + 1 if dtype[0] != "b" else None)
+    plain = fastmlp.train(
+        ARCH, XOR_X, XOR_Y, n_nets=3, epochs=5, sample_weight=XOR_Y + 1 if dtype[0] != "b" else None
+    )  # fmt: skip
+    assert runs.weights_sha256() == plain.weights_sha256()
+    assert (runs.predict(frame) == plain.predict(XOR_X)).all()
+    assert runs.diagnose(frame, target).counts() == plain.diagnose(XOR_X, XOR_Y).counts()
+    found = fastmlp.sweep(frame, target, {"sizes": [(2, 3, 1)]}, n_seeds=2, epochs=2)
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("every", [2**53, 2**63, 10**30])
+def test_records_may_be_as_rare_as_one_likes(every):
+    runs = fastmlp.train(ARCH, XOR_X, XOR_Y, epochs=3, record_every=every)
+    assert runs.history.shape == (1, 1)
 
 
 @pytest.mark.parametrize(

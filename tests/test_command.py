@@ -1,8 +1,12 @@
 """The command `fastmlp`, in a process of its own as a user runs it."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -96,10 +100,50 @@ def test_an_unwritable_picture_loses_nothing(tmp_path):
     assert "could not be written to no/such/folder.png" in done.stderr
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs the signals of POSIX")
+def test_an_interrupted_job_tells_no_share_and_draws_nothing(tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("safetensors")
+    (tmp_path / "xor.png").write_bytes(b"the picture that was there")
+
+    def interrupted(*arguments):
+        """SIGINT once the job trains: its checkpoint is then there, and grows old."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fastmlp", *arguments, "--no-progress", "--checkpoint-every", "0.05"], cwd=tmp_path,
+            stdout=-1, stderr=-1, text=True,
+        )  # fmt: skip
+        seen = job.stat().st_mtime_ns if job.exists() else None
+        for _ in range(2):
+            while not job.exists() or job.stat().st_mtime_ns == seen:
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.01)
+            seen = job.stat().st_mtime_ns
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        return out
+
+    job = tmp_path / "job"
+    endless = ("--restarts", "300000", "--no-stop", "--epochs", "100_000_000", "--checkpoint", str(job))
+    for out in (interrupted("xor", *endless), interrupted("resume", str(job))):
+        assert "Interrupted: 0 of the nets have ended" in out
+        assert "Solved XOR" not in out
+        assert "Picture" not in out
+    assert json.loads(interrupted("resume", str(job), "--json"))["solved_share"] is None
+    assert (tmp_path / "xor.png").read_bytes() == b"the picture that was there"
+
+
 def test_info_and_help(tmp_path):
     shown = command("info", folder=tmp_path).stdout
     for part in ("fastmlp:", "processor:", "vector width:", "threads:", "cache folder:"):
         assert part in shown
+    folder = Path(shown.split("cache folder:")[1].strip())
+    assert list(folder.glob("*.nbc"))
+    done = subprocess.run(
+        [sys.executable, "-m", "fastmlp", "info"], env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, cwd=tmp_path,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "none: NUMBA_DISABLE_JIT is set" in done.stdout
     assert "xor" in command("--help", folder=tmp_path).stdout
 
 

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("sklearn", minversion="1.6")
 import joblib
+import scipy.sparse
 import sklearn
 import sklearn.neural_network as theirs
 from sklearn.base import clone
@@ -202,6 +203,67 @@ def test_restarts_that_diverge_are_left_out():
         MLPRegressor(hidden_layer_sizes=(8,), solver="sgd", learning_rate_init=1e12, max_iter=400).fit(
             DIABETES, PROGRESSION
         )
+
+
+def test_restarts_that_diverge_are_left_out_with_early_stopping_too():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 5))
+    y = X @ rng.normal(size=5)
+    settings = {"hidden_layer_sizes": (20,), "solver": "sgd", "early_stopping": True, "random_state": 0, "max_iter": 50}
+    rates = np.array([0.01, 0.01, 5.0, 100.0])
+    model = fastmlp.MLPRegressor(learning_rate_init=rates, n_restarts=4, combine="average", **settings)
+    with pytest.warns(RuntimeWarning, match="2 of 4 restarts diverged: they are left out"):
+        model.fit(X, y)
+    assert model.predict(X, return_std=True)[1].max() < 10
+    assert np.corrcoef(model.predict(X), y)[0, 1] > 0.95
+    model = fastmlp.MLPRegressor(learning_rate_init=50.0, n_restarts=3, combine="average", **settings)
+    with pytest.warns(RuntimeWarning, match="3 of 3 restarts diverged"):
+        model.fit(X, y)
+    best = int(model.runs_.validation_score.argmax())
+    assert np.array_equal(model.predict(X), model.runs_[best].predict(X)[:, 0])
+    single = fastmlp.MLPRegressor(learning_rate_init=50.0, **settings)
+    with pytest.warns(RuntimeWarning, match="1 of 1 restarts diverged"):
+        single.fit(X, y)
+    other = theirs.MLPRegressor(learning_rate_init=50.0, **settings)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        other.fit(X, y)
+    np.testing.assert_allclose(single.predict(X), other.predict(X), rtol=1e-6)
+
+
+def test_sparse_inputs_are_predicted_in_blocks(monkeypatch):
+    X = scipy.sparse.random(500, 40, density=0.1, format="csc", random_state=0)
+    y = np.arange(500) % 3
+    model = fastmlp.MLPClassifier((4,), max_iter=3, tol=1.0, n_iter_no_change=1, n_restarts=3, combine="average").fit(
+        X, y
+    )
+    dense, members = model.predict_proba(X.toarray()), model.predict_proba(X.toarray(), members=True)
+    largest, toarray = [], scipy.sparse.csr_matrix.toarray
+    monkeypatch.setattr(_estimator, "DENSE_BYTES", 40 * 8 * 100)
+    monkeypatch.setattr(
+        scipy.sparse.csr_matrix,
+        "toarray",
+        lambda self, *a, **k: (largest.append(self.shape[0]), toarray(self, *a, **k))[1],
+    )
+    assert np.array_equal(model.predict_proba(X), dense)
+    assert np.array_equal(model.predict_proba(X, members=True), members)
+    assert largest == [100] * 10
+
+
+@pytest.mark.skipif(not HAS_SAMPLE_WEIGHT, reason="scikit-learn has it from 1.7 on")
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_poisson_losses_of_several_outputs_are_scikit_learns(solver):
+    if VERSION < (1, 9):
+        pytest.skip("before 1.9 scikit-learn's loss of several outputs is another")
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(80, 3)), rng.poisson(2.0, (80, 3)).astype(float)
+    settings = {"loss": "poisson", "hidden_layer_sizes": (5,), "solver": solver, "random_state": 0, "max_iter": 30}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        one, other = fastmlp.MLPRegressor(**settings).fit(X, y), theirs.MLPRegressor(**settings).fit(X, y)
+    assert one.loss_ == pytest.approx(other.loss_, rel=1e-9 if solver == "adam" else 1e-3)
+    if solver == "adam":
+        np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=1e-9)
 
 
 def test_settings_may_differ_between_restarts_and_layers():

@@ -276,26 +276,26 @@ FUZZER = Path(__file__).with_name("fuzz_files.py")
 
 
 @pytest.mark.slow
-def test_six_hundred_thousand_random_changes():
+def test_two_hundred_thousand_random_changes():
     processes = [
-        subprocess.Popen([sys.executable, str(FUZZER), "300000", str(seed)], stdout=-1, stderr=-1, text=True)
+        subprocess.Popen([sys.executable, str(FUZZER), "100000", str(seed)], stdout=-1, stderr=-1, text=True)
         for seed in (1, 2)
     ]
     for process in processes:
         output, errors = process.communicate()
         assert process.returncode == 0, errors
-        assert 0 < json.loads(output)["loaded"] < 100_000
+        assert 0 < json.loads(output)["loaded"] < 30_000
 
 
 @pytest.mark.slow
 def test_what_a_fuzzer_finds(tmp_path):
     pytest.importorskip("atheris")
     done = subprocess.run(
-        [sys.executable, str(FUZZER), "--atheris", "400000"], env={**os.environ, "TMPDIR": str(tmp_path)},
+        [sys.executable, str(FUZZER), "--atheris", "100000"], env={**os.environ, "TMPDIR": str(tmp_path)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
-    assert "stat::number_of_executed_units: 400000" in done.stderr
+    assert "stat::number_of_executed_units: 100000" in done.stderr
 
 
 # ------------------------------------------------------------------------------- every byte, every kind of path
