@@ -143,7 +143,7 @@ def estimate(
     copied = n_samples * n_in * size
     checked = held_out * (n_in * size + 8 * (n_out + 4)) - results - data
     cut = 32 * nets
-    written = nets * architecture.n_parameters * size + min(3 * PIECE_BYTES, results) if checkpoint else 0
+    written = nets * architecture.n_parameters * size + min(3 * PIECE_BYTES, 2**18 + results) if checkpoint else 0
     working = places + max(training, copied, copied + checked, cut, written)
     return Estimate(results, data, int(WITH_ITS_OWN * working) + LEAST_WORKING)
 
