@@ -110,6 +110,9 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _is_running(process: int) -> bool:
+    """Whether there is such a process; where it cannot be asked for without being sent a signal, there is."""
+    if os.name != "posix":
+        return True
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

@@ -146,8 +146,8 @@ class Runs(_Parameters):
     loss : ndarray of shape (n_nets,)
         The mean loss over the training samples at the final weights, without the L2 term; NaN for a net that diverged.
     accuracy : ndarray of shape (n_nets,)
-        Share of the samples with every output on the right side of 0.5, or for softmax with the right class; NaN where
-        no right side is defined.
+        Share of the samples, by their weight, with every output on the right side of 0.5, or for softmax with the right
+        class; NaN where no right side is defined.
     epochs : ndarray of shape (n_nets,), int64
         Epochs that the net was trained, those before a warm start included.
     status : ndarray of shape (n_nets,), int8
@@ -160,7 +160,8 @@ class Runs(_Parameters):
     best_epoch : ndarray of shape (n_nets,), int64, or None
         After how many epochs that was; 0 for a net that was never scored.
     validation_history, validation_losses : ndarray of shape (n_nets, n_records) or None
-        The score, and the loss on the validation data, after `record_every`, 2 `record_every`, … epochs.
+        The score, and the loss on the validation data, after `record_every`, 2 `record_every`, … epochs; NaN once a net
+        has stopped, and in the last place, which has no such epoch.
     state : OptimizerState or None
         What training can go on from, if `keep_state` was set.
     restarts : ndarray of shape (n_nets,), int64, or None

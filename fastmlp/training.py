@@ -166,7 +166,7 @@ def train(
         Whether each net trains on as many samples as there are, drawn with replacement from its seed and number: its
         sample weights are multiplied with how often it drew each.
     target_loss, target_accuracy : float or array of shape (n_nets,), optional
-        A net stops when its loss is at most, or its accuracy at least, this.
+        A net stops when its loss is at most, or its accuracy (by sample weight) at least, this.
     patience : int or array of shape (n_nets,), optional
         A net stops when its loss has not fallen by `tol` below its best for so many epochs in a row.
     tol : float or array of shape (n_nets,), default 1e-4
@@ -242,8 +242,9 @@ def train(
     `record_every` looks at the weights between epochs, and so do stopping rules with the full batch, from epoch 0 on,
     at no cost but the loss. With minibatches or dropout (an array of dropout counts even where it is 0) the rules look,
     after each epoch, at the mean of the losses that its minibatches had, each before its update, and likewise at the
-    accuracy, as scikit-learn does; a net that seems to have reached its target is measured, and stops if it has.
-    ``runs.loss`` is always the loss of the weights in ``runs``.
+    accuracy, as scikit-learn does; a net that seems to have reached its target is measured, and stops if it has. So a
+    net that ends with `Status.RAN_ALL_EPOCHS` may have a loss below its target. ``runs.loss`` is always the loss of
+    the weights in ``runs``.
 
     A net has diverged, and stops, when the gradients at its outputs are no longer finite, or its loss where a rule or
     the end looks at it. It keeps the weights it has then, which may have overflowed themselves.
