@@ -111,7 +111,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_table_options(fit)
     fit.add_argument("--out", metavar="FILE", help="where the model goes; by default beside DATA")
     fit.add_argument("--force", action="store_true", help="replace a model that is there")
-    fit.add_argument("--drop-missing", action="store_true", help="leave out rows that lack the target")
     fit.add_argument("--members", type=_count, default=32, help="nets of the ensemble")
     fit.add_argument("--hidden", type=_widths, default="32", metavar="64-32", help="units of each hidden layer")
     fit.add_argument("--activation", default="relu", help="hidden activation")
@@ -136,6 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("data", metavar="DATA", help="a .csv or .parquet file with the same columns")
     _add_reading_options(predict)
     predict.add_argument("--out", metavar="FILE", help="a CSV file for the predictions (default: standard output)")
+    predict.add_argument(
+        "--force", action="store_true", help="replace a file that holds something else than predictions"
+    )
     predict.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
 
     _add_why(commands)
@@ -172,6 +174,7 @@ def _add_reading_options(command: argparse.ArgumentParser) -> None:
 def _add_table_options(command: argparse.ArgumentParser) -> None:
     """How a table is written, and what its columns mean."""
     _add_reading_options(command)
+    command.add_argument("--drop-missing", action="store_true", help="leave out rows that lack the target")
     command.add_argument(
         "--task", choices=("classification", "regression"), help="by default what the target's column holds"
     )

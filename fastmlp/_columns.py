@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp._safetensors import FileFormatError
-from fastmlp._tables import Field, ReadOptions, Table, texts_of
+from fastmlp._tables import Field, ReadOptions, Table, numbers_among, texts_of
 from fastmlp.architecture import Architecture
 
 MOST_TEXTS = 50
 MOST_CLASSES = 20  # a column of more different whole numbers is no column of classes
+MOST_SCALED = 1e18  # standard deviations: beyond it float32 soon overflows
 MOST_MAGNITUDE = 1e150  # beyond it squares overflow
+OUTLIER = 1e4
 CONSTANT_WITHIN = 16 * 2.0**-52  # relative: numbers that differ by less are one number and its rounding
 # A column is one of numbers with something else in it where so many of its values are numbers, or so many of them
 # differ
@@ -69,7 +71,14 @@ OTHER_NUMBERS = {
         "write it as a plain number",
     ),
 }  # fmt: skip
-ID_NAME = re.compile(r"(^|[^a-z])(id|ids|idx|index|key|uuid|guid|nr|no|row|rownames|row_number|record)$")
+ID_NAME = re.compile(
+    r"(^|[^a-z])(id|ids|idx|index|key|uuid|guid|nr|no|row|rownames|record|obs|observation|sample)$"
+    r"|^(#|№|unnamed: ?\d+)$"
+    r"|^(level|index_level|row)_?\d+$|(user|pat|patient|row|client|customer|order|record|member|person|subject|case|item"
+    r"|account|employee|student|product|sample)_?(id|num|number|no|nr)$"
+)
+NEARLY_ALL = 0.95  # of the rows: an id may be missing or doubled now and then
+MOST_GAPS = 3  # numbers of rows, of which the others are gone, span at most so many times the rows that are left
 
 
 class Numbers(NamedTuple):
@@ -81,6 +90,7 @@ class Numbers(NamedTuple):
     infinite: np.ndarray  # (rows,) bool
     others: np.ndarray  # (rows,) bool: anything else
     texts: np.ndarray | None  # (rows,) as written, where there are words or others
+    rows: np.ndarray  # (rows,) their numbers in the file
 
     @property
     def known(self) -> np.ndarray:
@@ -90,7 +100,7 @@ class Numbers(NamedTuple):
         """The first of the fields of a mask, as a message shows it."""
         row = int(np.argmax(which))
         assert self.texts is not None
-        return f"row {row + 1} holds {_shown(self.texts[row])}"
+        return f"row {self.rows[row]} holds {_shown(self.texts[row])}"
 
 
 def _shown(text: object) -> str:
@@ -110,7 +120,8 @@ def numbers_of(column: Field, options: ReadOptions) -> Numbers:
             values = pa.array([None if v is None else float(v) for v in values.to_pylist()], pa.float64())
         found = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
         infinite = np.isinf(found)
-        return Numbers(np.where(infinite, np.nan, found), np.isnan(found), none, infinite, none, None)
+        missing = np.isnan(found) | np.isin(found, list(numbers_among(options.na)))
+        return Numbers(np.where(infinite | missing, np.nan, found), missing, none, infinite, none, None, column.rows)
     trimmed = pc.utf8_trim_whitespace(values)
     plain = trimmed
     pattern = NUMBER
@@ -124,11 +135,12 @@ def numbers_of(column: Field, options: ReadOptions) -> Numbers:
     except pa.ArrowInvalid:  # out of its range
         parsed = np.array([np.nan if text is None else float(text) for text in plain.to_pylist()])
     is_number = is_number.to_numpy(zero_copy_only=False).astype(bool)
+    spelled = np.isin(parsed, list(numbers_among(options.na)))
     if is_number.all():
         infinite = np.isinf(parsed)
-        return Numbers(np.where(infinite, np.nan, parsed), none, none, infinite, none, None)
+        return Numbers(np.where(infinite | spelled, np.nan, parsed), spelled, none, infinite, none, None, column.rows)
     texts = texts_of(column, options)
-    missing = np.array([text is None for text in texts])
+    missing = np.array([text is None for text in texts]) | spelled
     words, infinite, others = none.copy(), np.isinf(parsed), none.copy()
     for row in np.flatnonzero(~is_number & ~missing):
         text = texts[row].strip()
@@ -138,9 +150,8 @@ def numbers_of(column: Field, options: ReadOptions) -> Numbers:
             infinite[row] = True
         else:
             others[row] = True
-    return Numbers(
-        np.where(is_number & np.isfinite(parsed) & ~missing, parsed, np.nan), missing, words, infinite, others, texts
-    )
+    values = np.where(is_number & np.isfinite(parsed) & ~missing, parsed, np.nan)
+    return Numbers(values, missing, words, infinite & ~missing, others, texts, column.rows)
 
 
 @dataclass
@@ -161,7 +172,8 @@ class Column:
     def encoded(self, table: Table, notes: list[str]) -> np.ndarray:
         """(rows, width); what was not as in training is added to `notes`."""
         if self.name not in table.fields:
-            raise ValueError(f"the data have no column {self.name!r}, which the model needs")
+            there = ", ".join(map(repr, list(table.fields)[:20])) + (", …" if len(table.fields) > 20 else "")
+            raise ValueError(f"the data have no column {self.name!r}, which the model needs; there are {there}")
         column = _readable(table.fields[self.name])
         return self._of_texts(column, table, notes) if self.texts else self._of_numbers(column, table, notes)
 
@@ -188,7 +200,7 @@ class Column:
         if numbers.others.any():
             raise ValueError(
                 f"column {self.name!r} must hold numbers, but {numbers.first(numbers.others)}"
-                + _advice(numbers, self.name, "--na")
+                + _advice(numbers, self.name, table.options.decimal, "--na")
             )
         counts = [
             f"{count:,} {what}" for count, what in (
@@ -202,6 +214,13 @@ class Column:
         with np.errstate(invalid="ignore", over="ignore"):
             far = (values < self.low - span) | (values > self.high + span)
             scaled = (values - self.mean) / self.deviation
+            beyond = np.abs(scaled) > MOST_SCALED
+        if beyond.any():
+            row = int(np.argmax(beyond))
+            raise ValueError(
+                f"column {self.name!r}: row {column.rows[row]} holds {values[row]:.6g}, where training saw "
+                f"{self.low:.6g} to {self.high:.6g}: correct it, or leave it empty to have it taken for the mean"
+            )
         if far.any():
             notes.append(
                 f"column {self.name!r}: {int(far.sum()):,} values are far outside of {self.low:.6g} to "
@@ -213,22 +232,25 @@ class Column:
 def _readable(column: Field) -> Field:
     if column.kind == "unreadable":
         raise ValueError(
-            f"column {column.name!r} holds values of type {column.written_as}, neither numbers nor texts: leave it out "
-            f"with --ignore {column.name!r}"
+            f"column {column.name!r} holds values of type {column.written_as}, neither numbers nor texts, which no net "
+            f"reads: as an input leave it out with --ignore {column.name!r} when you fit"
         )
     return column
 
 
-def _advice(numbers: Numbers, name: str, *options: str) -> str:
+def _advice(numbers: Numbers, name: str, decimal: str, *options: str) -> str:
     """What to do about fields that are no numbers."""
     assert numbers.texts is not None
     which = numbers.others if numbers.others.any() else numbers.words
     text = str(numbers.texts[int(np.argmax(which))]).strip()
     for what, (pattern, advice) in OTHER_NUMBERS.items():
+        if decimal == "," and "." in text:
+            return ", a number with a decimal point: leave --decimal ',' out if all are written so"
         if pattern.fullmatch(text):
             return f", a number with {what}: {advice}"
+    na = f"--na={text!r}" if text.startswith("-") else f"--na {text!r}"
     found = {
-        "--na": f"pass --na {text!r} if that means missing",
+        "--na": f"pass {na} if that means missing",
         "--text": f"--text {name!r} to take the column as names",
         "--ignore": f"--ignore {name!r} to leave it out",
         "--task": "--task classification to take all of them as classes",
@@ -261,12 +283,20 @@ def columns_of(table: Table, target: str, choices: Choices, rows: np.ndarray) ->
     """How each column but the target becomes numbers, by what the chosen rows hold."""
     for name in (target, *choices.ignored, *choices.texts, *choices.kept):
         table.column(name)
+    for name in choices.ignored:
+        if name == target or name in (*choices.texts, *choices.kept):
+            what = "the target" if name == target else "also said to be text or kept"
+            raise ValueError(f"--ignore {name!r}: that column is {what}")
     result = Reading([], {}, {}, [])
     for name, column in table.unnamed.items():
         numbers = numbers_of(column, table.options) if column.kind != "unreadable" else None
         if numbers is not None and numbers.missing.all():
             result.left_out[name] = "empty"
-        elif numbers is not None and numbers.known.all() and _counts_rows(numbers.values):
+        elif (
+            numbers is not None
+            and numbers.known.all()
+            and (_counts_rows(numbers.values) or _counts_most_rows(numbers.values))
+        ):
             result.left_out[name] = COUNTS_ROWS
         else:
             raise ValueError(f"{table.path}: {name} is not empty: give it a name in the header, or remove it")
@@ -309,14 +339,31 @@ def _take_in(column: Field, table: Table, choices: Choices, rows: np.ndarray, re
             f"column {name!r} has numbers too large to scale, up to {greatest:.3g}: leave it out with --ignore {name!r}"
         )
     if np.ptp(known) <= CONSTANT_WITHIN * greatest:
-        result.left_out[name] = f"{known[0]:.6g} in every training row"
+        exact = numbers_differ(column, table.options, rows)
+        result.left_out[name] = (
+            "numbers that differ in digits which float64 does not have"
+            if exact
+            else f"{known[0]:.6g} in every training row"
+        )
         return
+    middle = float(np.subtract(*np.percentile(known, (90, 10))))
+    if middle > 0 and np.ptp(known) > OUTLIER * middle:
+        row = column.rows[rows][np.isfinite(chosen)][np.argmax(np.abs(known - np.median(known)))]
+        result.notes.append(
+            f"column {name!r}: row {row} is further from the others than {OUTLIER:,.0f} times what eight in ten "
+            "of them differ by, which makes the rest look the same to a net"
+        )
     unknown = int((~np.isfinite(values)).sum())
     if unknown:
         result.missing[name] = unknown
     if numbers.infinite.any():
         result.notes.append(f"column {name!r}: {int(numbers.infinite.sum()):,} infinite values are taken as missing")
     result.columns.append(Column(name, [], *mean_and_deviation(known), float(known.min()), float(known.max())))
+
+
+def numbers_differ(column: Field, options: ReadOptions, rows: np.ndarray) -> bool:
+    """Whether numbers that are one in float64 are written in more than one way."""
+    return len(set(texts_of(column, options)[rows]) - {None}) > 1
 
 
 def mean_and_deviation(values: np.ndarray) -> tuple[float, float]:
@@ -327,6 +374,8 @@ def mean_and_deviation(values: np.ndarray) -> tuple[float, float]:
 
 def _as_numbers(column: Field, options: ReadOptions, notes: list[str]) -> Numbers | None:
     """The column as numbers, or None where it is one of texts; ValueError where it is nearly one of numbers."""
+    if _is_category(column):
+        return None
     numbers = numbers_of(column, options)
     if _is_declared_text(column) and len(np.unique(numbers.values[numbers.known])) <= MANY_NUMBERS:
         return None
@@ -340,11 +389,16 @@ def _as_numbers(column: Field, options: ReadOptions, notes: list[str]) -> Number
                 f"column {column.name!r}: {known:,} of {held:,} values are numbers; {numbers.first(numbers.words)}"
                 + (f", {words:,} such" if words > 1 else "") + ": taken as missing"
             )  # fmt: skip
+        if _is_declared_text(column):
+            notes.append(
+                f"column {column.name!r}: numbers that are stored as texts are taken as numbers; "
+                f"--text {column.name!r} takes them as names"
+            )
         return numbers
     if _nearly_numbers(numbers, held):
         raise ValueError(
             f"column {column.name!r}: {known:,} of {held:,} values are numbers; {numbers.first(numbers.others)}"
-            + _advice(numbers, column.name, "--na", "--text", "--ignore")
+            + _advice(numbers, column.name, options.decimal, "--na", "--text", "--ignore")
         )
     return None
 
@@ -393,18 +447,26 @@ def _counts_rows(values: np.ndarray) -> bool:
 
 def _why_id(name: str, values: np.ndarray) -> str | None:
     """Why a column of numbers tells rows apart and nothing else, if it does."""
-    if len(values) < LEAST_IDS or not np.isfinite(values).all():
+    known = values[np.isfinite(values)]
+    if len(known) < LEAST_IDS or (known != np.round(known)).any():
         return None
-    if _counts_rows(values):
+    different = len(np.unique(known))
+    if len(known) == len(values) and (_counts_rows(values) or _counts_most_rows(values)):
         return COUNTS_ROWS
-    whole = bool((values == np.round(values)).all())
-    if whole and _is_id(name) and len(np.unique(values)) == len(values):
-        return "another number in every row, and the name of an id"
+    if _is_id(name) and different >= NEARLY_ALL * len(values):
+        return "another number in nearly every row, and the name of an id"
     return None
 
 
+def _counts_most_rows(values: np.ndarray) -> bool:
+    """Whether numbers rise from row to row as those of a table's rows do of which some have been taken out."""
+    steps = np.diff(values)
+    return len(values) >= 2 * LEAST_IDS and bool((steps > 0).all()) and np.ptp(values) < MOST_GAPS * len(values)
+
+
 def _is_id(name: str) -> bool:
-    return ID_NAME.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().strip()) is not None
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().strip().strip("_")
+    return ID_NAME.search(re.sub(r"\.\d+$", "", words)) is not None
 
 
 def encoded(table: Table, columns: list[Column], notes: list[str]) -> np.ndarray:
@@ -458,16 +520,18 @@ class Answers(NamedTuple):
         return target, (self.values - target.mean) / target.deviation
 
 
-def answers_of(table: Table, name: str, task: str | None) -> Answers:
+def answers_of(table: Table, name: str, task: str | None, choices: Choices) -> Answers:
     """The target's kind and values; `task` says the kind, or what the column holds."""
+    if name in choices.texts and task is None:
+        task = "classification"
     column = _readable(table.column(name))
     texts = texts_of(column, table.options)
     notes: list[str] = []
     missing = np.array([text is None for text in texts])
     if missing.any():
         raise ValueError(
-            f"column {name!r} lacks {missing.sum()} values, the first in row {int(np.argmax(missing)) + 1}: give them, "
-            "or leave those rows out with --drop-missing"
+            f"column {name!r} lacks {missing.sum()} values, the first in row {column.rows[np.argmax(missing)]}: give "
+            "them, or leave those rows out with --drop-missing"
         )
     numbers = numbers_of(column, table.options)
     odd = numbers.others | numbers.words | numbers.infinite
@@ -477,12 +541,16 @@ def answers_of(table: Table, name: str, task: str | None) -> Answers:
             numbers = numbers if numbers.texts is not None else numbers._replace(texts=texts)
             raise ValueError(
                 f"column {name!r}: {int(numbers.known.sum()):,} of {len(texts):,} values are numbers; "
-                f"{numbers.first(odd)}" + _advice(numbers._replace(others=odd), name, "--na", "--task")
+                f"{numbers.first(odd)}"
+                + _advice(numbers._replace(others=odd), name, table.options.decimal, "--na", "--task")
             )
-    all_numbers = bool(numbers.known.all())
+    all_numbers = bool(numbers.known.all()) and not (_is_category(column) and task is None)
     if task is None:
         whole = all_numbers and bool((numbers.values == np.round(numbers.values)).all())
-        few = whole and len(np.unique(numbers.values)) <= MOST_CLASSES
+        different = len(np.unique(numbers.values))
+        if whole and np.abs(numbers.values).max() >= 2**53:  # there float64 has no longer all whole numbers
+            different = len(set(texts))
+        few = whole and different <= MOST_CLASSES
         declared = _is_declared_text(column)
         few = few or (declared and len(np.unique(numbers.values)) <= MANY_NUMBERS)
         if all_numbers and not few and declared:
@@ -500,6 +568,11 @@ def answers_of(table: Table, name: str, task: str | None) -> Answers:
                 f"column {name!r} has numbers too large to learn, up to {greatest:.3g}: divide them by a power of 10"
             )
         if np.ptp(numbers.values) <= CONSTANT_WITHIN * greatest:
+            if len(set(texts)) > 1:
+                raise ValueError(
+                    f"column {name!r} holds numbers that differ in digits which float64 does not have, such as "
+                    f"{texts[0]}: subtract what they have in common, or pass --task classification"
+                )
             raise ValueError(f"column {name!r} holds {texts[0]} only: there is nothing to predict")
         return Answers(Target(name, [], *mean_and_deviation(numbers.values)), numbers.values, notes)
     by_number = dict(zip(texts, numbers.values, strict=True)) if all_numbers else {}
@@ -510,6 +583,7 @@ def answers_of(table: Table, name: str, task: str | None) -> Answers:
         raise ValueError(
             f"column {name!r} holds {len(classes):,} different values in {len(texts):,} rows, such as "
             f"{_shown(classes[0])}: too many to be classes"
+            + (": pass --task regression if they are numbers" if all_numbers else "")
         )
     if all_numbers and len(set(by_number.values())) < len(classes):
         doubled = [text for text in classes if list(by_number.values()).count(by_number[text]) > 1][:2]
@@ -518,6 +592,10 @@ def answers_of(table: Table, name: str, task: str | None) -> Answers:
         )
     place = {text: k for k, text in enumerate(classes)}
     return Answers(Target(name, classes), np.array([place[text] for text in texts]), notes)
+
+
+def _is_category(column: Field) -> bool:
+    return column.written_as.startswith("dictionary")
 
 
 def _is_declared_text(column: Field) -> bool:
@@ -535,7 +613,8 @@ def without_missing(table: Table, name: str) -> tuple[Table, int, int]:
 
     def taken(fields: dict[str, Field]) -> dict[str, Field]:
         return {
-            key: Field(f.name, f.values.take(kept), f.kind, f.written_as, f.is_declared) for key, f in fields.items()
+            key: Field(f.name, f.values.take(kept), f.kind, f.written_as, f.is_declared, f.rows[~missing])
+            for key, f in fields.items()
         }
 
     count = int(missing.sum())
@@ -574,7 +653,7 @@ def from_extra(extra: dict[str, Any], architecture: Architecture) -> tuple[list[
         target = Target(**extra["target"])
         na = tuple(extra.get("na", ()))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FileFormatError(f"no model of `fastmlp fit`: {error}") from None
+        raise FileFormatError(f"no model of `fastmlp fit`: its metadata lacks or has another {error}") from None
     items: list[Any] = [*columns, target]
     for item in items:
         texts = item.texts if isinstance(item, Column) else item.classes

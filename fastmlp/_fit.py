@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastmlp import _checks as checks
 from fastmlp import _columns, _files, _fit_report, _tables
 from fastmlp._columns import Choices, Target
 from fastmlp._paths import refuse_output
@@ -27,7 +28,9 @@ LEAST_ROWS = 10
 
 def read_options(options: argparse.Namespace) -> ReadOptions:
     """How the file is written, as a command was told."""
-    return ReadOptions(options.sep, options.encoding, options.decimal, tuple(options.na))
+    # argparse makes a list of the text "--"
+    na = tuple("--" if isinstance(text, list) else text for text in options.na)
+    return ReadOptions(options.sep, options.encoding, options.decimal, na)
 
 
 def choices(options: argparse.Namespace) -> Choices:
@@ -39,12 +42,13 @@ def fit(options: argparse.Namespace) -> int:
     """Read, split, scale, train, report and save."""
     path = Path(options.out or Path(options.data).with_suffix(".safetensors"))
     refuse_output("--out", path, {"the data": options.data}, options.force)
+    checks.whole_number("--seed", options.seed, 0, 2**64 - 1)
     table, left_out_rows, first = _tables.read(Path(options.data), read_options(options)), 0, 0
     if options.drop_missing:
         table, left_out_rows, first = _columns.without_missing(table, options.target)
     if table.n_rows < LEAST_ROWS:
         raise ValueError(f"{table.n_rows} rows are too few: at least {LEAST_ROWS} are needed")
-    answers = _columns.answers_of(table, options.target, options.task)
+    answers = _columns.answers_of(table, options.target, options.task, choices(options))
     rng = np.random.Generator(np.random.PCG64(options.seed))
     rows = {name: np.sort(part) for name, part in _split(answers, options, rng).items()}
     reading = _columns.columns_of(table, answers.target.name, choices(options), rows["train"])
@@ -118,10 +122,14 @@ def _split(answers: _columns.Answers, options: argparse.Namespace, rng: np.rando
 def predict(options: argparse.Namespace) -> int:
     """Predict every row of a table, as CSV: the prediction, and each class's probability or the nets' spread."""
     refuse_output("--out", options.out, {"the data": options.data, "the model": options.model})
-    runs, extra = _files.load_with_extra(options.model)
-    if not isinstance(runs, Runs):
-        raise FileFormatError(f"{options.model} holds one net, no model of `fastmlp fit`")
-    columns, target, na = _columns.from_extra(extra, runs.architecture)
+    try:
+        runs, extra = _files.load_with_extra(options.model)
+        if not isinstance(runs, Runs):
+            raise FileFormatError("it holds one net, no model of `fastmlp fit`")
+        columns, target, na = _columns.from_extra(extra, runs.architecture)
+    except FileFormatError as error:
+        raise FileFormatError(f"{options.model}: {error}") from None
+    _refuse_other_content(options, _heading(target))
     given = read_options(options)
     table = _tables.read(Path(options.data), given._replace(na=tuple(dict.fromkeys((*na, *given.na)))))
     notes: list[str] = []
@@ -138,6 +146,24 @@ def predict(options: argparse.Namespace) -> int:
             csv.writer(file, lineterminator="\n").writerows(rows)
         print(f"{len(rows) - 1:,} predictions written to {options.out}")
     return 0
+
+
+def _heading(target: Target) -> list[str]:
+    """What stands above the predictions."""
+    return [target.name, *(f"P({name})" for name in target.classes)] if target.is_class else [target.name, "spread"]
+
+
+def _refuse_other_content(options: argparse.Namespace, heading: list[str]) -> None:
+    """Earlier predictions are replaced, anything else with --force alone."""
+    if options.out is None or options.force or not Path(options.out).exists():
+        return
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(heading)
+    wanted = text.getvalue().encode()
+    with Path(options.out).open("rb") as file:
+        found = file.read(len(wanted))
+    if found and found != wanted:
+        raise ValueError(f"--out {options.out}: there is such a file, which holds no predictions; --force replaces it")
 
 
 def _print_exactly(text: str) -> None:
@@ -158,10 +184,10 @@ def _predictions(runs: Runs, target: Target, X: np.ndarray, threads: int | None)
             [target.classes[k], *(f"{share:.6g}" for share in of_row)]
             for k, of_row in zip(_fit_report.chosen(mean), shares, strict=True)
         ]
-        return [[target.name, *(f"P({name})" for name in target.classes)], *rows]
+        return [_heading(target), *rows]
     spread = runs.predict(X, threads=threads)[:, :, 0].std(axis=0, dtype=np.float64) * target.deviation
     values = mean[:, 0] * target.deviation + target.mean
     return [
-        [target.name, "spread"],
+        _heading(target),
         *([f"{value:.{target.digits}g}", f"{s:.6g}"] for value, s in zip(values, spread, strict=True)),
     ]

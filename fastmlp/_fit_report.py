@@ -32,7 +32,8 @@ def chosen(outputs: np.ndarray) -> np.ndarray:
 
 def _r2(outputs: np.ndarray, y: np.ndarray) -> float:
     spread = np.sum((y - y.mean()) ** 2)
-    return float(1 - np.sum((outputs - y) ** 2) / spread) if spread > 0 else 0.0
+    varies = np.ptp(y) > 1e-12 * max(1.0, np.abs(y).max())  # of what is scaled to a standard deviation of 1
+    return float(1 - np.sum((outputs - y) ** 2) / spread) if varies else 0.0
 
 
 def _interval(target: Target, outputs: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> list[float]:

@@ -36,6 +36,7 @@ class Field:
     kind: str  # "text", "number" or "unreadable"
     written_as: str  # Arrow's name of its type, for messages
     is_declared: bool  # whether the file says the kind, as Parquet does
+    rows: np.ndarray  # (n,) the rows' numbers in the file, from 1
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _as_table(path: Path, names: list[str], columns: list[Any], declared: bool, 
     for position, (name, values) in enumerate(zip(names, columns, strict=True), 1):
         shown = name if name.strip() else f"column {position} (without a name)"
         target = table.fields if name.strip() else table.unnamed
-        target[shown] = Field(shown, *_normalized(values), str(values.type), declared)
+        target[shown] = Field(shown, *_normalized(values), str(values.type), declared, np.arange(1, n_rows + 1))
     return table
 
 
@@ -101,8 +102,9 @@ def _normalized(values: Any) -> tuple[Any, str]:
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
     kind = values.type
-    if pa.types.is_dictionary(kind):
-        return _normalized(values.dictionary_decode())
+    if pa.types.is_dictionary(kind):  # categories: names, even if they look like numbers
+        decoded, of = _normalized(values.dictionary_decode())
+        return (decoded.cast(pa.large_string()), "text") if of == "number" else (decoded, of)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return values, "number"
     if pa.types.is_boolean(kind):
@@ -121,7 +123,14 @@ def _of_parquet(path: Path, _options: ReadOptions) -> tuple[list[str], list[Any]
         table = pyarrow.parquet.ParquetFile(path).read()
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"not a Parquet file that can be read: {error}") from None
-    return list(table.column_names), list(table.columns), True
+    # categories that are numbers come back as numbers: pandas notes what they were
+    kinds = (table.schema.pandas_metadata or {}).get("columns", [])
+    categories = {kind.get("field_name") for kind in kinds if kind.get("pandas_type") == "categorical"}
+    columns = [
+        column.dictionary_encode() if name in categories else column
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
+    return list(table.column_names), columns, True
 
 
 def _of_text(path: Path, options: ReadOptions) -> tuple[list[str], list[Any], bool]:
@@ -130,6 +139,7 @@ def _of_text(path: Path, options: ReadOptions) -> tuple[list[str], list[Any], bo
 
     sep = _separator(path, options)
     header = _header(path, sep, options.encoding)
+    encoding = "utf-8" if options.encoding.lower().replace("_", "-") == "utf-8-sig" else options.encoding
     others = [SEPARATORS[c] for c in SEPARATORS if c != sep and any(c in name for name in header)]
     others += ["','"] if sep != "," and len(header) == 1 and "," in header[0] else []
     hint = f": if its columns are separated by {others[0]}, pass --sep {others[0]}" if others else ""
@@ -146,9 +156,11 @@ def _of_text(path: Path, options: ReadOptions) -> tuple[list[str], list[Any], bo
         table = arrow.read_csv(
             path,
             read_options=arrow.ReadOptions(
-                use_threads=False, block_size=BLOCK_BYTES, encoding=options.encoding, autogenerate_column_names=True
+                use_threads=False, block_size=BLOCK_BYTES, encoding=encoding, autogenerate_column_names=True
             ),
-            parse_options=arrow.ParseOptions(delimiter=sep, newlines_in_values=True, invalid_row_handler=note),
+            parse_options=arrow.ParseOptions(
+                delimiter=sep, newlines_in_values=True, invalid_row_handler=note, ignore_empty_lines=len(header) > 1
+            ),
             convert_options=arrow.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.large_string()), null_values=[], strings_can_be_null=False
             ),
@@ -158,7 +170,11 @@ def _of_text(path: Path, options: ReadOptions) -> tuple[list[str], list[Any], bo
     except (pa.ArrowException, OSError) as error:
         if "UTF8" in str(error) or "codec" in str(error):
             raise ValueError(f"{path}: {_encoding_hint(options.encoding)}") from None
+        if "Empty CSV file" in str(error):
+            raise ValueError(f"{path} has no rows; or a quote in its first line is not closed") from None
         raise ValueError(f"{path}: {error}") from None
+    if table.num_columns != len(header):
+        raise ValueError(f"{path}: the header has quotes that are not closed, or in the middle of a name")
     if wrong:
         first, more = wrong[0], f" ({len(wrong):,} such rows)" if len(wrong) > 1 else ""
         text = first.text if len(first.text) <= 60 else first.text[:59] + "…"
@@ -169,7 +185,31 @@ def _of_text(path: Path, options: ReadOptions) -> tuple[list[str], list[Any], bo
             f"{path}: row {first.number - 1} has {first.actual_columns} fields, the header "
             f"{first.expected_columns}{comma}{more}: {text!r}{hint}"
         )
-    return header, [column.slice(1) for column in table.columns], False
+    columns = [column.slice(1) for column in table.columns]
+    for name, column in zip(header, columns, strict=True):
+        _refuse_quotes(path, name, column, sep, len(header))
+    return header, columns, False
+
+
+def _refuse_quotes(path: Path, name: str, column: Any, sep: str, n_columns: int) -> None:
+    """Raise where a quote that is not closed has swallowed rows, or a space stands before one."""
+    import pyarrow.compute as pc
+
+    if pc.any(pc.match_substring(column, "\n")).as_py():
+        for number, text in enumerate(column.to_pylist(), 1):
+            lines = text.splitlines()[1:] if text and "\n" in text else []
+            if n_columns > 1 and any(line.count(sep) == n_columns - 1 for line in lines):
+                raise ValueError(
+                    f"{path}: in row {number} column {name!r} holds {len(lines) + 1:,} lines, and rows among them: is "
+                    "a quote that is opened there not closed?"
+                )
+    spaced = pc.match_substring_regex(column, '^\\s+"')
+    if pc.any(spaced).as_py():
+        number = spaced.to_pylist().index(True) + 1
+        raise ValueError(
+            f"{path}: in row {number} column {name!r} holds {column[number - 1].as_py()!r}, a space before a quote, "
+            "which is then no quote any more: remove the spaces after the separators"
+        )
 
 
 def _separator(path: Path, options: ReadOptions) -> str:
@@ -184,11 +224,14 @@ def _separator(path: Path, options: ReadOptions) -> str:
 
 def _header(path: Path, sep: str, encoding: str) -> list[str]:
     """The names in the first line."""
+    with path.open("rb") as file:
+        if file.read(2) == b"\x1f\x8b":
+            raise ValueError(f"{path} is compressed: unpack it first")
     try:
-        with path.open(encoding=encoding, newline="") as file:
+        # with or without a mark of the byte order, which a quote must not follow
+        with path.open(encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, newline="") as file:
             for row in csv.reader(file, delimiter=sep):
                 if row:
-                    row[0] = row[0].removeprefix("\ufeff")
                     return row
     except LookupError:
         raise ValueError(
@@ -207,9 +250,15 @@ def _encoding_hint(encoding: str) -> str:
 def texts_of(column: Field, options: ReadOptions) -> np.ndarray:
     """Every field as it is written, None for what is missing; numbers of a Parquet file without a needless point."""
     values = column.values
+    na = set(options.na)
     if column.kind == "number":
         import pyarrow as pa
 
+        spelled = numbers_among(options.na)
+        if spelled:
+            numbers = [None if v is None else float(v) for v in values.to_pylist()]
+            values = pa.array([None if n in spelled else v for n, v in zip(numbers, values.to_pylist(), strict=True)],
+                              values.type)  # fmt: skip
         if pa.types.is_floating(values.type):
             found = [None if v is None or math.isnan(v) else _label(v) for v in values.to_pylist()]
         else:
@@ -217,9 +266,19 @@ def texts_of(column: Field, options: ReadOptions) -> np.ndarray:
     else:
         found = values.to_pylist()
     result = np.empty(len(found), dtype=object)
-    na = set(options.na)
     result[:] = [None if text is None or not text.strip() or text.strip() in na else text for text in found]
     return result
+
+
+def numbers_among(spellings: tuple[str, ...]) -> set[float]:
+    """The spellings of missing values that are numbers: -999 is -999.0 too."""
+    found = set()
+    for text in spellings:
+        try:
+            found.add(float(text))
+        except ValueError:
+            continue
+    return found
 
 
 def _label(value: float) -> str:

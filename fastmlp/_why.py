@@ -157,7 +157,13 @@ def _data(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str, int
     if options.target is None:
         raise ValueError(f"--data {options.data}: pass --target COLUMN, the column to learn")
     table = _tables.read(Path(options.data), _fit.read_options(options))
-    answers, rows = _columns.answers_of(table, options.target, options.task), np.arange(table.n_rows)
+    if options.drop_missing:
+        table, count, first = _columns.without_missing(table, options.target)
+        if count:
+            note = f"{count:,} rows lack {options.target!r} and are left out, the first is row {first}"
+            print(f"Note: {note}", file=sys.stderr if options.json else sys.stdout)
+    answers = _columns.answers_of(table, options.target, options.task, _fit.choices(options))
+    rows = np.arange(table.n_rows)
     reading = _columns.columns_of(table, options.target, _fit.choices(options), rows)
     target, y = answers.scaled(rows)
     where = sys.stderr if options.json else sys.stdout

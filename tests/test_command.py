@@ -107,7 +107,7 @@ def test_an_interrupted_job_tells_no_share_and_draws_nothing(tmp_path):
     (tmp_path / "xor.png").write_bytes(b"the picture that was there")
 
     def interrupted(*arguments):
-        """SIGINT once the job trains: its checkpoint is then there, and grows old."""
+        """SIGTERM once the job trains and writes its checkpoint; SIGINT may be ignored in what runs the tests."""
         process = subprocess.Popen(
             [sys.executable, "-m", "fastmlp", *arguments, "--no-progress", "--checkpoint-every", "0.05"], cwd=tmp_path,
             stdout=-1, stderr=-1, text=True,
@@ -118,9 +118,9 @@ def test_an_interrupted_job_tells_no_share_and_draws_nothing(tmp_path):
                 assert process.poll() is None, process.communicate()
                 time.sleep(0.01)
             seen = job.stat().st_mtime_ns
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
-        assert process.returncode == 130, err
+        assert process.returncode == 143, err
         return out
 
     job = tmp_path / "job"

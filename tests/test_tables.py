@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 
 import fastmlp
@@ -602,3 +603,145 @@ def test_an_interrupt_leaves_what_is_known(tmp_path, capsys, monkeypatch):
     assert "Why the others are not" in out
     assert "What the same seeds do with one change" in out
     assert "this is what is known so far" in err
+
+
+# ------------------------------------------------------------------------------------ what a first reader tried
+
+
+@pytest.mark.parametrize("na", ["-999", "-999.0"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_numbers_may_stand_for_missing(na, suffix, tmp_path, capsys):
+    values = A.copy()
+    values[::5] = -999
+    path = tmp_path / f"t{suffix}"
+    if suffix == ".csv":
+        write(path, columns(a=texts(values), kind=None))
+    else:
+        pq.write_table(pa.table({"a": values, "b": B, "value": VALUE}), path)
+    report = fitted(capsys, path, "value", "--na", na, "--epochs", "200")
+    assert report["missing"] == {"a": 40}
+    _, err = predictions(capsys, report["model"], path)
+    assert "column 'a': 40 missing values are taken for the mean" in err
+
+
+@pytest.mark.parametrize("where", ["end of file", "later quote", "label"])
+def test_a_quote_that_swallows_rows_is_refused(where, tmp_path, capsys):
+    notes = [f"x{i % 3}" for i in range(N)]
+    notes[100] = '"5 inch'
+    if where == "later quote":
+        notes[180] = 'x1"'
+    table = {"a": texts(A), "value": texts(VALUE), "notes": notes}
+    message = refused_fit(capsys, write(tmp_path / "t.csv", table), "notes" if where == "label" else "value")
+    assert "in row 101 column 'notes' holds" in message
+    assert "quote that is opened there not closed?" in message
+    (tmp_path / "new.csv").write_text('a,t\n10,x1\n11,"x2\n12,x0\n13,x0\n')
+    model = fitted(capsys, write(tmp_path / "m.csv", {"a": texts(A), "t": [f"x{i % 3}" for i in range(N)],
+                                                      "value": texts(VALUE)}), "value")["model"]  # fmt: skip
+    assert "in row 2" in refused(capsys, "predict", model, tmp_path / "new.csv")
+
+
+def test_line_breaks_in_a_field_are_read(tmp_path, capsys):
+    kind = [f'"{k}\nof a kind"' for k in KIND]
+    report = fitted(capsys, write(tmp_path / "t.csv", columns(kind=kind)), "kind", "--ignore", "value")
+    assert report["classes"] == ["big\nof a kind", "small\nof a kind"]
+
+
+def test_blank_lines_of_one_column_are_missing_values(tmp_path, capsys):
+    model = fitted(capsys, write(tmp_path / "t.csv", {"a": texts(A), "value": texts(VALUE)}), "value")["model"]
+    (tmp_path / "new.csv").write_text("a\n10\n\n12\n\n8\n")
+    rows, err = predictions(capsys, model, tmp_path / "new.csv")
+    assert len(rows) == 6
+    assert "column 'a': 2 missing values" in err
+
+
+@pytest.mark.parametrize(
+    "name", ["x", "userid", "PATID", "ROWID", "EmployeeNumber", "order_number", "row_num", "ID_", "id.1", "level_0",
+             "Unnamed: 0.1", "#", "obs", "sample", "__index_level_0__"],
+)  # fmt: skip
+def test_numbers_of_rows_with_gaps_and_other_names_of_ids(name, tmp_path, capsys):
+    numbers = np.delete(np.arange(N + 9), [3, 17, 18, 60, 61, 62, 140, 150, 199])
+    if name != "x":
+        numbers = np.cumsum(np.random.default_rng(3).integers(1, 60, N))
+        numbers[7] = numbers[6]
+    noise = np.random.default_rng(5).normal(size=N)
+    table = {name: texts(numbers), "noise": texts(noise), "kind": texts(np.where(SORTED, "x", "y"))}
+    assert list(fitted(capsys, write(tmp_path / "t.csv", table), "kind")["left_out"]) == [name]
+
+
+def test_rows_keep_their_numbers_when_others_are_dropped(tmp_path, capsys):
+    values, a = texts(VALUE), texts(A)
+    values[0] = values[1] = values[2] = ""
+    a[9] = "five"
+    path = write(tmp_path / "t.csv", columns(value=values, a=a, kind=None))
+    assert "row 10 holds 'five'" in refused_fit(capsys, path, "value", "--drop-missing")
+
+
+def test_whole_numbers_beyond_float64(tmp_path, capsys):
+    large = pa.array([2**63 + 7 * (i % 57) for i in range(N)], pa.uint64())
+    pq.write_table(pa.table({"a": A, "n": large, "value": VALUE}), tmp_path / "t.parquet")
+    assert "digits which float64 does not have" in refused_fit(capsys, tmp_path / "t.parquet", "n")
+    report = fitted(capsys, tmp_path / "t.parquet", "value")
+    assert report["left_out"] == {"n": "numbers that differ in digits which float64 does not have"}
+
+
+def test_names_that_look_like_numbers(tmp_path, capsys):
+    code = [f"{i % 30:04}" for i in range(N)]
+    path = write(tmp_path / "t.csv", columns(code=code, kind=None))
+    assert fitted(capsys, path, "code", "--text", "code")["task"] == "classification"
+    assert fitted(capsys, path, "value", "--text", "code")["inputs"] == 32
+    assert "that column is the target" in refused_fit(capsys, path, "value", "--ignore", "value")
+    assert "also said to be" in refused_fit(capsys, path, "value", "--ignore", "a", "--keep", "a")
+    frame = pandas.DataFrame({"code": code, "cat": pandas.Categorical(np.arange(N) % 30), "value": VALUE})
+    frame.to_parquet(tmp_path / "t.parquet")
+    report = fitted(capsys, tmp_path / "t.parquet", "value")
+    assert report["inputs"] == 31
+    assert "numbers that are stored as texts are taken as numbers" in report["notices"][0]
+    assert len(fitted(capsys, tmp_path / "t.parquet", "cat")["classes"]) == 30
+
+
+def test_headers_of_exports(tmp_path, capsys):
+    body = "".join(f'"{a}","{v}"\n' for a, v in zip(A, VALUE, strict=True))
+    (tmp_path / "t.csv").write_text('\ufeff"a, m","value"\n' + body, encoding="utf-8")
+    report = fitted(capsys, tmp_path / "t.csv", "value")
+    assert list(report["importance"]) == ["a, m"]
+    (tmp_path / "open.csv").write_text('a,"b\n1,2\n')
+    assert "quote" in refused_fit(capsys, tmp_path / "open.csv", "a")
+    (tmp_path / "space.csv").write_text("a,kind\n" + "".join(f'{a}, "{k}"\n' for a, k in zip(A, KIND, strict=True)))
+    assert "a space before a quote" in refused_fit(capsys, tmp_path / "space.csv", "kind")
+    (tmp_path / "z.csv").write_bytes(b"\x1f\x8b\x08\x00")
+    assert "is compressed" in refused_fit(capsys, tmp_path / "z.csv", "a")
+
+
+def test_predictions_replace_predictions_alone(tmp_path, capsys):
+    path = write(tmp_path / "t.csv", columns(kind=None))
+    report = fitted(capsys, path, "value")
+    other = write(tmp_path / "other.csv", columns())
+    out = tmp_path / "out.csv"
+    for _ in range(2):
+        assert run(capsys, "predict", report["model"], path, "--out", out)[0] == 0
+    for place in (other, Path(fitted(capsys, other, "kind", "--ignore", "value")["model"])):
+        before = place.read_bytes()
+        assert "--force replaces it" in refused(capsys, "predict", report["model"], path, "--out", place)
+        assert place.read_bytes() == before
+    assert run(capsys, "predict", report["model"], path, "--out", other, "--force")[0] == 0
+
+
+def test_values_far_beyond_training(tmp_path, capsys):
+    report = fitted(capsys, write(tmp_path / "t.csv", columns(kind=None)), "value")
+    (tmp_path / "new.csv").write_text("a,b\n10,0\n1e60,0\n")
+    assert "column 'a': row 2 holds 1e+60" in refused(capsys, "predict", report["model"], tmp_path / "new.csv")
+    values = texts(A)
+    values[3] = "1e9"
+    report = fitted(capsys, write(tmp_path / "u.csv", columns(a=values, kind=None)), "value", "--seed", "2")
+    assert any("row 4 is further from the others" in note for note in report["notices"]) or report["columns"] == 2
+
+
+def test_options_that_begin_with_a_minus(tmp_path, capsys):
+    values = texts(A)
+    values[3] = "--"
+    path = write(tmp_path / "t.csv", columns(a=values, kind=None))
+    assert fitted(capsys, path, "value", "--na=--")["missing"] == {"a": 1}
+    values[3] = "-x"
+    path = write(tmp_path / "t.csv", columns(a=values, kind=None))
+    assert "--na='-x'" in refused_fit(capsys, path, "value")
+    assert "--seed=-1" in refused_fit(capsys, path, "value", "--seed", "-1")
