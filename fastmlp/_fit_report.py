@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._columns import Column, Reading, Target
+from fastmlp._columns import Column, Reading
 from fastmlp._statistics import listed, wilson_interval
+from fastmlp._targets import Target
 from fastmlp.architecture import Architecture
 from fastmlp.runs import Runs
 

@@ -23,7 +23,8 @@ from fastmlp.runs import Runs
 from fastmlp.training import TrainingInterrupted, train
 
 if TYPE_CHECKING:
-    from fastmlp._columns import Reading, Target
+    from fastmlp._columns import Reading
+    from fastmlp._targets import Target
 
 RECORDS = 200  # points of a loss curve
 FEW_HIDDEN = 8
@@ -152,17 +153,17 @@ def _data(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str, int
             raise ValueError("--target names a column of --data FILE: pass both, or neither for XOR")
         output = options.output or "sigmoid"
         return XOR_X, XOR_Y, output, 2 if output == "softmax" else 1
-    from fastmlp import _columns, _fit, _tables
+    from fastmlp import _columns, _fit, _tables, _targets
 
     if options.target is None:
         raise ValueError(f"--data {options.data}: pass --target COLUMN, the column to learn")
     table = _tables.read(Path(options.data), _fit.read_options(options))
     if options.drop_missing:
-        table, count, first = _columns.without_missing(table, options.target)
+        table, count, first = _targets.without_missing(table, options.target)
         if count:
             note = f"{count:,} rows lack {options.target!r} and are left out, the first is row {first}"
             print(f"Note: {note}", file=sys.stderr if options.json else sys.stdout)
-    answers = _columns.answers_of(table, options.target, options.task, _fit.choices(options))
+    answers = _targets.answers_of(table, options.target, options.task, _fit.choices(options))
     rows = np.arange(table.n_rows)
     reading = _columns.columns_of(table, options.target, _fit.choices(options), rows)
     target, y = answers.scaled(rows)
