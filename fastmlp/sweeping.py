@@ -20,6 +20,7 @@ from fastmlp._names import choose
 from fastmlp._pickling import LostFunction, picklable
 from fastmlp._planning import planned
 from fastmlp._statistics import wilson_intervals
+from fastmlp._sweep_results import SweepResults
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.runs import Runs, Status
@@ -267,7 +268,7 @@ def sweep(
             X=X, y=y, n_nets=None, net_ids=ids[:1], seed=seed, record_every=None, threads=1, **setting.call.settings
         )
     begun = time.perf_counter()
-    results = _Results(len(settings), count)
+    results = SweepResults(len(settings), count)
     limits = np.array([_solved_limit(setting.call, y, solved_loss) for setting in settings])
     rungs = _rungs(settings, halving)
     rows = np.arange(len(settings))
@@ -289,35 +290,6 @@ def sweep(
         _table(settings, results, limits), results.loss, results.solved(limits), time.perf_counter() - begun, settings,
         (X, y, seed, ids, threads),
     )  # fmt: skip
-
-
-class _Results:
-    """One number a net of each setting."""
-
-    def __init__(self, n_settings: int, n_seeds: int) -> None:
-        shape = n_settings, n_seeds
-        self.loss, self.accuracy = np.full(shape, np.nan), np.full(shape, np.nan)
-        self.trained, self.status = np.zeros(shape, np.int64), np.full(shape, Status.INTERRUPTED, np.int8)
-        self.rung, self.epochs = np.zeros(n_settings, np.int64), np.zeros(n_settings, np.int64)
-
-    def take(self, row: int, nets: Any, runs: Runs) -> None:
-        for own, values in (
-            (self.loss, runs.loss), (self.accuracy, runs.accuracy), (self.trained, runs.epochs),
-            (self.status, runs.status),
-        ):  # fmt: skip
-            own[row, nets] = values
-
-    def solved(self, limits: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):
-            return np.where(np.isnan(limits)[:, None], self.accuracy == 1, self.loss <= limits[:, None])
-
-    def ranks(self, limits: np.ndarray) -> np.ndarray:
-        """1 for the best: the one that stayed longest, has most nets solved, and the least median loss."""
-        losses = np.where(np.isnan(self.loss), np.inf, self.loss)
-        order = np.lexsort((np.median(losses, axis=1), -self.solved(limits).mean(axis=1), -self.rung))
-        ranks = np.empty(len(order), np.int64)
-        ranks[order] = np.arange(1, len(order) + 1)
-        return ranks
 
 
 def _settings(grid: Any, fixed: dict[str, Any]) -> list[_Setting]:
@@ -415,7 +387,7 @@ def _parts(chosen: list[_Setting], rows: list[int], n_seeds: int) -> list[list[i
 
 def _train_part(
     part: list[int], settings: list[_Setting], X: Any, y: Any, ids: np.ndarray, seed: int, threads: int | None,
-    results: _Results, alive: dict[int, Runs], rungs: list[float], number: int,
+    results: SweepResults, alive: dict[int, Runs], rungs: list[float], number: int,
 ) -> None:  # fmt: skip
     """Train the nets of some settings of a group, up to the end of a rung, and take what they come to."""
     keep = number + 1 < len(rungs)
@@ -497,7 +469,7 @@ def _go_on_together(
     )  # fmt: skip
 
 
-def _table(settings: list[_Setting], results: _Results, limits: np.ndarray) -> dict[str, np.ndarray]:
+def _table(settings: list[_Setting], results: SweepResults, limits: np.ndarray) -> dict[str, np.ndarray]:
     swept = list(dict.fromkeys(name for setting in settings for name in setting.named))
     table: dict[str, np.ndarray] = {}
     for name in swept:
