@@ -20,6 +20,7 @@ from fastmlp._numbers import (
     MOST_MAGNITUDE,
     Numbers,
     advice,
+    blanks,
     is_category,
     is_declared_text,
     mean_and_deviation,
@@ -33,8 +34,11 @@ from fastmlp._tables import Field, ReadOptions, Table, texts_of
 MOST_TEXTS = 50
 MOST_SCALED = 1e18  # standard deviations: beyond it float32 soon overflows
 OUTLIER = 1e4
+SINGLE_WITHIN = 4 * 2.0**-23  # the same for columns that are stored in float32
 
 COUNTS_ROWS = "numbers of rows"
+RISES = "whole numbers that rise from row to row, as numbers of rows do"
+NAMES_ROWS = "another text in every row, as names of rows have"
 LEAST_IDS = 10  # rows: of fewer, numbers that rise by 1 may be chance
 
 ID_NAME = re.compile(
@@ -162,20 +166,24 @@ def columns_of(table: Table, target: str, choices: Choices, rows: np.ndarray) ->
             and (_counts_rows(numbers.values) or _counts_most_rows(numbers.values))
         ):
             result.left_out[name] = COUNTS_ROWS
+        elif numbers is not None and len(set(texts_of(column, table.options)) - {None}) == table.n_rows:
+            result.left_out[name] = NAMES_ROWS
         else:
             raise ValueError(f"{table.path}: {name} is not empty: give it a name in the header, or remove it")
     for name, column in table.fields.items():
         if name == target or name in choices.ignored:
             continue
         _take_in(readable(column), table, choices, rows, result)
-    only = [name for name, why in result.left_out.items() if why == COUNTS_ROWS and not _is_id(name)]
+    only = [name for name, why in result.left_out.items() if why in (COUNTS_ROWS, RISES) and not _is_id(name)]
     if not result.columns and only and only[0] in table.fields:
         del result.left_out[only[0]]
         result.notes.append(f"column {only[0]!r} counts the rows, and is used because there is no other")
         kept = Choices(choices.ignored, choices.texts, [*choices.kept, only[0]])
         _take_in(table.fields[only[0]], table, kept, rows, result)
     if not result.columns:
-        why = "; ".join(f"{name!r} is left out ({reason})" for name, reason in result.left_out.items())
+        why = "; ".join(
+            f"{name!r} is left out ({reason}), as by --ignore {name!r}" for name, reason in result.left_out.items()
+        )
         raise ValueError("there is no column to predict from" + (f": {why}" if why else ""))
     return result
 
@@ -202,7 +210,8 @@ def _take_in(column: Field, table: Table, choices: Choices, rows: np.ndarray, re
         raise ValueError(
             f"column {name!r} has numbers too large to scale, up to {greatest:.3g}: leave it out with --ignore {name!r}"
         )
-    if np.ptp(known) <= CONSTANT_WITHIN * greatest:
+    within = SINGLE_WITHIN if column.written_as in ("float", "halffloat") else CONSTANT_WITHIN
+    if np.ptp(known) <= within * greatest:
         exact = numbers_differ(column, table.options, rows)
         result.left_out[name] = (
             "numbers that differ in digits which float64 does not have"
@@ -269,19 +278,21 @@ def _take_texts(column: Field, table: Table, choices: Choices, rows: np.ndarray,
         result.left_out[name] = "empty in the training rows"
         return
     everywhere = [text for text in found if text is not None]
+    if name not in choices.kept and len(everywhere) >= LEAST_IDS and len(set(everywhere)) == len(everywhere):
+        result.left_out[name] = NAMES_ROWS
+        return
     if len(texts) > MOST_TEXTS:
         raise ValueError(
             f"column {name!r} holds {len(texts)} different texts, at most {MOST_TEXTS} make sense: leave it out with "
             f"--ignore {name!r}"
         )
-    if name not in choices.kept and len(everywhere) >= LEAST_IDS and len(set(everywhere)) == len(everywhere):
-        result.left_out[name] = "another text in every row, as names of rows have"
-        return
     if None in different:
         texts.append(None)
     if len(texts) == 1:
         result.left_out[name] = f"{shown(texts[0])} in every training row"
         return
+    note = blanks(name, [text for text in texts if text is not None])
+    result.notes.extend([note] if note else [])
     result.columns.append(Column(name, texts))
 
 
@@ -298,17 +309,21 @@ def _why_id(name: str, values: np.ndarray) -> str | None:
     if len(known) < LEAST_IDS or (known != np.round(known)).any():
         return None
     different = len(np.unique(known))
-    if len(known) == len(values) and (_counts_rows(values) or _counts_most_rows(values)):
+    if len(known) == len(values) and _counts_rows(values):
         return COUNTS_ROWS
+    if len(known) == len(values) and _counts_most_rows(values):
+        return RISES
     if _is_id(name) and different >= NEARLY_ALL * len(values):
         return "another number in nearly every row, and the name of an id"
     return None
 
 
 def _counts_most_rows(values: np.ndarray) -> bool:
-    """Whether numbers rise from row to row as those of a table's rows do of which some have been taken out."""
+    """Whether numbers rise from row to row: by equal steps, or as those of rows do of which some are gone."""
     steps = np.diff(values)
-    return len(values) >= 2 * LEAST_IDS and bool((steps > 0).all()) and np.ptp(values) < MOST_GAPS * len(values)
+    if len(values) < 2 * LEAST_IDS or not (steps > 0).all():
+        return False
+    return bool((steps == steps[0]).all()) or np.ptp(values) < MOST_GAPS * len(values)
 
 
 def _is_id(name: str) -> bool:

@@ -142,9 +142,14 @@ def _train_tile(kinds, F, net, data, plan, tiles, tile, results, epochs, begin, 
                     if plan.counts_accuracy:
                         accuracy = all_right / seen
                     if confirming:
+                        trained = active
                         active = confirm(
                             F, tiles, tile, results, active, suspects, loss, accuracy, epoch + 1, scratch.lanes
                         )
+                        next_epoch = epoch + 1 - epochs.begin
+                        if plan.record_every > 0 and next_epoch % plan.record_every == 0 and not plan.sklearn:
+                            record = next_epoch // plan.record_every  # those that stop here see no other pass
+                            record_losses(F, tiles, tile, results, trained & ~active, loss, record, scratch.lanes)
                     elif not whole:
                         active, suspects = judge_minibatches(
                             F, plan, tiles, tile, results, active, mean_loss, accuracy, epoch, scratch.lanes

@@ -31,6 +31,9 @@ _IN_OTHER_WORDS = {
     "xavier": "that is 'glorot_uniform' or 'glorot_normal'",
     "kaiming": "that is 'he_uniform' or 'he_normal'",
     "leakyrelu": "that is 'leaky_relu'",
+    "lr": "the learning rate is 'learning_rate'",
+    "alpha": "the penalty on squared weights is 'l2'",
+    "max_iter": "that is 'epochs'",
 }
 
 # Settings that other libraries have under other names, and where they are here

@@ -44,6 +44,10 @@ MISSING_WORDS = frozenset(
         "#num!",
     )
 )
+# What looks like a number with a unit or a sign: where many of them differ, a column is none of texts
+WITH_UNIT = re.compile(
+    r"[(<>≤≥~≈±−–+-]*\s*[£$€₹¥]?\s*[−–+-]?\d+([.,]\d+)*([eE][+-]?\d+)?\s*\)?\s*[A-Za-zµμ°%/²³€£$]{0,6}\.?"
+)
 INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 OTHER_NUMBERS = {
@@ -152,6 +156,11 @@ def advice(numbers: Numbers, name: str, decimal: str, *options: str) -> str:
             return ", a number with a decimal point: leave --decimal ',' out if all are written so"
         if pattern.fullmatch(text):
             return f", a number with {what}: {what_to_do}"
+    if WITH_UNIT.fullmatch(text):
+        return (
+            f", a number with a unit or another sign: write it as a plain number, or --text {name!r} to take the "
+            "column as names"
+        )
     na = f"--na={text!r}" if text.startswith("-") else f"--na {text!r}"
     found = {
         "--na": f"pass {na} if that means missing",
@@ -168,9 +177,13 @@ def nearly_numbers(numbers: Numbers, held: int) -> bool:
     rows = np.flatnonzero(numbers.others)
     texts = [str(numbers.texts[row]).strip() for row in rows]
     otherwise = [text for text in texts if any(pattern.fullmatch(text) for pattern, _ in OTHER_NUMBERS.values())]
-    count = int(numbers.known.sum()) + len(otherwise)
-    different = len(np.unique(numbers.values[numbers.known])) + len(set(otherwise))
-    return count >= MOSTLY_NUMBERS * held or (different > MANY_NUMBERS and 2 * count >= held)
+    known = int(numbers.known.sum())
+    if known + len(otherwise) >= MOSTLY_NUMBERS * held:
+        return True
+    notations = set(otherwise)
+    with_unit = [text for text in texts if text in notations or WITH_UNIT.fullmatch(text)]
+    different = len(np.unique(numbers.values[numbers.known])) + len(set(with_unit))
+    return different > MANY_NUMBERS and 2 * (known + len(with_unit)) >= held
 
 
 def mean_and_deviation(values: np.ndarray) -> tuple[float, float]:
@@ -185,3 +198,13 @@ def is_category(column: Field) -> bool:
 
 def is_declared_text(column: Field) -> bool:
     return column.kind == "text" and column.is_declared
+
+
+def blanks(name: str, texts: list[str]) -> str | None:
+    """What to say of texts that differ in blanks alone, if there are such."""
+    first: dict[str, str] = {}
+    for text in texts:
+        other = first.setdefault(" ".join(text.split()), text)
+        if other != text:
+            return f"column {name!r}: {other!r} and {text!r} differ in blanks alone, and are kept apart as written"
+    return None

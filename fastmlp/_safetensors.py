@@ -43,23 +43,27 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
     Processes that write to one path at the same time have files of their own; the last one to end is what stays.
     """
     refuse_special(path)
-    arrays = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    _library()  # which reads the file again; it cannot write into a file that is held
+    in_order = sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0]))
+    arrays = {name: np.ascontiguousarray(_little(array)) for name, array in in_order}
     text = json.dumps({"format": FORMAT, **about, "sha256": NO_CHECKSUM}, allow_nan=False)
+    header = _header_of(arrays, {"fastmlp": text})
     path = path.resolve()
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o666
     _remove_leftovers(path.parent)
     partial = path.with_name(f"{_own_prefix()}{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
     try:
         # a new file of our own, not what somebody else may have put there
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
-        mode = partial.stat().st_mode & 0o777
-        _save(arrays, partial, {"fastmlp": text})
-        with partial.open("r+b") as file:
+        with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode), "r+b") as file:
+            _lock(file)
+            file.write(header)
+            for array in arrays.values():
+                file.write(array.reshape(-1).data)
+            file.seek(0)
             _sign(file)
             file.flush()
             os.fsync(file.fileno())
-        partial.chmod(mode)  # the library may have put a file of its own there
-        partial.replace(path)
+            partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink()
@@ -72,14 +76,20 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
             os.close(folder)
 
 
-def _save(arrays: dict[str, np.ndarray], path: Path, metadata: dict[str, str]) -> None:
-    library = _library()
-    from safetensors import SafetensorError
-
-    try:
-        library.save_file(arrays, path, metadata)
-    except SafetensorError as error:  # a full disk, for example
-        raise OSError(f"{error}: {path.parent}") from None
+def _header_of(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
+    """The length of the header and the header, in whole multiples of 8 bytes."""
+    names = {np.dtype(kind): name for name, kind in DTYPES.items()}
+    entries: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name, array in arrays.items():
+        offsets = [end, end + array.nbytes]
+        entries[name] = {"dtype": names[array.dtype], "shape": list(array.shape), "data_offsets": offsets}
+        end = offsets[1]
+    text = json.dumps(entries).encode()
+    text += b" " * (-len(text) % 8)
+    if len(text) > MOST_HEADER_BYTES:
+        raise ValueError(f"what is to be said of the nets takes {len(text):,} bytes; at most {MOST_HEADER_BYTES:,} fit")
+    return struct.pack("<Q", len(text)) + text
 
 
 def refuse_special(path: Path) -> None:
@@ -106,7 +116,20 @@ def _remove_leftovers(folder: Path) -> None:
         for entry in folder.glob(f"{_own_prefix()}*{PARTIAL}"):
             found = name.fullmatch(entry.name)
             if found and not _is_running(int(found[1])):
-                entry.unlink(missing_ok=True)
+                with entry.open("r+b") as file:
+                    if _lock(file):  # else a process with the same number writes it, which this one cannot see
+                        entry.unlink(missing_ok=True)
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Hold a file for as long as it is open; False where another process does, or where files cannot be held."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def _is_running(process: int) -> bool:
@@ -149,8 +172,6 @@ def _sign(file: BinaryIO) -> None:
     """Put the checksum of a file into its place, which is still zeros."""
     start = file.read(8)
     length = struct.unpack("<Q", start)[0]
-    if length > MOST_HEADER_BYTES:
-        raise ValueError(f"what is to be said of the nets takes {length:,} bytes; at most {MOST_HEADER_BYTES:,} fit")
     header = start + file.read(length)
     at = _checksum_at(header, NO_CHECKSUM)
     if at is None:
@@ -225,8 +246,12 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
     for name in sorted(arrays):
         array = arrays[name]
         result.update(f"{name} {array.dtype.str.lstrip('<=|')} {array.shape}\n".encode())
-        result.update(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)).data)
+        result.update(np.ascontiguousarray(_little(array)).data)
     return result.hexdigest()
+
+
+def _little(array: np.ndarray) -> np.ndarray:
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
 def refuse_other_tensors(entries: dict[str, Entry], wanted: dict[str, Entry]) -> None:

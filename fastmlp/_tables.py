@@ -80,9 +80,13 @@ def read(path: Path, options: ReadOptions | None = None) -> Table:
 
 
 def _as_table(path: Path, names: list[str], columns: list[Any], declared: bool, options: ReadOptions) -> Table:
-    doubled = [name for name in dict.fromkeys(names) if name.strip() and names.count(name) > 1]
+    stripped = [name.strip() for name in names]
+    doubled = [name for name in dict.fromkeys(stripped) if name and stripped.count(name) > 1]
     if doubled:
-        raise ValueError(f"{path}: {names.count(doubled[0])} columns have the name {doubled[0]!r}: rename them")
+        raise ValueError(
+            f"{path}: {stripped.count(doubled[0])} columns have the name {doubled[0]!r}, blanks around it left aside: "
+            "rename them"
+        )
     n_rows = len(columns[0]) if columns else 0
     if not n_rows:
         raise ValueError(f"{path} has no rows")
@@ -225,8 +229,11 @@ def _separator(path: Path, options: ReadOptions) -> str:
 def _header(path: Path, sep: str, encoding: str) -> list[str]:
     """The names in the first line."""
     with path.open("rb") as file:
-        if file.read(2) == b"\x1f\x8b":
-            raise ValueError(f"{path} is compressed: unpack it first")
+        start = file.read(2)
+    if start == b"\x1f\x8b":
+        raise ValueError(f"{path} is compressed: unpack it first")
+    if start in (b"\xff\xfe", b"\xfe\xff") and encoding.lower().startswith(("utf-8", "utf8")):
+        raise ValueError(f"{path}: the file is written in UTF-16: pass --encoding utf-16")
     try:
         # with or without a mark of the byte order, which a quote must not follow
         with path.open(encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, newline="") as file:

@@ -14,6 +14,7 @@ from fastmlp._numbers import (
     MANY_NUMBERS,
     MOST_MAGNITUDE,
     advice,
+    blanks,
     is_category,
     is_declared_text,
     mean_and_deviation,
@@ -97,6 +98,8 @@ def answers_of(table: Table, name: str, task: str | None, choices: Choices) -> A
                 + advice(numbers._replace(others=odd), name, table.options.decimal, "--na", "--task")
             )
     all_numbers = bool(numbers.known.all()) and not (is_category(column) and task is None)
+    if task is None and all_numbers:
+        _refuse_large(name, numbers.values)
     if task is None:
         whole = all_numbers and bool((numbers.values == np.round(numbers.values)).all())
         different = len(np.unique(numbers.values))
@@ -114,11 +117,8 @@ def answers_of(table: Table, name: str, task: str | None, choices: Choices) -> A
     if task == "regression":
         if not all_numbers:
             raise ValueError(f"column {name!r} holds texts, so that it cannot be a regression's target")
+        _refuse_large(name, numbers.values)
         greatest = float(np.abs(numbers.values).max())
-        if greatest > MOST_MAGNITUDE:
-            raise ValueError(
-                f"column {name!r} has numbers too large to learn, up to {greatest:.3g}: divide them by a power of 10"
-            )
         if np.ptp(numbers.values) <= CONSTANT_WITHIN * greatest:
             if len(set(texts)) > 1:
                 raise ValueError(
@@ -142,8 +142,18 @@ def answers_of(table: Table, name: str, task: str | None, choices: Choices) -> A
         notes.append(
             f"column {name!r}: classes are kept apart as they are written, {' and '.join(map(repr, doubled))} too"
         )
+    note = blanks(name, classes)
+    notes += [note] if note else []
     place = {text: k for k, text in enumerate(classes)}
     return Answers(Target(name, classes), np.array([place[text] for text in texts]), notes)
+
+
+def _refuse_large(name: str, values: np.ndarray) -> None:
+    greatest = float(np.abs(values).max())
+    if greatest > MOST_MAGNITUDE:
+        raise ValueError(
+            f"column {name!r} has numbers too large to learn, up to {greatest:.3g}: divide them by a power of 10"
+        )
 
 
 def without_missing(table: Table, name: str) -> tuple[Table, int, int]:

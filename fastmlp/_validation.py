@@ -118,7 +118,7 @@ def _spread(targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     """
     weight = np.ones(len(targets)) if weights is None else weights.astype(np.float64)
     spread, total = [], fsum(weight)
-    for output in targets.astype(np.float64).T:
+    for output in (column.astype(np.float64) for column in targets.T):
         counted = output[weight > 0]
         mean = fsum(weight * output) / total
         rounding = 4 * np.finfo(np.float64).eps * np.abs(counted).max()

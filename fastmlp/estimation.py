@@ -141,10 +141,14 @@ def estimate(
     training = tiles + busy * (max(w.orders for w in working_of) + sum(w.team for w in working_of))
     # what is held only while the job is laid out, its chunks are cut, or a checkpoint is written
     copied = n_samples * n_in * size
-    checked = held_out * (n_in * size + 8 * (n_out + 4)) - results - data
+    # the samples, their targets, the held-out ones, and numbers in float64 for one output's spread
+    checked = (n_samples + held_out) * (n_in + n_out) * size + held_out * (
+        rounded_up(n_in + 1, layout.BLOCK) * size + 40
+    )
+    checked -= results + data
     cut = 32 * nets
     written = nets * architecture.n_parameters * size + min(3 * PIECE_BYTES, 2**18 + results) if checkpoint else 0
-    working = places + max(training, copied, copied + checked, cut, written)
+    working = places + max(training, copied, checked, cut, written)
     return Estimate(results, data, int(WITH_ITS_OWN * working) + LEAST_WORKING)
 
 

@@ -373,6 +373,8 @@ def train(task, net, *, epochs, optimizer, settings, batch_size=None, shuffle=Tr
                 end(REACHED_TARGET, epoch, value)
             elif watched is not None and net.waited >= watched:
                 end(STALLED, epoch, value)
+            if status is not None and every and (epoch - first) % every == 0:
+                curves[0][(epoch - first) // every] = value[0]
         if validation is not None and status is None:
             if epoch == last:  # there the net has had its last epoch, and nothing stops it any more
                 patience = None

@@ -406,6 +406,20 @@ def test_processes_that_save_to_one_path_do_each_other_no_harm(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["source", "target"]
 
 
+def test_what_another_process_holds_is_no_leftover(tmp_path):
+    """One that this process cannot see, in a container beside it, may have the number of one that has ended."""
+    fcntl = pytest.importorskip("fcntl")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    held = tmp_path / f"{_safetensors._own_prefix()}{ended.pid}-0123abcd.partial"
+    with held.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        trained().save(tmp_path / "nets")
+        assert held.exists()
+    trained().save(tmp_path / "nets")
+    assert not held.exists()
+
+
 def test_leftovers_of_killed_processes_are_removed(tmp_path):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()

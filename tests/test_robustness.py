@@ -275,7 +275,9 @@ def peak_and_estimate(sizes, n_samples, output="sigmoid", validation_samples=0, 
     X = rng.normal(size=(n_samples, arch.sizes[0]))
     shape = n_samples if output == "softmax" else (n_samples, sizes[-1])
     y = rng.integers(0, max(2, sizes[-1]) if output == "softmax" else 2, shape)
-    validation = (X[:validation_samples].copy(), y[:validation_samples].copy()) if validation_samples else None
+    more = -(-validation_samples // n_samples)
+    held = np.tile(X, (more, 1))[:validation_samples], np.concatenate([y] * max(1, more))[:validation_samples]
+    validation = held if validation_samples else None
     def train():
         with tempfile.TemporaryDirectory() as folder:
             where = os.path.join(folder, "job") if checkpoint else None
@@ -323,7 +325,7 @@ def memory_job(rng):
         "keep_state": bool(rng.random() < 0.3), "threads": int(rng.integers(1, 4)),
     }  # fmt: skip
     if rng.random() < 0.2:
-        job["validation_samples"] = max(1, n // 3)
+        job["validation_samples"] = max(1, int(n * rng.uniform(0.1, 1.5)))
     if rng.random() < 0.2 and nets * n < 2e7:
         job["bootstrap"] = True
     if rng.random() < 0.2 and depth > 1:
@@ -356,6 +358,8 @@ def test_estimates_of_a_hundred_random_jobs():
         {"sizes": [20, 50], "output": "softmax", "n_samples": 300_000, "epochs": 1},
         {"sizes": [100, 10, 1], "n_samples": 200_000, "epochs": 1},
         {"sizes": [2, 4, 1], "n_samples": 4, "n_nets": 300_000, "epochs": 1, "checkpoint": True},
+        {"sizes": [20, 50], "output": "softmax", "n_samples": 100_000, "epochs": 1, "validation_samples": 100_000},
+        {"sizes": [5, 8, 100], "output": "softmax", "n_samples": 20_000, "epochs": 1, "validation_samples": 80_000},
     ],
 )
 def test_memory_is_estimated_before_it_is_taken(settings):

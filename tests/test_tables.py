@@ -745,3 +745,65 @@ def test_options_that_begin_with_a_minus(tmp_path, capsys):
     path = write(tmp_path / "t.csv", columns(a=values, kind=None))
     assert "--na='-x'" in refused_fit(capsys, path, "value")
     assert "--seed=-1" in refused_fit(capsys, path, "value", "--seed", "-1")
+
+
+# ------------------------------------------------------------------------------------- what a second reader tried
+
+
+@pytest.mark.parametrize("names", [("y", "y "), (" a", "a"), ("value", "value\t")])
+def test_names_that_differ_in_blanks_are_one_name(names, tmp_path, capsys):
+    path = write(tmp_path / "t.csv", columns(kind=None), names=["b", *names])
+    assert "columns have the name" in refused_fit(capsys, path, names[0])
+
+
+def test_texts_that_differ_in_blanks_are_told(tmp_path, capsys):
+    kind = [f"{k} " if i % 3 == 0 and k == "big" else k for i, k in enumerate(KIND)]
+    path = write(tmp_path / "t.csv", columns(kind=kind))
+    assert "differ in blanks alone" in fitted(capsys, path, "kind", "--ignore", "value")["notices"][0]
+    assert "differ in blanks alone" in fitted(capsys, path, "value")["notices"][0]
+
+
+@pytest.mark.parametrize("form", ["{} kg", "<{}", "−{}", "£{}k", "({})", "₹{}", "~{}", "{}°C", "{}cm²", "± {}"])
+def test_numbers_with_units_and_signs_are_no_texts(form, tmp_path, capsys):
+    values = [form.format(20 + i % 30) for i in range(N)]
+    path = write(tmp_path / "t.csv", columns(a=values))
+    assert "values are numbers; row 1 holds" in refused_fit(capsys, path, "value", "--ignore", "kind")
+    assert "values are numbers; row 1 holds" in refused_fit(capsys, path, "a", "--ignore", "kind")
+    assert fitted(capsys, path, "value", "--ignore", "kind", "--text", "a")["inputs"] == 31
+
+
+def test_a_few_codes_with_digits_are_texts(tmp_path, capsys):
+    path = write(tmp_path / "t.csv", columns(a=[f"{i % 3}b" for i in range(N)]))
+    assert fitted(capsys, path, "kind", "--ignore", "value")["inputs"] == 4
+
+
+def test_few_targets_that_are_too_large(tmp_path, capsys):
+    path = write(tmp_path / "t.csv", columns(kind=[repr(1e300 * (1 + i % 9)) for i in range(N)]))
+    assert "too large to learn" in refused_fit(capsys, path, "kind")
+    assert len(fitted(capsys, path, "kind", "--task", "classification")["classes"]) == 9
+
+
+def test_names_of_rows_are_left_out_however_many(tmp_path, capsys):
+    names = [f"P{i:05}" for i in range(N)]
+    path = write(tmp_path / "t.csv", columns(Patient=names, kind=None))
+    assert list(fitted(capsys, path, "value")["left_out"]) == ["Patient"]
+    path = write(tmp_path / "u.csv", {"n": names, "a": texts(A), "value": texts(VALUE)}, names=["", "a", "value"])
+    assert list(fitted(capsys, path, "value")["left_out"]) == ["column 1 (without a name)"]
+
+
+def test_constants_of_float32(tmp_path, capsys):
+    near = np.where(np.arange(N) % 2, np.float32(14.62), np.nextafter(np.float32(14.62), np.float32(15)))
+    pq.write_table(pa.table({"a": A, "c": near.astype(np.float32), "value": VALUE}), tmp_path / "t.parquet")
+    assert list(fitted(capsys, tmp_path / "t.parquet", "value")["left_out"]) == ["c"]
+
+
+def test_moments_at_equal_distances_are_numbers_of_rows(tmp_path, capsys):
+    moments, noise = 1_700_000_000 + 61 * np.arange(N), np.random.default_rng(5).normal(size=N)
+    table = {"t": texts(moments), "noise": texts(noise), "kind": texts(np.where(SORTED, "x", "y"))}
+    report = fitted(capsys, write(tmp_path / "t.csv", table), "kind")
+    assert "rise from row to row" in report["left_out"]["t"]
+
+
+def test_utf_16_is_told_by_its_mark(tmp_path, capsys):
+    path = write(tmp_path / "t.csv", columns(), encoding="utf-16")
+    assert "pass --encoding utf-16" in refused_fit(capsys, path, "value")
