@@ -1,5 +1,8 @@
 """The estimators: scikit-learn's own behaviour where it has one, and what goes beyond it."""
 
+import concurrent.futures
+import gc
+import multiprocessing
 import pickle
 import subprocess
 import sys
@@ -387,6 +390,25 @@ def threads_inside(_):
 def test_jobs_outside_leave_each_its_share_of_the_processors():
     inside = joblib.Parallel(n_jobs=2)(joblib.delayed(threads_inside)(i) for i in range(2))
     assert inside == [max(1, MLPClassifier()._threads() // 2)] * 2
+
+
+def compiled_inside(X, y):
+    """Kernels that a fit in this process had to compile, and those that it loaded."""
+    from fastmlp._jit import Kernel
+
+    fastmlp.MLPClassifier((16,), max_iter=2, tol=1.0, n_iter_no_change=1, n_jobs=1).fit(X, y)
+    stats = [thing.dispatcher.stats for thing in gc.get_objects() if isinstance(thing, Kernel)]
+    return sum(sum(s.cache_misses.values()) for s in stats), sum(sum(s.cache_hits.values()) for s in stats)
+
+
+def test_workers_compile_nothing_that_is_cached():
+    """In a process that is new, so that all it needs is looked for in the cache."""
+    fastmlp.MLPClassifier((16,), max_iter=2, tol=1.0, n_iter_no_change=1, n_jobs=1).fit(IRIS, SPECIES)
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        misses, hits = pool.submit(compiled_inside, IRIS, SPECIES).result()
+    assert misses == 0
+    assert hits > 0
 
 
 def test_adaptive_and_patience_end_training():

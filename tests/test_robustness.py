@@ -263,11 +263,20 @@ def test_a_thousand_calls_leave_no_memory_behind(tmp_path):
 
 
 PEAK = """
-import gc, json, os, sys, tempfile, tracemalloc, warnings
+import gc, json, os, sys, tempfile, time, tracemalloc, warnings
 import numpy as np
 import fastmlp
+from fastmlp import _jobs
 
 warnings.simplefilter("ignore")  # a checkpoint is written over and over
+fill = _jobs.Job._fill
+
+def fill_and_wait(job, tiles, epoch):
+    # so that threads hold their chunks at the same time, however short a job is and however busy the machine
+    fill(job, tiles, epoch)
+    time.sleep(0.03 * (tiles.count > 0))
+
+_jobs.Job._fill = fill_and_wait
 
 def peak_and_estimate(sizes, n_samples, output="sigmoid", validation_samples=0, checkpoint=False, threads=2, **settings):
     rng = np.random.default_rng(0)
