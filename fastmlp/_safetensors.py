@@ -40,6 +40,7 @@ class FileFormatError(ValueError):
 def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
     """Write arrays and what is to be said of them to a file in the folder of `path`, which then takes its place.
 
+    The library could not write it: it puts a file of its own in the place of the one that is held while it is written.
     Processes that write to one path at the same time have files of their own; the last one to end is what stays.
     """
     refuse_special(path)
@@ -63,6 +64,9 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
             _sign(file)
             file.flush()
             os.fsync(file.fileno())
+            if os.name == "posix":  # while it is held; elsewhere an open file cannot be moved
+                partial.replace(path)
+        if os.name != "posix":
             partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
