@@ -68,10 +68,7 @@ class Column:
 
     def encoded(self, table: Table, notes: list[str]) -> np.ndarray:
         """(rows, width); what was not as in training is added to `notes`."""
-        if self.name not in table.fields:
-            there = ", ".join(map(repr, list(table.fields)[:20])) + (", …" if len(table.fields) > 20 else "")
-            raise ValueError(f"the data have no column {self.name!r}, which the model needs; there are {there}")
-        column = readable(table.fields[self.name])
+        column = readable(table.column(self.name, ", which the model needs"))
         return self._of_texts(column, table, notes) if self.texts else self._of_numbers(column, table, notes)
 
     def _of_texts(self, column: Field, table: Table, notes: list[str]) -> np.ndarray:

@@ -47,14 +47,13 @@ class Table:
     n_rows: int
     fields: dict[str, Field]
     options: ReadOptions
-    notes: list[str] = field(default_factory=list)
     unnamed: dict[str, Field] = field(default_factory=dict)  # by what they are called in messages
 
-    def column(self, name: str) -> Field:
+    def column(self, name: str, needed: str = "") -> Field:
         """The column of this name; ValueError where there is none."""
         if name not in self.fields:
-            shown = ", ".join(map(repr, list(self.fields)[:20])) + (", …" if len(self.fields) > 20 else "")
-            raise ValueError(f"the data have no column {name!r}; there are {shown}")
+            there = ", ".join(map(repr, list(self.fields)[:20])) + (", …" if len(self.fields) > 20 else "")
+            raise ValueError(f"the data have no column {name!r}{needed}; there are {there}")
         return self.fields[name]
 
 

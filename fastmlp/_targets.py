@@ -174,9 +174,7 @@ def without_missing(table: Table, name: str) -> tuple[Table, int, int]:
     count = int(missing.sum())
     if count == table.n_rows:
         raise ValueError(f"column {name!r} has no values at all")
-    kept_table = Table(
-        table.path, table.n_rows - count, taken(table.fields), table.options, table.notes, taken(table.unnamed)
-    )
+    kept_table = Table(table.path, table.n_rows - count, taken(table.fields), table.options, taken(table.unnamed))
     return kept_table, count, int(np.argmax(missing)) + 1
 
 
