@@ -26,8 +26,8 @@ ADVICE = "set NUMBA_CACHE_DIR to a folder of your own"
 # The modules that compiled code is made of; a test holds that they import no others
 SOURCES = (
     "_access", "_cache", "_dropout", "_evaluation", "_formulas", "_inspection", "_jit", "_kernels", "_lanes", "_layout",
-    "_math", "_outputs", "_passes", "_philox", "_roots", "_rules", "_samples", "_simd", "_small", "_sums", "_team",
-    "_tiles", "_tiny", "_unit_gradients", "_units", "_update", "_vectors",
+    "_math", "_mistaken", "_outputs", "_passes", "_philox", "_roots", "_rules", "_samples", "_simd", "_small", "_sums",
+    "_switches", "_team", "_tiles", "_tiny", "_unit_gradients", "_units", "_update", "_vectors",
 )  # fmt: skip
 
 

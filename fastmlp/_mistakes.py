@@ -1,392 +1,286 @@
-"""Backpropagation in float64 with NumPy, right, and with the mistakes that people make in it.
+"""The catalogue of mistakes that people make in a net's forward pass and in its backpropagation.
 
-The right way is plain to see here; each mistake is one switch in it. Symbols: a₀ the inputs, z = a W + b, a = f(z);
-δ the derivative of the loss by a layer's z, for each sample; the weights' gradient is aᵀ δ, the biases' Σ δ, and δ Wᵀ
-is what is passed down to the layer below.
+Each is a switch at one place of the program in `_backpropagation`, the compiled one in `_mistaken`, or both. It knows
+nothing of nets: which mistakes a net can have, and in which layers, `_backpropagation.Problem` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import NamedTuple
 
-import numpy as np
-
-from fastmlp._formulas import Activation, Loss
-
-Arrays = list[np.ndarray]
-
-ROUNDING = 1e-2  # of what tolerances are relative to: of 1e-4 that leaves 1e-6, some steps of float32 at 1
-KINK, ANYTHING = 1e-6, 1e6
+from fastmlp._switches import BiasSum, Derivative, Down, Forward, Output, Part, Product, Scale
 
 
 class Mistake(NamedTuple):
     """One entry of the catalogue."""
 
     name: str
-    slots: frozenset[str]  # what it changes; two mistakes of one slot exclude each other
+    slots: frozenset[str]  # what it changes; two mistakes of one slot in one layer exclude each other
+    code: IntEnum  # what becomes of the first slot
     meaning: str
     line: str  # the right way, in NumPy
+    has_layers: bool  # whether it is made in some of the layers
 
 
-def _mistake(name: str, slots: str, meaning: str, line: str) -> tuple[str, Mistake]:
-    return name, Mistake(name, frozenset(slots.split()), meaning, line)
+def _mistake(name: str, slots: str, code: IntEnum, meaning: str, line: str) -> tuple[str, Mistake]:
+    layered = isinstance(code, (Derivative, Product, BiasSum, Down, Part, Forward)) and code is not Down.UPDATED
+    return name, Mistake(name, frozenset(slots.split()), code, meaning, line, layered)
 
 
 SIGMOID_LINE = "delta = error * a * (1 - a)  # a = sigmoid(z): its derivative, in terms of the output itself"
 DELTA_LINE = "delta = (output - target) / n_samples  # cross-entropy with its own output activation"
+HIDDEN_LINE = "delta = (delta_above @ W_above.T) * a * (1 - a)"
+TANH_LINE = "delta = (delta_above @ W_above.T) * (1 - a ** 2)  # a = tanh(z)"
+LAYERS_LINE = "delta[l] = (delta[l + 1] @ W[l + 1].T) * derivative(z[l])"
+PRODUCT_LINE = "dW = a_below.T @ delta"
+MEAN_LINE = "dW = a_below.T @ delta / n_samples; db = delta.sum(axis=0) / n_samples"
 
 BACKWARD: dict[str, Mistake] = dict(
     [
         _mistake(
-            "sum_for_mean", "scale", "the gradient is that of the sum over the samples, not of the mean",
+            "sum_for_mean", "scale", Scale.SUM, "the gradient is that of the sum over the samples, not of the mean",
             "dW = a_below.T @ delta / n_samples",
         ),
         _mistake(
-            "mean_over_features", "scale", "the sum over the samples is divided by the number of features",
+            "mean_over_features", "scale", Scale.BY_FEATURES,
+            "the sum over the samples is divided by the number of features",
             "dW = a_below.T @ delta / X.shape[0]  # X.shape[1] is the number of features",
         ),
         _mistake(
-            "sum_over_outputs", "outputs", "the loss is summed over the outputs, not averaged",
-            "delta = delta / n_outputs",
+            "mean_twice", "scale", Scale.MEAN_TWICE, "the gradient is divided by the number of samples twice",
+            MEAN_LINE,
         ),
         _mistake(
-            "half_squared_error", "half", "the gradient is that of half the squared error",
+            "one_sample", "scale", Scale.ONE_SAMPLE, "the gradient is that of a single sample, not of all",
+            "dW += np.outer(a_below[s], delta[s])  # for every sample s; then divide by their number",
+        ),
+        _mistake(
+            "one_minibatch", "scale", Scale.ONE_MINIBATCH, "the gradient is that of some of the samples, not of all",
+            "compute the gradient on the samples that the loss is of",
+        ),
+        _mistake(
+            "sum_over_outputs", "outputs", Scale.SUM_OVER_OUTPUTS,
+            "the loss is summed over the outputs, not averaged", "delta = delta / n_outputs",
+        ),
+        _mistake(
+            "half_squared_error", "half", Scale.HALF, "the gradient is that of half the squared error",
             "delta = 2 * (output - target) * derivative / output.size",
         ),
-        _mistake("sign_flipped", "sign", "the sign is turned: a step along it climbs", "W -= learning_rate * dW"),
         _mistake(
-            "output_derivative_of_output", "output",
+            "sign_flipped", "sign", Scale.TURNED, "the sign is turned: a step along it climbs",
+            "W -= learning_rate * dW",
+        ),
+        _mistake(
+            "output_derivative_of_output", "output", Output.DERIVATIVE_OF_OUTPUT,
             "the output's derivative is taken as sigmoid'(a) = sigmoid(a) (1 - sigmoid(a)), but a is a sigmoid already",
             SIGMOID_LINE,
         ),
         _mistake(
-            "output_derivative_twice", "output",
+            "output_derivative_twice", "output", Output.DERIVATIVE_TWICE,
             "the output activation's derivative is applied once too often, as in (output - target) * a * (1 - a) for a "
             "cross-entropy loss",
             DELTA_LINE,
         ),
         _mistake(
-            "output_derivative_left_out", "output", "the output activation's derivative is left out",
-            "delta = error * a * (1 - a)",
+            "output_derivative_left_out", "output", Output.NO_DERIVATIVE,
+            "the output activation's derivative is left out", "delta = error * a * (1 - a)",
         ),
         _mistake(
-            "squared_error_with_cross_entropy", "output half",
+            "squared_error_with_cross_entropy", "output half", Output.SQUARED_ERROR,
             "the gradient is that of the squared error, the loss is a cross-entropy", DELTA_LINE,
         ),
         _mistake(
-            "hidden_derivative_of_output", "hidden",
+            "cross_entropy_first_term", "output", Output.FIRST_TERM,
+            "of the cross-entropy only -t / o is differentiated: the term of the other class is missing",
+            "error = -target / output + (1 - target) / (1 - output)",
+        ),
+        _mistake(
+            "minus_target_over_output", "output", Output.TARGET_OVER_OUTPUT,
+            "-t / o alone, the loss's derivative by the output, is passed down: the output activation's derivative and "
+            "the other class are missing",
+            DELTA_LINE,
+        ),
+        _mistake(
+            "output_error_times_output", "output", Output.TIMES_OUTPUT,
+            "the output's gradient is (o - t) o: where a derivative belongs the output itself stands", DELTA_LINE,
+        ),
+        _mistake(
+            "hidden_derivative_of_output", "hidden", Derivative.OF_OUTPUT,
             "a hidden layer's derivative is taken of its output a, as if that were z: the activation is applied twice",
-            "delta = (delta_above @ W_above.T) * a * (1 - a)",
+            HIDDEN_LINE,
         ),
         _mistake(
-            "hidden_derivative_twice", "hidden", "the hidden layers' derivative is applied twice",
-            "delta = (delta_above @ W_above.T) * a * (1 - a)  # once",
+            "hidden_derivative_twice", "hidden", Derivative.TWICE, "a hidden layer's derivative is applied twice",
+            HIDDEN_LINE + "  # once",
         ),
         _mistake(
-            "hidden_derivative_left_out", "hidden", "the hidden layers' derivative is left out",
+            "hidden_derivative_left_out", "hidden", Derivative.LEFT_OUT, "a hidden layer's derivative is left out",
             "delta = (delta_above @ W_above.T) * derivative(z)",
         ),
         _mistake(
-            "relu_derivative_at_least_zero", "relu",
-            "ReLU's derivative is taken as a >= 0, which holds for every output of a ReLU",
+            "relu_derivative_at_least_zero", "hidden", Derivative.LEFT_OUT,
+            "ReLU's derivative is left out, or taken as a >= 0, which holds for every output of a ReLU",
             "delta = (delta_above @ W_above.T) * (a > 0)",
         ),
         _mistake(
-            "derivative_of_layer_below", "hidden relu",
-            "a hidden layer's derivative is computed from the outputs of the layer below it",
-            "delta[l] = (delta[l + 1] @ W[l + 1].T) * derivative(z[l])",
+            "leaky_slope_left_out", "hidden", Derivative.STEP,
+            "a leaky ReLU's derivative is taken as that of a ReLU, 0 where z is negative",
+            "delta = (delta_above @ W_above.T) * np.where(z > 0, 1, slope)",
         ),
         _mistake(
-            "derivative_of_layer_above", "hidden relu",
-            "a hidden layer's derivative is computed from the outputs of the layer above it",
-            "delta[l] = (delta[l + 1] @ W[l + 1].T) * derivative(z[l])",
+            "tanh_derivative_one_minus_output", "hidden", Derivative.ONE_MINUS_OUTPUT,
+            "the derivative of tanh is taken as 1 - a", TANH_LINE,
         ),
         _mistake(
-            "bias_summed_over_units", "bias", "the bias gradient is summed over the units as well as over the samples",
+            "tanh_derivative_of_sigmoid", "hidden", Derivative.OF_SIGMOID,
+            "the derivative of tanh is taken as a (1 - a), which is the sigmoid's", TANH_LINE,
+        ),
+        _mistake(
+            "derivative_of_layer_below", "hidden", Derivative.OF_LAYER_BELOW,
+            "a hidden layer's derivative is computed from the outputs of the layer below it", LAYERS_LINE,
+        ),
+        _mistake(
+            "derivative_of_layer_above", "hidden", Derivative.OF_LAYER_ABOVE,
+            "a hidden layer's derivative is computed from the outputs of the layer above it", LAYERS_LINE,
+        ),
+        _mistake(
+            "bias_summed_over_units", "bias", BiasSum.OVER_UNITS,
+            "the bias gradient is summed over the units as well as over the samples", "db = delta.sum(axis=0)",
+        ),
+        _mistake(
+            "bias_gradient_zero", "bias bias_part", BiasSum.ZERO, "the bias gradient is 0: the biases never learn",
             "db = delta.sum(axis=0)",
         ),
         _mistake(
-            "weight_gradient_transposed", "product",
-            "the weight gradient is its own transpose, pressed into the shape: delta.T @ a_below",
-            "dW = a_below.T @ delta",
+            "weight_gradient_transposed", "product", Product.TRANSPOSED,
+            "the weight gradient is its own transpose, pressed into the shape: delta.T @ a_below", PRODUCT_LINE,
         ),
         _mistake(
-            "passed_down_by_untransposed_weights", "pass", "delta is passed down by W in place of its transpose",
-            "delta_below = (delta @ W.T) * derivative(z_below)",
+            "weight_gradient_of_own_outputs", "product", Product.OWN_OUTPUTS,
+            "the weight gradient is computed from the layer's own outputs, not from its inputs", PRODUCT_LINE,
         ),
         _mistake(
-            "weights_updated_before_passing_down", "pass",
+            "weight_gradient_of_weighted_sums", "product", Product.WEIGHTED_SUMS,
+            "the weight gradient is computed from z of the layer below, before its activation", PRODUCT_LINE,
+        ),
+        _mistake(
+            "outputs_overwritten_by_derivative", "product", Product.DERIVATIVES,
+            "the outputs of the layer below were overwritten by their derivative before the weight gradient used them",
+            "derivative = a * (1 - a)  # into an array of its own",
+        ),
+        _mistake(
+            "weights_sum_for_mean", "weight_part", Part.SUM,
+            "the weights' gradient alone is a sum over the samples, not the mean", MEAN_LINE,
+        ),
+        _mistake(
+            "weights_mean_twice", "weight_part", Part.MEAN_TWICE,
+            "the weights' gradient alone is divided by the number of samples twice", MEAN_LINE,
+        ),
+        _mistake(
+            "weights_of_one_sample", "weight_part", Part.ONE_SAMPLE,
+            "the weights' gradient holds one sample's term alone, as where = stands in a loop for +=",
+            "dW += np.outer(a_below[s], delta[s])",
+        ),
+        _mistake(
+            "biases_sum_for_mean", "bias_part", Part.SUM,
+            "the biases' gradient alone is a sum over the samples, not the mean", MEAN_LINE,
+        ),
+        _mistake(
+            "biases_mean_twice", "bias_part", Part.MEAN_TWICE,
+            "the biases' gradient alone is divided by the number of samples twice", MEAN_LINE,
+        ),
+        _mistake(
+            "biases_of_one_sample", "bias_part", Part.ONE_SAMPLE,
+            "the biases' gradient holds one sample's term alone, as where = stands in a loop for +=", "db += delta[s]",
+        ),
+        _mistake(
+            "passed_down_by_untransposed_weights", "pass", Down.UNTRANSPOSED,
+            "delta is passed down by W in place of its transpose", "delta_below = (delta @ W.T) * derivative(z_below)",
+        ),
+        _mistake(
+            "passed_down_by_other_weights", "pass", Down.OTHER_WEIGHTS,
+            "delta is passed down by the weights of another layer",
+            "delta[l] = (delta[l + 1] @ W[l + 1].T) * derivative(z[l])  # W[l + 1] leads from layer l to delta[l + 1]",
+        ),
+        _mistake(
+            "weights_updated_before_passing_down", "pass", Down.UPDATED,
             "weights are updated before delta is passed down through them",
             "compute all gradients first, with the old weights; then update every layer",
         ),
+        _mistake(
+            "l2_in_gradient", "l2", Part.SUM, "the weights' gradient has a multiple of the weights in it, L2's, that "
+            "the loss has not", "dW = a_below.T @ delta  # or pass l2 to the audit",
+        ),
+        _mistake(
+            "l2_left_out", "l2", Part.RIGHT, "the gradient of L2's term is missing", "dW = a_below.T @ delta + l2 * W",
+        ),
     ]
 )  # fmt: skip
+BACKWARD |= {name: BACKWARD[name]._replace(has_layers=False) for name in ("l2_in_gradient", "l2_left_out")}
 
 FORWARD: dict[str, Mistake] = dict(
     [
         _mistake(
-            "sigmoid_of_sigmoid", "forward",
+            "sigmoid_of_sigmoid", "forward", Forward.SIGMOID_TWICE,
             "the output is 1 / (1 + expit(-z)), where expit is the sigmoid already: it lies between 1/2 and 1",
             "output = expit(z)",
         ),
-        _mistake("bias_left_out_of_forward", "forward", "the biases are not added", "z = a_below @ W + b"),
+        _mistake("bias_left_out_of_forward", "forward", Forward.NO_BIAS, "the biases are not added",
+                 "z = a_below @ W + b"),
         _mistake(
-            "hidden_activation_on_output", "forward", "the hidden layers' activation is applied to the output layer",
+            "bias_after_activation", "forward", Forward.BIAS_AFTER,
+            "the biases are added after the activation: f(a W) + b", "a = f(a_below @ W + b)",
+        ),
+        _mistake(
+            "hidden_activation_on_output", "forward", Forward.OTHER_ACTIVATION,
+            "the hidden layers' activation is applied to the output layer", "output = output_activation(z_output)",
+        ),
+        _mistake(
+            "output_activation_on_hidden", "forward", Forward.OTHER_ACTIVATION,
+            "the output's activation is applied to hidden layers", "a = hidden_activation(z)",
+        ),
+        _mistake(
+            "output_activation_left_out", "forward", Forward.NO_ACTIVATION, "the output layer has no activation",
             "output = output_activation(z_output)",
         ),
         _mistake(
-            "output_activation_on_hidden", "forward", "the output's activation is applied to the hidden layers",
+            "hidden_activation_left_out", "forward", Forward.NO_ACTIVATION, "hidden layers have no activation",
             "a = hidden_activation(z)",
         ),
         _mistake(
-            "output_activation_left_out", "forward", "the output layer has no activation",
-            "output = output_activation(z_output)",
+            "softmax_over_samples", "forward", Forward.SOFTMAX_OVER_SAMPLES,
+            "the softmax is taken over the samples, not over the classes",
+            "output = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)",
         ),
         _mistake(
-            "hidden_activation_left_out", "forward", "the hidden layers have no activation", "a = hidden_activation(z)"
+            "softmax_over_everything", "forward", Forward.SOFTMAX_OVER_EVERYTHING,
+            "the softmax is taken over the whole array, not over each sample's classes",
+            "output = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)",
         ),
         _mistake(
-            "softmax_over_samples", "forward", "the softmax is taken over the samples, not over the classes",
+            "softmax_unnormalised", "forward", Forward.SOFTMAX_UNNORMALISED,
+            "the softmax is not divided by its sum: the output is exp(z)",
             "output = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)",
         ),
     ]
 )  # fmt: skip
 
-
-def sigmoid(z: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(−z)), without overflow."""
-    e = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, e) / (1.0 + e)
+MISTAKES: dict[str, Mistake] = BACKWARD | FORWARD
 
 
-def activate(code: Activation, z: np.ndarray, slope: float) -> np.ndarray:
-    """f(z)."""
-    if code == Activation.SOFTMAX:
-        e = np.exp(z - z.max(axis=1, keepdims=True))
-        return e / e.sum(axis=1, keepdims=True)
-    functions: dict[Activation, Callable[[], np.ndarray]] = {
-        Activation.IDENTITY: lambda: z,
-        Activation.RELU: lambda: np.where(z > 0, z, 0.0),
-        Activation.LEAKY_RELU: lambda: np.where(z > 0, z, slope * z),
-        Activation.TANH: lambda: np.tanh(z),
-        Activation.SIGMOID: lambda: sigmoid(z),
-        Activation.EXP: lambda: np.exp(z),
-    }
-    return functions[code]()
+class Placed(NamedTuple):
+    """A mistake, and where it is made."""
+
+    name: str
+    layers: tuple[int, ...] = ()  # of those that are made in some of the layers; the inputs' weights are layer 0
+    sample: int | None = None  # of those that lose all samples but one,
+    stop: int | None = None  # or all but some: one past the last of them
+    other: int | None = None  # the layer whose weights stand in the place of the right ones
+    number: float = 0.0  # the learning rate, or L2's factor
 
 
-def derivative(code: Activation, z: np.ndarray, a: np.ndarray, slope: float) -> np.ndarray:
-    """f'(z), element by element; of softmax its diagonal."""
-    if code == Activation.RELU:
-        return (z > 0).astype(np.float64)
-    if code == Activation.LEAKY_RELU:
-        return np.where(z > 0, 1.0, slope)
-    if code == Activation.TANH:
-        return 1.0 - a * a
-    if code in (Activation.SIGMOID, Activation.SOFTMAX):
-        return a * (1.0 - a)
-    return a if code == Activation.EXP else np.ones_like(z)
-
-
-@dataclass
-class Problem:
-    """A net, its data and its loss, in float64."""
-
-    activations: tuple[Activation, ...]
-    slope: float
-    weights: Arrays
-    biases: Arrays  # zeros for a net without
-    X: np.ndarray
-    targets: np.ndarray  # (S, n_out)
-    loss: Loss
-    given: Arrays = field(default_factory=list)  # the weight gradients to be audited
-    forward_mistake: str | None = None
-    z: Arrays = field(init=False)
-    a: Arrays = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.z, self.a = self.forward(self.forward_mistake)
-
-    @property
-    def n_layers(self) -> int:
-        return len(self.weights)
-
-    def forward(self, mistake: str | None = None) -> tuple[Arrays, Arrays]:
-        """z of every layer, and its a, the inputs first."""
-        zs: Arrays = []
-        outputs: Arrays = [self.X]
-        for layer, (w, b) in enumerate(zip(self.weights, self.biases, strict=True)):
-            z = outputs[-1] @ w + (0.0 if mistake == "bias_left_out_of_forward" else b)
-            last = layer == self.n_layers - 1
-            code = self.activations[layer]
-            if last and mistake == "hidden_activation_on_output":
-                code = self.activations[0]
-            elif last and mistake == "output_activation_left_out":
-                code = Activation.IDENTITY
-            elif not last and mistake == "output_activation_on_hidden":
-                code = self.activations[-1]
-            elif not last and mistake == "hidden_activation_left_out":
-                code = Activation.IDENTITY
-            if last and mistake == "sigmoid_of_sigmoid":
-                a = 1.0 / (1.0 + sigmoid(-z))
-            elif last and mistake == "softmax_over_samples":
-                a = activate(code, z.T, self.slope).T
-            else:
-                a = activate(code, z, self.slope)
-            zs.append(z)
-            outputs.append(a)
-        return zs, outputs
-
-    def forward_mistakes(self) -> list[str]:
-        """Those that this net can have."""
-        output, hidden = self.activations[-1], self.activations[:-1]
-        may = {
-            "sigmoid_of_sigmoid": output == Activation.SIGMOID,
-            "bias_left_out_of_forward": any(b.any() for b in self.biases),
-            "hidden_activation_on_output": bool(hidden) and hidden[0] != output,
-            "output_activation_on_hidden": any(code != output for code in hidden),
-            "output_activation_left_out": output != Activation.IDENTITY,
-            "hidden_activation_left_out": any(code != Activation.IDENTITY for code in hidden),
-            "softmax_over_samples": output == Activation.SOFTMAX,
-        }
-        return [name for name, possible in may.items() if possible]
-
-    def backward_mistakes(self) -> list[str]:
-        """Those that this net can have."""
-        sizes = [len(self.weights[0]), *(w.shape[1] for w in self.weights)]
-        hidden, output = set(self.activations[:-1]), self.activations[-1]
-        curved = bool(hidden & {Activation.TANH, Activation.SIGMOID})
-        inner = range(1, self.n_layers)  # the layers with hidden units, counted as `sizes` does
-        cross_entropy = self.loss in (Loss.BCE, Loss.CROSS_ENTROPY)
-        may = {
-            "sum_for_mean": True,
-            "mean_over_features": True,
-            "sum_over_outputs": sizes[-1] > 1 and self.loss != Loss.CROSS_ENTROPY,
-            "half_squared_error": self.loss == Loss.MSE,
-            "sign_flipped": True,
-            "output_derivative_of_output": output == Activation.SIGMOID,
-            "output_derivative_twice": output in (Activation.SIGMOID, Activation.SOFTMAX),
-            "output_derivative_left_out": output == Activation.SIGMOID
-            or (output != Activation.IDENTITY and self.loss == Loss.MSE),
-            "squared_error_with_cross_entropy": cross_entropy,
-            "hidden_derivative_of_output": curved,
-            "hidden_derivative_twice": curved or Activation.LEAKY_RELU in hidden,
-            "hidden_derivative_left_out": curved or Activation.LEAKY_RELU in hidden,
-            "relu_derivative_at_least_zero": Activation.RELU in hidden,
-            "derivative_of_layer_below": any(sizes[k - 1] == sizes[k] for k in inner),
-            "derivative_of_layer_above": any(sizes[k + 1] in (1, sizes[k]) for k in inner),
-            "bias_summed_over_units": any(size > 1 for size in sizes[1:]),
-            "weight_gradient_transposed": any(min(w.shape) > 1 for w in self.weights),
-            "passed_down_by_untransposed_weights": any(w.shape[0] == w.shape[1] > 1 for w in self.weights[1:]),
-            "weights_updated_before_passing_down": self.n_layers > 1,
-        }
-        return [name for name, possible in may.items() if possible]
-
-    # ------------------------------------------------------------------------------------------------ backward
-
-    def gradients(self, mistakes: frozenset[str] = frozenset(), learning_rate: float = 0.0) -> tuple[Arrays, Arrays]:
-        """The weights' and the biases' gradients, with these mistakes in them.
-
-        `learning_rate` is that of weights that are updated too early, by the gradients that are audited.
-        """
-        delta = self._output_delta(mistakes)
-        weight_gradients: Arrays = [np.empty(0)] * self.n_layers
-        bias_gradients = weight_gradients.copy()
-        for layer in reversed(range(self.n_layers)):
-            below = self.a[layer]
-            dw, db = below.T @ delta, delta.sum(axis=0)
-            if "weight_gradient_transposed" in mistakes:
-                dw = (delta.T @ below).reshape(dw.shape)
-            if "bias_summed_over_units" in mistakes:
-                db = np.full_like(db, db.sum())
-            weight_gradients[layer], bias_gradients[layer] = dw, db
-            if layer:
-                w = self.weights[layer]
-                if learning_rate and "weights_updated_before_passing_down" in mistakes:
-                    w = w - learning_rate * self.given[layer]
-                square = w.shape[0] == w.shape[1]
-                error = delta @ (w if square and "passed_down_by_untransposed_weights" in mistakes else w.T)
-                delta = error * self._hidden_derivative(layer - 1, mistakes)
-        return weight_gradients, bias_gradients
-
-    def magnitudes(self) -> tuple[Arrays, Arrays]:
-        """What the terms of each gradient come to without their signs: what rounding errors are relative to.
-
-        A sum within rounding of a ReLU's kink may fall on either side of it: there anything goes.
-        """
-        # outputs that nearly equal their targets are known only as well as both are
-        known = ROUNDING * abs(self._scale(frozenset())) * (np.abs(self.a[-1]) + np.abs(self.targets))
-        delta = np.abs(self._output_delta(frozenset())) + known
-        weights: Arrays = [np.empty(0)] * self.n_layers
-        biases = weights.copy()
-        for layer in reversed(range(self.n_layers)):
-            weights[layer], biases[layer] = np.abs(self.a[layer]).T @ delta, delta.sum(axis=0)
-            if layer:
-                below, z = layer - 1, self.z[layer - 1]
-                terms = np.abs(self.a[below]) @ np.abs(self.weights[below]) + np.abs(self.biases[below])
-                slope = np.abs(derivative(self.activations[below], z, self.a[layer], self.slope))
-                if self.activations[below] in (Activation.RELU, Activation.LEAKY_RELU):
-                    slope = slope + ANYTHING * (np.abs(z) <= KINK * terms)
-                else:
-                    slope = slope + ROUNDING  # 1 − a, where a nearly is 1
-                delta = (delta @ np.abs(self.weights[layer]).T) * slope
-        return weights, biases
-
-    def _scale(self, mistakes: frozenset[str]) -> float:
-        """What a sample's δ is multiplied with."""
-        n_samples, n_outputs = self.targets.shape
-        scale = 1.0 / n_samples
-        if "sum_for_mean" in mistakes:
-            scale = 1.0
-        elif "mean_over_features" in mistakes:
-            scale = 1.0 / self.X.shape[1]
-        if self.loss != Loss.CROSS_ENTROPY and "sum_over_outputs" not in mistakes:
-            scale /= n_outputs
-        return -scale if "sign_flipped" in mistakes else scale
-
-    def _output_delta(self, mistakes: frozenset[str]) -> np.ndarray:
-        output, code = self.a[-1], self.activations[-1]
-        error, scale = output - self.targets, self._scale(mistakes)
-        slope = derivative(code, self.z[-1], output, self.slope)
-        if self.loss == Loss.MSE or "squared_error_with_cross_entropy" in mistakes:
-            error = error * (1.0 if "half_squared_error" in mistakes else 2.0)
-            if code == Activation.SOFTMAX:
-                right = output * (error - (error * output).sum(axis=1, keepdims=True))
-                return scale * (right * slope if "output_derivative_twice" in mistakes else (
-                    error if "output_derivative_left_out" in mistakes else right))  # fmt: skip
-            return scale * error * self._power(mistakes, output, slope)
-        # with its own output activation the derivative of a cross-entropy has cancelled
-        if "output_derivative_of_output" in mistakes:
-            return scale * error * self._power(mistakes, output, slope) / np.maximum(slope, 1e-300)
-        if "output_derivative_left_out" in mistakes:
-            return scale * error / np.maximum(slope, 1e-300)
-        return scale * error * (slope if "output_derivative_twice" in mistakes else 1.0)
-
-    @staticmethod
-    def _power(mistakes: frozenset[str], output: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        """The output's derivative, or what stands in its place."""
-        if "output_derivative_of_output" in mistakes:
-            twice = sigmoid(output)
-            return twice * (1.0 - twice)
-        if "output_derivative_left_out" in mistakes:
-            return np.ones_like(slope)
-        return slope * slope if "output_derivative_twice" in mistakes else slope
-
-    def _hidden_derivative(self, layer: int, mistakes: frozenset[str]) -> np.ndarray:
-        code, z, a = self.activations[layer], self.z[layer], self.a[layer + 1]
-        if "derivative_of_layer_below" in mistakes and self.a[layer].shape == a.shape:
-            a = z = self.a[layer]
-        elif "derivative_of_layer_above" in mistakes and self.a[layer + 2].shape[1] in (1, a.shape[1]):
-            a = z = self.a[layer + 2]
-        if code == Activation.RELU:
-            return np.ones_like(z) if "relu_derivative_at_least_zero" in mistakes else (z > 0).astype(np.float64)
-        right = derivative(code, z, a, self.slope)
-        if "hidden_derivative_left_out" in mistakes:
-            return np.ones_like(right)
-        if "hidden_derivative_twice" in mistakes:
-            return right * right
-        if "hidden_derivative_of_output" in mistakes:
-            return derivative(code, a, activate(code, a, self.slope), self.slope)
-        return right
+def said_layers(layers: tuple[int, ...], n_layers: int) -> str:
+    """Layers as a reader counts them."""
+    names = ["the output layer" if layer == n_layers - 1 else f"hidden layer {layer + 1}" for layer in layers]
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

@@ -1,29 +1,52 @@
-"""`audit_gradients`: is somebody's own backpropagation right, and if not, which mistake is in it?"""
+"""Is somebody's own backpropagation right, and if not, which mistake is in it, and what does it cost?
+
+`audit_gradients` compares gradients, `train_with_mistakes` trains as a program with mistakes does, `cost_of_mistakes`
+says what they cost; `MISTAKES` is the catalogue of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastmlp import _checks as checks
+from fastmlp._backpropagation import Arrays, Problem
 from fastmlp._formulas import LOSSES, Loss
-from fastmlp._mistakes import BACKWARD, FORWARD, Arrays, Mistake, Problem
+from fastmlp._mistake_search import EXACT, L2, TOLERANCE, UPDATED, Search
+from fastmlp._mistakes import MISTAKES, Placed, said_layers
 from fastmlp._names import choose
 from fastmlp.architecture import Architecture
 
-# Gradients count as equal when they differ by at most this, relative to the sum of their terms without signs. Float32
-# gradients of thousands of samples come within 1e-5 of that; no mistake that matters does.
-TOLERANCE = 1e-4
-# What float64 gives. Where a gradient is that close to a mistake's and a thousand times farther from the right one, it
-# is the mistake's, though both are within the tolerance.
-EXACT = 1e-9
-CLEARLY = 1e-3
-SMALL = 1e-3  # numbers smaller than this beside the array's largest are compared with that: 1e-7 of it is rounding
-UPDATED = "weights_updated_before_passing_down"
+if TYPE_CHECKING:
+    from fastmlp._mistake_cost import CostRow, MistakeCost, cost_of_mistakes
+    from fastmlp._mistaken_training import MistakenRuns, train_with_mistakes
+
+__all__ = [
+    "MISTAKES",
+    "CostRow",
+    "GradientAudit",
+    "MistakeCost",
+    "MistakenRuns",
+    "Placed",
+    "audit_gradients",
+    "cost_of_mistakes",
+    "train_with_mistakes",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """What trains is looked up when it is asked for: an audit does not need the kernels."""
+    if name in ("MistakenRuns", "train_with_mistakes"):
+        from fastmlp import _mistaken_training
+
+        return getattr(_mistaken_training, name)
+    if name in ("CostRow", "MistakeCost", "cost_of_mistakes"):
+        from fastmlp import _mistake_cost
+
+        return getattr(_mistake_cost, name)
+    raise AttributeError(f"module 'fastmlp.audit' has no attribute {name!r}")
 
 
 @dataclass(frozen=True)
@@ -36,10 +59,16 @@ class GradientAudit:
     """Whether the gradients are right, for the outputs that were given."""
     mistakes: tuple[str, ...]
     """Names of the mistakes in the gradients, none where they are right or not explained."""
+    places: tuple[Placed, ...]
+    """The same with the `layers` that they are in, the inputs' weights being layer 0, and with their numbers."""
     alternatives: tuple[tuple[str, ...], ...]
-    """Other mistakes that would give the very same gradients here."""
+    """Other mistakes that would give the very same gradients here,"""
+    other_places: tuple[tuple[Placed, ...], ...]
+    """and where they would be."""
     forward_mistakes: tuple[str, ...]
     """Names of the mistake in the forward pass; more than one where they cannot be told apart."""
+    forward_places: tuple[Placed, ...]
+    """The same with their layers."""
     outputs_right: bool | None
     """Whether the outputs are right; None if they were not given."""
     errors: dict[str, float]
@@ -50,14 +79,18 @@ class GradientAudit:
     """Where no mistake is known, but all gradients are the right ones times one number: which."""
     worst: str
     """The array with the largest error, what it holds there and what it should."""
+    architecture: Architecture
+    """What the net is meant to be,"""
+    loss: str
+    """and its loss,"""
+    l2: float
+    """with L2's factor."""
 
     def __str__(self) -> str:
         lines = []
         if self.outputs_right is False:
             lines.append("The outputs are wrong.")
-            lines += _explained(
-                [FORWARD[name] for name in self.forward_mistakes], "They agree with none of the known mistakes."
-            )
+            lines += self._explained(self.forward_places, "They agree with none of the known mistakes.")
             if self.forward_mistakes:
                 lines.append("The gradients are compared with those that such outputs lead to.")
         if self.gradients_right:
@@ -68,23 +101,62 @@ class GradientAudit:
         if fine:
             lines.append(f"Right are {', '.join(fine)}.")
         if self.factor is not None:
-            lines.append(f"All are the right ones times {self.factor:.6g}.")
+            sign = ": the sign is turned, and they are too large or too small as well" if self.factor < 0 else ""
+            lines.append(f"All are the right ones times {self.factor:.6g}{sign}.")
         nothing = "No known mistake, nor a pair of them, explains it." if self.factor is None else ""
-        lines += _explained([BACKWARD[name] for name in self.mistakes], nothing)
-        if self.learning_rate is not None:
-            lines.append(f"  (with a learning rate of {self.learning_rate:.4g})")
-        for other in self.alternatives:
-            lines.append("The same numbers come of: " + " and ".join(BACKWARD[name].meaning for name in other) + ".")
+        lines += self._explained(self.places, nothing)
+        for other in self.other_places:
+            same = " and ".join(MISTAKES[mistake.name].meaning + self._where(mistake) for mistake in other)
+            lines.append(f"The same numbers come of: {same}.")
         return "\n".join(lines)
 
+    def cost(self, X: Any, y: Any, **settings: Any) -> MistakeCost:
+        """What the mistakes that were found cost: many restarts with them, and without them.
 
-def _explained(mistakes: list[Mistake], nothing: str) -> list[str]:
-    if not mistakes:
-        return [nothing] if nothing else []
-    lines = []
-    for mistake in mistakes:
-        lines += [f"Mistake: {mistake.meaning}.", f"  Right: {mistake.line}"]
-    return lines
+        Parameters
+        ----------
+        X, y : array_like
+            The samples, as for `audit_gradients`.
+        **settings
+            Those of `cost_of_mistakes`, such as `optimizer`, `epochs`, `init` and `n_nets`: what your program trains
+            with.
+
+        Returns
+        -------
+        MistakeCost
+            Print it to read whether they are why nets are stuck.
+        """
+        made = (*self.places, *self.forward_places[:1])
+        if not made:
+            raise ValueError("the audit found no mistake that could be trained with")
+        from fastmlp._mistake_cost import cost_of_mistakes
+
+        given = {"loss": self.loss, "l2": self.l2, **settings}
+        return cost_of_mistakes(self.architecture, X, y, mistakes=made, **given)
+
+    def _explained(self, mistakes: tuple[Placed, ...], nothing: str) -> list[str]:
+        if not mistakes:
+            return [nothing] if nothing else []
+        lines = []
+        for mistake in mistakes:
+            entry = MISTAKES[mistake.name]
+            lines += [f"Mistake: {entry.meaning}{self._where(mistake)}.", f"  Right: {entry.line}"]
+        return lines
+
+    def _where(self, mistake: Placed) -> str:
+        """In which layers, of which samples, with which number."""
+        where = f" (in {said_layers(mistake.layers, self.architecture.n_layers)})" if mistake.layers else ""
+        if mistake.other is not None:
+            where += f" (by the weights of {said_layers((mistake.other,), self.architecture.n_layers)})"
+        if mistake.stop is not None and mistake.stop - (mistake.sample or 0) > 1:
+            where += f" (samples {mistake.sample} to {mistake.stop - 1})"
+        elif mistake.sample is not None:
+            where += f" (sample {mistake.sample})"
+        if mistake.name == UPDATED:
+            where += f" (with a learning rate of {mistake.number:.4g})"
+        elif mistake.name == L2:
+            where += f" ({mistake.number:.4g} times the weights)"
+        return where
 
 
 def audit_gradients(
@@ -97,6 +169,7 @@ def audit_gradients(
     bias_gradients: Any = None,
     *,
     loss: str | None = None,
+    l2: float = 0.0,
     outputs: Any = None,
 ) -> GradientAudit:
     """Compare the gradients that a backpropagation of your own computed with exact ones, and name what is wrong.
@@ -120,6 +193,8 @@ def audit_gradients(
         `bias_gradients` only the weights' are audited.
     loss : str, optional
         As for `train`.
+    l2 : float, default 0.0
+        Times half the sum of the squared weights, biases left out: what is added to the loss.
     outputs : array_like of shape (n_samples, n_outputs), optional
         What your forward pass gave: then it is audited too, and the gradients are judged for these outputs.
 
@@ -152,6 +227,9 @@ def audit_gradients(
     samples = checks.inputs(X, architecture, np.dtype(np.float64))
     targets = checks.targets(y, architecture, code, len(samples), np.dtype(np.float64))
     own_outputs = None if outputs is None else _outputs(outputs, targets.shape)
+    strength = checks.bounded("l2", l2, 1, 0.0)
+    if not isinstance(strength, float):
+        raise ValueError(f"l2={l2!r}: needs one number")
     with_biases = bias_gradients is not None and architecture.bias
     best: tuple[float, GradientAudit] | None = None
     for turned in _orientations(weights, architecture):
@@ -164,9 +242,9 @@ def audit_gradients(
         )
         gb = _vectors("bias_gradients", bias_gradients, architecture) if with_biases else []
         problem = Problem(
-            architecture.activations, float(architecture.leaky_slope), w, b, samples, targets, code, gradients
+            architecture.activations, float(architecture.leaky_slope), w, b, samples, targets, code, strength, gradients
         )
-        found = _Search(problem, gradients, gb, own_outputs).audit()
+        found = _audited(architecture, problem, gradients, gb, own_outputs)
         if best is None or found[0] < best[0]:
             best = found
     assert best is not None
@@ -229,122 +307,66 @@ def _outputs(given: Any, shape: tuple[int, ...]) -> np.ndarray:
     return checks.cast_finite("outputs", array.reshape(shape), np.dtype(np.float64))
 
 
-# ------------------------------------------------------------------------------------------------ the search
+# ------------------------------------------------------------------------------------------------ the finding
 
 
-class _Search:
-    """Which mistakes lead to the gradients that were given."""
+def _audited(
+    architecture: Architecture, problem: Problem, weights: Arrays, biases: Arrays, outputs: np.ndarray | None
+) -> tuple[float, GradientAudit]:
+    """How far the gradients are from what explains them, and what is to be said."""
+    forward, outputs_right = _audit_outputs(problem, outputs)
+    search = Search(problem, weights, biases)
+    found = search.explanations()
+    best, others = (found[0], found[1:]) if found else (None, [])
+    mistakes = best.mistakes if best else ()
+    wrong = bool(mistakes) or search.wrong
+    names = [f"weight_gradients[{k}]" for k in range(len(weights))]
+    names += [f"bias_gradients[{k}]" for k in range(len(biases))]
+    given, exact = [*weights, *biases], [*search.exact[0], *search.exact[1]]
+    errors = {
+        name: float(np.abs(g - v).max() / max(np.abs(v).max(), 1e-300))
+        for name, g, v in zip(names, given, exact, strict=False)
+    }
+    rate = [mistake.number for mistake in mistakes if mistake.name == UPDATED]
+    audit = GradientAudit(
+        right=not wrong and outputs_right is not False, gradients_right=not wrong,
+        mistakes=tuple(mistake.name for mistake in mistakes), places=mistakes,
+        alternatives=tuple(other.names for other in others), other_places=tuple(other.mistakes for other in others),
+        forward_mistakes=tuple(dict.fromkeys(mistake.name for mistake in forward)), forward_places=forward,
+        outputs_right=outputs_right, errors=errors, learning_rate=rate[0] if rate else None,
+        factor=search.factor() if search.wrong and not mistakes else None, worst=_worst(names, given, exact),
+        architecture=architecture, loss=problem.loss.name.lower(), l2=problem.l2,
+    )  # fmt: skip
+    return 0.0 if mistakes else search.error, audit
 
-    def __init__(self, problem: Problem, weights: Arrays, biases: Arrays, outputs: np.ndarray | None) -> None:
-        self.problem, self.outputs = problem, outputs
-        self.given = [*weights, *biases]
-        self.names = [f"weight_gradients[{k}]" for k in range(len(weights))]
-        self.names += [f"bias_gradients[{k}]" for k in range(len(biases))]
 
-    def audit(self) -> tuple[float, GradientAudit]:
-        """The smallest error of an explanation, and what is to be said."""
-        forward, outputs_right = self._audit_outputs()
-        magnitudes = self.problem.magnitudes()
-        self.magnitudes = [*magnitudes[0], *magnitudes[1]][: len(self.given)]
-        exact = self._of(frozenset())
-        error = self._error(exact)
-        mistakes, others, rate = self._explanation(error)
-        factor = self._factor(exact) if error > TOLERANCE and not mistakes else None
-        wrong = bool(mistakes) or error > TOLERANCE
-        errors = {
-            name: float(np.abs(g - v).max() / max(np.abs(v).max(), 1e-300))
-            for name, g, v in zip(self.names, self.given, exact, strict=True)
-        }
-        audit = GradientAudit(
-            right=not wrong and outputs_right is not False, gradients_right=not wrong, mistakes=tuple(sorted(mistakes)),
-            alternatives=tuple(tuple(sorted(other)) for other in others), forward_mistakes=forward,
-            outputs_right=outputs_right, errors=errors, learning_rate=rate if UPDATED in mistakes else None,
-            factor=factor, worst=self._worst(exact),
-        )  # fmt: skip
-        if mistakes:
-            error = 0.0
-        return error, audit
+def _audit_outputs(problem: Problem, outputs: np.ndarray | None) -> tuple[tuple[Placed, ...], bool | None]:
+    """Which forward mistakes give the outputs, and whether they are right; the problem goes on with the first."""
+    if outputs is None:
+        return (), None
+    if _distance(outputs, problem.a[-1]) <= TOLERANCE:
+        return (), True
+    candidates = []
+    for mistake in problem.forward_mistakes():
+        with np.errstate(all="ignore"):
+            candidates.append((_distance(outputs, problem.forward([mistake])[1][-1]), len(mistake.layers), mistake))
+    fitting = sorted(one for one in candidates if one[0] <= TOLERANCE)
+    if not fitting:
+        return (), False
+    alike = [mistake for distance, _, mistake in fitting if distance <= 100 * fitting[0][0] + EXACT]
+    problem.forward_mistakes_made = (alike[0],)
+    with np.errstate(all="ignore"):
+        problem.z, problem.a = problem.forward([alike[0]])
+    one_each = {mistake.name: mistake for mistake in reversed(alike)}
+    return tuple(mistake for mistake in alike if one_each[mistake.name] == mistake), False
 
-    def _audit_outputs(self) -> tuple[tuple[str, ...], bool | None]:
-        """Which forward mistakes give the outputs, and whether they are right; the problem goes on with the first."""
-        if self.outputs is None:
-            return (), None
-        if _distance(self.outputs, self.problem.a[-1]) <= TOLERANCE:
-            return (), True
-        candidates = [
-            (_distance(self.outputs, self.problem.forward(name)[1][-1]), name)
-            for name in self.problem.forward_mistakes()
-        ]
-        fitting = sorted((distance, name) for distance, name in candidates if distance <= TOLERANCE)
-        if not fitting:
-            return (), False
-        names = tuple(name for distance, name in fitting if distance <= 100 * fitting[0][0] + EXACT)
-        self.problem.forward_mistake = names[0]
-        self.problem.z, self.problem.a = self.problem.forward(names[0])
-        return names, False
 
-    def _of(self, mistakes: frozenset[str], rate: float = 0.0) -> Arrays:
-        weights, biases = self.problem.gradients(mistakes, rate)
-        return [*weights, *biases][: len(self.given)]
-
-    def _error(self, arrays: Arrays) -> float:
-        """The largest difference from what was given, relative to the terms without signs."""
-        worst = 0.0
-        for g, v, m in zip(self.given, arrays, self.magnitudes, strict=True):
-            with np.errstate(all="ignore"):
-                worst = max(worst, float((np.abs(g - v) / (m + SMALL * m.max() + 1e-300)).max()))
-        return worst if np.isfinite(worst) else np.inf
-
-    def _explanation(self, error: float) -> tuple[frozenset[str], list[frozenset[str]], float | None]:
-        """The fewest mistakes that explain the gradients; others that do as well; a learning rate."""
-        if error <= EXACT:
-            return frozenset(), [], None
-        possible = self.problem.backward_mistakes()
-        pairs = (
-            frozenset(pair) for pair in combinations(possible, 2)
-            if not BACKWARD[pair[0]].slots & BACKWARD[pair[1]].slots
-        )  # fmt: skip
-        groups: list[Iterable[frozenset[str]]] = [[frozenset([name]) for name in possible]]
-        if error > TOLERANCE:
-            groups.append(pairs)
-        for group in groups:
-            fits = sorted((self._fit(mistakes) for mistakes in group), key=lambda fit: fit[0])
-            fits = [fit for fit in fits if fit[0] <= (TOLERANCE if error > TOLERANCE else CLEARLY * error)]
-            if fits:
-                alike = [fit[1] for fit in fits[1:] if fit[0] <= 100 * fits[0][0] + EXACT]
-                return fits[0][1], alike, fits[0][2]
-        return frozenset(), [], None
-
-    def _fit(self, mistakes: frozenset[str]) -> tuple[float, frozenset[str], float]:
-        """How far off the gradients are from those with these mistakes; a learning rate is found by the way."""
-        if UPDATED not in mistakes:
-            return self._error(self._of(mistakes)), mistakes, 0.0
-        # one layer down from the top the gradient is linear in the learning rate
-        still, moved, given = map(self._below_the_top, (*(self._of(mistakes, rate) for rate in (0.0, 1.0)), self.given))
-        change = moved - still
-        size = float(change @ change)
-        if size == 0.0:
-            return np.inf, mistakes, 0.0
-        rate = float((given - still) @ change) / size
-        return self._error(self._of(mistakes, rate)), mistakes, rate
-
-    def _below_the_top(self, arrays: Arrays) -> np.ndarray:
-        """All numbers of the layer below the output layer."""
-        n_layers = self.problem.n_layers
-        return np.concatenate([arrays[k].ravel() for k in range(n_layers - 2, len(arrays), n_layers)])
-
-    def _factor(self, exact: Arrays) -> float | None:
-        """The number that all gradients are too large by, if there is one."""
-        g, v = (np.concatenate([array.ravel() for array in arrays]) for arrays in (self.given, exact))
-        factor = float(g @ v) / max(float(v @ v), 1e-300)
-        return factor if self._error([factor * array for array in exact]) <= TOLERANCE else None
-
-    def _worst(self, exact: Arrays) -> str:
-        errors = [np.abs(g - v) for g, v in zip(self.given, exact, strict=True)]
-        k = int(np.argmax([e.max() / max(np.abs(v).max(), 1e-300) for e, v in zip(errors, exact, strict=True)]))
-        place = np.unravel_index(int(np.argmax(errors[k])), errors[k].shape)
-        where = f"{self.names[k]}[{', '.join(str(int(i)) for i in place)}]"
-        return f"{where} is {self.given[k][place]:.6g}, and should be {exact[k][place]:.6g}"
+def _worst(names: list[str], given: Arrays, exact: Arrays) -> str:
+    errors = [np.abs(g - v) for g, v in zip(given, exact, strict=False)]
+    k = int(np.argmax([e.max() / max(np.abs(v).max(), 1e-300) for e, v in zip(errors, exact, strict=False)]))
+    place = np.unravel_index(int(np.argmax(errors[k])), errors[k].shape)
+    where = f"{names[k]}[{', '.join(str(int(i)) for i in place)}]"
+    return f"{where} is {given[k][place]:.6g}, and should be {exact[k][place]:.6g}"
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

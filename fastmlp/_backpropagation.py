@@ -1,0 +1,460 @@
+"""Backpropagation in float64 with NumPy, right, and with the mistakes of the catalogue in it.
+
+The right way is plain to see here; each mistake is one switch in it. Symbols: a₀ the inputs, z = a W + b, a = f(z);
+δ the derivative of the loss by a layer's z, for each sample; the weights' gradient is aᵀ δ, the biases' Σ δ, and δ Wᵀ
+is what is passed down to the layer below. Arrays may have more axes in front, one net after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+
+from fastmlp._formulas import Activation, Loss
+from fastmlp._mistakes import BACKWARD, FORWARD, MISTAKES, Placed
+from fastmlp._switches import BiasSum, Derivative, Down, Forward, Output, Product, Scale
+
+Arrays = list[np.ndarray]
+
+ROUNDING = 1e-2  # of what tolerances are relative to: of 1e-4 that leaves 1e-6, some steps of float32 at 1
+KINK, ANYTHING = 1e-6, 1e6
+MOST_TERMS = 2**22
+RIGHT_FORWARD: tuple[Placed, ...] = ()
+
+
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(−z)), without overflow."""
+    e = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1.0, e) / (1.0 + e)
+
+
+def activate(code: Activation, z: np.ndarray, slope: float) -> np.ndarray:
+    """f(z)."""
+    if code == Activation.SOFTMAX:
+        return _softmax(z, (-1,))
+    functions: dict[Activation, Callable[[], np.ndarray]] = {
+        Activation.IDENTITY: lambda: z,
+        Activation.RELU: lambda: np.where(z > 0, z, 0.0),
+        Activation.LEAKY_RELU: lambda: np.where(z > 0, z, slope * z),
+        Activation.TANH: lambda: np.tanh(z),
+        Activation.SIGMOID: lambda: sigmoid(z),
+        Activation.EXP: lambda: np.exp(z),
+    }
+    return functions[code]()
+
+
+def _softmax(z: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    e = np.exp(z - z.max(axis=axes, keepdims=True))
+    return e / e.sum(axis=axes, keepdims=True)
+
+
+def derivative(code: Activation, z: np.ndarray, a: np.ndarray, slope: float) -> np.ndarray:
+    """f'(z), element by element; of softmax its diagonal."""
+    if code == Activation.RELU:
+        return (z > 0).astype(np.float64)
+    if code == Activation.LEAKY_RELU:
+        return np.where(z > 0, 1.0, slope)
+    if code == Activation.TANH:
+        return 1.0 - a * a
+    if code in (Activation.SIGMOID, Activation.SOFTMAX):
+        return a * (1.0 - a)
+    return a if code == Activation.EXP else np.ones_like(z)
+
+
+class Made:
+    """The mistakes of one layer, or of the net, by what they change: the codes of different switches are told apart."""
+
+    def __init__(self, mistakes: Iterable[Placed] = ()) -> None:
+        self.by_name = {mistake.name: mistake for mistake in mistakes}
+        codes = [(MISTAKES[name].code, mistake) for name, mistake in self.by_name.items()]
+        self._by_code = {(type(code), int(code)): mistake for code, mistake in codes}
+
+    def __contains__(self, code: IntEnum) -> bool:
+        return (type(code), int(code)) in self._by_code
+
+    def __getitem__(self, code: IntEnum) -> Placed:
+        return self._by_code[type(code), int(code)]
+
+
+NONE_MADE = Made()
+
+
+def turned(w: np.ndarray) -> np.ndarray:
+    """The transpose of the last two axes."""
+    return np.swapaxes(w, -1, -2)
+
+
+@dataclass
+class Problem:
+    """A net, its data and its loss, in float64."""
+
+    activations: tuple[Activation, ...]
+    slope: float
+    weights: Arrays
+    biases: Arrays  # zeros for a net without
+    X: np.ndarray
+    targets: np.ndarray  # (S, n_out)
+    loss: Loss
+    l2: float = 0.0
+    given: Arrays = field(default_factory=list)  # the weight gradients to be audited
+    forward_mistakes_made: tuple[Placed, ...] = RIGHT_FORWARD
+    z: Arrays = field(init=False)
+    a: Arrays = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.z, self.a = self.forward(self.forward_mistakes_made)
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.weights)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Units of each layer, the inputs first."""
+        return [self.X.shape[-1], *(w.shape[-1] for w in self.weights)]
+
+    # ------------------------------------------------------------------------------------------------ forward
+
+    def forward(self, mistakes: Iterable[Placed] = RIGHT_FORWARD) -> tuple[Arrays, Arrays]:
+        """z of every layer, and its a, the inputs first."""
+        slips = [Forward.RIGHT] * self.n_layers
+        for mistake in mistakes:
+            for layer in mistake.layers:
+                slips[layer] = Forward(FORWARD[mistake.name].code)
+        zs: Arrays = []
+        outputs: Arrays = [self.X]
+        for layer, slip in enumerate(slips):
+            z = outputs[-1] @ self.weights[layer]
+            b = self.biases[layer][..., None, :]
+            if slip not in (Forward.NO_BIAS, Forward.BIAS_AFTER):
+                z = z + b
+            a = self._activated(layer, z, slip)
+            zs.append(z)
+            outputs.append(a + b if slip == Forward.BIAS_AFTER else a)
+        return zs, outputs
+
+    def _activated(self, layer: int, z: np.ndarray, slip: Forward) -> np.ndarray:
+        if slip == Forward.SIGMOID_TWICE:
+            return 1.0 / (1.0 + sigmoid(-z))
+        if slip == Forward.SOFTMAX_OVER_SAMPLES:
+            return _softmax(z, (-2,))
+        if slip == Forward.SOFTMAX_OVER_EVERYTHING:
+            return _softmax(z, (-2, -1))
+        if slip == Forward.SOFTMAX_UNNORMALISED:
+            return np.exp(z)
+        return activate(self.applied(layer, slip), z, self.slope)
+
+    def applied(self, layer: int, slip: Forward) -> Activation:
+        """The activation that is applied in a layer."""
+        if slip == Forward.NO_ACTIVATION:
+            return Activation.IDENTITY
+        if slip == Forward.OTHER_ACTIVATION:
+            return self.activations[0 if layer == self.n_layers - 1 else -1]
+        return self.activations[layer]
+
+    # ------------------------------------------------------------------------------------------------ where
+
+    def places(self, name: str) -> tuple[int, ...]:
+        """The layers that a mistake can be made in; for one that is in no layer (0,) or none."""
+        found = self._possible()[name]
+        return found if isinstance(found, tuple) else (0,) * found
+
+    def _possible(self) -> dict[str, tuple[int, ...] | bool]:
+        f, sizes, L = self.activations, self.sizes, self.n_layers
+        output = f[-1]
+        every, upper, hidden = range(L), range(1, L), range(L - 1)
+        biased = any(b.any() for b in self.biases)
+        squashing, leaky = (Activation.TANH, Activation.SIGMOID), Activation.LEAKY_RELU
+        cross_entropy = self.loss in (Loss.BCE, Loss.CROSS_ENTROPY)
+        own_loss = cross_entropy and output in (Activation.SIGMOID, Activation.SOFTMAX)
+        several = self.X.shape[-2] > 1
+
+        def of(layers: range, which: Callable[[int], bool]) -> tuple[int, ...]:
+            return tuple(layer for layer in layers if which(layer))
+
+        curved = of(hidden, lambda k: f[k] in squashing)
+        steep = of(hidden, lambda k: f[k] in (*squashing, leaky))
+        bent_below = of(upper, lambda k: f[k - 1] != Activation.IDENTITY)
+        shapes = [(sizes[k], sizes[k + 1]) for k in every]
+        softmax = (L - 1,) * (output == Activation.SOFTMAX)
+        parts = tuple(every) if several else ()
+        return {
+            "sum_for_mean": several,
+            "mean_over_features": self.X.shape[-1] != self.X.shape[-2],
+            "mean_twice": several,
+            "one_sample": several,
+            "one_minibatch": self.X.shape[-2] > 2,
+            "sum_over_outputs": sizes[-1] > 1 and self.loss != Loss.CROSS_ENTROPY,
+            "half_squared_error": self.loss == Loss.MSE,
+            "sign_flipped": True,
+            "output_derivative_of_output": output == Activation.SIGMOID,
+            "output_derivative_twice": output in (Activation.SIGMOID, Activation.SOFTMAX),
+            "output_derivative_left_out": output == Activation.SIGMOID
+            or (output != Activation.IDENTITY and self.loss == Loss.MSE),
+            "squared_error_with_cross_entropy": cross_entropy,
+            "cross_entropy_first_term": own_loss,
+            "minus_target_over_output": own_loss,
+            "output_error_times_output": own_loss or (output == Activation.SIGMOID and self.loss == Loss.MSE),
+            "hidden_derivative_of_output": curved,
+            "hidden_derivative_twice": steep,
+            "hidden_derivative_left_out": steep,
+            "relu_derivative_at_least_zero": of(hidden, lambda k: f[k] == Activation.RELU),
+            "leaky_slope_left_out": of(hidden, lambda k: f[k] == leaky),
+            "tanh_derivative_one_minus_output": of(hidden, lambda k: f[k] == Activation.TANH),
+            "tanh_derivative_of_sigmoid": of(hidden, lambda k: f[k] == Activation.TANH),
+            "derivative_of_layer_below": of(hidden, lambda k: f[k] != Activation.IDENTITY and sizes[k] == sizes[k + 1]),
+            "derivative_of_layer_above": of(
+                hidden, lambda k: f[k] != Activation.IDENTITY and sizes[k + 2] in (1, sizes[k + 1])
+            ),
+            "bias_summed_over_units": of(every, lambda k: sizes[k + 1] > 1),
+            "bias_gradient_zero": tuple(every),
+            "weight_gradient_transposed": of(every, lambda k: min(shapes[k]) > 1),
+            "weight_gradient_of_own_outputs": of(every, lambda k: sizes[k] == sizes[k + 1]),
+            "weight_gradient_of_weighted_sums": bent_below,
+            "outputs_overwritten_by_derivative": bent_below,
+            "weights_sum_for_mean": parts,
+            "weights_mean_twice": parts,
+            "weights_of_one_sample": parts,
+            "biases_sum_for_mean": parts,
+            "biases_mean_twice": parts,
+            "biases_of_one_sample": parts,
+            "passed_down_by_untransposed_weights": of(upper, lambda k: shapes[k][0] == shapes[k][1] > 1),
+            "passed_down_by_other_weights": of(upper, lambda k: shapes.count(shapes[k]) > 1),
+            "weights_updated_before_passing_down": L > 1,
+            "l2_in_gradient": True,
+            "l2_left_out": self.l2 > 0.0,
+            "sigmoid_of_sigmoid": of(every, lambda k: f[k] == Activation.SIGMOID),
+            "bias_left_out_of_forward": of(every, lambda k: biased and bool(self.biases[k].any())),
+            "bias_after_activation": of(
+                every, lambda k: biased and bool(self.biases[k].any()) and f[k] != Activation.IDENTITY
+            ),
+            "hidden_activation_on_output": (L - 1,) * (L > 1 and f[0] != output),
+            "output_activation_on_hidden": of(hidden, lambda k: f[k] != output),
+            "output_activation_left_out": (L - 1,) * (output != Activation.IDENTITY),
+            "hidden_activation_left_out": of(hidden, lambda k: f[k] != Activation.IDENTITY),
+            "softmax_over_samples": softmax,
+            "softmax_over_everything": softmax if several else (),
+            "softmax_unnormalised": softmax,
+        }
+
+    def forward_mistakes(self) -> list[Placed]:
+        """Those that this net can have: in one of the layers, and in all of them."""
+        found = []
+        for name in FORWARD:
+            layers = self.places(name)
+            found += [Placed(name, (layer,)) for layer in layers]
+            found += [Placed(name, layers)] if len(layers) > 1 else []
+        return found
+
+    def backward_mistakes(self) -> list[str]:
+        """Names of those that this net can have."""
+        return [name for name in BACKWARD if self.places(name)]
+
+    # ------------------------------------------------------------------------------------------------ backward
+
+    def gradients(self, mistakes: Iterable[Placed] = (), learning_rate: float = 0.0) -> tuple[Arrays, Arrays]:
+        """The weights' and the biases' gradients, with these mistakes in them.
+
+        `learning_rate` is that of weights that are updated too early, by the gradients that are audited.
+        """
+        mistakes = list(mistakes)
+        made = Made(m for m in mistakes if not BACKWARD[m.name].has_layers)
+        in_layer = [Made(m for m in mistakes if layer in m.layers) for layer in range(self.n_layers)]
+        delta = self.output_delta(made)
+        weight_gradients: Arrays = [np.empty(0)] * self.n_layers
+        bias_gradients = weight_gradients.copy()
+        l2 = sum((m.number if m.name == "l2_in_gradient" else -self.l2 for m in mistakes if "l2" in m.name), self.l2)
+        for layer in reversed(range(self.n_layers)):
+            here = in_layer[layer]
+            weight_gradients[layer] = self.weight_gradient(layer, delta, here) + l2 * self.weights[layer]
+            bias_gradients[layer] = self.bias_gradient(delta, here)
+            if layer:
+                rate = learning_rate if Down.UPDATED in made else 0.0
+                error = self.passed_down(layer, delta, here, rate)
+                delta = error * self.hidden_derivative(layer - 1, in_layer[layer - 1])
+        return weight_gradients, bias_gradients
+
+    def weight_gradient(self, layer: int, delta: np.ndarray, here: Made) -> np.ndarray:
+        """Σ aᵀ δ over the samples, or what stands in its place; without L2."""
+        below = self._multiplied(layer, here)
+        delta, factor = _part(here, "weights", delta, len(self.X))
+        if Product.TRANSPOSED in here:
+            shape = (*delta.shape[:-2], below.shape[-1], delta.shape[-1])
+            return factor * (turned(delta) @ below).reshape(shape)
+        return factor * (turned(below) @ delta)
+
+    def _multiplied(self, layer: int, here: Made) -> np.ndarray:
+        """What δ is multiplied with: the outputs of the layer below, or what stands in their place."""
+        if Product.OWN_OUTPUTS in here:
+            return self.a[layer + 1]
+        if Product.WEIGHTED_SUMS in here:
+            return self.z[layer - 1]
+        if Product.DERIVATIVES in here:
+            return derivative(self.activations[layer - 1], self.z[layer - 1], self.a[layer], self.slope)
+        return self.a[layer]
+
+    def terms(self, layer: int, delta: np.ndarray, here: Made) -> np.ndarray:
+        """Each sample's term of the weights' gradient, (S, in · out); of large layers the first unit's."""
+        below = self._multiplied(layer, here)
+        if below.shape[1] * delta.shape[1] * len(delta) > MOST_TERMS:
+            return below * delta[:, :1]
+        if Product.TRANSPOSED in here:
+            return (delta[:, :, None] * below[:, None, :]).reshape(len(delta), -1)
+        return (below[:, :, None] * delta[:, None, :]).reshape(len(delta), -1)
+
+    def bias_gradient(self, delta: np.ndarray, here: Made) -> np.ndarray:
+        """Σ δ over the samples, or what stands in its place."""
+        delta, factor = _part(here, "biases", delta, len(self.X))
+        db = factor * delta.sum(axis=-2)
+        if BiasSum.OVER_UNITS in here:
+            db = np.broadcast_to(db.sum(axis=-1, keepdims=True), db.shape).copy()
+        return np.zeros_like(db) if BiasSum.ZERO in here else db
+
+    def passed_down(self, layer: int, delta: np.ndarray, here: Made, rate: float) -> np.ndarray:
+        """δ Wᵀ, or what stands in its place."""
+        w = self.weights[layer]
+        if Down.UNTRANSPOSED in here:
+            return delta @ w
+        if Down.OTHER_WEIGHTS in here:
+            other = here[Down.OTHER_WEIGHTS].other
+            w = self.weights[self.other_weights(layer)[0] if other is None else other]
+        return delta @ turned(w - rate * self.given[layer] if rate else w)
+
+    def other_weights(self, layer: int) -> list[int]:
+        """Layers whose weights have the shape of this one's."""
+        shapes = [w.shape for w in self.weights]
+        return [k for k in range(self.n_layers) if k != layer and shapes[k] == shapes[layer]]
+
+    def output_delta(self, made: Made) -> np.ndarray:
+        """δ of the output layer: the gradient of the loss by its z."""
+        output, code, t = self.a[-1], self.activations[-1], self.targets
+        error, scale = output - t, self.scale(made)
+        slope = derivative(code, self.z[-1], output, self.slope)
+        of_output = sigmoid(output) * (1.0 - sigmoid(output))  # in the place of f'(z) = a (1 − a)
+        if Output.FIRST_TERM in made:
+            delta = -t * (1.0 - output)
+        elif Output.TARGET_OVER_OUTPUT in made:
+            delta = -t / output
+        elif self.loss == Loss.MSE or Output.SQUARED_ERROR in made:
+            error = 2.0 * error
+            if Output.TIMES_OUTPUT in made:
+                delta = error * output
+            elif Output.DERIVATIVE_OF_OUTPUT in made:
+                delta = error * of_output
+            elif Output.NO_DERIVATIVE in made:
+                delta = error
+            else:
+                delta = error * slope
+                if code == Activation.SOFTMAX:
+                    delta = output * (error - (error * output).sum(axis=-1, keepdims=True))
+                if Output.DERIVATIVE_TWICE in made:
+                    delta = delta * slope
+        # with its own output activation the derivative of a cross-entropy has cancelled
+        elif Output.TIMES_OUTPUT in made:
+            delta = error * output
+        elif Output.DERIVATIVE_OF_OUTPUT in made:
+            delta = error * of_output / np.maximum(slope, 1e-300)
+        elif Output.NO_DERIVATIVE in made:
+            delta = error / np.maximum(slope, 1e-300)
+        else:
+            delta = error * slope if Output.DERIVATIVE_TWICE in made else error
+        if Scale.ONE_SAMPLE in made or Scale.ONE_MINIBATCH in made:
+            delta = _of_some(delta, made[Scale.ONE_SAMPLE if Scale.ONE_SAMPLE in made else Scale.ONE_MINIBATCH])
+        return scale * delta
+
+    def scale(self, made: Made) -> float:
+        """What a sample's δ is multiplied with."""
+        n_samples, n_outputs = self.targets.shape
+        scale = 1.0 / n_samples
+        if Scale.SUM in made:
+            scale = 1.0
+        elif Scale.BY_FEATURES in made:
+            scale = 1.0 / self.X.shape[-1]
+        elif Scale.MEAN_TWICE in made:
+            scale /= n_samples
+        elif Scale.ONE_SAMPLE in made:
+            scale = 1.0
+        elif Scale.ONE_MINIBATCH in made:
+            of_it = made[Scale.ONE_MINIBATCH]
+            scale = 1.0 / ((of_it.stop or 1) - (of_it.sample or 0))
+        if Scale.HALF in made:
+            scale /= 2.0
+        if self.loss != Loss.CROSS_ENTROPY and Scale.SUM_OVER_OUTPUTS not in made:
+            scale /= n_outputs
+        return -scale if Scale.TURNED in made else scale
+
+    def hidden_derivative(self, layer: int, here: Made) -> np.ndarray:
+        """f'(z) of a hidden layer, or what stands in its place."""
+        code, z, a = self.activations[layer], self.z[layer], self.a[layer + 1]
+        if Derivative.OF_LAYER_BELOW in here:
+            a = z = self.a[layer]
+        elif Derivative.OF_LAYER_ABOVE in here:
+            a = z = self.a[layer + 2]
+        elif Derivative.OF_OUTPUT in here:
+            z, a = a, activate(code, a, self.slope)
+        elif Derivative.LEFT_OUT in here:
+            return np.ones_like(a)
+        elif Derivative.ONE_MINUS_OUTPUT in here:
+            return 1.0 - a
+        elif Derivative.OF_SIGMOID in here:
+            return a * (1.0 - a)
+        elif Derivative.STEP in here:
+            return (z > 0).astype(np.float64)
+        right = derivative(code, z, a, self.slope)
+        return right * right if Derivative.TWICE in here else right
+
+    # ------------------------------------------------------------------------------------------------ rounding
+
+    def magnitudes(self) -> tuple[Arrays, Arrays]:
+        """What the terms of each gradient come to without their signs: what rounding errors are relative to.
+
+        A sum within rounding of a ReLU's kink may fall on either side of it: there anything goes.
+        """
+        # outputs that nearly equal their targets are known only as well as both are
+        known = ROUNDING * abs(self.scale(NONE_MADE)) * (np.abs(self.a[-1]) + np.abs(self.targets))
+        delta = np.abs(self.output_delta(NONE_MADE)) + known
+        weights: Arrays = [np.empty(0)] * self.n_layers
+        biases = weights.copy()
+        for layer in reversed(range(self.n_layers)):
+            weights[layer], biases[layer] = np.abs(self.a[layer]).T @ delta, delta.sum(axis=0)
+            weights[layer] = weights[layer] + self.l2 * np.abs(self.weights[layer])
+            if layer:
+                below, z = layer - 1, self.z[layer - 1]
+                terms = np.abs(self.a[below]) @ np.abs(self.weights[below]) + np.abs(self.biases[below])
+                slope = np.abs(derivative(self.activations[below], z, self.a[layer], self.slope))
+                if self.activations[below] in (Activation.RELU, Activation.LEAKY_RELU):
+                    slope = slope + ANYTHING * (np.abs(z) <= KINK * terms)
+                else:
+                    slope = slope + ROUNDING  # 1 − a, where a nearly is 1
+                delta = (delta @ np.abs(self.weights[layer]).T) * slope
+        return weights, biases
+
+
+def _of_some(delta: np.ndarray, mistake: Placed) -> np.ndarray:
+    """δ of the samples that are not lost: by default the last one."""
+    first = delta.shape[-2] - 1 if mistake.sample is None else mistake.sample
+    stop = first + 1 if mistake.stop is None else mistake.stop
+    kept = np.zeros_like(delta)
+    kept[..., first:stop, :] = delta[..., first:stop, :]
+    return kept
+
+
+_PART_NAMES = {
+    "weights": ("weights_sum_for_mean", "weights_mean_twice", "weights_of_one_sample"),
+    "biases": ("biases_sum_for_mean", "biases_mean_twice", "biases_of_one_sample"),
+}
+
+
+def _part(here: Made, which: str, delta: np.ndarray, n: int) -> tuple[np.ndarray, float]:
+    """Of which samples a layer's gradients of weights or biases are, and what they are multiplied with."""
+    sums, twice, one = _PART_NAMES[which]
+    if sums in here.by_name:
+        return delta, float(n)
+    if twice in here.by_name:
+        return delta, 1.0 / n
+    if one in here.by_name:
+        return _of_some(delta, here.by_name[one]), here.by_name[one].number or 1.0
+    return delta, 1.0

@@ -1,0 +1,167 @@
+"""What a mistake costs: the same seeds with it, without it, and with other changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastmlp._mistaken_training import MistakenRuns, placed, train_with_mistakes
+from fastmlp._mistakes import MISTAKES, Placed, said_layers
+from fastmlp._statistics import differ, interval, percent
+from fastmlp.architecture import Architecture
+
+AS_IT_IS, RIGHT, ALL = "as it is", "without the mistakes", "without the mistakes, with all changes"
+HAIR = 0.01  # a margin that a solved net's median is below: it is solved by a hair
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """The same seeds, trained in one way."""
+
+    change: str
+    """What is different from the program as it is, with its mistakes."""
+    n_nets: int
+    n_solved: int
+    median_loss: float
+    median_margin: float
+    """Of the nets that are solved, by how much their worst sample is on its side of 1/2; NaN where none is solved, or
+    where targets are no classes."""
+
+    @classmethod
+    def of(cls, change: str, found: MistakenRuns) -> CostRow:
+        """Of nets that were trained."""
+        margins = found.margin[found.solved]
+        loss = np.where(np.isfinite(found.runs.loss), found.runs.loss, np.inf)
+        middle = float(np.median(margins)) if len(margins) else float("nan")
+        return cls(change, len(found.runs), found.n_solved, float(np.median(loss)), middle)
+
+    @property
+    def share(self) -> float:
+        """The share of nets that is solved."""
+        return self.n_solved / self.n_nets
+
+    def __str__(self) -> str:
+        hair = f", by {self.median_margin:.1g} (the median margin)" if self.median_margin < HAIR else ""
+        shares = f"{percent(self.share):>7} solved{hair}  ({interval(self.n_solved, self.n_nets)})"
+        return f"{shares}, median loss {self.median_loss:.4g}"
+
+
+@dataclass(frozen=True)
+class MistakeCost:
+    """What mistakes cost; print it to read it."""
+
+    description: str
+    mistakes: tuple[Placed, ...]
+    n_layers: int
+    rows: tuple[CostRow, ...]
+    """As it is; without each mistake, where there are several; without all; with each change; and with them all."""
+
+    def __getitem__(self, change: str) -> CostRow:
+        """The row of a change, by its name."""
+        return {row.change: row for row in self.rows}[change]
+
+    @property
+    def verdict(self) -> str:
+        """Whether the mistakes are why nets are stuck."""
+        with_them, without = self[AS_IT_IS], self[RIGHT]
+        n = with_them.n_nets
+        them, they = ("it", "it is") if len(self.mistakes) == 1 else ("them", "they are")
+        shares = f"Of {n:,} restarts {percent(with_them.share)} learn with {them}, and {percent(without.share)} without"
+        if not differ(with_them.n_solved, n, without.n_solved, n):
+            return f"{shares}: {they} not why nets are stuck."
+        if without.share < with_them.share:
+            return f"{shares}: {they} not why nets are stuck; more of them learn with {them}."
+        rest = 1 - without.share
+        part = "" if rest < 0.5 * (1 - with_them.share) else ", though not of most that are stuck"
+        return f"{shares}: {they} why nets are stuck{part}."
+
+    def __str__(self) -> str:
+        lines = [self.description]
+        for mistake in self.mistakes:
+            where = f", in {said_layers(mistake.layers, self.n_layers)}" if mistake.layers else ""
+            lines.append(f"Mistake: {MISTAKES[mistake.name].meaning}{where}.")
+        lines.append("What the same seeds do:")
+        width = max(len(row.change) for row in self.rows)
+        lines += [f"  {row.change:{width}}  {row}" for row in self.rows]
+        return "\n".join([*lines, self.verdict])
+
+
+def cost_of_mistakes(
+    architecture: Architecture,
+    X: Any,
+    y: Any,
+    *,
+    mistakes: Any,
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
+    n_nets: int = 10_000,
+    tell: Callable[[str], Any] = lambda _change: None,
+    **settings: Any,
+) -> MistakeCost:
+    """Train the same seeds with mistakes, without them, and with other changes: which of them is why nets are stuck?
+
+    Parameters
+    ----------
+    architecture, X, y, mistakes
+        As for `train_with_mistakes`.
+    changes : mapping of str to mapping, optional
+        Other changes to try, each alone, with the mistakes: a name, and the settings that are different, such as
+        ``{"glorot weights": {"init": "glorot_uniform"}}``. `architecture` and `mistakes` can be among them.
+    n_nets : int, default 10,000
+        Restarts of each.
+    tell : function, optional
+        Called with the name of each row before it is trained.
+    **settings
+        As for `train_with_mistakes`.
+
+    Returns
+    -------
+    MistakeCost
+
+    Raises
+    ------
+    ValueError, TypeError, MemoryError, TrainingInterrupted
+        As by `train_with_mistakes`.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> from fastmlp.audit import cost_of_mistakes
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> cost = cost_of_mistakes(
+    ...     fastmlp.Architecture((2, 4, 1)), X, y, mistakes="bias_gradient_zero", n_nets=500, seed=1,
+    ...     optimizer=fastmlp.SGD(0.5), changes={"16 units": {"architecture": fastmlp.Architecture((2, 16, 1))}},
+    ... )
+    >>> [row.change for row in cost.rows]
+    ['as it is', 'without the mistakes', '16 units', 'without the mistakes, with all changes']
+    >>> cost["as it is"].share < cost["without the mistakes"].share
+    True
+    """
+    made = tuple(placed(mistakes, architecture, X, y, settings.get("loss"), settings.get("l2", 0.0)))
+    if not made:
+        raise ValueError("mistakes is empty: needs at least one name from fastmlp.audit.MISTAKES")
+    base = {"architecture": architecture, "mistakes": made, **settings}
+    changes = changes or {}
+    ways: dict[str, dict[str, Any]] = {AS_IT_IS: {}}
+    if len(made) > 1:
+        for mistake in made:
+            ways[f"without {mistake.name}"] = {"mistakes": [other for other in made if other is not mistake]}
+    ways[RIGHT] = {"mistakes": ()}
+    ways |= {name: dict(change) for name, change in changes.items()}
+    if changes:
+        together: dict[str, Any] = {}
+        for change in changes.values():
+            together |= change
+        ways[ALL] = {**together, "mistakes": ()}
+    if len(ways) < 2 + len(changes):
+        raise ValueError(f"changes has names of its own rows, {list(ways)}: choose other names")
+    for change in ways.values():  # refuse before any work starts
+        train_with_mistakes(X=X, y=y, n_nets=1, **{**base, **change, "epochs": 0})
+    rows = []
+    for name, change in ways.items():
+        tell(name)
+        rows.append(CostRow.of(name, train_with_mistakes(X=X, y=y, n_nets=n_nets, **{**base, **change})))
+    sizes = "-".join(map(str, architecture.sizes))
+    return MistakeCost(f"{n_nets:,} nets {sizes}, {len(X):,} samples", made, architecture.n_layers, tuple(rows))

@@ -1,0 +1,350 @@
+"""Train many nets with mistakes of the audit's catalogue in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from fastmlp import _checks as checks
+from fastmlp import _layout as layout
+from fastmlp import _mistaken as mistaken
+from fastmlp._backpropagation import Problem
+from fastmlp._formulas import LOSSES, Activation, Loss
+from fastmlp._jobs import Job
+from fastmlp._memory import refuse_if_too_large
+from fastmlp._mistakes import FORWARD, MISTAKES, Placed
+from fastmlp._names import choose
+from fastmlp._planning import planned
+from fastmlp._switches import BiasSum, Derivative, Down, Forward, Output, Product, Scale
+from fastmlp._teams import Team
+from fastmlp._vectors import Buffer, Lanes, aligned_zeros
+from fastmlp.architecture import Architecture
+from fastmlp.runs import Runs, Status
+from fastmlp.training import TrainingInterrupted, run
+
+QUAD = 4
+L2_ADDED = 0.01  # what "l2_in_gradient" adds, times the weights
+NETS_A_BLOCK = 4096
+NEAREST_TO_CERTAIN = 1e-15
+SOLVED_SHARE = 0.01  # of the targets' variance, for numbers
+LEFT_TO_AUDITS = ("one_minibatch",)
+
+
+@dataclass(frozen=True, eq=False)
+class MistakenRuns:
+    """Nets that were trained with mistakes, n of them, on S samples."""
+
+    mistakes: tuple[Placed, ...]
+    """What was done wrong, and in which layers."""
+    runs: Runs
+    """Their parameters and how they ended. Its loss and accuracy are those of the outputs below."""
+    outputs: np.ndarray
+    """What the nets' own forward pass, mistakes included, gives for each sample, (n, S, n_outputs) float64."""
+    margin: np.ndarray
+    """How far the worst output is on its target's side of 1/2, (n,); below 0 on the other side. Of a softmax the
+    distance from the target's class to the next one. NaN where targets are no classes."""
+    solved: np.ndarray
+    """Which nets have every sample right: a margin above 0; for numbers a loss of at most a hundredth of the targets'
+    variance. (n,) bool."""
+
+    @property
+    def n_solved(self) -> int:
+        """How many nets are solved."""
+        return int(self.solved.sum())
+
+
+class _MistakenJob(Job):
+    """A job whose kernel makes mistakes."""
+
+    switches: mistaken.Switches
+
+    def new_team(self) -> Team:
+        sizes, width, dtype = self.architecture.sizes, self.vectors.width, self.vectors.F.dtype
+        first = np.concatenate([[0], np.cumsum(sizes)])
+        samples = min(self.plan.batch_size, self.data.n_samples)
+        rows = aligned_zeros((4, samples * int(first[-1]) + QUAD, width), dtype)
+        a, z, slope, delta = (Buffer(array) for array in rows)
+        memory = mistaken.Memory(
+            a, z, slope, delta, Buffer(first[:-1]), Buffer(np.zeros(samples, np.int64)),
+            Buffer(aligned_zeros((3, width), dtype)), Buffer(aligned_zeros((2, width), dtype)), int(first[-1]), 0,
+        )  # fmt: skip
+        return Team(memory)  # type: ignore[arg-type]
+
+    def _train(self, tiles: Any, epochs: layout.Epochs, team: Team) -> int:
+        F = self.vectors.F
+        quad = Lanes(F.dtype, QUAD * F.count)
+        return mistaken.train_mistaken_tiles(
+            quad, F, self.net, self.data, self.plan, tiles.kernel_view, self.results, epochs, team.scratches[0],
+            Buffer(self.halt), self.switches,
+        )  # fmt: skip
+
+
+def train_with_mistakes(
+    architecture: Architecture,
+    X: Any,
+    y: Any,
+    *,
+    mistakes: Any,
+    n_nets: int | None = None,
+    seed: int = 0,
+    optimizer: Any = "adam",
+    epochs: int = 1000,
+    loss: str | None = None,
+    init: Any = "he_uniform",
+    batch_size: int | None = None,
+    shuffle: bool = True,
+    l2: float = 0.0,
+    net_ids: Any = None,
+    dtype: Any = "float64",
+    threads: int | None = None,
+    progress: bool = False,
+) -> MistakenRuns:
+    """Train many nets as a program with mistakes in it does, from the initial weights that `fastmlp.train` gives them.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        What the nets are meant to be.
+    X, y, n_nets, seed, optimizer, epochs, loss, init, batch_size, shuffle, l2, net_ids, threads, progress
+        As for `fastmlp.train`. The learning rate is that of the right gradient, of the mean loss.
+    mistakes : str, tuple or list of these
+        Names from `fastmlp.audit.MISTAKES`. A mistake that can be made in several layers is made in all of them; a pair
+        ``(name, layers)`` makes it in some, counted from 0, the layer of the inputs' weights. A mistake that has a
+        number of its own takes the commonest: of gradients of one sample the last one's, and 0.01 for L2 that does not
+        belong there.
+    dtype : {"float64", "float32"}, default "float64"
+        What the nets compute in: such programs are written in NumPy, which is float64.
+
+    Returns
+    -------
+    MistakenRuns
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a mistake that these nets cannot have, and whatever `fastmlp.train` refuses.
+    MemoryError
+        When the results would not fit into the memory that is free.
+    TrainingInterrupted
+        As by `fastmlp.train`.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> from fastmlp.audit import train_with_mistakes
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> arch = fastmlp.Architecture((2, 4, 1))
+    >>> wrong = train_with_mistakes(
+    ...     arch, X, y, mistakes="bias_gradient_zero", n_nets=100, optimizer=fastmlp.SGD(0.5)
+    ... )
+    >>> wrong.outputs.shape, wrong.n_solved < 50
+    ((100, 4, 1), True)
+    """
+    settings = {
+        "init": init, "batch_size": batch_size, "shuffle": shuffle, "l2": l2, "n_nets": n_nets, "net_ids": net_ids,
+        "seed": seed, "optimizer": optimizer, "epochs": epochs, "loss": loss, "dtype": dtype, "threads": threads,
+    }  # fmt: skip
+    made = placed(mistakes, architecture, X, y, loss, l2)
+    if np.ndim(architecture.leaky_slope):
+        raise ValueError("leaky_slope has one number for each net: nets with mistakes share one")
+    if any(mistake.name == "l2_left_out" for mistake in made):
+        settings["l2"] = 0.0
+    elif any(mistake.name == "l2_in_gradient" for mistake in made):
+        settings["l2"] = l2 + L2_ADDED
+    job, runs = planned(
+        architecture=architecture, X=X, y=y, sample_weight=None, target_loss=None, target_accuracy=None, patience=None,
+        tol=0.0, record_every=None, kernel="lanes", **settings,
+    )  # fmt: skip
+    n_samples, n_out = job.data.n_samples, architecture.sizes[-1]
+    refuse_if_too_large(
+        len(runs) * n_samples * n_out * 8, f"the outputs of {len(runs):,} nets for {n_samples:,} samples",
+        "train fewer nets at once, in shards of net_ids",
+    )  # fmt: skip
+    wrong = _MistakenJob(**{entry.name: getattr(job, entry.name) for entry in fields(Job)})
+    wrong.switches = switches(made, architecture, job.way.net)
+    runs.compile_seconds = wrong.compile()
+    received = run(wrong, runs, threads, progress)
+    targets = checks.targets(y, architecture, Loss(job.way.net.loss), n_samples, np.dtype(np.float64))
+    found = _looked_at(made, runs, checks.inputs(X, architecture, np.dtype(np.float64)), targets, loss)
+    if received is not None:
+        raise TrainingInterrupted(runs, received, None)
+    return found
+
+
+def placed(mistakes: Any, architecture: Architecture, X: Any, y: Any, loss: str | None, l2: float) -> list[Placed]:
+    """The mistakes that were named, in all layers where nothing else is said; refused where nets can't have them."""
+    code = Loss(choose("loss", loss or architecture.default_loss, LOSSES[architecture.activations[-1]]))
+    if code == Loss.POISSON:
+        raise ValueError("loss='poisson' has no catalogue of mistakes")
+    samples = checks.inputs(X, architecture, np.dtype(np.float64))
+    targets = checks.targets(y, architecture, code, len(samples), np.dtype(np.float64))
+    bias = [np.ones(n) if architecture.bias else np.zeros(n) for _, n in architecture.shapes]
+    problem = Problem(
+        architecture.activations, float(np.max(architecture.leaky_slope)),
+        [np.zeros(shape) for shape in architecture.shapes], bias, samples, targets, code, l2,
+    )  # fmt: skip
+    given = [mistakes] if isinstance(mistakes, (str, Placed)) or _is_pair(mistakes) else mistakes
+    if not isinstance(given, Iterable):
+        raise TypeError(f"mistakes={mistakes!r}: needs a name, a pair (name, layers), or a list of them")
+    made = [_placed(mistake, problem, architecture) for mistake in given]
+    taken: dict[tuple[str, int], str] = {}
+    for mistake in made:
+        for slot in MISTAKES[mistake.name].slots:
+            for layer in mistake.layers or (-1,):
+                other = taken.setdefault((slot, layer), mistake.name)
+                if other != mistake.name:
+                    raise ValueError(f"{other!r} and {mistake.name!r} are made at the same place: choose one of them")
+    return made
+
+
+def _is_pair(mistakes: Any) -> bool:
+    return isinstance(mistakes, tuple) and len(mistakes) == 2 and not isinstance(mistakes[1], (str, tuple, Placed))
+
+
+def _placed(given: Any, problem: Problem, architecture: Architecture) -> Placed:
+    name, layers = (given.name, given.layers or None) if isinstance(given, Placed) else (
+        (given, None) if isinstance(given, str) else tuple(given))  # fmt: skip
+    mistake = choose("mistakes", name, MISTAKES)
+    if name in LEFT_TO_AUDITS:
+        raise ValueError(f"{name!r}: pass batch_size, which trains on minibatches")
+    possible = problem.places(name)
+    if not architecture.bias and ("bias" in mistake.slots or "bias_part" in mistake.slots):
+        possible = ()
+    if not possible:
+        raise ValueError(f"{name!r} cannot be made in {architecture}: {mistake.meaning}")
+    if not mistake.has_layers:
+        if layers is not None:
+            raise ValueError(f"{name!r} is made in no layer of its own: leave the layers out")
+        return Placed(name)
+    chosen = possible if layers is None else (layers,) if isinstance(layers, (int, np.integer)) else tuple(layers)
+    for layer in chosen:
+        if layer not in possible:
+            raise ValueError(f"{name!r} cannot be made in layer {layer!r} of {architecture}: needs some of {possible}")
+    return Placed(name, tuple(sorted(int(layer) for layer in chosen)))
+
+
+def switches(made: list[Placed], architecture: Architecture, net: layout.Net) -> mistaken.Switches:
+    """The mistakes as the kernel reads them."""
+    L = architecture.n_layers
+    kinds: tuple[type[IntEnum], ...] = (Forward, Derivative, Product, BiasSum, Down)
+    codes = {kind: np.zeros(L, np.int64) for kind in kinds}
+    applied = np.array([int(code) for code in architecture.activations])
+    down_weights = np.arange(L)
+    factors, powers, lost = np.ones((2, L)), np.zeros((2, L), np.int64), np.zeros((2, L), np.int64)
+    output = Output.RIGHT
+    for mistake in made:
+        name, code = mistake.name, MISTAKES[mistake.name].code
+        layers = list(mistake.layers)
+        if isinstance(code, Forward):
+            codes[Forward][layers] = code
+            if code is Forward.NO_ACTIVATION:
+                applied[layers] = Activation.IDENTITY
+            elif code is Forward.OTHER_ACTIVATION:
+                applied[layers] = architecture.activations[0 if name == "hidden_activation_on_output" else -1]
+        elif isinstance(code, Output):
+            output = code
+        elif isinstance(code, Scale):
+            _scale(code, architecture, net, factors, powers, lost)
+        elif type(code) in codes:
+            codes[type(code)][layers if MISTAKES[name].has_layers else slice(1, None)] = code
+            if code is Down.OTHER_WEIGHTS:
+                for layer in layers:
+                    others = [
+                        k for k in range(L) if k != layer and architecture.shapes[k] == architecture.shapes[layer]
+                    ]
+                    down_weights[layer] = others[0]
+        elif "l2" not in name:
+            which = 0 if name.startswith("weights") else 1
+            if name.endswith("one_sample"):
+                lost[which, layers] = mistaken.ALL_BUT_LAST
+            else:
+                powers[which, layers] += 1 if name.endswith("sum_for_mean") else -1
+    return mistaken.Switches(
+        forward=Buffer(codes[Forward]), applied=Buffer(applied), derivative=Buffer(codes[Derivative]),
+        product=Buffer(codes[Product]), bias=Buffer(codes[BiasSum]), down=Buffer(codes[Down]),
+        down_weights=Buffer(down_weights), weight_factor=Buffer(factors[0]), weight_power=Buffer(powers[0]),
+        bias_factor=Buffer(factors[1]), bias_power=Buffer(powers[1]), weights_lost=Buffer(lost[0]),
+        biases_lost=Buffer(lost[1]), output=int(output),
+    )  # fmt: skip
+
+
+def _scale(
+    code: Scale, architecture: Architecture, net: layout.Net, factors: np.ndarray, powers: np.ndarray, lost: np.ndarray
+) -> None:
+    if code in (Scale.SUM, Scale.BY_FEATURES, Scale.ONE_SAMPLE):
+        powers += 1
+    elif code is Scale.MEAN_TWICE:
+        powers -= 1
+    if code is Scale.BY_FEATURES:
+        factors /= architecture.sizes[0]
+    elif code is Scale.SUM_OVER_OUTPUTS and net.loss != Loss.CROSS_ENTROPY:
+        factors *= architecture.sizes[-1]
+    elif code is Scale.HALF:
+        factors /= 2.0
+    elif code is Scale.TURNED:
+        factors *= -1.0
+    elif code is Scale.ONE_SAMPLE:
+        lost[...] = mistaken.ALL_BUT_LAST
+
+
+def _looked_at(
+    made: list[Placed], runs: Runs, samples: np.ndarray, targets: np.ndarray, loss: str | None
+) -> MistakenRuns:
+    """What the nets give with their own forward pass; fills in their losses and accuracies."""
+    architecture, n = runs.architecture, len(runs)
+    code = LOSSES[architecture.activations[-1]][loss or architecture.default_loss]
+    outputs = np.empty((n, *targets.shape))
+    forward = [mistake for mistake in made if mistake.name in FORWARD]
+    weights, biases = runs.weights, runs.biases
+    for first in range(0, n, NETS_A_BLOCK):
+        some = slice(first, first + NETS_A_BLOCK)
+        w = [layer[some].astype(np.float64) for layer in weights]
+        b = [layer[some].astype(np.float64) for layer in biases] or [np.zeros(layer.shape[-1]) for layer in weights]
+        with np.errstate(all="ignore"):
+            problem = Problem(
+                architecture.activations, float(architecture.leaky_slope), w, b, samples, targets, code,
+                forward_mistakes_made=tuple(forward),
+            )  # fmt: skip
+        outputs[some] = problem.a[-1]
+    fine = runs.status != Status.DIVERGED
+    with np.errstate(all="ignore"):
+        losses, margin = losses_of(outputs, targets, code), margins_of(outputs, targets, architecture.activations[-1])
+        right = _right(outputs, targets, architecture.activations[-1])
+        solved = margin > 0 if checks.counts_accuracy(targets) else losses <= SOLVED_SHARE * targets.var(axis=0).mean()
+    runs.loss[:] = np.where(fine, losses, np.nan)
+    runs.accuracy[:] = np.where(fine & checks.counts_accuracy(targets), right.mean(axis=1), np.nan)
+    return MistakenRuns(tuple(made), runs, outputs, margin, solved & fine)
+
+
+def losses_of(outputs: np.ndarray, targets: np.ndarray, code: Loss) -> np.ndarray:
+    """The mean loss of each net's outputs (n, S, k); a probability is taken to be at least 10⁻¹⁵ away from 0 and 1."""
+    if code == Loss.MSE:
+        return np.asarray(((outputs - targets) ** 2).mean(axis=(1, 2)))
+    o = np.clip(outputs, NEAREST_TO_CERTAIN, 1.0 - NEAREST_TO_CERTAIN)
+    if code == Loss.CROSS_ENTROPY:
+        return np.asarray(-(targets * np.log(o)).sum(axis=2).mean(axis=1))
+    return np.asarray(-(targets * np.log(o) + (1.0 - targets) * np.log1p(-o)).mean(axis=(1, 2)))
+
+
+def margins_of(outputs: np.ndarray, targets: np.ndarray, output: Activation) -> np.ndarray:
+    """See `MistakenRuns.margin`: for outputs (n, S, k) and targets (S, k) one number a net."""
+    if not checks.counts_accuracy(targets):
+        return np.full(len(outputs), np.nan)
+    return np.asarray(_distances(outputs, targets, output).min(axis=1))
+
+
+def _distances(outputs: np.ndarray, targets: np.ndarray, output: Activation) -> np.ndarray:
+    if output == Activation.SOFTMAX:
+        own = np.where(targets > 0.5, outputs, 0.0).sum(axis=2)
+        return np.asarray(own - np.where(targets > 0.5, -np.inf, outputs).max(axis=2))
+    return np.asarray(((outputs - 0.5) * np.sign(targets - 0.5)).min(axis=2))
+
+
+def _right(outputs: np.ndarray, targets: np.ndarray, output: Activation) -> np.ndarray:
+    if not checks.counts_accuracy(targets):
+        return np.zeros(outputs.shape[:2])
+    return np.asarray(_distances(outputs, targets, output) > 0)

@@ -1,0 +1,94 @@
+"""What can be done wrong at each place of a net's forward pass and backpropagation: the codes of the switches there."""
+
+from enum import IntEnum
+
+
+class Forward(IntEnum):
+    """How a layer's outputs follow from its inputs."""
+
+    RIGHT = 0
+    NO_BIAS = 1  # f(a W)
+    BIAS_AFTER = 2  # f(a W) + b
+    SIGMOID_TWICE = 3  # 1 / (1 + s(−z)), where s is the sigmoid already
+    SOFTMAX_OVER_SAMPLES = 4
+    SOFTMAX_OVER_EVERYTHING = 5
+    SOFTMAX_UNNORMALISED = 6  # exp(z)
+    OTHER_ACTIVATION = 7  # of the hidden layers on the output, or of the output on a hidden layer
+    NO_ACTIVATION = 8
+
+
+class Output(IntEnum):
+    """The gradient of a sample's loss by the output layer's z."""
+
+    RIGHT = 0
+    DERIVATIVE_OF_OUTPUT = 1
+    DERIVATIVE_TWICE = 2
+    NO_DERIVATIVE = 3
+    SQUARED_ERROR = 4
+    FIRST_TERM = 5  # −t / o · o (1 − o)
+    TARGET_OVER_OUTPUT = 6  # −t / o
+    TIMES_OUTPUT = 7  # (o − t) o
+
+
+class Derivative(IntEnum):
+    """What stands in the place of a hidden layer's f'(z)."""
+
+    RIGHT = 0
+    OF_OUTPUT = 1  # f'(a)
+    TWICE = 2
+    LEFT_OUT = 3  # 1
+    OF_LAYER_BELOW = 4
+    OF_LAYER_ABOVE = 5
+    ONE_MINUS_OUTPUT = 6  # 1 − a
+    OF_SIGMOID = 7  # a (1 − a)
+    STEP = 8  # 0 for z <= 0
+
+
+class Product(IntEnum):
+    """What the weights' gradient multiplies δ with."""
+
+    RIGHT = 0
+    TRANSPOSED = 1
+    OWN_OUTPUTS = 2
+    WEIGHTED_SUMS = 3  # z of the layer below
+    DERIVATIVES = 4  # f'(z) of the layer below
+
+
+class BiasSum(IntEnum):
+    """What the biases' gradient is."""
+
+    RIGHT = 0
+    OVER_UNITS = 1
+    ZERO = 2
+
+
+class Down(IntEnum):
+    """Through which weights δ is passed down from a layer."""
+
+    RIGHT = 0
+    UNTRANSPOSED = 1
+    OTHER_WEIGHTS = 2  # another layer's
+    UPDATED = 3  # those after the step
+
+
+class Part(IntEnum):
+    """By how much, or of what, a layer's weight gradient or bias gradient is not the mean over the samples."""
+
+    RIGHT = 0
+    SUM = 1
+    MEAN_TWICE = 2
+    ONE_SAMPLE = 3  # the term of one sample of the mean: the others are lost
+
+
+class Scale(IntEnum):
+    """What all gradients are multiplied with."""
+
+    RIGHT = 0
+    SUM = 1
+    BY_FEATURES = 2  # the sum over the samples, divided by the number of features
+    MEAN_TWICE = 3
+    SUM_OVER_OUTPUTS = 4
+    HALF = 5
+    TURNED = 6
+    ONE_SAMPLE = 7  # the gradient is that of one sample
+    ONE_MINIBATCH = 8
