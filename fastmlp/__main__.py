@@ -142,12 +142,14 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_why(commands)
     gallery = commands.add_parser(
-        "gallery", help="the classic nets that get stuck on XOR, as published and mended", formatter_class=_Formatter
+        "gallery",
+        help="published programs that do not learn XOR, as they are and with changes",
+        formatter_class=_Formatter,
     )
-    gallery.add_argument("--restarts", type=_count, default=100_000, help="nets, each with its own initial weights")
+    gallery.add_argument("--restarts", type=_count, default=10_000, help="nets, each with its own initial weights")
     gallery.add_argument("--only", action="append", default=[], metavar="NAME", help="one recipe; repeatable")
     gallery.add_argument("--out", metavar="FOLDER", help="also write the page gallery.md and its pictures there")
-    gallery.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    gallery.add_argument("--json", action="store_true", help="print one JSON object a row and nothing else")
     gallery.add_argument("--seed", type=int, default=0, help="fixes every initial weight")
     gallery.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
 
@@ -214,6 +216,11 @@ def _add_why(commands: Any) -> None:
         help="nets, each with its own initial weights (default: 10,000, or fewer for large data)",
     )
     why.add_argument("--seed", type=int, default=0, help="fixes every initial weight")
+    why.add_argument(
+        "--mistake", action="append", default=[], metavar="NAME[:LAYER]",
+        help="say what this mistake of the audit's catalogue costs, made in one layer (1 is the first) or in all; "
+        "repeatable; --mistake list lists them",
+    )  # fmt: skip
     why.add_argument("--no-fixes", action="store_true", help="do not train the same seeds again with changes")
     why.add_argument(
         "--picture", default="why.png", metavar="FILE", help="where the picture goes, if matplotlib is here"

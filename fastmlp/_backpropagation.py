@@ -356,9 +356,9 @@ class Problem:
         elif Output.TIMES_OUTPUT in made:
             delta = error * output
         elif Output.DERIVATIVE_OF_OUTPUT in made:
-            delta = error * of_output / np.maximum(slope, 1e-300)
+            delta = _cross_entropy_by_output(output, t) * of_output
         elif Output.NO_DERIVATIVE in made:
-            delta = error / np.maximum(slope, 1e-300)
+            delta = _cross_entropy_by_output(output, t)
         else:
             delta = error * slope if Output.DERIVATIVE_TWICE in made else error
         if Scale.ONE_SAMPLE in made or Scale.ONE_MINIBATCH in made:
@@ -431,6 +431,12 @@ class Problem:
                     slope = slope + ROUNDING  # 1 − a, where a nearly is 1
                 delta = (delta @ np.abs(self.weights[layer]).T) * slope
         return weights, biases
+
+
+def _cross_entropy_by_output(o: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """dL/do = (1 − t) / (1 − o) − t / o, without the term that a target of 0 or 1 has not."""
+    with np.errstate(all="ignore"):
+        return np.where(t < 1, (1.0 - t) / (1.0 - o), 0.0) - np.where(t > 0, t / o, 0.0)
 
 
 def _of_some(delta: np.ndarray, mistake: Placed) -> np.ndarray:

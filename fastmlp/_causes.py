@@ -1,7 +1,7 @@
 """Why a net is stuck: one cause a net, from what was seen in it, each rule with its reason.
 
-Rules are asked in the order of `Cause`, and the first that holds is the net's: what can never be mended by training
-comes before what may, and what makes a net sit on a plateau before the plateau itself.
+The first rule of `certain_causes` that holds is the net's: what can never be mended by training comes before what may,
+and what makes a net sit on a plateau before the plateau itself.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ class Cause(IntEnum):
     STILL_IMPROVING = 10
     LOCAL_MINIMUM = 11
     UNDECIDED = 12
+    INPUT_SCALES = 13
+    TARGET_RANGE = 14
+    TARGET_SCALE = 15
 
 
 # A step that is a thousandth of the output layer's takes a thousand times as many epochs: what the others learn in
@@ -43,8 +46,14 @@ NEAR = 0.07
 # A sample is taken for learnt when its output is within this of its target; on plateaus the others are 1/3 away.
 LEARNT_WITHIN = 0.2
 MOST_GROUPED = 64  # samples: in larger data only the plateau of all samples has a name
+# Inputs and targets that training is made for are near 0 and 1. A column that is this far from it, or this many times
+# as spread as another one, makes some steps too long and others too short.
+FAR = 10.0
+TIMES_AS_SPREAD = 100.0
+LITTLE_SPREAD = 0.03
 # For data that are no classes: as much of the targets' variance as noise would leave
 SOLVED_SHARE = 0.01
+NO_SCORE = -1e9  # the least R²: that of a net that diverged
 # Trained for as long again, a net would lose at least a tenth of its loss: then more epochs are worth their time.
 WORTHWHILE = 0.1
 LEAST_HORIZON = 100  # epochs
@@ -113,10 +122,61 @@ def _solved_limit(given: Given) -> float | None:
     return None if given.classes else SOLVED_SHARE * float(np.mean(given.targets.var(axis=0)))
 
 
+def scores(facts: Facts, given: Given) -> np.ndarray | None:
+    """The accuracy of each net, or its R² where targets are no classes, (n,); None for few samples."""
+    if len(given.samples) <= MOST_GROUPED or not (given.classes or given.loss == Loss.MSE):
+        return None
+    if given.classes:
+        return np.asarray(np.where(np.isfinite(facts.right), facts.right, 0.0))
+    variance = float(np.mean(given.targets.astype(np.float64).var(axis=0)))
+    with np.errstate(all="ignore"):
+        score = 1.0 - facts.loss.astype(np.float64) / max(variance, 1e-300)
+    return np.asarray(np.where(np.isfinite(score), np.maximum(score, NO_SCORE), NO_SCORE))
+
+
 def solved(facts: Facts, given: Given) -> np.ndarray:
     """Every sample on the right side of 1/2; for numbers, a loss of at most `solved_loss`."""
     limit = _solved_limit(given)
     return np.asarray(facts.right == 1 if limit is None else facts.loss <= limit)
+
+
+def badly_scaled_inputs(given: Given) -> bool:
+    """Whether inputs are far from 0 and 1, or their columns spread very differently."""
+    samples = given.samples.astype(np.float64)
+    spread = samples.std(axis=0)
+    spread = spread[spread > 0]
+    if not len(spread):
+        return False
+    size = np.sqrt((samples**2).mean(axis=0))
+    return bool(size.max() > FAR or spread.max() > TIMES_AS_SPREAD * spread.min() or size.max() < LITTLE_SPREAD)
+
+
+def badly_scaled_targets(given: Given) -> bool:
+    """Whether targets that are no classes are far from 0 and 1, or spread too much or too little."""
+    if given.classes or given.loss != Loss.MSE:
+        return False
+    targets = given.targets.astype(np.float64)
+    spread = targets.std(axis=0)
+    spread = spread[spread > 0]
+    size = np.sqrt((targets**2).mean(axis=0))
+    return bool(len(spread) and (size.max() > FAR or spread.min() < LITTLE_SPREAD))
+
+
+def least_loss(given: Given) -> float:
+    """The squared error that outputs of this activation cannot get below, because of targets that they cannot give."""
+    low, high = {
+        Activation.SIGMOID: (0.0, 1.0), Activation.SOFTMAX: (0.0, 1.0), Activation.RELU: (0.0, np.inf),
+    }.get(given.architecture.activations[-1], (-np.inf, np.inf))  # fmt: skip
+    if given.loss != Loss.MSE:
+        return 0.0
+    targets = given.targets.astype(np.float64)
+    return float((np.maximum(np.maximum(low - targets, targets - high), 0.0) ** 2).mean())
+
+
+def targets_out_of_range(given: Given) -> bool:
+    """Whether targets that the output cannot give keep every net from being solved."""
+    limit = _solved_limit(given)
+    return limit is not None and least_loss(given) > limit
 
 
 def certain_causes(facts: Facts, given: Given, diverged: np.ndarray, learnt_some: np.ndarray) -> np.ndarray:
@@ -130,13 +190,20 @@ def certain_causes(facts: Facts, given: Given, diverged: np.ndarray, learnt_some
     def mark(which: np.ndarray, label: Cause) -> None:
         cause[which & (cause < 0)] = label
 
-    mark(diverged | ~np.isfinite(facts.loss), Cause.DIVERGED)
-    mark(solved(facts, given), Cause.SOLVED)
+    broken = diverged | ~np.isfinite(facts.loss)
+    mark(~broken & solved(facts, given), Cause.SOLVED)
+    if targets_out_of_range(given):
+        mark(np.ones(len(cause), bool), Cause.TARGET_RANGE)
     if never_solved_at_zero(given):
         mark(np.ones(len(cause), bool), Cause.ZERO_INPUT)
     widths = np.array(architecture.sizes[1:])
     hidden = widths[:-1]
-    mark(((facts.distinct == 1) & (hidden > 1)).any(axis=1), Cause.SYMMETRIC)
+    mark(((facts.distinct == 1) & (hidden > 1)).any(axis=1) & ~broken, Cause.SYMMETRIC)
+    if badly_scaled_inputs(given):
+        mark(np.ones(len(cause), bool), Cause.INPUT_SCALES)
+    if badly_scaled_targets(given):
+        mark(np.ones(len(cause), bool), Cause.TARGET_SCALE)
+    mark(broken, Cause.DIVERGED)
     mark((facts.silent == widths).any(axis=1), Cause.DEAD_LAYER)
     squashing = np.isin(architecture.activations[:-1], (Activation.SIGMOID, Activation.TANH))
     asleep = ((facts.saturated[:, :-1] == hidden) & squashing).any(axis=1)

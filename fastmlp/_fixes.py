@@ -25,6 +25,8 @@ WORTH_A_FIX = 0.005  # of the nets must have a cause that a change is for
 LOWER, LONGER = 0.1, 4  # times the learning rate, and the epochs
 MOST_EPOCHS_TRIED = 10**6
 ADAM_RATE = 0.01
+SCORE_GAIN = 0.02  # of a median accuracy or R²: as much is worth a change
+UNSOLVED = tuple(cause for cause in Cause if cause != Cause.SOLVED)
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,16 @@ class Fix:
     name: str
     text: str
     change: Callable[[Call], Call] = field(repr=False, compare=False)
+    causes: tuple[Cause, ...] = ()
+    """What it is a remedy for."""
+    scaled: tuple[str, ...] = ()
+    """Which of "inputs" and "targets" are shifted and scaled to mean 0 and standard deviation 1; "range" brings targets
+    to the range from 0 to 1."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the function: a pickle keeps what the change is called."""
-        return {"name": self.name, "text": self.text, "change": LostFunction(f"the change {self.name!r}")}
+        kept = {"name": self.name, "text": self.text, "causes": self.causes, "scaled": self.scaled}
+        return {**kept, "change": LostFunction(f"the change {self.name!r}")}
 
     def __copy__(self) -> Fix:
         return self
@@ -56,17 +64,34 @@ class Trial:
     """How many of these nets were solved as they were,"""
     after: int
     """and with the change."""
+    score_before: float | None = None
+    """The nets' median accuracy, or R² where targets are no classes, as they were: of more than 64 samples,"""
+    score_after: float | None = None
+    """and with the change."""
 
     @property
     def helped(self) -> bool:
-        """Whether more nets are solved than before, by more than chance explains."""
-        return self.after > self.before and differ(self.before, self.n_nets, self.after, self.n_nets)
+        """Whether more nets are solved than before, by more than chance explains, or their median score is higher."""
+        if self._solved_differ:
+            return self.after > self.before
+        return self._score_gain > SCORE_GAIN
+
+    @property
+    def _solved_differ(self) -> bool:
+        return differ(self.before, self.n_nets, self.after, self.n_nets)
+
+    @property
+    def _score_gain(self) -> float:
+        if self.score_before is None or self.score_after is None:
+            return 0.0
+        return self.score_after - self.score_before
 
     def __str__(self) -> str:
         before, after = (percent(count / self.n_nets) for count in (self.before, self.after))
-        helped = differ(self.before, self.n_nets, self.after, self.n_nets)
-        verdict = "" if helped else ": no difference" if self.before != self.after else ": the same"
-        return f"{before:>7} -> {after:>7}  ({interval(self.after, self.n_nets)})  {self.fix.text}{verdict}"
+        scores = "" if self.score_after is None else f", median score {self.score_before:.3f} -> {self.score_after:.3f}"
+        alike = ": no difference" if self.before != self.after or scores else ": the same"
+        verdict = "" if self._solved_differ or abs(self._score_gain) > SCORE_GAIN else alike
+        return f"{before:>7} -> {after:>7}  ({interval(self.after, self.n_nets)}{scores})  {self.fix.text}{verdict}"
 
 
 def train_again(
@@ -87,14 +112,40 @@ def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_star
     share = {cause: float((label == cause).mean()) for cause in Cause}
     found: list[tuple[float, Fix]] = []
 
-    def suggest(name: str, text: str, change: Callable[[Call], Call], *for_causes: Cause, weight: float = 1.0) -> None:
+    def suggest(
+        name: str, text: str, change: Callable[[Call], Call], *for_causes: Cause, weight: float = 1.0,
+        scaled: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         of_nets = sum(share[cause] for cause in for_causes)
         if of_nets >= WORTH_A_FIX:
-            found.append((of_nets * weight, Fix(name, text, change)))
+            found.append((of_nets * weight, Fix(name, text, change, for_causes, scaled)))
 
     arch = given.architecture
     hidden = arch.activations[:-1]
     rectified = any(code == Activation.RELU for code in hidden)
+    if causes.badly_scaled_inputs(given):
+        suggest(
+            "standardize_inputs", "inputs shifted and scaled to mean 0 and standard deviation 1", lambda c: c,
+            *UNSOLVED, weight=1.1, scaled=("inputs",),
+        )  # fmt: skip
+    if causes.badly_scaled_targets(given):
+        suggest(
+            "standardize_targets", "targets shifted and scaled to mean 0 and standard deviation 1", lambda c: c,
+            *UNSOLVED, weight=1.1, scaled=("targets",),
+        )  # fmt: skip
+    if causes.badly_scaled_inputs(given) and causes.badly_scaled_targets(given):
+        suggest(
+            "standardize_both", "inputs and targets shifted and scaled to mean 0 and standard deviation 1", lambda c: c,
+            *UNSOLVED, weight=1.2, scaled=("inputs", "targets"),
+        )  # fmt: skip
+    if causes.targets_out_of_range(given):
+        suggest(
+            "identity_output", "an output that gives any number: output='identity'",
+            lambda c: _with_architecture(c, loss="mse", output="identity"), Cause.TARGET_RANGE, weight=1.1,
+        )  # fmt: skip
+        suggest(
+            "targets_in_range", "targets scaled to lie from 0 to 1", lambda c: c, Cause.TARGET_RANGE, scaled=("range",)
+        )
     suggest(
         "bias", "give the units biases: bias=True", lambda c: _with_architecture(c, bias=True), Cause.ZERO_INPUT,
     )  # fmt: skip
@@ -116,7 +167,9 @@ def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_star
             lambda c: c.changed(init=init), Cause.SYMMETRIC, Cause.VANISHING_GRADIENT, Cause.SATURATED,
             Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU, Cause.LOCAL_MINIMUM,
         )  # fmt: skip
-    if arch.activations[-1] == Activation.RELU and not given.classes:
+    if arch.activations[-1] == Activation.RELU and causes.targets_out_of_range(given):
+        pass  # suggested above
+    elif arch.activations[-1] == Activation.RELU and not given.classes:
         suggest(
             "identity_output", "an output without ReLU: output='identity'",
             lambda c: _with_architecture(c, output="identity"), Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU,
@@ -210,17 +263,20 @@ def try_all(
     """
     some = slice(0, min(len(runs), max_nets))
     ids, own, n = runs.net_ids[some], call.of(np.arange(len(runs))[some]), min(len(runs), max_nets)
-    before = _n_solved(runs[some], given, loss, threads)
+    before, score_before = _solved_and_score(runs[some], given, loss, threads)
 
     def trial(fix: Fix) -> Trial | None:
         changed = fix.change(own)
+        data, samples, targets = scaled_data(fix.scaled, given, X, y)
+        there = given._replace(samples=samples, targets=targets)
         try:
-            again = train_again(changed, X, y, ids, runs.seed, threads)
+            again = train_again(changed, *data, ids, runs.seed, threads)
         except (ValueError, TypeError) as error:  # the diagnosis is worth more than one change
             warnings.warn(f"{fix.text}: could not be tried: {error}", RuntimeWarning, stacklevel=4)
             return None
         used = changed["loss"] or changed.architecture.default_loss
-        return Trial(fix, n, before, _n_solved(again, _for_change(given, again.architecture, used), used, threads))
+        after, score = _solved_and_score(again, _for_change(there, again.architecture, used), used, threads)
+        return Trial(fix, n, before, after, score_before, score)
 
     trials: list[Trial] = []
     for number, fix in enumerate(fixes, 1):
@@ -230,20 +286,46 @@ def try_all(
     if len(helpful) > 1 and helpful[0].after < n:
         names = " and ".join(t.fix.name for t in helpful[:2])
         both = [t.fix.change for t in helpful[:2]]
-        together = Fix(names, f"both: {names}", lambda c: both[1](both[0](c)))
+        scaled = tuple(dict.fromkeys(name for t in helpful[:2] for name in t.fix.scaled))
+        together = Fix(names, f"both: {names}", lambda c: both[1](both[0](c)), scaled=scaled)
         tell(f"{names} together", tuple(trials))
         trials = _best_first([*trials, trial(together)])
     return tuple(trials)
 
 
+def scaled_data(
+    scaled: tuple[str, ...], given: Given, X: Any, y: Any
+) -> tuple[tuple[Any, Any], np.ndarray, np.ndarray]:
+    """The data (X, y) with some of it scaled; and the samples and targets of them as they are looked at."""
+    samples, targets = given.samples, given.targets
+    if "inputs" in scaled:
+        samples = X = _standardized(samples)
+    if "targets" in scaled:
+        targets = y = _standardized(targets)
+    if "range" in scaled:
+        low, high = targets.min(axis=0), targets.max(axis=0)
+        targets = y = ((targets - low) / np.where(high > low, high - low, 1.0)).astype(targets.dtype)
+    return (X, y), samples, targets
+
+
+def _standardized(values: np.ndarray) -> np.ndarray:
+    exact = values.astype(np.float64)
+    spread = exact.std(axis=0)
+    return ((exact - exact.mean(axis=0)) / np.where(spread > 0, spread, 1.0)).astype(values.dtype)
+
+
 def _best_first(trials: Sequence[Trial | None]) -> list[Trial]:
-    return sorted((t for t in trials if t is not None), key=lambda t: -t.after)
+    return sorted((t for t in trials if t is not None), key=lambda t: (-t.after, -(t.score_after or 0.0)))
 
 
 def _for_change(given: Given, architecture: Architecture, loss: str) -> Given:
     return given._replace(architecture=architecture, loss=Loss[loss.upper()])
 
 
-def _n_solved(runs: Runs, given: Given, loss: str, threads: int | None) -> int:
+def _solved_and_score(runs: Runs, given: Given, loss: str, threads: int | None) -> tuple[int, float | None]:
+    """How many of the nets are solved, and their median score."""
     facts = inspected(runs.architecture, loss, runs.parameters, given.samples, given.targets, threads)
-    return int((causes.solved(facts, given) & (runs.status != Status.DIVERGED)).sum())
+    fine = runs.status != Status.DIVERGED
+    score = causes.scores(facts, given)
+    middle = None if score is None else float(np.median(np.where(fine, score, causes.NO_SCORE)))
+    return int((causes.solved(facts, given) & fine).sum()), middle

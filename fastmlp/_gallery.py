@@ -1,4 +1,4 @@
-"""What `fastmlp gallery` does: the classic stuck nets as published and mended, over many restarts, as a page."""
+"""What `fastmlp gallery` does: published programs that do not learn XOR, as they are and with changes, as a page."""
 
 from __future__ import annotations
 
@@ -6,31 +6,73 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from fastmlp._mistaken_training import MistakenRuns, train_with_mistakes
 from fastmlp._names import choose
 from fastmlp._paths import refuse_output
-from fastmlp._recipes import RECIPES, Recipe, Variant, X
-from fastmlp._statistics import interval, percent
-from fastmlp._why import facts
-from fastmlp.diagnosis import Diagnosis
-from fastmlp.runs import Runs
-from fastmlp.training import train
+from fastmlp._recipes import RECIPES, Recipe, Variant
+from fastmlp._statistics import differ, interval, percent
 
 PAGE = "gallery.md"
 INTRODUCTION = """# The gallery of stuck nets
 
-Nets that people have published when they asked why theirs does not learn XOR, each trained over many restarts as
-published, and mended. `fastmlp gallery --out docs` makes this page: all its figures are what the command printed.
+Programs that people published when they asked why theirs does not learn XOR, trained over many restarts: as published,
+mistakes included, and with each of some changes alone. `fastmlp gallery --out docs` makes this page: all its figures
+are what the command printed. A net is solved when each output is on its target's side of 1/2.
 """
+HAIR = 0.01
+NEAR = 0.005  # losses that differ by no more than this are taken for the same
+
+
+@dataclass(frozen=True)
+class _Result:
+    """A variant's nets."""
+
+    variant: Variant
+    found: MistakenRuns
+    solved_as_published: int
+
+    @property
+    def n(self) -> int:
+        return len(self.found.runs)
+
+    @property
+    def losses(self) -> np.ndarray:
+        losses = self.found.runs.loss.astype(float)
+        return np.where(np.isfinite(losses), losses, np.inf)
+
+    @property
+    def margin(self) -> float:
+        """The median margin of the nets that are solved."""
+        margins = self.found.margin[self.found.solved]
+        return float(np.median(margins)) if len(margins) else float("nan")
+
+    def most_common(self) -> tuple[float, int]:
+        """The loss that most nets end near, and how many do."""
+        losses = np.sort(self.losses)
+        counts = np.searchsorted(losses, losses + 2 * NEAR, side="right") - np.arange(self.n)
+        k = int(np.argmax(counts))
+        return float(np.median(losses[k : k + counts[k]])), int(counts[k])
+
+    def row(self, recipe: Recipe) -> dict[str, Any]:
+        """For scripts."""
+        median = float(np.median(self.losses))
+        return {
+            "program": recipe.name, "change": self.variant.change, "nets": self.n, "solved": self.found.n_solved,
+            "solved_as_published": self.solved_as_published, "median_loss": median if np.isfinite(median) else None,
+            "median_margin": None if np.isnan(self.margin) else self.margin, "advice": self.variant.advice,
+        }  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the recipes, print the page, and write it where it is asked for; returns the exit code."""
     known = {recipe.name: recipe for recipe in RECIPES}
-    chosen = [choose("--only", name, known) for name in options.only] or list(RECIPES)
+    chosen = [known[choose("--only", name, dict.fromkeys(known, name))] for name in options.only] or list(RECIPES)
     folder = None if options.out is None else Path(options.out)
     if folder is not None:
         if not folder.is_dir():
@@ -38,14 +80,16 @@ def run(options: argparse.Namespace) -> int:
         for name in (PAGE, *(_picture_name(recipe) for recipe in chosen)):
             refuse_output("--out", folder / name, {})
         import matplotlib  # noqa: F401  said before any work
-    begun, page, found = time.perf_counter(), [], {}
+    begun, page = time.perf_counter(), [INTRODUCTION]
     if not options.json:
         print(INTRODUCTION)
-    page.append(INTRODUCTION)
     for recipe in chosen:
-        results = [_result(variant, options, f"{recipe.name}: {variant.name}") for variant in recipe.variants]
+        results = []
+        for variant in recipe.variants:
+            results.append(trained(recipe, variant, options.restarts, options.seed, options.threads))
+            if options.json:
+                print(json.dumps(results[-1].row(recipe)), flush=True)
         text = _section(recipe, results)
-        found[recipe.name] = {r.variant.name: facts(r.diagnosis) for r in results}
         if folder is not None:
             name = _picture_name(recipe)
             _picture(recipe, results, folder / name)
@@ -53,8 +97,6 @@ def run(options: argparse.Namespace) -> int:
         page.append(text)
         if not options.json:
             print(text, flush=True)
-    if options.json:
-        print(json.dumps(found))
     if folder is not None:
         (folder / PAGE).write_text("\n".join(page), encoding="utf-8")
     print(
@@ -64,89 +106,129 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def trained(recipe: Recipe, variant: Variant, restarts: int, seed: int, threads: int | None) -> _Result:
+    """Many restarts of a program, with or without a change."""
+    if sys.stderr.isatty():
+        print(f"… {recipe.name}: {variant.change}", file=sys.stderr)
+    found = train_with_mistakes(
+        variant.architecture, recipe.X, recipe.y, mistakes=variant.mistakes, n_nets=restarts, seed=seed,
+        optimizer=variant.optimizer, epochs=variant.epochs, init=variant.init, threads=threads, **variant.settings,
+    )  # fmt: skip
+    return _Result(variant, found, int(counted(recipe, found).sum()))
+
+
+def counted(recipe: Recipe, found: MistakenRuns) -> np.ndarray:
+    """Which nets a program would say are solved."""
+    if recipe.counts == "half":
+        return found.solved
+    fine, targets = np.isfinite(found.outputs).all(axis=(1, 2)), recipe.y
+    if recipe.counts == "larger":
+        right = np.diff(found.outputs, axis=2)[:, :, 0] > 0
+        return np.asarray(fine & (right == (targets[:, 1] == 1)).all(axis=1))
+    return np.asarray(fine & ((found.outputs[:, :, 0] > 0.5) == (targets == 1)).all(axis=1))
+
+
 def _picture_name(recipe: Recipe) -> str:
     return f"{PAGE.removesuffix('.md')}-{recipe.name}.png"
 
 
-class _Result:
-    """A variant's nets."""
-
-    def __init__(self, variant: Variant, runs: Runs) -> None:
-        self.variant, self.runs = variant, runs
-        self.diagnosis: Diagnosis = runs.diagnose(X, variant.y)
-
-
-def _result(variant: Variant, options: argparse.Namespace, label: str) -> _Result:
-    if sys.stderr.isatty():
-        print(f"… {label}", file=sys.stderr)
-    runs = train(
-        variant.architecture, X, variant.y, n_nets=options.restarts, seed=options.seed, optimizer=variant.optimizer,
-        epochs=variant.epochs, init=variant.init, threads=options.threads, **variant.settings,
-    )  # fmt: skip
-    return _Result(variant, runs)
-
-
 def _section(recipe: Recipe, results: list[_Result]) -> str:
+    own = recipe.counts != "half"
+    columns = ["change", "solved", "95 % interval", *(["solved as the program counts"] if own else [])]
+    columns += ["median loss", "most nets end at"]
     lines = [
-        f"## {recipe.name}: {recipe.title}", "",
-        f"What is seen: {recipe.symptom}.", "", f"How it was translated: {recipe.translated}.", "",
-        "| how it is trained | solved | 95 % interval | |", "| --- | --- | --- | --- |",
+        f"## {recipe.name}: {recipe.title}", "", f"Symptom: {recipe.symptom}.", "", f"The program: {recipe.program}.",
+        "", recipe.counting, "", "| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns),
     ]  # fmt: skip
     for result in results:
-        d, n = result.diagnosis, len(result.diagnosis.causes)
-        kind = "mended" if result.variant.fixed else "published"
-        lines.append(
-            f"| {result.variant.name} | {d.n_solved:,} of {n:,} = {percent(d.n_solved / n)} "
-            f"| {interval(d.n_solved, n)} | {kind} |"
-        )
-    for result in results:
-        if result.diagnosis.n_solved < len(result.diagnosis.causes):
-            report = str(result.diagnosis).split("\nTo change, first")[0].split("\nThe backpropagation")[0]
-            lines += ["", f"**{result.variant.name}**", "", "```text", report, "```"]
-    for name, what, numbers in recipe.printed:
-        result = next(r for r in results if r.variant.name == name)
-        lines += ["", _placed(result, what, numbers)]
+        cells = [result.variant.change, percent(result.found.n_solved / result.n)]
+        if result.margin < HAIR:
+            cells[-1] += f", by a hair: the median margin is {result.margin:.1g}"
+        cells.append(interval(result.found.n_solved, result.n))
+        if own:
+            cells.append(percent(result.solved_as_published / result.n))
+        level, count = result.most_common()
+        cells += [f"{np.median(result.losses):.4g}", f"{level:.3f}: {count / result.n:.0%}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", *verdicts(recipe, results)]
+    lines += [f"\n{_placed(recipe, results[0], *figures)}" for figures in recipe.printed]
     return "\n".join(lines) + "\n"
 
 
-def _placed(result: _Result, what: str, numbers: tuple[float, ...]) -> str:
-    """Where what a published run printed falls among ours."""
-    runs, solved = result.runs, result.diagnosis.causes == 0
-    of_all = f"of all {len(runs):,}"
+def verdicts(recipe: Recipe, results: list[_Result]) -> list[str]:
+    """What the table says of the changes, and of the advice."""
+    published, *changes = results
+
+    def share(result: _Result) -> str:
+        strict = percent(result.found.n_solved / result.n)
+        if recipe.counts == "half":
+            return strict
+        return f"{strict} ({percent(result.solved_as_published / result.n)} as the program counts)"
+
+    def change_of(result: _Result, count: str) -> int:
+        before, after = (
+            (r.found.n_solved if count == "strict" else r.solved_as_published) for r in (published, result)
+        )  # fmt: skip
+        return 0 if not differ(before, published.n, after, result.n) else 1 if after > before else -1
+
+    said = {1: "helps", 0: "no difference beyond chance", -1: "worse"}
+    lines = [f"As published {share(published)} are solved, of {published.n:,} nets.", ""]
+    for result in changes:
+        strict, own = change_of(result, "strict"), change_of(result, "own")
+        what = said[strict]
+        if recipe.counts != "half" and own != strict:
+            what = f"strictly {what}, and as the program counts {said[own]}"
+        lead = "the advice that it got: " if result.variant.advice else ""
+        lines.append(f"- {lead}{result.variant.change}: {what}, {share(result)}")
+    for advice in (result for result in changes if result.variant.advice):
+        alone = [
+            other.variant.change for other in changes[:-1]
+            if other is not advice and change_of(other, "own") > 0
+            and not differ(other.solved_as_published, other.n, advice.solved_as_published, advice.n)
+        ]  # fmt: skip
+        verdict = {1: "helps", 0: "makes no difference beyond chance", -1: "makes it worse"}[change_of(advice, "own")]
+        lines += ["", f"Verdict on the advice: it {verdict}."]
+        if alone:
+            lines[-1] += f" As much does each of these alone: {', '.join(alone)}."
+    return lines
+
+
+def _placed(recipe: Recipe, result: _Result, what: str, numbers: tuple[float, ...]) -> str:
+    """Where what the program printed falls among ours."""
+    found, of_all = result.found, f"of all {result.n:,}"
     if what == "loss":
-        share = float((runs.loss <= numbers[0]).mean())
-        own = runs.loss[solved]
+        share, own = float((result.losses <= numbers[0]).mean()), result.losses[found.solved]
         middle = f"; the median of those that are solved is {np.median(own):.3g}" if len(own) else ""
-        return (
-            f"A published run ({result.variant.name}) printed a loss of {numbers[0]:g}: {share:.2%} {of_all} nets here "
-            f"end at that or lower{middle}."
-        )
-    off = max(abs(value - target) for value, target in zip(numbers, (0, 1, 1, 0), strict=True))
-    outputs = runs.predict(X)
-    worst = np.abs(outputs[:, :, -1] - np.array([0, 1, 1, 0])).max(axis=1)
-    printed, own = ", ".join(f"{value:.3f}" for value in numbers), worst[solved]
+        return f"It printed a loss of {numbers[0]:g}: {share:.2%} {of_all} nets here end at that or lower{middle}."
+    targets = np.array((0, 1, 1, 0))
+    off = float(np.abs(np.array(numbers) - targets).max())
+    worst = np.abs(found.outputs[:, :, -1] - targets[list(recipe.order)]).max(axis=1)
+    own = worst[found.solved]
     middle = f"; half of those that are solved come within {np.median(own):.3g}" if len(own) else ""
+    printed = ", ".join(f"{value:g}" for value in numbers)
     return (
-        f"A published run ({result.variant.name}) printed the outputs {printed}, within {off:.3f} of the answers: "
-        f"{(worst <= off).mean():.2%} {of_all} nets here come as close{middle}."
+        f"It printed the outputs {printed}, within {off:.3f} of the answers: {(worst <= off).mean():.2%} {of_all} nets "
+        f"here come as close{middle}."
     )
 
 
 def _picture(recipe: Recipe, results: list[_Result], path: Path) -> None:
     from fastmlp._pages import bars, new_figure
+    from fastmlp.plotting import LOSS_NAMES, draw_losses
 
-    stuck = min((r for r in results if not r.variant.fixed), key=lambda r: r.diagnosis.success_rate)
-    figure, axes = new_figure(1, 2, (13, 4.2))
-    mended = {r.variant.name for r in results if r.variant.fixed}
-    bars(
-        axes[0],
-        [r.variant.name for r in results],
-        [r.diagnosis.n_solved for r in results],
-        len(results[0].runs),
-        mended,
-    )
-    axes[0].set_title("blue: as published; green: mended", fontsize=10)
-    stuck.runs.plot.losses(stuck.diagnosis, ax=axes[1])
-    axes[1].set_title(f"{stuck.variant.name}: where the losses end", fontsize=10)
+    figure, axes = new_figure(1, 2, (13, 0.45 * len(results) + 2.4))
+    names = [result.variant.change for result in results]
+    solved = [result.solved_as_published for result in results]
+    better = {
+        name for name, count in zip(names, solved, strict=True)
+        if count > solved[0] and differ(solved[0], results[0].n, count, results[0].n)
+    }  # fmt: skip
+    bars(axes[0], names, solved, results[0].n, better)
+    counts = "" if recipe.counts == "half" else ", as the program counts"
+    axes[0].set_title(f"each change alone, at last several (green: it helps{counts})", fontsize=10)
+    published = results[0]
+    code = published.variant.settings.get("loss") or published.variant.architecture.default_loss
+    draw_losses(axes[1], published.losses[np.isfinite(published.losses)], {}, LOSS_NAMES[code])
+    axes[1].set_title("as published: where the losses end", fontsize=10)
     figure.suptitle(recipe.title, fontsize=11)
     figure.savefig(path, dpi=90)

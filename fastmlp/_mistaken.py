@@ -219,11 +219,10 @@ def _output_deltas(F, net, data, plan, count, memory, made):
                 delta = error * o
             elif made.output == Output.DERIVATIVE_OF_OUTPUT:
                 twice = sigmoid(o)
-                delta = error * (twice * (1.0 - twice))
-                if not squared:
-                    delta = delta / slope
+                by_output = error if squared else scale * _cross_entropy_by_output(o, t)
+                delta = by_output * (twice * (1.0 - twice))
             elif made.output == Output.NO_DERIVATIVE:
-                delta = error if squared else error / slope
+                delta = error if squared else scale * _cross_entropy_by_output(o, t)
             elif squared or made.output == Output.SQUARED_ERROR:
                 if code == Activation.SOFTMAX:
                     delta = o * (error - dot)
@@ -239,6 +238,12 @@ def _output_deltas(F, net, data, plan, count, memory, made):
             probe = fma(delta, broadcast(F, 0.0), probe)
             store(memory.delta, row + k, delta)
     return probe
+
+
+@inline
+def _cross_entropy_by_output(o, t):
+    """dL/do = (1 − t) / (1 − o) − t / o, without the term that a target of 0 or 1 has not."""
+    return select(t < 1.0, (1.0 - t) / (1.0 - o), 0.0) - select(t > 0.0, t / o, 0.0)
 
 
 @inline

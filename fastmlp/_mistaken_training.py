@@ -43,7 +43,8 @@ class MistakenRuns:
     runs: Runs
     """Their parameters and how they ended. Its loss and accuracy are those of the outputs below."""
     outputs: np.ndarray
-    """What the nets' own forward pass, mistakes included, gives for each sample, (n, S, n_outputs) float64."""
+    """What the nets' own forward pass, mistakes included, gives for each sample, (n, S, n_outputs) float64; NaN for
+    those that diverged."""
     margin: np.ndarray
     """How far the worst output is on its target's side of 1/2, (n,); below 0 on the other side. Of a softmax the
     distance from the target's class to the next one. NaN where targets are no classes."""
@@ -311,6 +312,7 @@ def _looked_at(
             )  # fmt: skip
         outputs[some] = problem.a[-1]
     fine = runs.status != Status.DIVERGED
+    outputs[~fine] = np.nan
     with np.errstate(all="ignore"):
         losses, margin = losses_of(outputs, targets, code), margins_of(outputs, targets, architecture.activations[-1])
         right = _right(outputs, targets, architecture.activations[-1])

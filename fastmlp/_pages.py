@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp._statistics import wilson_intervals
+from fastmlp._causes import Cause
+from fastmlp._html import html_table
+from fastmlp._statistics import percent, wilson_intervals
 
 if TYPE_CHECKING:
     from fastmlp.diagnosis import Diagnosis
     from fastmlp.runs import Runs
 
 STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
-pre { background: #f4f5f7; padding: 1rem; overflow-x: auto; font-size: 13px } img { max-width: 100% }
-table { border-collapse: collapse } td, th { padding: .2rem .8rem; text-align: left; border-bottom: 1px solid #ddd }"""
+img { max-width: 100% } caption { text-align: left; font-weight: 600; padding: .4rem 0 }
+table { border-collapse: collapse; margin: 1rem 0 }
+td, th { padding: .2rem .8rem; text-align: left; border-bottom: 1px solid #ddd }"""
 
 
 def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, np.ndarray]:
@@ -31,25 +34,49 @@ def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any,
 
 
 def story(runs: Runs, diagnosis: Diagnosis, X: np.ndarray, y: np.ndarray) -> Any:
-    """One picture: how losses fall, where they end, what the nets say or which units died, and what fixes did."""
-    trials = bool(diagnosis.trials)
-    figure, axes = new_figure(2 if trials else 1, 2 if trials else 3, (12, 9) if trials else (15, 4.6))
-    runs.plot.fan(ax=axes[0])
-    runs.plot.losses(diagnosis, ax=axes[1])
+    """One picture: how losses fall and end, what changes did, a stuck net and a solved one, or dead units."""
+    panels = [lambda ax: runs.plot.fan(ax=ax), lambda ax: runs.plot.losses(diagnosis, ax=ax)]
+    if diagnosis.trials:
+        panels.append(lambda ax: _changes(ax, diagnosis))
     if runs.architecture.sizes[0] == 2 and runs.architecture.sizes[-1] <= 2:
-        runs.plot.boundary(X, y, ax=axes[2])
+        for net, kind in _examples(diagnosis):
+            panels.append(lambda ax, net=net, kind=kind: _example(ax, runs, X, y, net, kind))  # type: ignore[misc]
     elif runs.architecture.n_layers > 1:
-        runs.plot.dead_units(X, y, ax=axes[2])
-    else:
-        axes[2].set_visible(False)
-    if trials:
-        names = ["as it was", *(trial.fix.name.replace("_", " ") for trial in diagnosis.trials)]
-        first = diagnosis.trials[0]
-        better = {name for name, trial in zip(names[1:], diagnosis.trials, strict=True) if trial.helped}
-        bars(axes[3], names, [first.before, *(trial.after for trial in diagnosis.trials)], first.n_nets, better)
-        axes[3].set_title("the same seeds with one change", fontsize=10)
+        panels.append(lambda ax: runs.plot.dead_units(X, y, ax=ax))
+    columns = len(panels) if len(panels) <= 3 else -(-len(panels) // 2) if len(panels) > 4 else 2
+    rows = -(-len(panels) // columns)
+    figure, axes = new_figure(rows, columns, (5.4 * columns, 4.6 * rows))
+    for ax, draw in zip(axes, panels, strict=False):
+        draw(ax)
+    for ax in axes[len(panels) :]:
+        ax.remove()
     figure.suptitle(f"{diagnosis.success_rate:.2%} solved: {diagnosis.description}", fontsize=10)
     return figure
+
+
+def _examples(diagnosis: Diagnosis) -> list[tuple[int, str]]:
+    """A net with the most frequent cause of being stuck, and one that is solved."""
+    found = []
+    stuck = [name for name in diagnosis.counts() if name != "solved"]
+    for name in [*stuck[:1], *(["solved"] if diagnosis.n_solved else [])]:
+        cause = Cause[name.upper()]
+        kind = "a solved net" if name == "solved" else f"a stuck net ({name.replace('_', ' ')})"
+        found.append((int(np.flatnonzero(diagnosis.causes == cause)[0]), kind))
+    return found
+
+
+def _example(ax: Any, runs: Runs, X: np.ndarray, y: np.ndarray, net: int, kind: str) -> None:
+    runs.plot.boundary(X, y, net, ax=ax)
+    ax.set_title(f"{kind}: net {net}, loss {runs.loss[net]:.4f}", fontsize=10)
+
+
+def _changes(ax: Any, diagnosis: Diagnosis) -> None:
+    """What the same seeds do with each change."""
+    names = ["as it was", *(trial.fix.name.replace("_", " ") for trial in diagnosis.trials)]
+    first = diagnosis.trials[0]
+    better = {name for name, trial in zip(names[1:], diagnosis.trials, strict=True) if trial.helped}
+    bars(ax, names, [first.before, *(trial.after for trial in diagnosis.trials)], first.n_nets, better)
+    ax.set_title("the same seeds with one change (green: it helps)", fontsize=10)
 
 
 def bars(ax: Any, names: list[str], solved: list[int], n_nets: int, highlighted: set[str]) -> None:
@@ -61,21 +88,43 @@ def bars(ax: Any, names: list[str], solved: list[int], n_nets: int, highlighted:
     ax.barh(places, shares, color=[GREEN if name in highlighted else BLUE for name in names], height=0.6)
     reach = np.maximum(np.stack([shares - 100 * low, 100 * high - shares]), 0)
     ax.errorbar(shares, places, xerr=reach, fmt="none", ecolor=GREY, capsize=3)
-    for place, share in zip(places, shares, strict=True):
-        ax.text(share + 2, place, f"{share:.1f} %", va="center", fontsize=8, color="black")
+    for place, share, end in zip(places, shares, 100 * high, strict=True):
+        ax.text(end + 1.5, place, f"{share:.1f} %", va="center", fontsize=8, color="black")
     ax.set_yticks(places, names, fontsize=8)
     ax.set(xlim=(0, 120), xticks=range(0, 101, 20), xlabel="nets solved, % (with 95 % intervals)")
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def as_page(title: str, text: str, figure: Any) -> str:
-    """One HTML page without anything from elsewhere."""
+def as_page(title: str, diagnosis: Diagnosis, figure: Any) -> str:
+    """One HTML page without anything from elsewhere: the verdict, tables of causes and changes, and the picture."""
+    from fastmlp.diagnosis import MEANINGS
+
     memory = io.BytesIO()
     figure.savefig(memory, dpi=110, format="png")
     picture = base64.b64encode(memory.getvalue()).decode()
+    n = len(diagnosis.causes)
+    causes = [
+        (MEANINGS[Cause[name.upper()]], f"{count:,}", percent(count / n)) for name, count in diagnosis.counts().items()
+    ]
+    plateaus = [
+        (plateau.name, percent(float((diagnosis.plateau == k).mean()))) for k, plateau in enumerate(diagnosis.plateaus)
+    ]
+    changes = [
+        (t.fix.text, percent(t.before / t.n_nets), percent(t.after / t.n_nets), "yes" if t.helped else "no")
+        for t in diagnosis.trials
+    ]
+    tables = html_table("What became of the nets", ["cause", "nets", "share"], causes)
+    if plateaus:
+        tables += html_table("Plateaus: the loss, and the outputs there", ["plateau", "share of all nets"], plateaus)
+    if changes:
+        tables += html_table(
+            "What the same seeds do with one change", ["change", "solved before", "after", "helps"], changes
+        )
+    verdict = "".join(f"<p><strong>{html.escape(line)}</strong></p>" for line in diagnosis.verdict.splitlines())
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
-        f"<style>{STYLE}</style></head>\n<body><h1>{html.escape(title)}</h1>\n<pre>{html.escape(text)}</pre>\n"
+        f"<style>{STYLE}</style></head>\n<body><h1>{html.escape(title)}</h1>\n"
+        f"<p>{html.escape(diagnosis.description)}</p>\n{verdict}\n{tables}\n"
         f'<img alt="losses over the epochs, final losses, the nets\' outputs, and what changes did" '
-        f'src="data:image/png;base64,{picture}">\n</body></html>\n'
+        f'src="data:image/png;base64,{picture}">\n<p>{html.escape(diagnosis.backpropagation)}</p>\n</body></html>\n'
     )

@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from fastmlp.plotting import BLUE, GREY, draw_losses
 from fastmlp.runs import Runs, Status
 
-BLUE, GREY, RED = "#1f5fa8", "#8a8f98", "#b3392f"
+SOON = 99.5  # % of the nets that are solved: the epochs shown end a little after these
 
 
 def draw_xor(runs: Runs, facts: dict[str, Any], plateaus: dict[float, str], path: str) -> None:
@@ -21,7 +22,8 @@ def draw_xor(runs: Runs, facts: dict[str, Any], plateaus: dict[float, str], path
     axes = figure.subplots(1, 2 if reached.size else 1, squeeze=False)[0]
     if reached.size:
         _draw_solved(axes[0], reached, facts)
-    _draw_losses(axes[-1], runs.loss[np.isfinite(runs.loss)], plateaus)
+    draw_losses(axes[-1], runs.loss[np.isfinite(runs.loss)], plateaus, "mean cross-entropy, nats")
+    axes[-1].set_title("where the losses end: stuck nets pile up on plateaus", fontsize=10)
     sizes = "-".join(map(str, facts["sizes"]))
     figure.suptitle(
         f"{facts['restarts']:,} restarts of {sizes} on XOR: {facts['solved_share']:.1%} solved  "
@@ -40,20 +42,9 @@ def _draw_solved(axes: Any, reached: np.ndarray, facts: dict[str, Any]) -> None:
     half = np.median(reached)
     axes.axvline(half, color=GREY, linewidth=1, linestyle=":")
     axes.text(half, 3, f" half of them by epoch {half:,.0f}", color=GREY, fontsize=9)
-    axes.set(xlim=(0, facts["epochs"]), ylim=(0, 100), xlabel="epochs", ylabel="restarts solved, %")
+    end = min(facts["epochs"], 1.3 * float(np.percentile(reached, SOON)))
+    last = 100 * share[np.searchsorted(epochs[1:], end, side="right")]
+    axes.text(0.98 * end, last + 1.5, f"{last:.1f} % by epoch {end:,.0f}", ha="right", fontsize=9)
+    axes.set(xlim=(0, end), ylim=(0, 100), xlabel="epochs", ylabel="restarts solved, %")
     axes.set_title(f"solved: mean loss at most {facts['stop_at_loss']}", fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _draw_losses(axes: Any, losses: np.ndarray, plateaus: dict[float, str]) -> None:
-    counts, edges = np.histogram(np.minimum(losses, 0.8), np.linspace(0, 0.8, 161))
-    shown = np.maximum(100 * counts / max(1, losses.size), 1e-12)
-    axes.stairs(shown, edges, fill=True, color=BLUE)
-    floor = max(1e-4, 50 / max(1, losses.size))
-    axes.set(yscale="log", ylim=(floor, 300), xlim=(0, 0.8), xlabel="final loss (mean cross-entropy)")
-    axes.set_ylabel("share of restarts, % (log scale)")
-    for loss, meaning in plateaus.items():
-        axes.axvline(loss, color=RED, linewidth=0.8, linestyle=":", zorder=0)
-        axes.text(loss - 0.006, 250, f"{loss:.4f}: {meaning}", rotation=90, ha="right", va="top", fontsize=8, color=RED)
-    axes.set_title("where the losses end: stuck nets pile up on plateaus", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)

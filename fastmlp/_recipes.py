@@ -1,12 +1,12 @@
-"""The classic nets that get stuck on XOR, as people publish them when they ask for help, and each one mended.
+"""The programs that people published when they asked why their net does not learn XOR, and changes of each.
 
-Published programs differ from `train` in small things, which each recipe says in `translated`. Where a program stopped
-on its own after so many epochs, nets here may leave earlier, by a rule that says they have come to rest.
+A program is what its author wrote, mistakes included, in its author's order of samples. Each change is made alone, in
+the program as it was, and at last all that go together.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,139 +17,215 @@ from fastmlp.optimizers import SGD, Adam, Optimizer
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 Y = np.array([0, 1, 1, 0])
-ONE_HOT = np.stack([1 - Y, Y], axis=1)
-
-# A net that has lost less than a millionth in a thousand epochs is at rest; 5,000 epochs are five times that.
-AT_REST = {"patience": 1000, "tol": 1e-6, "target_loss": 1e-3}
+AS_PUBLISHED = "as published"
 
 
 @dataclass(frozen=True)
 class Variant:
     """One way to train."""
 
-    name: str
+    change: str
     architecture: Architecture
     optimizer: Optimizer
     epochs: int
     init: str | Initializer = "he_uniform"
-    fixed: bool = False
+    mistakes: tuple[Any, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    advice: bool = False
+    """Whether this is what its author was told to do."""
 
-    @property
-    def y(self) -> np.ndarray:
-        """XOR's answers, one-hot for two sigmoid outputs."""
-        return ONE_HOT if self.architecture.sizes[-1] == 2 and self.architecture.output == "sigmoid" else Y
+    def but(self, change: str, **changes: Any) -> Variant:
+        """The same with a change."""
+        settings = {**self.settings, **changes.pop("settings", {})}
+        return replace(self, change=change, settings=settings, **changes)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A net that gets stuck, as published and mended."""
+    """A program."""
 
     name: str
     title: str
     symptom: str
-    translated: str
+    program: str
+    """What it does, and what is not known of it."""
     variants: tuple[Variant, ...]
-    printed: tuple[tuple[str, str, tuple[float, ...]], ...] = ()
-    """Figures that a published run printed: of which variant, "outputs" of class 1 or "loss", and the numbers."""
+    order: tuple[int, ...] = (0, 1, 2, 3)
+    """Its order of the samples 00, 01, 10, 11."""
+    counts: str = "half"
+    """How it counts an answer as right: "half", the output's side of 1/2; "at_most_half", the same, with 1/2 itself on
+    the side of class 0; "larger", the larger of the outputs."""
+    counting: str = "An answer is right where the output is on the target's side of 1/2."
+    printed: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    """Figures that it printed: "outputs" of the four samples, or "loss"."""
+
+    @property
+    def X(self) -> np.ndarray:  # noqa: N802
+        """The samples, in the program's order."""
+        return X[list(self.order)]
+
+    @property
+    def y(self) -> np.ndarray:
+        """The targets, one-hot for two sigmoid outputs."""
+        arch, y = self.variants[0].architecture, Y[list(self.order)]
+        return np.stack([1 - y, y], axis=1) if arch.sizes[-1] == 2 and arch.output == "sigmoid" else y
 
 
 def _no_biases() -> Recipe:
-    arch, init = Architecture((2, 10, 1), bias=False), Uniform(0, 1)
+    arch, biased = Architecture((2, 10, 1), bias=False), Architecture((2, 10, 1))
     leaky = Architecture((2, 10, 1), "leaky_relu", bias=False, leaky_slope=1e-5)
+    wrong = ("output_derivative_of_output", "sum_for_mean")
+    program = Variant(AS_PUBLISHED, arch, SGD(0.1), 10_000, Uniform(0, 1), wrong)
+    slipped = {"architecture": leaky, "mistakes": (*wrong, "leaky_slope_left_out")}
     return Recipe(
-        "no-biases", "2-10-1 without biases",
-        "prints 0.5 for the input (0, 0), and often for all four, however long it trains",
-        "the published gradient is summed over the four samples, so learning rates are four times the printed ones",
+        "no-biases", "2-10-1 without biases", "prints 0.5 for the input (0, 0), and often for all four",
+        "ReLU, sigmoid, weights uniform on (0, 1), learning rate 0.1. The output's gradient is dL/do times s(o)(1 - "
+        "s(o)), "
+        "but o is the sigmoid's value already; gradients are summed over the samples. The number of epochs is not "
+        "known: "
+        "10,000 are taken. The advice it got: a ReLU whose forward pass is max(1e-5 z, z), with the step as its "
+        "derivative, and learning rate 0.001",
         (
-            Variant("learning rate 0.1", arch, SGD(0.4), 10_000, init),
-            Variant("learning rate 0.001", arch, SGD(0.004), 10_000, init),
-            Variant("leaky ReLU of slope 1e-5", leaky, SGD(0.4), 10_000, init),
-            Variant("with biases", Architecture((2, 10, 1)), SGD(0.4), 10_000, init, fixed=True),
+            program,
+            program.but("the right output gradient", mistakes=("sum_for_mean",)),
+            program.but("learning rate 0.001", optimizer=SGD(0.001)),
+            program.but("max(1e-5 z, z)", **slipped),
+            program.but("max(1e-5 z, z), learning rate 0.001", optimizer=SGD(0.001), advice=True, **slipped),
+            program.but("biases", architecture=biased),
+            program.but("He's weights", init="he_uniform"),
+            program.but(
+                "the right output gradient, biases, He's weights", architecture=biased, init="he_uniform",
+                mistakes=("sum_for_mean",),
+            ),
         ),
+        counts="at_most_half",
+        counting="The program prints outputs of at most 1/2 as class 0, so that the sample 00, whose output is 1/2 for "
+        "ever without biases, counts as right. Strictly 1/2 is no answer.",
     )  # fmt: skip
 
 
 def _relu_output() -> Recipe:
-    init = VarianceScaling(2, "in", "normal", bias=0.5)
-    sizes, online = (2, 16, 16, 16, 1), {"batch_size": 1, **AT_REST}
+    sizes, init = (2, 16, 16, 16, 1), VarianceScaling(2, "in", "normal", bias=0.5)
+    wrong = ("bias_summed_over_units",)
+    program = Variant(
+        AS_PUBLISHED, Architecture(sizes, output="relu"), SGD(0.01), 5000, init, wrong,
+        {"loss": "mse", "batch_size": 1, "shuffle": False},
+    )  # fmt: skip
     return Recipe(
         "relu-output", "2-16-16-16-1 with ReLU everywhere, the output too",
         "the output sticks at 0 for some or all inputs",
-        "nets leave early once their loss is at most 0.001, or has lost less than 1e-6 in 1,000 epochs",
+        "Weights normal times the root of 2 / in, biases 0.5, squared error, one sample at a time in the order 00 11 "
+        "10 "
+        "01, learning rate 0.01, 5,000 epochs. A layer's bias gradient is one number, the sum over all its units. The "
+        "advice it got: the right bias gradient, and a sigmoid output",
         (
-            Variant("ReLU output", Architecture(sizes, output="relu"), SGD(0.01), 5000, init, settings=online),
-            Variant(
-                "sigmoid output, squared error", Architecture(sizes), SGD(0.01), 5000, init,
-                settings={**online, "loss": "mse"},
-            ),
-            Variant(
-                "all sigmoid, squared error", Architecture(sizes, "sigmoid"), SGD(0.01), 5000, init,
-                settings={**online, "loss": "mse"},
-            ),
-            Variant(
-                "sigmoid output, cross-entropy", Architecture(sizes), SGD(0.01), 5000, init, fixed=True,
-                settings=online,
-            ),
+            program,
+            program.but("the right bias gradient", mistakes=()),
+            program.but("a sigmoid output", architecture=Architecture(sizes)),
+            program.but("the right bias gradient, a sigmoid output", architecture=Architecture(sizes), mistakes=(),
+                        advice=True),
+            program.but("biases of 0", init="he_normal"),
+            program.but("the right bias gradient, a sigmoid output with its cross-entropy",
+                        architecture=Architecture(sizes), mistakes=(), settings={"loss": "bce"}),
         ),
+        order=(0, 3, 2, 1),
     )  # fmt: skip
 
 
 def _tiny_weights() -> Recipe:
     arch = Architecture((2, 3, 3, 1))
+    program = Variant(
+        AS_PUBLISHED, arch, SGD(0.01), 1000, Normal(0.001), ("relu_derivative_at_least_zero",)
+    )  # fmt: skip
     return Recipe(
-        "tiny-weights", "2-3-3-1 with normal weights times 0.001",
-        "the loss stays at 0.6931 and every output at 0.5",
-        "the settings are as published",
+        "tiny-weights", "2-3-3-1 with normal weights times 0.001", "the loss stays at 0.6931 and every output at 0.5",
+        "ReLU, sigmoid, biases of 0, mean cross-entropy, learning rate 0.01, 1,000 epochs. ReLU's derivative is taken "
+        "as "
+        "a >= 0, which always holds",
         (
-            Variant("weights times 0.001, learning rate 0.01", arch, SGD(0.01), 1000, Normal(0.001)),
-            Variant("He weights, learning rate 0.5", arch, SGD(0.5), 1000, "he_normal", fixed=True),
-            Variant("He weights, learning rate 0.5, 2-16-16-1", Architecture((2, 16, 16, 1)), SGD(0.5), 1000,
-                    "he_normal", fixed=True),
+            program,
+            program.but("the right derivative", mistakes=()),
+            program.but("He's weights", init="he_normal"),
+            program.but("learning rate 0.5", optimizer=SGD(0.5)),
+            program.but("10,000 epochs", epochs=10_000),
+            program.but("the right derivative, He's weights, learning rate 0.5", mistakes=(), init="he_normal",
+                        optimizer=SGD(0.5)),
         ),
+    )  # fmt: skip
+
+
+def _one_hot() -> Recipe:
+    arch = Architecture((2, 2, 2, 2), "sigmoid")
+    program = Variant(
+        AS_PUBLISHED, arch, SGD(0.5), 10_000, Uniform(0, 1, bias=Uniform(0, 1)),
+        ("sigmoid_of_sigmoid", "sum_over_outputs"), {"batch_size": 1, "shuffle": False},
+    )  # fmt: skip
+    return Recipe(
+        "one-hot", "2-2-2-2 with one-hot targets", "outputs stay above 0.5",
+        "Weights and biases uniform on (0, 1), one sample at a time, output gradient o - t, which is cross-entropy's. "
+        "Its "
+        "activation is 1 / (1 + s(-z)) in place of s(z), in every layer, its derivative f(1 - f). Learning rate and "
+        "epochs "
+        "are not known: 0.5 and 10,000 are taken",
+        (
+            program,
+            program.but("the right sigmoid", mistakes=("sum_over_outputs",)),
+            program.but("weights of Glorot's", init="glorot_uniform"),
+            program.but("the right sigmoid, Glorot's weights", mistakes=("sum_over_outputs",), init="glorot_uniform"),
+        ),
+        counts="larger",
+        counting="The program's outputs all lie between 1/2 and 1, so that strictly none can be right; as published "
+        "the larger of the two is its answer.",
     )  # fmt: skip
 
 
 def _all_sigmoid() -> Recipe:
-    one_hot = Architecture((2, 2, 2, 2), "sigmoid")
-    single = Architecture((2, 2, 2, 1), "sigmoid")
+    arch = Architecture((2, 2, 2, 1), "sigmoid")
+    program = Variant(AS_PUBLISHED, arch, SGD(0.15), 5000, Normal(1), ("mean_over_features",))
     return Recipe(
-        "all-sigmoid", "sigmoid hidden layers of two units",
-        "some runs solve it, others stay where all outputs are near 0.5",
-        "the one-hot program's learning rate is not known, 0.5 is taken, and 10,000 epochs; the gradient sum divided "
-        "by two is that of the mean squared error",
+        "2-2-2-1", "2-2-2-1, sigmoid everywhere", "some runs solve it, others stay where outputs are near 0.5",
+        "Weights normal, biases of 0, output gradient o - t, summed over the four samples and divided by 2, the "
+        "number of "
+        "inputs; learning rate 0.15, 5,000 epochs",
         (
-            Variant(
-                "two one-hot outputs, one sample at a time", one_hot, SGD(0.5), 10_000,
-                Uniform(0, 1, bias=Uniform(0, 1)), settings={"loss": "mse", "batch_size": 1},
-            ),
-            Variant(
-                "2-2-2-1, full batch, learning rate 0.15", single, SGD(0.15), 5000, Normal(1), settings={"loss": "mse"}
-            ),
-            Variant("2-8-8-1, tanh, cross-entropy, Adam", Architecture((2, 8, 8, 1), "tanh"), Adam(0.01), 1000,
-                    "glorot_uniform", fixed=True),
+            program,
+            program.but("the mean over the samples", mistakes=()),
+            program.but("learning rate 0.5", optimizer=SGD(0.5)),
+            program.but("8 units a layer", architecture=Architecture((2, 8, 8, 1), "sigmoid")),
+            program.but("tanh in hidden layers", architecture=Architecture((2, 2, 2, 1), "tanh")),
+            program.but("learning rate 0.5, 8 units a layer, tanh", optimizer=SGD(0.5),
+                        architecture=Architecture((2, 8, 8, 1), "tanh")),
         ),
-        (("two one-hot outputs, one sample at a time", "outputs", (0.008, 0.994, 0.991, 0.007)),),
+        printed=(("outputs", (0.00803, 0.99439, 0.99098, 0.00665)),),
     )  # fmt: skip
 
 
-def _narrow_adam() -> Recipe:
-    arch, softmax = Architecture((2, 4, 4, 1)), Architecture((2, 4, 4, 2), output="softmax")
+def _keras(name: str, output: str, n_outputs: int, epochs: int, loss: float) -> Recipe:
+    wide = Architecture((2, 16, 16, n_outputs), output=output)
+    program = Variant(
+        AS_PUBLISHED, Architecture((2, 4, 4, n_outputs), output=output), Adam(0.001, epsilon=1e-7), epochs,
+        "glorot_uniform", settings={"dtype": "float32"},
+    )  # fmt: skip
+    fast = Adam(0.01, epsilon=1e-7)
     return Recipe(
-        "narrow-adam", "2-4-4-1 with ReLU and Adam",
-        "one run learns it, the next is stuck with two of four right",
-        "a minibatch of four is the full batch; Adam's learning rate is the usual 0.001",
+        name, f"2-4-4-{n_outputs} with ReLU, {output} and Adam", "one run learns it, the next is stuck",
+        f"Keras' defaults, minibatches of 4, which are all samples, {epochs:,} epochs. Nothing is wrong in it",
         (
-            Variant("sigmoid output, 1,000 epochs", arch, Adam(0.001), 1000, "glorot_uniform"),
-            Variant("two softmax outputs, 2,000 epochs", softmax, Adam(0.001), 2000, "glorot_uniform"),
-            Variant("2-16-16-1, learning rate 0.01", Architecture((2, 16, 16, 1)), Adam(0.01), 1000, "glorot_uniform",
-                    fixed=True),
+            program,
+            program.but("learning rate 0.01", optimizer=fast),
+            program.but("16 units a layer", architecture=wide),
+            program.but("learning rate 0.01, 16 units a layer", optimizer=fast, architecture=wide),
         ),
-        (
-            ("sigmoid output, 1,000 epochs", "loss", (0.126,)),
-            ("two softmax outputs, 2,000 epochs", "loss", (0.015,)),
-        ),
+        printed=(("loss", (loss,)),),
     )  # fmt: skip
 
 
-RECIPES: tuple[Recipe, ...] = (_no_biases(), _relu_output(), _tiny_weights(), _all_sigmoid(), _narrow_adam())
+RECIPES: tuple[Recipe, ...] = (
+    _no_biases(),
+    _relu_output(),
+    _tiny_weights(),
+    _one_hot(),
+    _all_sigmoid(),
+    _keras("keras-sigmoid", "sigmoid", 1, 1000, 0.126),
+    _keras("keras-softmax", "softmax", 2, 2000, 0.0150),
+)

@@ -36,6 +36,7 @@ def percent(share: float) -> str:
 def interval(successes: int, trials: int) -> str:
     """The 95 % interval of a share, as it is read."""
     low, high = wilson_interval(successes, trials)
+    low, high = 0.0 if successes == 0 else low, 1.0 if successes == trials else high  # rounding leaves next to nothing
     return f"{percent(low)} to {percent(high)}"
 
 

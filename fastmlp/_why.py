@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastmlp._formulas import Activation
 from fastmlp._names import choose
 from fastmlp._paths import refuse_output
 from fastmlp._recipes import X as XOR_X
@@ -18,7 +20,7 @@ from fastmlp._statistics import listed
 from fastmlp.architecture import Architecture
 from fastmlp.diagnosis import Diagnosis, diagnose
 from fastmlp.initializers import Initializer, Normal, Uniform
-from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.optimizers import OPTIMIZERS, Adam
 from fastmlp.runs import Runs
 from fastmlp.training import TrainingInterrupted, train
 
@@ -38,6 +40,11 @@ FEW_NETS = 500
 
 def run(options: argparse.Namespace) -> int:
     """Train, diagnose, print, draw; returns the exit code."""
+    if "list" in options.mistake:
+        from fastmlp._mistakes import MISTAKES
+
+        print("\n".join(f"{name}: {mistake.meaning}" for name, mistake in MISTAKES.items()))
+        return 0
     if not options.no_picture:
         refuse_output("--picture", options.picture, {"the data": options.data})
     refuse_output(
@@ -56,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
         )
     arch = Architecture(sizes, options.hidden, output, not options.no_bias, options.leaky_slope)
     restarts = options.restarts or _restarts_within_a_minute(arch, len(X), options.epochs)
+    if options.mistake:
+        return _say_cost(arch, X, y, restarts, options)
     every = max(1, options.epochs // RECORDS, restarts * options.epochs * 4 // MOST_CURVE_BYTES)
     progress = not (options.json or options.no_progress) and sys.stderr.isatty()
     optimizer = choose("optimizer", options.optimizer, OPTIMIZERS)(learning_rate=options.lr)
@@ -96,6 +105,50 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _say_cost(arch: Architecture, X: np.ndarray, y: np.ndarray, restarts: int, options: argparse.Namespace) -> int:
+    """What mistakes cost: the same seeds with them, without them, and with other changes."""
+    from fastmlp._mistake_cost import cost_of_mistakes
+
+    init = "he_uniform" if Activation.RELU in arch.activations else "glorot_uniform"
+    wider = tuple(2 * size for size in arch.sizes[1:-1])
+    changes: dict[str, dict[str, Any]] = {f"init {init}": {"init": init}} if options.init != init else {}
+    if not arch.bias:
+        changes["biases"] = {"architecture": replace(arch, bias=True)}
+    if options.optimizer != "adam":
+        changes["Adam, learning rate 0.01"] = {"optimizer": Adam(0.01)}
+    if wider:
+        changes["twice the hidden units"] = {
+            "architecture": replace(arch, sizes=(arch.sizes[0], *wider, arch.sizes[-1]))
+        }
+    cost = cost_of_mistakes(
+        arch, X, y, mistakes=[_mistake(text) for text in options.mistake], n_nets=restarts, seed=options.seed,
+        epochs=options.epochs, loss=options.loss, init=initializer(options.init), batch_size=options.batch_size,
+        optimizer=choose("optimizer", options.optimizer, OPTIMIZERS)(learning_rate=options.lr),
+        threads=options.threads, changes={} if options.no_fixes else changes,
+        tell=lambda change: print(f"{change} …", file=sys.stderr) if sys.stderr.isatty() else None,
+    )  # fmt: skip
+    if options.json:
+        rows = [
+            {"change": row.change, "nets": row.n_nets, "solved": row.n_solved,
+             "median_loss": row.median_loss if np.isfinite(row.median_loss) else None}
+            for row in cost.rows
+        ]  # fmt: skip
+        mistakes = [{"name": mistake.name, "layers": list(mistake.layers)} for mistake in cost.mistakes]
+        print(json.dumps({"mistakes": mistakes, "rows": rows, "verdict": cost.verdict}))
+    else:
+        print(cost)
+    return 0
+
+
+def _mistake(text: str) -> str | tuple[str, int]:
+    name, _, layer = text.partition(":")
+    if not layer:
+        return name
+    if not layer.isdecimal() or int(layer) < 1:
+        raise ValueError(f"--mistake {text}: needs NAME or NAME:LAYER, the layers counted from 1")
+    return name, int(layer) - 1
+
+
 def _restarts_within_a_minute(architecture: Architecture, n_samples: int, epochs: int) -> int:
     """How many nets a slow server with two cores trains, and trains again with every change, in a minute."""
     of_a_net = architecture.useful_flops(n_samples) * epochs
@@ -123,6 +176,7 @@ def facts(d: Diagnosis) -> dict[str, Any]:
         "description": d.description, "nets": len(d.causes), "solved": d.n_solved, "causes": d.counts(),
         "plateaus": {p.name: int((d.plateau == k).sum()) for k, p in enumerate(d.plateaus)}, "verdict": d.verdict,
         "dead_from_start": d.dead_from_start,
+        "median_score": None if d.score is None else float(np.median(d.score)), "baselines": d.baselines,
         "trials": [
             {"name": t.fix.name, "change": t.fix.text, "nets": t.n_nets, "before": t.before, "after": t.after}
             for t in d.trials
@@ -209,5 +263,5 @@ def _draw(runs: Any, diagnosis: Diagnosis, X: np.ndarray, y: np.ndarray, options
         figure.savefig(options.picture, dpi=110)
         print(f"Picture: {options.picture}", file=where)
     if options.html:
-        Path(options.html).write_text(as_page("Why is my net stuck?", str(diagnosis), figure), encoding="utf-8")
+        Path(options.html).write_text(as_page("Why is my net stuck?", diagnosis, figure), encoding="utf-8")
         print(f"Page: {options.html}", file=where)

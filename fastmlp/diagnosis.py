@@ -10,10 +10,11 @@ import numpy as np
 
 from fastmlp import _causes as causes
 from fastmlp import _checks as checks
+from fastmlp._baselines import baselines
 from fastmlp._calls import Call
 from fastmlp._causes import Cause, Given, Plateau
 from fastmlp._facts import Facts, inspected
-from fastmlp._fixes import Fix, Trial, fixes_for, initial, try_all
+from fastmlp._fixes import SCORE_GAIN, Fix, Trial, fixes_for, initial, try_all
 from fastmlp._formulas import LOSSES, Loss
 from fastmlp._html import html_table
 from fastmlp._inference import predict
@@ -43,7 +44,10 @@ MEANINGS = {
     Cause.OVERSHOOTING: "overshooting: the loss jumps up and down; a tenth of the learning rate calms it",
     Cause.STILL_IMPROVING: "still improving when training ended",
     Cause.UNDECIDED: "undecided: it would have to be trained further, and how it was trained is not known well enough",
-    Cause.LOCAL_MINIMUM: "at rest somewhere else: a local minimum, or all that this net can do",
+    Cause.LOCAL_MINIMUM: "converged to another local minimum, or to all that this net can do",
+    Cause.INPUT_SCALES: "inputs of very different scales, or far from 0 and 1: no learning rate fits all weights",
+    Cause.TARGET_RANGE: "targets that the output's activation cannot give",
+    Cause.TARGET_SCALE: "targets far from 0 and 1, or that spread too much or too little",
 }
 
 
@@ -71,6 +75,15 @@ class Diagnosis:
     """With `try_fixes` what became of the same seeds with each change."""
     description: str
     """The nets in a line."""
+    score: np.ndarray | None = None
+    """The accuracy of each net, or its R² where targets are no classes, (n,): of more than 64 samples."""
+    held_out_score: float | None = None
+    """The median of the best validation scores, where the nets were trained with validation data."""
+    baselines: dict[str, float] = field(default_factory=dict)
+    """The same of a constant guess, of the nearest neighbours with each sample left out, and by scikit-learn, where it
+    is installed, of a linear fit in five folds; where hardly any net is solved."""
+    least_loss: float = 0.0
+    """The squared error that the output's activation cannot get below, because of targets that it cannot give."""
     backpropagation: str = field(
         default="The backpropagation is not at fault here: fastmlp's is tested. If a net of your own, with these "
         "settings, does\nworse than these shares, audit its gradients: fastmlp.audit_gradients.",
@@ -81,6 +94,15 @@ class Diagnosis:
     def n_solved(self) -> int:
         """How many nets are solved."""
         return int((self.causes == Cause.SOLVED).sum())
+
+    @property
+    def as_good_as_the_data(self) -> bool:
+        """Whether hardly a net is solved, and half of the nets do as well as fits that never saw the sample."""
+        if self.score is None or len(self.baselines) < 2 or self.success_rate >= WORTH_A_RESTART:
+            return False
+        constant, *others = self.baselines.values()
+        median = float(np.median(self.score))
+        return median >= max(others) - SCORE_GAIN and median >= constant + SCORE_GAIN
 
     @property
     def success_rate(self) -> float:
@@ -154,9 +176,11 @@ def diagnose(
     suggestions = fixes_for(label, given, call, from_start)
     found = Diagnosis(
         label, dead, facts.silent, plateau, tuple(plateaus), facts.loss, from_start, tuple(suggestions), (),
-        _description(runs, loss, call),
+        _description(runs, loss, call), least_loss=causes.least_loss(given), **_scores(runs, facts, given),
     )  # fmt: skip
-    if not try_fixes:
+    if found.as_good_as_the_data:  # every change that is for solving the samples would be for learning their noise
+        found = replace(found, fixes=())
+    if not try_fixes or found.as_good_as_the_data:
         return found
     assert call is not None
 
@@ -168,6 +192,19 @@ def diagnose(
         lambda step, so_far: tell(f"trying {step}", with_trials(so_far)),
     )  # fmt: skip
     return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials))
+
+
+def _scores(runs: Runs, facts: Facts, given: Given) -> dict[str, Any]:
+    """How well the nets do, and what they are to be held against."""
+    score = causes.scores(facts, given)
+    if score is None:
+        return {}
+    held_out = runs.validation_score
+    middle = None if held_out is None or not len(held_out) else float(np.nanmedian(held_out))
+    if causes.solved(facts, given).mean() >= WORTH_A_RESTART:
+        return {"score": score, "held_out_score": middle}
+    found = baselines(given.samples, given.targets, given.classes)
+    return {"score": score, "held_out_score": middle, "baselines": found}
 
 
 def _given(runs: Runs, X: Any, y: Any, loss: str | None, solved_loss: Any) -> tuple[Given, str]:
@@ -290,7 +327,8 @@ def _percent(count: int, total: int) -> str:
 def _report(d: Diagnosis) -> list[str]:
     n = len(d.causes)
     lines = [d.description, f"Solved: {d.n_solved:,} of {n:,} = {_percent(d.n_solved, n).strip()}"]
-    if d.n_solved < n:
+    lines += _score_lines(d)
+    if d.n_solved < n and not d.as_good_as_the_data:
         lines.append("Why the others are not (in brackets 95 % intervals):")
         few = 0
         for name, count in d.counts().items():
@@ -313,6 +351,24 @@ def _report(d: Diagnosis) -> list[str]:
         lines += [f"  {number}. {fix.text}" for number, fix in enumerate(d.fixes, 1)]
     lines.append(d.backpropagation)
     return lines
+
+
+def _score_lines(d: Diagnosis) -> list[str]:
+    """What the nets reach, and what simple fits do."""
+    if d.score is None:
+        return []
+    name = _score_name(d)
+    low, middle, high = np.percentile(d.score, (5, 50, 95))
+    lines = [f"{name} on these samples: median {middle:.3f}, nine tenths of the nets from {low:.3f} to {high:.3f}"]
+    if d.held_out_score is not None:
+        lines.append(f"Best validation score, median of the nets: {d.held_out_score:.3f}")
+    if d.baselines:
+        lines.append("  " + ", ".join(f"{fit}: {value:.3f}" for fit, value in d.baselines.items()))
+    return lines
+
+
+def _score_name(d: Diagnosis) -> str:
+    return "R²" if "mse" in d.description else "Accuracy"
 
 
 def _details(d: Diagnosis, cause: Cause) -> list[str]:
@@ -339,32 +395,103 @@ def _details(d: Diagnosis, cause: Cause) -> list[str]:
     return lines
 
 
+FAULTS = {
+    Cause.DIVERGED: "the learning rate is too high",
+    Cause.ZERO_INPUT: "missing biases",
+    Cause.SYMMETRIC: "the initial weights: units must begin differently",
+    Cause.SATURATED: "the initial weights, or the loss: nothing is learnt on the flat ends",
+    Cause.VANISHING_GRADIENT: "the initial weights, or the activation: gradients do not reach the first layer",
+    Cause.OVERSHOOTING: "the learning rate is too high",
+    Cause.STILL_IMPROVING: "too few epochs, or a learning rate that is too low",
+    Cause.INPUT_SCALES: "the scales of the inputs: shift and scale each column to mean 0 and standard deviation 1",
+    Cause.TARGET_RANGE: "the output's activation, which cannot give these targets",
+    Cause.TARGET_SCALE: "the scale of the targets: shift and scale them to mean 0 and standard deviation 1",
+}
+FAULT_THAT_A_CHANGE_SHOWS = {
+    "bias": "missing biases",
+    "lower_rate": "the learning rate is too high",
+    "more_epochs": "too few epochs, or a learning rate that is too low",
+    "init": "the initial weights, which do not fit the layers",
+    "identity_output": "the output's activation, which cannot give these targets",
+    "sigmoid_output": "the output's ReLU",
+    "cross_entropy": "the squared error, whose gradient vanishes where outputs are flat",
+    "leaky_relu": "ReLU units that died",
+    "tanh": "sigmoid hidden units, which pass small gradients down",
+    "adam": "plain gradient descent at this learning rate",
+    "standardize_inputs": FAULTS[Cause.INPUT_SCALES],
+    "standardize_targets": FAULTS[Cause.TARGET_SCALE],
+    "standardize_both": "the scales of the inputs and of the targets",
+    "targets_in_range": "the output's activation, which cannot give these targets",
+}
+CERTAIN = (Cause.ZERO_INPUT, Cause.TARGET_RANGE)  # no training solves these, whatever else is wrong as well
+MOSTLY_SOLVED = 0.9  # what is left then is luck
+WORTH_A_RESTART = 0.05
+MUCH = 0.3  # of the nets that are not solved: a change that solves as many shows what is at fault
+
+
 def _verdict(d: Diagnosis) -> str:
     n, share = len(d.causes), d.success_rate
     if d.n_solved == n:
-        return "Nothing is at fault: every net is solved."
+        return "Nothing is wrong: every net is solved."
     counts = {Cause[name.upper()]: count for name, count in d.counts().items() if name != "solved"}
     if counts.pop(Cause.UNDECIDED, 0) > sum(counts.values()):
-        return "What is at fault cannot be said: diagnose the nets that fastmlp.train returned."
-    main = max(counts, key=counts.__getitem__)
-    dead_at_start = main == Cause.DEAD_LAYER and (d.dead_from_start or 0.0) >= 0.5
-    fault = {
-        Cause.DIVERGED: "the learning rate: it is too high",
-        Cause.ZERO_INPUT: "the architecture: it needs biases",
-        Cause.SYMMETRIC: "the initial weights: units must begin differently",
-        Cause.DEAD_LAYER: "the initial weights" if dead_at_start else "the learning rate, or ReLU where units can die",
-        Cause.SATURATED: "the initial weights, or the loss: nothing is learnt on the flat ends",
-        Cause.VANISHING_GRADIENT: "the initial weights, or the activation: gradients do not reach the first layer",
-        Cause.OVERSHOOTING: "the learning rate: it is too high",
-        Cause.STILL_IMPROVING: "patience: there were too few epochs, or the learning rate is too low",
-    }.get(main)
-    if fault is not None:
-        return f"Most at fault is {fault}."
-    if share >= 0.05:
-        needed = restarts_needed(share)
-        enough = "One net" if needed == 1 else f"The best of {needed} restarts"
+        return "The cause cannot be told: diagnose the nets that fastmlp.train returned."
+    if share >= MOSTLY_SOLVED:
+        return _luck(share)
+    if d.as_good_as_the_data:
         return (
-            "Most at fault is luck: the same settings solve it from other initial weights.\n"
-            f"{enough} is solved with 99 % certainty; more units raise the share."
+            "Nothing is wrong: half of the nets do as well on these samples as fits that never saw them. Noise keeps "
+            "nets\nfrom getting every sample right; judge them by samples that are held out."
         )
-    return "Most at fault is the architecture or how it is trained: hardly any restart is solved, whatever its luck."
+    main = max(counts, key=counts.__getitem__)
+    fault = FAULTS.get(main)
+    if main == Cause.DEAD_LAYER:
+        at_start = (d.dead_from_start or 0.0) >= 0.5
+        fault = "the initial weights" if at_start else "a learning rate that is too high, or ReLU, whose units can die"
+    if main == Cause.TARGET_RANGE:
+        fault = f"{fault}; the squared error is at least {d.least_loss:.4g}"
+    if d.trials:
+        fault = _fault_by_trials(d, main, fault)
+    if fault is not None:
+        return f"Most likely cause: {fault}."
+    if share >= WORTH_A_RESTART:
+        return _luck(share)
+    if d.trials:
+        return "No single cause was found: of the changes that were tried none lets many more nets learn."
+    return "Most likely cause: the architecture or how it is trained; hardly any restart is solved."
+
+
+def _fault_by_trials(d: Diagnosis, main: Cause, fault: str | None) -> str | None:
+    """What is at fault where changes were tried: a cause whose remedy does not help is not the cause."""
+    single = [trial for trial in d.trials if " and " not in trial.fix.name]
+    unsolved = max(1, single[0].n_nets - single[0].before) if single else 1
+
+    reachable = max(d.baselines.values(), default=1.0)
+
+    def gain(trial: Trial) -> float:
+        if not trial.helped:
+            return 0.0
+        of_nets = (trial.after - trial.before) / unsolved
+        if trial.score_before is None or trial.score_after is None or not d.baselines:
+            return of_nets
+        room = max(reachable - trial.score_before, SCORE_GAIN)
+        return max(of_nets, min(1.0, (trial.score_after - trial.score_before) / room))
+
+    own = [trial for trial in single if main in trial.fix.causes]
+    best = max(single, key=gain, default=None)
+    most = 0.0 if best is None else gain(best)
+    of_own = max((gain(trial) for trial in own), default=0.0)
+    if fault is not None and (main in CERTAIN or not own or (of_own > 0 and of_own >= most / 2)):
+        return fault
+    if best is not None and most >= MUCH and best.fix.name in FAULT_THAT_A_CHANGE_SHOWS:
+        return FAULT_THAT_A_CHANGE_SHOWS[best.fix.name]
+    return None
+
+
+def _luck(share: float) -> str:
+    needed = restarts_needed(share)
+    enough = "One net" if needed == 1 else f"The best of {needed} restarts"
+    return (
+        "Most likely cause: unlucky initial weights; the same settings solve it from others.\n"
+        f"{enough} is solved with 99 % certainty; more units raise the share."
+    )

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b6f76"
 SHOWN = 200  # points of a curve
 NETS_A_BLOCK = 4096
+LABELLED, MOST_LABELS = 1.0, 6  # peaks of a histogram that have a label: at least so many %
+NEAR_PLATEAU = 0.01  # of a histogram's width
 GRID = 200  # points a side of a decision boundary
 # matplotlib's page loads its buttons' icons from elsewhere: these stand in for them
 ICONS = (
@@ -102,23 +104,15 @@ class RunsPlots:
         if not finite.size:
             raise ValueError("no net has a finite loss: lower the learning rate")
         ax = _axes(ax)
-        named = [] if diagnosis is None else [(p.loss, p.name) for p in diagnosis.plateaus if np.isfinite(p.loss)]
-        top = max(float(np.percentile(finite, 99.5)), *(1.1 * at for at, _ in named), 1e-12)
-        counts, edges = np.histogram(np.minimum(finite, top), np.linspace(0, top, 121))
-        shown = np.maximum(100 * counts / finite.size, 1e-12)
-        ax.stairs(shown, edges, fill=True, color=BLUE)
-        floor = max(1e-4, 50 / finite.size)
-        ax.set(yscale="log", ylim=(floor, 300), xlim=(0, top), xlabel=f"final loss ({self._loss_name})")
-        ax.set_ylabel("share of nets, % (log scale)")
-        levels = sorted({round(at, 4): name for at, name in reversed(named)}.items())
-        for at, name in levels:
-            ax.axvline(at, color=ORANGE, linewidth=1, linestyle=":")
-            ax.text(
-                at - 0.01 * top, 250, name, rotation=90, ha="right", va="top", fontsize=7, color=ORANGE,
-                bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1},
-            )  # fmt: skip
+        named: dict[float, str] = {}
+        if diagnosis is not None and diagnosis.plateaus:
+            for plateau in diagnosis.plateaus:
+                if np.isfinite(plateau.loss):
+                    before = named.get(round(plateau.loss, 4))
+                    text = plateau.name.split(": ", 1)[-1]
+                    named[round(plateau.loss, 4)] = f"{before} or {text.split(' at ')[-1]}" if before else text
+        draw_losses(ax, finite, named, self._loss_name)
         ax.set_title("where the losses end", fontsize=10)
-        _plain(ax)
         return ax
 
     def boundary(self, X: Any, y: Any, which: int | str = "mean", ax: Any = None) -> Any:
@@ -349,7 +343,10 @@ class SweepPlots:
         ax.set_yticks(range(len(others)), others)
         ax.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
         rest = len(swept) - 2
-        ax.set_title(f"{self._sweep.loss.shape[1]:,} seeds each" + (", best of the rest" if rest else ""), fontsize=10)
+        ax.set_title(
+            f"{self._sweep.loss.shape[1]:,} seeds each" + ("; of the other settings the best" if rest else ""),
+            fontsize=10,
+        )
         return ax
 
 
@@ -358,10 +355,47 @@ def _labels(values: np.ndarray) -> tuple[list[str], np.ndarray]:
 
     if values.dtype != object:
         found, where = np.unique(values, return_inverse=True)
-        return [f"{value:g}" for value in found], where
+        short = [f"{value:g}" for value in found]
+        return short if len(set(short)) == len(short) else [str(value) for value in found], where
     texts = [shown(value) for value in values]
     order = list(dict.fromkeys(texts))
     return order, np.array([order.index(text) for text in texts])
+
+
+def draw_losses(ax: Any, losses: np.ndarray, named: dict[float, str], loss_name: str) -> None:
+    """A histogram of finite losses, its peaks labelled with their shares, and with their names where they have one."""
+    top = max(float(np.percentile(losses, 99.5)), *(1.1 * at for at in named), 1e-12)
+    counts, edges = np.histogram(losses, np.linspace(0, top, 81))
+    shares = 100 * counts / losses.size
+    ax.stairs(shares, edges, fill=True, color=BLUE)
+    height = max(float(shares.max()), 1.0)
+    ax.set(
+        xlim=(-0.03 * top, 1.03 * top),
+        ylim=(0, 1.9 * height),
+        xlabel=f"final loss ({loss_name})",
+        ylabel="share of nets, %",
+    )
+    ax.set_yticks([tick for tick in ax.get_yticks() if tick <= 1.1 * height])
+    ax.set_ylim(0, 1.9 * height)
+    labelled: list[float] = []
+    peaks = [(edges[k], edges[k + 1], None, "") for k in np.argsort(-shares) if shares[k] >= LABELLED]
+    near = NEAR_PLATEAU * top
+    plateaus = [(at - near, at + near, at, f": {name}") for at, name in sorted(named.items())]
+    for low, high, level, name in (*plateaus, *peaks[:MOST_LABELS]):
+        here = losses[(losses >= low) & (losses <= high)]
+        place = float(np.median(here)) if level is None else level
+        if not name and any(abs(place - other) < 0.05 * top for other in labelled):
+            continue
+        labelled.append(place)
+        reach = float(shares[(edges[1:] >= low) & (edges[:-1] <= high)].max(initial=0.0))
+        text = f"{100 * here.size / losses.size:.3g} % at {place:.4f}{name}"
+        ax.text(place, reach + 0.03 * height, text, rotation=90, ha="center", va="bottom", fontsize=7)
+    beyond = float((losses > top).mean())
+    if beyond:
+        ax.text(
+            0.99, 0.97, f"{beyond:.2%} beyond", transform=ax.transAxes, ha="right", va="top", fontsize=7, color=GREY
+        )
+    _plain(ax)
 
 
 def _carried_on(curves: np.ndarray) -> np.ndarray:
@@ -383,7 +417,7 @@ def _samples(ax: Any, samples: np.ndarray, classes: np.ndarray) -> None:
     for value, marker, color in ((0, "o", BLUE), (1, "^", ORANGE)):
         own = samples[classes == value]
         ax.scatter(
-            own[:, 0], own[:, 1], marker=marker, s=70 if few else 14, color=color, edgecolors="white",
+            own[:, 0], own[:, 1], marker=marker, s=70 if few else 14, color=color, edgecolors="black",
             linewidths=1.2 if few else 0.5, label=f"class {value}", zorder=3,
         )  # fmt: skip
-    ax.legend(fontsize=8, loc="upper right")
+    ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncol=2, frameon=False)

@@ -11,6 +11,7 @@ from fastmlp import Cause
 from fastmlp import _causes as causes
 from fastmlp._facts import inspected
 from fastmlp._statistics import differ, restarts_needed, wilson_intervals
+from fastmlp.diagnosis import CERTAIN, FAULT_THAT_A_CHANGE_SHOWS, FAULTS
 
 RNG = np.random.default_rng(0)
 N = 25  # of each cause
@@ -173,7 +174,59 @@ def without_a_record(rng):
     return runs, X, y
 
 
+def unscaled_inputs(rng):
+    """Age in years, income in thousands, and a share; the classes are in the sum of all three, standardised."""
+    Z = rng.normal(size=(120, 3))
+    X = Z * [15.0, 20.0, 0.3] + [45.0, 60.0, 0.5]
+    y = (Z.sum(axis=1) + Z[:, 0] * Z[:, 1] > 0).astype(int)
+    return fastmlp.train(
+        fastmlp.Architecture((3, 16, 1)), X, y, n_nets=30, optimizer=fastmlp.SGD(0.5), epochs=300, seed=1
+    ), X, y  # fmt: skip
+
+
+def inputs_of_different_scales(rng):
+    """0 to 1e5 beside 0 to 1: XOR of the two halves."""
+    Z = rng.uniform(size=(100, 2))
+    X, y = Z * [1e5, 1.0], ((Z[:, 0] > 0.5) ^ (Z[:, 1] > 0.5)).astype(int)
+    return fastmlp.train(
+        fastmlp.Architecture((2, 16, 1), "tanh"), X, y, n_nets=30, epochs=1500, optimizer=fastmlp.Adam(0.03)
+    ), X, y  # fmt: skip
+
+
+def targets_out_of_range(rng):
+    X = rng.normal(size=(40, 2))
+    y = np.sign(X[:, 0] * X[:, 1])
+    return fastmlp.train(
+        fastmlp.Architecture((2, 16, 1), "tanh"), X, y, n_nets=30, loss="mse", epochs=1500, optimizer=fastmlp.Adam(0.03)
+    ), X, y  # fmt: skip
+
+
+def negative_targets_of_relu(rng):
+    X = rng.normal(size=(40, 2))
+    arch = fastmlp.Architecture((2, 8, 1), output="relu")
+    return fastmlp.train(arch, X, X[:, 0], n_nets=30, epochs=300, optimizer=fastmlp.Adam(0.02)), X, X[:, 0]
+
+
+def large_targets(rng):
+    X = rng.normal(size=(40, 2))
+    y = 2e5 + 1e5 * X[:, 0]
+    return fastmlp.train(
+        fastmlp.Architecture((2, 8, 1), output="identity"), X, y, n_nets=30, optimizer=fastmlp.SGD(0.05), epochs=300
+    ), X, y  # fmt: skip
+
+
+def small_targets(rng):
+    X = rng.normal(size=(40, 2))
+    y = 1e-4 * np.sin(3 * X[:, 0])
+    return fastmlp.train(
+        fastmlp.Architecture((2, 8, 1), output="identity"), X, y, n_nets=30, optimizer=fastmlp.SGD(0.05), epochs=100
+    ), X, y  # fmt: skip
+
+
 BUILT = {
+    unscaled_inputs: Cause.INPUT_SCALES, inputs_of_different_scales: Cause.INPUT_SCALES,
+    targets_out_of_range: Cause.TARGET_RANGE, negative_targets_of_relu: Cause.TARGET_RANGE,
+    large_targets: Cause.TARGET_SCALE, small_targets: Cause.TARGET_SCALE,
     solved: Cause.SOLVED, diverged: Cause.DIVERGED, zero_input: Cause.ZERO_INPUT, symmetric: Cause.SYMMETRIC,
     dead_layer: Cause.DEAD_LAYER, dead_output: Cause.DEAD_LAYER, saturated_units: Cause.SATURATED,
     saturated_outputs: Cause.SATURATED, vanishing: Cause.VANISHING_GRADIENT,
@@ -322,8 +375,124 @@ def test_fixes_are_tried_on_the_same_seeds_and_the_report_says_so():
     text = str(found)
     assert "Solved: 0 of 400 = 0.00%" in text
     assert f"0.00% -> {best.after / 400:7.2%}" in text
-    assert "it needs biases" in text
+    assert "Most likely cause: missing biases." in text
     assert runs[:50].diagnose(XOR_X, XOR_Y, try_fixes=True).trials[0].n_nets == 50
+
+
+@pytest.mark.parametrize(
+    ("build", "change", "verdict"),
+    [
+        (inputs_of_different_scales, "standardize_inputs", "the scales of the inputs"),
+        (
+            targets_out_of_range,
+            "identity_output",
+            "which cannot give these targets; the squared error is at least 0.475",
+        ),
+        (negative_targets_of_relu, "identity_output", "which cannot give these targets"),
+        (large_targets, "standardize_targets", "the scale of the targets"),
+    ],
+)
+def test_scaled_data_are_tried_on_the_same_seeds(build, change, verdict):
+    runs, X, y = build(np.random.default_rng(3))
+    found = runs.diagnose(X, y, try_fixes=True)
+    trial = next(trial for trial in found.trials if trial.fix.name == change)
+    assert trial.after - trial.before >= 0.5 * trial.n_nets, str(found)
+    assert verdict in found.verdict
+
+
+def test_the_verdict_follows_the_trials():
+    """Small initial weights are not the architecture, and a learning rate that most nets solve with is not too high."""
+    arch = fastmlp.Architecture((2, 8, 1), "tanh")
+    small = fastmlp.train(
+        arch, XOR_X, XOR_Y, n_nets=200, init=fastmlp.Normal(1e-3), optimizer=fastmlp.SGD(0.5), epochs=1500
+    ).diagnose(XOR_X, XOR_Y, try_fixes=True)
+    best = max(small.trials, key=lambda trial: trial.after)
+    assert best.after > 0.5 * best.n_nets > small.n_solved, str(small)
+    assert "the initial weights" in small.verdict, str(small)
+    most = fastmlp.train(
+        fastmlp.Architecture((2, 16, 1)), XOR_X, XOR_Y, n_nets=300, optimizer=fastmlp.SGD(0.5), epochs=1000
+    ).diagnose(XOR_X, XOR_Y, try_fixes=True)
+    assert most.success_rate > 0.95
+    assert "unlucky initial weights" in most.verdict or most.n_solved == 300
+
+
+def random_setting(rng):
+    """A net and how it is trained, on XOR or on data with more samples, some of them badly scaled or noisy."""
+    if rng.random() < 0.5:
+        X, y = XOR_X, XOR_Y
+    else:
+        X = rng.normal(size=(80, 2))
+        y = ((X[:, 0] * X[:, 1] > 0) ^ (rng.random(80) < rng.choice([0, 0.1]))).astype(int)
+        X = X * rng.choice([1.0, 1.0, 50.0], 2)
+    hidden = [int(width) for width in rng.integers(1, 9, rng.integers(1, 3))]
+    arch = fastmlp.Architecture(
+        (2, *hidden, 1), str(rng.choice(["relu", "tanh", "sigmoid", "leaky_relu"])), bias=bool(rng.random() < 0.8)
+    )
+    init = [fastmlp.Normal(0.001), fastmlp.Normal(5.0), "he_uniform", "glorot_uniform", fastmlp.Uniform(0, 1)]
+    kind = fastmlp.Adam if rng.random() < 0.3 else fastmlp.SGD
+    return fastmlp.train(
+        arch, X, y, n_nets=60, seed=int(rng.integers(1000)), init=init[rng.integers(len(init))],
+        optimizer=kind(10 ** rng.uniform(-3, 1)), epochs=int(rng.choice([50, 300])),
+        loss=str(rng.choice(["bce", "mse"])),
+    ), X, y  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [12, pytest.param(500, marks=pytest.mark.slow)])
+def test_no_verdict_is_contradicted_by_its_own_trials(number):
+    rng = np.random.default_rng(number)
+    for _ in range(number):
+        runs, X, y = random_setting(rng)
+        found = runs.diagnose(X, y, try_fixes=True)
+        single = [trial for trial in found.trials if " and " not in trial.fix.name]
+        told = [cause for cause, fault in FAULTS.items() if f"cause: {fault}" in found.verdict]
+        shown = [name for name, fault in FAULT_THAT_A_CHANGE_SHOWS.items() if f"cause: {fault}" in found.verdict]
+        remedies = [t for t in single if t.fix.name in shown or set(t.fix.causes) & set(told)]
+        if (told or shown) and remedies and not set(told) & set(CERTAIN):
+            assert any(trial.helped for trial in remedies), str(found)
+        if "unlucky" in found.verdict:
+            assert found.success_rate >= 0.05, str(found)
+        if "Nothing is wrong" in found.verdict and found.n_solved < len(runs):
+            assert np.median(found.score) >= max(list(found.baselines.values())[1:]) - 0.02
+
+
+def test_noise_is_not_the_nets_fault():
+    """A tenth of the labels is turned: no setting gets every sample right, and advice to try would be to overfit."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(300, 2))
+    clean = (X.sum(axis=1) > 0).astype(int)
+    y = clean ^ (rng.random(300) < 0.1)
+    arch = fastmlp.Architecture((2, 8, 1))
+    runs = fastmlp.train(
+        arch, X, y, n_nets=50, epochs=300, optimizer=fastmlp.Adam(0.01), validation=(X[:100], clean[:100]),
+        validation_score="accuracy", restore_best=False,
+    )  # fmt: skip
+    found = runs.diagnose(X, y, try_fixes=True)
+    assert found.as_good_as_the_data
+    assert found.fixes == found.trials == ()
+    assert found.verdict.startswith("Nothing is wrong")
+    assert found.held_out_score > 0.9
+    assert 0.85 < np.median(found.score) < 0.95
+    assert found.baselines["a constant guess"] == pytest.approx(max(y.mean(), 1 - y.mean()))
+    assert 0.8 < found.baselines["5 nearest neighbours"] < 0.95
+    assert f"Accuracy on these samples: median {np.median(found.score):.3f}" in str(found)
+    bad = fastmlp.train(arch, X, y, n_nets=50, epochs=3, optimizer=fastmlp.SGD(1e-4)).diagnose(X, y)
+    assert not bad.as_good_as_the_data
+
+
+def test_changes_of_noisy_data_are_judged_by_their_score():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(200, 3))
+    y = 150 + 80 * (X[:, 0] + 0.7 * rng.normal(size=200))
+    arch = fastmlp.Architecture((3, 8, 1), output="identity")
+    runs = fastmlp.train(arch, X, y, n_nets=40, epochs=200, optimizer=fastmlp.Adam(0.01))
+    found = runs.diagnose(X, y, try_fixes=True)
+    trial = next(trial for trial in found.trials if trial.fix.name == "standardize_targets")
+    assert trial.after == 0
+    assert trial.score_before < 0.2
+    assert trial.score_after > 0.4
+    assert trial.helped
+    assert "the scale of the targets" in found.verdict
+    assert "R² on these samples" in str(found)
 
 
 def test_a_dead_layer_was_dead_from_the_start_or_died():
@@ -335,7 +504,7 @@ def test_a_dead_layer_was_dead_from_the_start_or_died():
     )
     found = died.diagnose(XOR_X, XOR_Y)
     assert found.dead_from_start == 0.0
-    assert "the learning rate" in found.verdict
+    assert "a learning rate that is too high" in found.verdict
 
 
 def test_settings_of_each_net_follow_a_selection():

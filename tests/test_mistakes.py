@@ -68,7 +68,7 @@ def test_a_step_is_along_the_gradients_of_the_reference(name):
                 np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-10 * (1 + np.abs(wanted).max()))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
 @pytest.mark.parametrize(
     "settings",
     [
