@@ -45,6 +45,7 @@ VANISHING_BELOW = 1e-3
 NEAR = 0.07
 # A sample is taken for learnt when its output is within this of its target; on plateaus the others are 1/3 away.
 LEARNT_WITHIN = 0.2
+ZEROS = 999  # in a plateau's key, in place of the ones: samples of zeros, in nets that give them one output for ever
 MOST_GROUPED = 64  # samples: in larger data only the plateau of all samples has a name
 # Inputs and targets that training is made for are near 0 and 1. A column that is this far from it, or this many times
 # as spread as another one, makes some steps too long and others too short.
@@ -262,7 +263,13 @@ def plateau_keys(outputs: np.ndarray, given: Given) -> np.ndarray:
         ones = (grouped * t).sum(axis=1).astype(int)
         on_one = (count > 0) & (missed <= grouped).all(axis=1) & (ones > 0) & (ones < size)
         on_one &= np.abs(value - ones / np.maximum(size, 1)) <= NEAR
-    return np.where(on_one, size * 1000 + ones, -1)
+    keys = np.where(on_one, size * 1000 + ones, -1)
+    zero = ~given.samples.any(axis=1)
+    if keeps_zero(given.architecture) and zero.any():  # these have one output for ever, whatever the others learn
+        with np.errstate(invalid="ignore"):
+            alone = (missed == zero).all(axis=1) & (np.abs(o[:, zero] - 0.5) <= NEAR).all(axis=1)
+        keys[alone & (keys < 0)] = int(zero.sum()) * 1000 + ZEROS
+    return keys
 
 
 def named_plateaus(keys: np.ndarray, given: Given) -> tuple[np.ndarray, list[Plateau]]:
@@ -271,16 +278,19 @@ def named_plateaus(keys: np.ndarray, given: Given) -> tuple[np.ndarray, list[Pla
     found, counts = np.unique(keys[keys >= 0], return_counts=True)
     names = []
     for number, key in enumerate(found[np.argsort(-counts, kind="stable")]):
-        names.append(_plateau(int(key) // 1000, int(key) % 1000, len(given.targets), given.loss))
+        size, ones = int(key) // 1000, int(key) % 1000
+        names.append(_plateau(size, ones, len(given.targets), given.loss))
         plateau[keys == key] = number
     return plateau, names
 
 
 def _plateau(size: int, ones: int, n_samples: int, loss: Loss) -> Plateau:
-    p = ones / size
+    p = 0.5 if ones == ZEROS else ones / size
     each = p * (1 - p) if loss == Loss.MSE else -p * np.log(p) - (1 - p) * np.log1p(-p)
     at = size * float(each) / n_samples
     which = "all" if size == n_samples else f"{size} of {n_samples}"
+    if ones == ZEROS:
+        return Plateau(size, p, at, f"{at:.4f}: {which} samples at 1/2, what zeros give without biases")
     return Plateau(size, p, at, f"{at:.4f}: {which} samples at {Fraction(ones, size)}")
 
 

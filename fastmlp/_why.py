@@ -176,6 +176,7 @@ def facts(d: Diagnosis) -> dict[str, Any]:
         "description": d.description, "nets": len(d.causes), "solved": d.n_solved, "causes": d.counts(),
         "plateaus": {p.name: int((d.plateau == k).sum()) for k, p in enumerate(d.plateaus)}, "verdict": d.verdict,
         "dead_from_start": d.dead_from_start,
+        "median_margin": d.margin,
         "median_score": None if d.score is None else float(np.median(d.score)), "baselines": d.baselines,
         "trials": [
             {"name": t.fix.name, "change": t.fix.text, "nets": t.n_nets, "before": t.before, "after": t.after}

@@ -15,7 +15,7 @@ from fastmlp._calls import Call
 from fastmlp._causes import Cause, Given, Plateau
 from fastmlp._facts import Facts, inspected
 from fastmlp._fixes import SCORE_GAIN, Fix, Trial, fixes_for, initial, try_all
-from fastmlp._formulas import LOSSES, Loss
+from fastmlp._formulas import LOSSES, Activation, Loss
 from fastmlp._html import html_table
 from fastmlp._inference import predict
 from fastmlp._names import choose
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PROBE_SHARE, LEAST_PROBE, MOST_PROBE = 50, 20, 100  # epochs of a probe: a fiftieth of those trained, within bounds
 NETS_A_BLOCK = 65_536
+MOST_LOOKED_AT = 1000
 SHOWN = 0.005  # a cause below this share of the nets is left to the last line
 
 MEANINGS = {
@@ -77,6 +78,9 @@ class Diagnosis:
     """The nets in a line."""
     score: np.ndarray | None = None
     """The accuracy of each net, or its R² where targets are no classes, (n,): of more than 64 samples."""
+    margin: float | None = None
+    """By how much the worst sample of a solved net is on its target's side of 1/2 (of a softmax, ahead of the next
+    class): the median of up to 1,000 of them; None where targets are no classes, or none is solved."""
     held_out_score: float | None = None
     """The median of the best validation scores, where the nets were trained with validation data."""
     baselines: dict[str, float] = field(default_factory=dict)
@@ -176,7 +180,8 @@ def diagnose(
     suggestions = fixes_for(label, given, call, from_start)
     found = Diagnosis(
         label, dead, facts.silent, plateau, tuple(plateaus), facts.loss, from_start, tuple(suggestions), (),
-        _description(runs, loss, call), least_loss=causes.least_loss(given), **_scores(runs, facts, given),
+        _description(runs, loss, call), least_loss=causes.least_loss(given),
+        margin=_margin(runs, label, given, threads), **_scores(runs, facts, given),
     )  # fmt: skip
     if found.as_good_as_the_data:  # every change that is for solving the samples would be for learning their noise
         found = replace(found, fixes=())
@@ -192,6 +197,22 @@ def diagnose(
         lambda step, so_far: tell(f"trying {step}", with_trials(so_far)),
     )  # fmt: skip
     return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials))
+
+
+def _margin(runs: Runs, label: np.ndarray, given: Given, threads: int | None) -> float | None:
+    """The median margin of the nets that are solved."""
+    some = np.flatnonzero(label == Cause.SOLVED)[:MOST_LOOKED_AT]
+    if not len(some) or not given.classes or given.solved_loss is not None:
+        return None
+    chosen = runs[some]
+    outputs = predict(chosen.architecture, chosen.parameters, given.samples, threads=threads).astype(np.float64)
+    targets = given.targets.astype(np.float64)
+    if chosen.architecture.activations[-1] == Activation.SOFTMAX:
+        own = np.where(targets > 0.5, outputs, 0.0).sum(axis=2)
+        distance = own - np.where(targets > 0.5, -np.inf, outputs).max(axis=2)
+    else:
+        distance = ((outputs - 0.5) * np.sign(targets - 0.5)).min(axis=2)
+    return float(np.median(distance.min(axis=1)))
 
 
 def _scores(runs: Runs, facts: Facts, given: Given) -> dict[str, Any]:
@@ -327,6 +348,9 @@ def _percent(count: int, total: int) -> str:
 def _report(d: Diagnosis) -> list[str]:
     n = len(d.causes)
     lines = [d.description, f"Solved: {d.n_solved:,} of {n:,} = {_percent(d.n_solved, n).strip()}"]
+    if d.margin is not None:
+        hair = ": by a hair, so that rounding decides" if d.margin < HAIR else ""
+        lines[-1] += f"; their worst sample is {d.margin:.2g} on the right side of 1/2 (the median){hair}"
     lines += _score_lines(d)
     if d.n_solved < n and not d.as_good_as_the_data:
         lines.append("Why the others are not (in brackets 95 % intervals):")
@@ -424,6 +448,7 @@ FAULT_THAT_A_CHANGE_SHOWS = {
     "targets_in_range": "the output's activation, which cannot give these targets",
 }
 CERTAIN = (Cause.ZERO_INPUT, Cause.TARGET_RANGE)  # no training solves these, whatever else is wrong as well
+HAIR = 0.01  # a net whose worst sample is nearer to 1/2 than this is solved by a hair
 MOSTLY_SOLVED = 0.9  # what is left then is luck
 WORTH_A_RESTART = 0.05
 MUCH = 0.3  # of the nets that are not solved: a change that solves as many shows what is at fault

@@ -147,12 +147,15 @@ class Sweep:
         """The heading and the best rows, as texts."""
         order = np.argsort(self.table["rank"], kind="stable")[:SHOWN]
         names = [name for name in self.table if name.startswith("param_")]
-        rows = [["rank", *(name[6:] for name in names), "solved", "95 % interval", "median loss", "epochs"]]
+        t = self.table
+        classes = not np.isnan(t["median_accuracy"]).all()
+        accuracy = ["median accuracy"] if classes else []
+        rows = [["rank", *(name[6:] for name in names), "solved", "95 % interval", *accuracy, "median loss", "epochs"]]
         for k in order:
-            t = self.table
             rows.append([
                 str(t["rank"][k]), *(shown(t[name][k]) for name in names), f"{t['success_rate'][k]:.1%}",
-                f"{t['success_low'][k]:.1%} to {t['success_high'][k]:.1%}", f"{t['median_loss'][k]:.4g}",
+                f"{t['success_low'][k]:.1%} to {t['success_high'][k]:.1%}",
+                *([f"{t['median_accuracy'][k]:.3f}"] if classes else []), f"{t['median_loss'][k]:.4g}",
                 "" if np.isnan(t["median_epochs"][k]) else f"{t['median_epochs'][k]:,.0f}",
             ])  # fmt: skip
         return rows
@@ -469,6 +472,11 @@ def _go_on_together(
     )  # fmt: skip
 
 
+def _medians(values: np.ndarray) -> np.ndarray:
+    """Of each row's numbers; NaN for a row without any."""
+    return np.array([np.median(row[~np.isnan(row)]) if (~np.isnan(row)).any() else np.nan for row in values])
+
+
 def _table(settings: list[_Setting], results: SweepResults, limits: np.ndarray) -> dict[str, np.ndarray]:
     swept = list(dict.fromkeys(name for setting in settings for name in setting.named))
     table: dict[str, np.ndarray] = {}
@@ -489,6 +497,7 @@ def _table(settings: list[_Setting], results: SweepResults, limits: np.ndarray) 
         "n_seeds": np.full(len(count), n), "n_solved": count, "success_rate": count / n, "success_low": low,
         "success_high": high, "median_loss": np.median(losses, axis=1), "mean_loss": np.array(means),
         "best_loss": losses.min(axis=1), "median_epochs": np.array(took),
+        "median_accuracy": _medians(results.accuracy),
         "diverged": (results.status == Status.DIVERGED).mean(axis=1), "epochs": results.epochs,
         "rank": results.ranks(limits),
     }  # fmt: skip

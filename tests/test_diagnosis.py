@@ -455,6 +455,36 @@ def test_no_verdict_is_contradicted_by_its_own_trials(number):
             assert np.median(found.score) >= max(list(found.baselines.values())[1:]) - 0.02
 
 
+def test_the_plateau_of_a_sample_of_zeros_is_named():
+    """Without biases it has the output 1/2 for ever, whatever the others learn."""
+    runs = fastmlp.train(
+        fastmlp.Architecture((2, 10, 1), bias=False), XOR_X, XOR_Y, n_nets=200, epochs=10_000, optimizer=fastmlp.SGD(0.4),
+        init=fastmlp.Uniform(0, 1),
+    )  # fmt: skip
+    found = runs.diagnose(XOR_X, XOR_Y)
+    assert found.plateaus[0].name == "0.1733: 1 of 4 samples at 1/2, what zeros give without biases"
+    assert found.plateaus[0].loss == pytest.approx(np.log(2) / 4)
+    near = np.abs(runs.loss - np.log(2) / 4) < 0.01
+    assert near.mean() > 0.85
+    assert ((found.plateau == 0) == near).mean() > 0.98
+
+
+def test_nets_that_are_solved_by_a_hair_are_said_to_be():
+    arch, small = fastmlp.Architecture((2, 3, 3, 1)), fastmlp.Normal(0.001)
+    runs = fastmlp.train(
+        arch, XOR_X, XOR_Y, n_nets=1000, init=small, optimizer=fastmlp.SGD(0.01), dtype="float64"
+    )  # fmt: skip
+    found = runs.diagnose(XOR_X, XOR_Y)
+    outputs = runs.predict(XOR_X)[:, :, 0]
+    margins = ((outputs - 0.5) * np.where(np.array(XOR_Y) == 1, 1, -1)).min(axis=1)
+    assert found.n_solved == (margins > 0).sum() > 0
+    assert found.margin == pytest.approx(np.median(margins[margins > 0]))
+    assert "by a hair" in str(found)
+    good = fastmlp.train(fastmlp.Architecture((2, 8, 1), "tanh"), XOR_X, XOR_Y, n_nets=50, optimizer=fastmlp.Adam(0.05))
+    assert good.diagnose(XOR_X, XOR_Y).margin > 0.3
+    assert "by a hair" not in str(good.diagnose(XOR_X, XOR_Y))
+
+
 def test_noise_is_not_the_nets_fault():
     """A tenth of the labels is turned: no setting gets every sample right, and advice to try would be to overfit."""
     rng = np.random.default_rng(1)
