@@ -55,6 +55,8 @@ def _widths(dtype: str) -> str:
 
 def warm_up() -> int:
     """Train and predict a few tiny nets in every way that has machine code of its own."""
+    from fastmlp._mistaken_training import train_with_mistakes
+
     X, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]
     arch = fastmlp.Architecture((2, 4, 1))
     ways: dict[str, dict[str, Any]] = {
@@ -81,5 +83,11 @@ def warm_up() -> int:
         for nets in (1, 64):
             fastmlp.train(arch, X, y, n_nets=nets, epochs=2, dtype=dtype).diagnose(X, y)
         print(f"{dtype}, diagnosis: {time.perf_counter() - first:.1f} s", flush=True)
+        first = time.perf_counter()
+        for batch_size in (1, None):
+            train_with_mistakes(
+                arch, X, y, mistakes="sum_for_mean", n_nets=64, epochs=2, batch_size=batch_size, dtype=dtype
+            )
+        print(f"{dtype}, mistakes: {time.perf_counter() - first:.1f} s", flush=True)
     print(f"All compiled in {time.perf_counter() - begun:.1f} s into {cache_folder()}", file=sys.stdout)
     return 0

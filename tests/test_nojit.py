@@ -13,6 +13,7 @@ from numba.core import config
 
 import fastmlp
 from fastmlp import _passes, training
+from fastmlp._mistaken_training import train_with_mistakes
 
 # name: optimizer, second hidden activation, output, loss, batch size, hash of parameters and losses
 JOBS = {
@@ -59,6 +60,65 @@ def digest(name):
 @pytest.mark.parametrize("name", JOBS)
 def test_the_bits_of_compiled_code(name):
     assert digest(name) == JOBS[name][-1]
+
+
+# The architecture's hidden activations, output and loss; mistakes; hash of parameters
+MISTAKEN = {
+    "scales": (("tanh", "tanh"), "softmax", "cross_entropy", [
+        "one_sample", "hidden_derivative_twice", "bias_summed_over_units", "passed_down_by_untransposed_weights",
+    ]),
+    "products": (("leaky_relu", "sigmoid"), "softmax", "mse", [
+        "output_derivative_twice", ("weight_gradient_transposed", 0), ("outputs_overwritten_by_derivative", 1),
+        ("weight_gradient_of_weighted_sums", 2), "weights_sum_for_mean", "hidden_derivative_left_out",
+    ]),
+    "outputs": (("relu", "tanh"), "sigmoid", "bce", [
+        "output_derivative_of_output", "weights_updated_before_passing_down", ("tanh_derivative_of_sigmoid", 1),
+        "biases_mean_twice", "sigmoid_of_sigmoid",
+    ]),
+    "alone": (("tanh", "leaky_relu"), "sigmoid", "bce", [
+        "minus_target_over_output", ("tanh_derivative_one_minus_output", 0), "leaky_slope_left_out",
+        ("bias_after_activation", 2), "bias_gradient_zero",
+    ]),
+    "first": (("sigmoid", "relu"), "softmax", "cross_entropy", [
+        "cross_entropy_first_term", "softmax_over_samples", ("hidden_derivative_of_output", 0),
+        ("derivative_of_layer_below", 1), "passed_down_by_other_weights",
+    ]),
+    "all samples": (("tanh", "relu"), "softmax", "cross_entropy", [
+        "squared_error_with_cross_entropy", "softmax_over_everything", ("weight_gradient_of_own_outputs", 1),
+        ("derivative_of_layer_above", 0), "l2_in_gradient",
+    ]),
+    "unnormalised": (("tanh", "relu"), "softmax", "cross_entropy", [
+        "output_error_times_output", "softmax_unnormalised", ("bias_left_out_of_forward", 0),
+    ]),
+    "curve": (("tanh", "relu"), "relu", "mse", ["half_squared_error", "output_derivative_left_out"]),
+}  # fmt: skip
+MISTAKEN_BITS = {
+    "scales": "c8dc925ad8dc9f6e",
+    "products": "5416d3c61dc5811b",
+    "outputs": "8a6ca22072d8a3ea",
+    "alone": "f7c3f38ca73b96fe",
+    "first": "60efa2a74a7df143",
+    "all samples": "c5dd6bf2a98202ba",
+    "unnormalised": "d89d1b6f99f339af",
+    "curve": "35902fe6013a51ee",
+}
+
+
+def mistaken_digest(name):
+    hidden, output, loss, mistakes = MISTAKEN[name]
+    rng = np.random.Generator(np.random.PCG64(3))
+    arch = fastmlp.Architecture((2, 5, 5, 5), hidden, output)
+    X, y = rng.integers(-8, 9, (6, 2)) / 4, rng.integers(0, 5, 6)
+    found = train_with_mistakes(
+        arch, X, y if output == "softmax" else np.eye(5)[y], mistakes=mistakes, n_nets=3, epochs=3, loss=loss,
+        optimizer=fastmlp.Adam(0.01), batch_size=4, threads=1, init=fastmlp.Normal(0.5, bias=fastmlp.Uniform(-1, 1)),
+    )  # fmt: skip
+    return hashlib.sha256(bits(found.runs.parameters)).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("name", MISTAKEN)
+def test_the_bits_of_mistaken_nets(name):
+    assert mistaken_digest(name) == MISTAKEN_BITS[name]
 
 
 @pytest.mark.skipif(not config.DISABLE_JIT, reason="compiled code knows how many registers there are")
