@@ -1,5 +1,6 @@
 """The cause of every net that is built to have it, the report, the changes that are tried, and theory."""
 
+import os
 import pickle
 
 import numpy as np
@@ -15,6 +16,7 @@ from fastmlp.diagnosis import CERTAIN, FAULT_THAT_A_CHANGE_SHOWS, FAULTS
 
 RNG = np.random.default_rng(0)
 N = 25  # of each cause
+ALL = bool(os.environ.get("FASTMLP_TEST_ALL"))  # as many settings as the promises say
 
 
 def nets(arch, weights, biases, X=XOR_X, y=XOR_Y, epochs=0, optimizer=None, **settings):
@@ -437,7 +439,7 @@ def random_setting(rng):
     ), X, y  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [12, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [12, pytest.param(500 if ALL else 40, marks=pytest.mark.slow)])
 def test_no_verdict_is_contradicted_by_its_own_trials(number):
     rng = np.random.default_rng(number)
     for _ in range(number):

@@ -51,8 +51,8 @@ def test_a_program_takes_the_steps_of_its_twin(recipe, number):
 @pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "number"), ROWS, ids=NAMES)
 def test_as_many_are_solved_as_by_the_twin(recipe, number):
-    """FASTMLP_TEST_TWINS=2000 asks for more nets than the 200 that there is time for each day."""
-    nets = int(os.environ.get("FASTMLP_TEST_TWINS", "200"))
+    """FASTMLP_TEST_TWINS=2000 asks for more nets than the 100 that there is time for each day."""
+    nets = int(os.environ.get("FASTMLP_TEST_TWINS", "100"))
     ours = trained(recipe, recipe.variants[number], nets, 11, None)
     outputs = twin(recipe, number, nets, 11)
     targets = recipe.y if recipe.y.ndim == 2 or outputs.shape[2] == 1 else np.stack([1 - recipe.y, recipe.y], axis=1)
