@@ -148,7 +148,9 @@ def _section(recipe: Recipe, results: list[_Result]) -> str:
         if own:
             cells.append(percent(result.solved_as_published / result.n))
         level, count = result.most_common()
-        cells += [f"{np.median(result.losses):.4g}", f"{level:.3f}: {count / result.n:.0%}"]
+        median = float(np.median(result.losses))
+        cells.append(f"{median:.4g}" if np.isfinite(median) else "diverged")
+        cells.append(f"{f'{level:.3f}' if np.isfinite(level) else 'diverged'}: {count / result.n:.0%}")
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", *verdicts(recipe, results)]
     lines += [f"\n{_placed(recipe, results[0], *figures)}" for figures in recipe.printed]

@@ -439,7 +439,7 @@ def random_setting(rng):
     ), X, y  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [12, pytest.param(500 if ALL else 40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [6, pytest.param(500 if ALL else 40, marks=pytest.mark.slow)])
 def test_no_verdict_is_contradicted_by_its_own_trials(number):
     rng = np.random.default_rng(number)
     for _ in range(number):

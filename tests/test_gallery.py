@@ -37,14 +37,14 @@ def twin(recipe, number, nets, seed, epochs=None):
 
 @pytest.mark.parametrize(("recipe", "number"), ROWS, ids=NAMES)
 def test_a_program_takes_the_steps_of_its_twin(recipe, number):
-    """Over a hundred epochs, where rounding does not decide yet."""
+    """Over fifty epochs, where rounding does not decide yet."""
     variant = recipe.variants[number]
     settings = {**variant.settings, "dtype": "float64"}
     found = train_with_mistakes(
-        variant.architecture, recipe.X, recipe.y, mistakes=variant.mistakes, n_nets=8, seed=3, epochs=100,
+        variant.architecture, recipe.X, recipe.y, mistakes=variant.mistakes, n_nets=5, seed=3, epochs=50,
         optimizer=variant.optimizer, init=variant.init, **settings,
     )  # fmt: skip
-    wanted = twin(recipe, number, 8, 3, epochs=100)
+    wanted = twin(recipe, number, 5, 3, epochs=50)
     np.testing.assert_allclose(found.outputs, wanted, rtol=0, atol=1e-9)
 
 

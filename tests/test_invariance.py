@@ -74,7 +74,7 @@ def test_vector_width_does_not_show(lanes, monkeypatch):
 @pytest.mark.parametrize(
     "lanes", ["8", *(pytest.param(n, marks=pytest.mark.slow) for n in ("2", "4", "16", "32", "64"))]
 )
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_vector_width_does_not_show_with_units_as_lanes(lanes, dtype, monkeypatch):
     """A layer wide enough for what is copied, one of an odd number of vectors, minibatches of several chunks."""
     rng = np.random.default_rng(0)

@@ -367,8 +367,13 @@ def test_estimates_of_a_hundred_random_jobs():
         {"sizes": [20, 50], "output": "softmax", "n_samples": 300_000, "epochs": 1},
         {"sizes": [100, 10, 1], "n_samples": 200_000, "epochs": 1},
         {"sizes": [2, 4, 1], "n_samples": 4, "n_nets": 300_000, "epochs": 1, "checkpoint": True},
-        {"sizes": [20, 50], "output": "softmax", "n_samples": 100_000, "epochs": 1, "validation_samples": 100_000},
-        {"sizes": [5, 8, 100], "output": "softmax", "n_samples": 20_000, "epochs": 1, "validation_samples": 80_000},
+        *(
+            pytest.param({"output": "softmax", "epochs": 1, **sizes}, marks=pytest.mark.slow)
+            for sizes in (
+                {"sizes": [20, 50], "n_samples": 100_000, "validation_samples": 100_000},
+                {"sizes": [5, 8, 100], "n_samples": 20_000, "validation_samples": 80_000},
+            )
+        ),
     ],
 )
 def test_memory_is_estimated_before_it_is_taken(settings):

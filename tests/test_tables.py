@@ -468,6 +468,7 @@ def test_an_average_that_is_worse_than_a_net_is_said(tmp_path, capsys, monkeypat
     assert "The average of the nets is worse here than its median net." in out
 
 
+@pytest.mark.slow
 def test_twelve_thousand_columns(tmp_path, capsys):
     rng = np.random.default_rng(0)
     names = [f"gene_{i:05}" for i in range(12_000)]
