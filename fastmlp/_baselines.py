@@ -19,8 +19,7 @@ def baselines(samples: np.ndarray, targets: np.ndarray, classes: bool) -> dict[s
     """
     step = -(-len(samples) // MOST_SAMPLES)
     X, t = samples[::step].astype(np.float64), targets[::step].astype(np.float64)
-    spread = X.std(axis=0)
-    X = (X - X.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    X = standardized(X)
     if len(X) <= NEIGHBOURS:
         return {}
     found = {"a constant guess": _score(np.broadcast_to(_constant(t, classes), t.shape), t, classes)}
@@ -32,6 +31,13 @@ def baselines(samples: np.ndarray, targets: np.ndarray, classes: bool) -> dict[s
     if importlib.util.find_spec("sklearn") is not None:
         found["logistic regression" if classes else "ridge regression"] = _linear(X, t, classes)
     return found
+
+
+def standardized(values: np.ndarray) -> np.ndarray:
+    """Columns shifted and scaled to mean 0 and standard deviation 1; one that is the same everywhere becomes 0."""
+    exact = values.astype(np.float64)
+    spread = exact.std(axis=0)
+    return np.asarray(((exact - exact.mean(axis=0)) / np.where(spread > 0, spread, 1.0)).astype(values.dtype))
 
 
 def _constant(t: np.ndarray, classes: bool) -> np.ndarray:

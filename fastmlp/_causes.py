@@ -54,6 +54,7 @@ TIMES_AS_SPREAD = 100.0
 LITTLE_SPREAD = 0.03
 # For data that are no classes: as much of the targets' variance as noise would leave
 SOLVED_SHARE = 0.01
+HAIR = 0.01  # a net whose worst sample is nearer to 1/2 than this is solved by a hair
 NO_SCORE = -1e9  # the least R²: that of a net that diverged
 # Trained for as long again, a net would lose at least a tenth of its loss: then more epochs are worth their time.
 WORTHWHILE = 0.1
@@ -133,6 +134,17 @@ def scores(facts: Facts, given: Given) -> np.ndarray | None:
     with np.errstate(all="ignore"):
         score = 1.0 - facts.loss.astype(np.float64) / max(variance, 1e-300)
     return np.asarray(np.where(np.isfinite(score), np.maximum(score, NO_SCORE), NO_SCORE))
+
+
+def distances(outputs: np.ndarray, targets: np.ndarray, output: Activation) -> np.ndarray:
+    """How far each sample's worst output is on its target's side of 1/2; of a softmax, ahead of the next class.
+
+    For outputs (n, S, n_out) and targets (S, n_out) of 0 and 1 the distances are (n, S), below 0 on the wrong side.
+    """
+    if output == Activation.SOFTMAX:
+        own = np.where(targets > 0.5, outputs, 0.0).sum(axis=2)
+        return np.asarray(own - np.where(targets > 0.5, -np.inf, outputs).max(axis=2))
+    return np.asarray(((outputs - 0.5) * np.sign(targets - 0.5)).min(axis=2))
 
 
 def solved(facts: Facts, given: Given) -> np.ndarray:

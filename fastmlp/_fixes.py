@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _causes as causes
+from fastmlp._baselines import standardized
 from fastmlp._calls import Call
 from fastmlp._causes import Cause, Given
 from fastmlp._facts import inspected
@@ -123,17 +124,18 @@ def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_star
     arch = given.architecture
     hidden = arch.activations[:-1]
     rectified = any(code == Activation.RELU for code in hidden)
-    if causes.badly_scaled_inputs(given):
+    inputs, targets = causes.badly_scaled_inputs(given), causes.badly_scaled_targets(given)
+    if inputs:
         suggest(
             "standardize_inputs", "inputs shifted and scaled to mean 0 and standard deviation 1", lambda c: c,
             *UNSOLVED, weight=1.1, scaled=("inputs",),
         )  # fmt: skip
-    if causes.badly_scaled_targets(given):
+    if targets:
         suggest(
             "standardize_targets", "targets shifted and scaled to mean 0 and standard deviation 1", lambda c: c,
             *UNSOLVED, weight=1.1, scaled=("targets",),
         )  # fmt: skip
-    if causes.badly_scaled_inputs(given) and causes.badly_scaled_targets(given):
+    if inputs and targets:
         suggest(
             "standardize_both", "inputs and targets shifted and scaled to mean 0 and standard deviation 1", lambda c: c,
             *UNSOLVED, weight=1.2, scaled=("inputs", "targets"),
@@ -167,15 +169,13 @@ def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_star
             lambda c: c.changed(init=init), Cause.SYMMETRIC, Cause.VANISHING_GRADIENT, Cause.SATURATED,
             Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU, Cause.LOCAL_MINIMUM,
         )  # fmt: skip
-    if arch.activations[-1] == Activation.RELU and causes.targets_out_of_range(given):
-        pass  # suggested above
-    elif arch.activations[-1] == Activation.RELU and not given.classes:
+    if arch.activations[-1] == Activation.RELU and not given.classes and not causes.targets_out_of_range(given):
         suggest(
             "identity_output", "an output without ReLU: output='identity'",
             lambda c: _with_architecture(c, output="identity"), Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU,
             Cause.LOCAL_MINIMUM,
         )  # fmt: skip
-    elif arch.activations[-1] == Activation.RELU:
+    elif arch.activations[-1] == Activation.RELU and given.classes:
         suggest(
             "sigmoid_output", "a sigmoid output with its cross-entropy in place of ReLU: output='sigmoid'",
             lambda c: _with_architecture(c, loss=None, output="sigmoid"), Cause.DEAD_LAYER, Cause.DEAD_UNITS,
@@ -299,19 +299,13 @@ def scaled_data(
     """The data (X, y) with some of it scaled; and the samples and targets of them as they are looked at."""
     samples, targets = given.samples, given.targets
     if "inputs" in scaled:
-        samples = X = _standardized(samples)
+        samples = X = standardized(samples)
     if "targets" in scaled:
-        targets = y = _standardized(targets)
+        targets = y = standardized(targets)
     if "range" in scaled:
         low, high = targets.min(axis=0), targets.max(axis=0)
         targets = y = ((targets - low) / np.where(high > low, high - low, 1.0)).astype(targets.dtype)
     return (X, y), samples, targets
-
-
-def _standardized(values: np.ndarray) -> np.ndarray:
-    exact = values.astype(np.float64)
-    spread = exact.std(axis=0)
-    return ((exact - exact.mean(axis=0)) / np.where(spread > 0, spread, 1.0)).astype(values.dtype)
 
 
 def _best_first(trials: Sequence[Trial | None]) -> list[Trial]:

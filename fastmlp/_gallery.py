@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastmlp._causes import HAIR
 from fastmlp._mistaken_training import MistakenRuns, train_with_mistakes
 from fastmlp._names import choose
 from fastmlp._paths import refuse_output
@@ -25,7 +26,6 @@ Programs that people published when they asked why theirs does not learn XOR, tr
 mistakes included, and with each of some changes alone. `fastmlp gallery --out docs` makes this page: all its figures
 are what the command printed. A net is solved when each output is on its target's side of 1/2.
 """
-HAIR = 0.01
 NEAR = 0.005  # losses that differ by no more than this are taken for the same
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from fastmlp._causes import HAIR
 from fastmlp._mistaken_training import MistakenRuns, placed, train_with_mistakes
 from fastmlp._mistakes import MISTAKES, Placed, said_layers
 from fastmlp._statistics import differ, interval, percent
 from fastmlp.architecture import Architecture
 
 AS_IT_IS, RIGHT, ALL = "as it is", "without the mistakes", "without the mistakes, with all changes"
-HAIR = 0.01  # a margin that a solved net's median is below: it is solved by a hair
 
 
 @dataclass(frozen=True)

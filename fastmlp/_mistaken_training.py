@@ -13,13 +13,14 @@ from fastmlp import _checks as checks
 from fastmlp import _layout as layout
 from fastmlp import _mistaken as mistaken
 from fastmlp._backpropagation import Problem
+from fastmlp._causes import SOLVED_SHARE, distances
 from fastmlp._formulas import LOSSES, Activation, Loss
 from fastmlp._jobs import Job
 from fastmlp._memory import refuse_if_too_large
 from fastmlp._mistakes import FORWARD, MISTAKES, Placed
 from fastmlp._names import choose
 from fastmlp._planning import planned
-from fastmlp._switches import BiasSum, Derivative, Down, Forward, Output, Product, Scale
+from fastmlp._switches import BiasSum, Derivative, Down, Forward, Output, Part, Product, Scale
 from fastmlp._teams import Team
 from fastmlp._vectors import Buffer, Lanes, aligned_zeros
 from fastmlp.architecture import Architecture
@@ -30,7 +31,6 @@ QUAD = 4
 L2_ADDED = 0.01  # what "l2_in_gradient" adds, times the weights
 NETS_A_BLOCK = 4096
 NEAREST_TO_CERTAIN = 1e-15
-SOLVED_SHARE = 0.01  # of the targets' variance, for numbers
 LEFT_TO_AUDITS = ("one_minibatch",)
 
 
@@ -258,12 +258,12 @@ def switches(made: list[Placed], architecture: Architecture, net: layout.Net) ->
                         k for k in range(L) if k != layer and architecture.shapes[k] == architecture.shapes[layer]
                     ]
                     down_weights[layer] = others[0]
-        elif "l2" not in name:
-            which = 0 if name.startswith("weights") else 1
-            if name.endswith("one_sample"):
+        elif isinstance(code, Part):
+            which = 0 if "weight_part" in MISTAKES[name].slots else 1
+            if code is Part.ONE_SAMPLE:
                 lost[which, layers] = mistaken.ALL_BUT_LAST
             else:
-                powers[which, layers] += 1 if name.endswith("sum_for_mean") else -1
+                powers[which, layers] += 1 if code is Part.SUM else -1
     return mistaken.Switches(
         forward=Buffer(codes[Forward]), applied=Buffer(applied), derivative=Buffer(codes[Derivative]),
         product=Buffer(codes[Product]), bias=Buffer(codes[BiasSum]), down=Buffer(codes[Down]),
@@ -313,12 +313,16 @@ def _looked_at(
         outputs[some] = problem.a[-1]
     fine = runs.status != Status.DIVERGED
     outputs[~fine] = np.nan
+    classes, right, margin = checks.counts_accuracy(targets), np.full(n, np.nan), np.full(n, np.nan)
     with np.errstate(all="ignore"):
-        losses, margin = losses_of(outputs, targets, code), margins_of(outputs, targets, architecture.activations[-1])
-        right = _right(outputs, targets, architecture.activations[-1])
-        solved = margin > 0 if checks.counts_accuracy(targets) else losses <= SOLVED_SHARE * targets.var(axis=0).mean()
+        losses = losses_of(outputs, targets, code)
+        solved = losses <= SOLVED_SHARE * targets.var(axis=0).mean()
+        if classes:
+            of_samples = distances(outputs, targets, architecture.activations[-1])
+            right, margin = (of_samples > 0).mean(axis=1), of_samples.min(axis=1)
+            solved = margin > 0
     runs.loss[:] = np.where(fine, losses, np.nan)
-    runs.accuracy[:] = np.where(fine & checks.counts_accuracy(targets), right.mean(axis=1), np.nan)
+    runs.accuracy[:] = np.where(fine, right, np.nan)
     return MistakenRuns(tuple(made), runs, outputs, margin, solved & fine)
 
 
@@ -330,23 +334,3 @@ def losses_of(outputs: np.ndarray, targets: np.ndarray, code: Loss) -> np.ndarra
     if code == Loss.CROSS_ENTROPY:
         return np.asarray(-(targets * np.log(o)).sum(axis=2).mean(axis=1))
     return np.asarray(-(targets * np.log(o) + (1.0 - targets) * np.log1p(-o)).mean(axis=(1, 2)))
-
-
-def margins_of(outputs: np.ndarray, targets: np.ndarray, output: Activation) -> np.ndarray:
-    """See `MistakenRuns.margin`: for outputs (n, S, k) and targets (S, k) one number a net."""
-    if not checks.counts_accuracy(targets):
-        return np.full(len(outputs), np.nan)
-    return np.asarray(_distances(outputs, targets, output).min(axis=1))
-
-
-def _distances(outputs: np.ndarray, targets: np.ndarray, output: Activation) -> np.ndarray:
-    if output == Activation.SOFTMAX:
-        own = np.where(targets > 0.5, outputs, 0.0).sum(axis=2)
-        return np.asarray(own - np.where(targets > 0.5, -np.inf, outputs).max(axis=2))
-    return np.asarray(((outputs - 0.5) * np.sign(targets - 0.5)).min(axis=2))
-
-
-def _right(outputs: np.ndarray, targets: np.ndarray, output: Activation) -> np.ndarray:
-    if not checks.counts_accuracy(targets):
-        return np.zeros(outputs.shape[:2])
-    return np.asarray(_distances(outputs, targets, output) > 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-from fastmlp._switches import BiasSum, Derivative, Down, Forward, Output, Part, Product, Scale
+from fastmlp._switches import BiasSum, Derivative, Down, Forward, Output, Part, Penalty, Product, Scale
 
 
 class Mistake(NamedTuple):
@@ -209,15 +209,16 @@ BACKWARD: dict[str, Mistake] = dict(
             "compute all gradients first, with the old weights; then update every layer",
         ),
         _mistake(
-            "l2_in_gradient", "l2", Part.SUM, "the weights' gradient has a multiple of the weights in it, L2's, that "
-            "the loss has not", "dW = a_below.T @ delta  # or pass l2 to the audit",
+            "l2_in_gradient", "l2", Penalty.ADDED,
+            "the weights' gradient has a multiple of the weights in it, L2's, that the loss has not",
+            "dW = a_below.T @ delta  # or pass l2 to the audit",
         ),
         _mistake(
-            "l2_left_out", "l2", Part.RIGHT, "the gradient of L2's term is missing", "dW = a_below.T @ delta + l2 * W",
+            "l2_left_out", "l2", Penalty.LEFT_OUT, "the gradient of L2's term is missing",
+            "dW = a_below.T @ delta + l2 * W",
         ),
     ]
 )  # fmt: skip
-BACKWARD |= {name: BACKWARD[name]._replace(has_layers=False) for name in ("l2_in_gradient", "l2_left_out")}
 
 FORWARD: dict[str, Mistake] = dict(
     [

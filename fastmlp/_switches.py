@@ -80,6 +80,14 @@ class Part(IntEnum):
     ONE_SAMPLE = 3  # the term of one sample of the mean: the others are lost
 
 
+class Penalty(IntEnum):
+    """What the weights' gradient has of L2's term."""
+
+    RIGHT = 0
+    ADDED = 1  # though the loss has none, or less
+    LEFT_OUT = 2
+
+
 class Scale(IntEnum):
     """What all gradients are multiplied with."""
 

@@ -15,7 +15,7 @@ from fastmlp._calls import Call
 from fastmlp._causes import Cause, Given, Plateau
 from fastmlp._facts import Facts, inspected
 from fastmlp._fixes import SCORE_GAIN, Fix, Trial, fixes_for, initial, try_all
-from fastmlp._formulas import LOSSES, Activation, Loss
+from fastmlp._formulas import LOSSES, Loss
 from fastmlp._html import html_table
 from fastmlp._inference import predict
 from fastmlp._names import choose
@@ -78,6 +78,8 @@ class Diagnosis:
     """The nets in a line."""
     score: np.ndarray | None = None
     """The accuracy of each net, or its R² where targets are no classes, (n,): of more than 64 samples."""
+    score_name: str = "Accuracy"
+    """Which of the two it is."""
     margin: float | None = None
     """By how much the worst sample of a solved net is on its target's side of 1/2 (of a softmax, ahead of the next
     class): the median of up to 1,000 of them; None where targets are no classes, or none is solved."""
@@ -206,13 +208,8 @@ def _margin(runs: Runs, label: np.ndarray, given: Given, threads: int | None) ->
         return None
     chosen = runs[some]
     outputs = predict(chosen.architecture, chosen.parameters, given.samples, threads=threads).astype(np.float64)
-    targets = given.targets.astype(np.float64)
-    if chosen.architecture.activations[-1] == Activation.SOFTMAX:
-        own = np.where(targets > 0.5, outputs, 0.0).sum(axis=2)
-        distance = own - np.where(targets > 0.5, -np.inf, outputs).max(axis=2)
-    else:
-        distance = ((outputs - 0.5) * np.sign(targets - 0.5)).min(axis=2)
-    return float(np.median(distance.min(axis=1)))
+    distances = causes.distances(outputs, given.targets.astype(np.float64), chosen.architecture.activations[-1])
+    return float(np.median(distances.min(axis=1)))
 
 
 def _scores(runs: Runs, facts: Facts, given: Given) -> dict[str, Any]:
@@ -222,10 +219,10 @@ def _scores(runs: Runs, facts: Facts, given: Given) -> dict[str, Any]:
         return {}
     held_out = runs.validation_score
     middle = None if held_out is None or not len(held_out) else float(np.nanmedian(held_out))
+    known = {"score": score, "score_name": "Accuracy" if given.classes else "R²", "held_out_score": middle}
     if causes.solved(facts, given).mean() >= WORTH_A_RESTART:
-        return {"score": score, "held_out_score": middle}
-    found = baselines(given.samples, given.targets, given.classes)
-    return {"score": score, "held_out_score": middle, "baselines": found}
+        return known
+    return known | {"baselines": baselines(given.samples, given.targets, given.classes)}
 
 
 def _given(runs: Runs, X: Any, y: Any, loss: str | None, solved_loss: Any) -> tuple[Given, str]:
@@ -349,7 +346,7 @@ def _report(d: Diagnosis) -> list[str]:
     n = len(d.causes)
     lines = [d.description, f"Solved: {d.n_solved:,} of {n:,} = {_percent(d.n_solved, n).strip()}"]
     if d.margin is not None:
-        hair = ": by a hair, so that rounding decides" if d.margin < HAIR else ""
+        hair = ": by a hair, so that rounding decides" if d.margin < causes.HAIR else ""
         lines[-1] += f"; their worst sample is {d.margin:.2g} on the right side of 1/2 (the median){hair}"
     lines += _score_lines(d)
     if d.n_solved < n and not d.as_good_as_the_data:
@@ -381,18 +378,15 @@ def _score_lines(d: Diagnosis) -> list[str]:
     """What the nets reach, and what simple fits do."""
     if d.score is None:
         return []
-    name = _score_name(d)
     low, middle, high = np.percentile(d.score, (5, 50, 95))
-    lines = [f"{name} on these samples: median {middle:.3f}, nine tenths of the nets from {low:.3f} to {high:.3f}"]
+    lines = [
+        f"{d.score_name} on these samples: median {middle:.3f}, nine tenths of the nets from {low:.3f} to {high:.3f}"
+    ]
     if d.held_out_score is not None:
         lines.append(f"Best validation score, median of the nets: {d.held_out_score:.3f}")
     if d.baselines:
         lines.append("  " + ", ".join(f"{fit}: {value:.3f}" for fit, value in d.baselines.items()))
     return lines
-
-
-def _score_name(d: Diagnosis) -> str:
-    return "R²" if "mse" in d.description else "Accuracy"
 
 
 def _details(d: Diagnosis, cause: Cause) -> list[str]:
@@ -448,7 +442,6 @@ FAULT_THAT_A_CHANGE_SHOWS = {
     "targets_in_range": "the output's activation, which cannot give these targets",
 }
 CERTAIN = (Cause.ZERO_INPUT, Cause.TARGET_RANGE)  # no training solves these, whatever else is wrong as well
-HAIR = 0.01  # a net whose worst sample is nearer to 1/2 than this is solved by a hair
 MOSTLY_SOLVED = 0.9  # what is left then is luck
 WORTH_A_RESTART = 0.05
 MUCH = 0.3  # of the nets that are not solved: a change that solves as many shows what is at fault

@@ -527,6 +527,16 @@ def test_changes_of_noisy_data_are_judged_by_their_score():
     assert "R² on these samples" in str(found)
 
 
+def test_classes_have_an_accuracy_with_the_squared_error_too():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(100, 2))
+    y = (X[:, 0] > 0).astype(int) ^ (rng.random(100) < 0.1)
+    runs = fastmlp.train(fastmlp.Architecture((2, 4, 1)), X, y, n_nets=20, epochs=50, loss="mse")
+    text = str(runs.diagnose(X, y))
+    assert f"Accuracy on these samples: median {np.median(runs.accuracy):.3f}" in text
+    assert "R²" not in text
+
+
 def test_a_dead_layer_was_dead_from_the_start_or_died():
     arch = fastmlp.Architecture((2, 4, 1))
     born = fastmlp.train(arch, XOR_X, XOR_Y, n_nets=200, epochs=50, init=fastmlp.Normal(0.1, bias=-1.0))
