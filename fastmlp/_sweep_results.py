@@ -9,12 +9,17 @@ import numpy as np
 from fastmlp.runs import Runs, Status
 
 
+def medians(values: np.ndarray) -> np.ndarray:
+    """Of each row's numbers; NaN for a row without any."""
+    return np.array([np.median(row[~np.isnan(row)]) if (~np.isnan(row)).any() else np.nan for row in values])
+
+
 class SweepResults:
     """One number a net of each setting."""
 
     def __init__(self, n_settings: int, n_seeds: int) -> None:
         shape = n_settings, n_seeds
-        self.loss, self.accuracy = np.full(shape, np.nan), np.full(shape, np.nan)
+        self.loss, self.accuracy, self.validation = (np.full(shape, np.nan) for _ in range(3))
         self.trained, self.status = np.zeros(shape, np.int64), np.full(shape, Status.INTERRUPTED, np.int8)
         self.rung, self.epochs = np.zeros(n_settings, np.int64), np.zeros(n_settings, np.int64)
 
@@ -24,15 +29,23 @@ class SweepResults:
             (self.status, runs.status),
         ):  # fmt: skip
             own[row, nets] = values
+        if runs.validation_score is not None:  # the best of all rungs
+            self.validation[row, nets] = np.fmax(self.validation[row, nets], runs.validation_score)
+
+    @property
+    def median_validation(self) -> np.ndarray:
+        return medians(self.validation)
 
     def solved(self, limits: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             return np.where(np.isnan(limits)[:, None], self.accuracy == 1, self.loss <= limits[:, None])
 
     def ranks(self, limits: np.ndarray) -> np.ndarray:
-        """1 for the best: the one that stayed longest, has most nets solved, and the least median loss."""
+        """1 for the best: the one that stayed longest, has the best median score on validation data where there are
+        some, most nets solved, and the least median loss."""
         losses = np.where(np.isnan(self.loss), np.inf, self.loss)
-        order = np.lexsort((np.median(losses, axis=1), -self.solved(limits).mean(axis=1), -self.rung))
+        held_out = np.nan_to_num(self.median_validation, nan=0.0, neginf=-np.inf)  # all rows have one, or none
+        order = np.lexsort((np.median(losses, axis=1), -self.solved(limits).mean(axis=1), -held_out, -self.rung))
         ranks = np.empty(len(order), np.int64)
         ranks[order] = np.arange(1, len(order) + 1)
         return ranks

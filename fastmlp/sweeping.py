@@ -20,7 +20,7 @@ from fastmlp._names import choose
 from fastmlp._pickling import LostFunction, picklable
 from fastmlp._planning import planned
 from fastmlp._statistics import wilson_intervals
-from fastmlp._sweep_results import SweepResults
+from fastmlp._sweep_results import SweepResults, medians
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.runs import Runs, Status
@@ -38,7 +38,8 @@ _DEFAULTS = {
     "loss": None, "epochs": 1000, "batch_size": None, "shuffle": True, "bootstrap": False, "schedule": None,
     "sample_weight": None, "dtype": "float32", "init": "he_uniform", "optimizer": "adam", **_OWN,
 }  # fmt: skip
-_REST = {"validation": None, "validation_score": "loss", "restore_best": True}
+# and of a whole sweep, so that its rows can be held against each other
+_OF_ALL = {"validation": None, "validation_score": "loss", "restore_best": True}
 MOST_CUT = 30  # the first rung has at least this part of the epochs: after fewer, nets say little
 MOST_NETS_AT_ONCE = 2**18
 SHOWN = 10  # rows that are printed
@@ -72,8 +73,10 @@ class Sweep:
 
     table: dict[str, np.ndarray]
     """Columns: ``param_…`` for each setting that was swept, `n_seeds`, `n_solved`, `success_rate`, its 95 % interval
-    `success_low` to `success_high`, `median_loss`, `mean_loss`, `best_loss`, `median_epochs` (that solved nets took),
-    `diverged` (share), `epochs` (trained at most), and `rank`, 1 for the best."""
+    `success_low` to `success_high`, `median_loss`, `mean_loss`, `best_loss`, `median_accuracy`, with validation data
+    the median and best of the nets' `validation_score` (their best epochs') as `median_validation` and
+    `best_validation`, `median_epochs` (that solved nets took), `diverged` (share), `epochs` (trained at most), and
+    `rank`, 1 for the best. NaN stands for what does not apply."""
     loss: np.ndarray
     """The final loss of every net, (settings, n_seeds)."""
     solved: np.ndarray
@@ -149,12 +152,15 @@ class Sweep:
         names = [name for name in self.table if name.startswith("param_")]
         t = self.table
         classes = not np.isnan(t["median_accuracy"]).all()
-        accuracy = ["median accuracy"] if classes else []
-        rows = [["rank", *(name[6:] for name in names), "solved", "95 % interval", *accuracy, "median loss", "epochs"]]
+        held_out = not np.isnan(t["median_validation"]).all()
+        columns = ["median validation"] if held_out else []
+        columns += ["median accuracy"] if classes else []
+        rows = [["rank", *(name[6:] for name in names), "solved", "95 % interval", *columns, "median loss", "epochs"]]
         for k in order:
             rows.append([
                 str(t["rank"][k]), *(shown(t[name][k]) for name in names), f"{t['success_rate'][k]:.1%}",
                 f"{t['success_low'][k]:.1%} to {t['success_high'][k]:.1%}",
+                *([f"{t['median_validation'][k]:.4g}"] if held_out else []),
                 *([f"{t['median_accuracy'][k]:.3f}"] if classes else []), f"{t['median_loss'][k]:.4g}",
                 "" if np.isnan(t["median_epochs"][k]) else f"{t['median_epochs'][k]:,.0f}",
             ])  # fmt: skip
@@ -236,7 +242,10 @@ def sweep(
         `halving` times as many, and so on. Nets go on where they were. Settings rank the higher the longer they stayed.
     threads : int, optional
     **fixed
-        Settings that all have in common, by the same names, and ``dtype``, ``sample_weight``.
+        Settings that all have in common, by the same names, and ``dtype``, ``sample_weight``, ``validation``,
+        ``validation_score``, ``restore_best``. With validation data settings rank by the median of their nets' best
+        validation scores, else by the share of nets that are solved, and then by their median loss. Halving restores
+        no weights, and does not go with both `validation` and `patience`.
 
     Returns
     -------
@@ -264,7 +273,7 @@ def sweep(
     """
     count = checks.whole_number("n_seeds", n_seeds, 1, 2**40)
     seed = checks.whole_number("seed", seed, 0, 2**64 - 1)
-    settings = _settings(grid, fixed)
+    settings = _settings(grid, _for_halving(fixed) if halving is not None else fixed)
     ids = np.arange(count, dtype=np.uint64)
     for setting in settings:  # refuse what makes no sense before anything is trained
         planned(
@@ -306,6 +315,8 @@ def _settings(grid: Any, fixed: dict[str, Any]) -> list[_Setting]:
         for name, values in one.items():
             if name in fixed:
                 raise ValueError(f"{name} is in the grid and given as {fixed[name]!r} for all: leave one of them out")
+            if name in _OF_ALL:
+                raise ValueError(f"{name} is in the grid: give it for all settings, by which they are compared")
             if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)) or not len(values):
                 raise TypeError(f"grid[{name!r}]={values!r}: needs a list of the values to try")
         for combination in itertools.product(*one.values()):
@@ -313,7 +324,22 @@ def _settings(grid: Any, fixed: dict[str, Any]) -> list[_Setting]:
             found.append(_Setting(named, _call(named | fixed)))
     if not found:
         raise ValueError("the grid is empty: needs at least one setting")
+    losses = sorted({s.call["loss"] or s.call.architecture.default_loss for s in found})
+    if fixed.get("validation") is not None and fixed.get("validation_score", "loss") == "loss" and len(losses) > 1:
+        raise ValueError(
+            f"validation_score='loss' does not compare settings of different losses ({', '.join(losses)}): needs "
+            "'accuracy' or 'r2'"
+        )
     return found
+
+
+def _for_halving(fixed: dict[str, Any]) -> dict[str, Any]:
+    """Settings with which nets go on from rung to rung as they are."""
+    if fixed.get("validation") is None:
+        return fixed
+    if fixed.get("restore_best"):
+        raise ValueError("halving goes on with the nets as they are: leave restore_best out")
+    return {**fixed, "restore_best": False}
 
 
 def _scalar(value: Any) -> Any:
@@ -324,7 +350,7 @@ def _call(named: dict[str, Any]) -> Call:
     """One setting as `train` takes it."""
     own_names = {f.name for kind in OPTIMIZERS.values() for f in fields(kind)}
     for name in named:
-        known = {*_ARCHITECTURE, *_DEFAULTS, *own_names}
+        known = {*_ARCHITECTURE, *_DEFAULTS, *_OF_ALL, *own_names}
         choose("the name of a setting", name, dict.fromkeys(sorted(known)))
     if "sizes" not in named:
         raise ValueError("sizes is neither in the grid nor given for all: needs layer sizes such as (2, 4, 1)")
@@ -340,7 +366,7 @@ def _call(named: dict[str, Any]) -> Call:
         )
     if isinstance(optimizer, Optimizer):
         own = {**{f.name: getattr(optimizer, f.name) for f in fields(kind)}, **own}
-    settings: dict[str, Any] = {name: named.get(name, default) for name, default in _DEFAULTS.items()} | _REST
+    settings: dict[str, Any] = {name: named.get(name, default) for name, default in (_DEFAULTS | _OF_ALL).items()}
     call = Call({**settings, "architecture": architecture, "optimizer": kind(**own)}, 1)
     checks.whole_number("epochs", settings["epochs"], 0)
     numbers: dict[str, Any] = {**call.optimizer.settings, **{name: settings[name] for name in _OWN}}
@@ -373,6 +399,8 @@ def _rungs(settings: list[_Setting], halving: int | None) -> list[float]:
     if halving is None:
         return [1.0]
     factor = checks.whole_number("halving", halving, 2)
+    if any(s.call["validation"] is not None and s.call["patience"] is not None for s in settings):
+        raise ValueError("halving does not keep what patience has seen of validation data: leave one of them out")
     if any(s.call["schedule"] is not None for s in settings):
         raise ValueError("halving trains part of the epochs first, which a schedule does not go with: leave one out")
     number, left, least = 1, len(settings), min(s.call["epochs"] for s in settings)
@@ -472,11 +500,6 @@ def _go_on_together(
     )  # fmt: skip
 
 
-def _medians(values: np.ndarray) -> np.ndarray:
-    """Of each row's numbers; NaN for a row without any."""
-    return np.array([np.median(row[~np.isnan(row)]) if (~np.isnan(row)).any() else np.nan for row in values])
-
-
 def _table(settings: list[_Setting], results: SweepResults, limits: np.ndarray) -> dict[str, np.ndarray]:
     swept = list(dict.fromkeys(name for setting in settings for name in setting.named))
     table: dict[str, np.ndarray] = {}
@@ -497,7 +520,8 @@ def _table(settings: list[_Setting], results: SweepResults, limits: np.ndarray) 
         "n_seeds": np.full(len(count), n), "n_solved": count, "success_rate": count / n, "success_low": low,
         "success_high": high, "median_loss": np.median(losses, axis=1), "mean_loss": np.array(means),
         "best_loss": losses.min(axis=1), "median_epochs": np.array(took),
-        "median_accuracy": _medians(results.accuracy),
+        "median_accuracy": medians(results.accuracy), "median_validation": results.median_validation,
+        "best_validation": results.validation.max(axis=1),
         "diverged": (results.status == Status.DIVERGED).mean(axis=1), "epochs": results.epochs,
         "rank": results.ranks(limits),
     }  # fmt: skip

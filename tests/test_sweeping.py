@@ -112,6 +112,44 @@ def test_numbers_are_solved_by_their_loss():
     ).table["n_solved"].tolist() == [20, 20]  # fmt: skip
 
 
+NOISY = np.random.default_rng(2).normal(size=(160, 10))
+NOISY_Y = ((NOISY[:, 0] > 0) ^ (np.random.default_rng(3).random(160) < 0.15)).astype(int)
+HALF = {"validation": (NOISY[80:], NOISY_Y[80:]), "validation_score": "accuracy"}
+
+
+def test_validation_data_rank_the_settings():
+    """Wide nets learn the noise of their samples, which no other sample has."""
+    grid = {"sizes": [(10, 64, 1), (10, 2, 1)], "l2": [0.0, 0.1]}
+    settings = {"epochs": 400, "optimizer": fastmlp.Adam(0.02), "n_seeds": 12}
+    plain = fastmlp.sweep(NOISY[:80], NOISY_Y[:80], grid, **settings)
+    assert plain.best()[0]["sizes"] == (10, 64, 1)
+    assert np.isnan(plain.table["median_validation"]).all()
+    found = fastmlp.sweep(NOISY[:80], NOISY_Y[:80], grid, **settings, **HALF)
+    medians = []
+    for row in range(4):
+        runs = found.train(row)
+        assert (runs.loss == found.loss[row]).all()
+        own = ((runs.predict(NOISY[80:])[:, :, 0] > 0.5) == NOISY_Y[80:]).mean(axis=1)
+        np.testing.assert_allclose(own, runs.validation_score)
+        medians.append(np.median(own))
+    np.testing.assert_allclose(found.table["median_validation"], medians)
+    assert found.table["median_validation"][found.table["rank"] == 1] == pytest.approx(max(medians))
+    assert "median validation" in str(found)
+    assert "median validation" not in str(plain)
+    assert found.table["best_validation"].max() <= 1
+
+
+def test_halving_goes_by_validation_data():
+    grid = {"sizes": [(10, 64, 1), (10, 4, 1), (10, 1)], "l2": [0.0, 0.1]}
+    settings = {"epochs": 360, "optimizer": fastmlp.Adam(0.02), "n_seeds": 8}
+    found = fastmlp.sweep(NOISY[:80], NOISY_Y[:80], grid, halving=3, **settings, **HALF)
+    assert sorted(found.table["epochs"].tolist()) == [40, 40, 40, 40, 120, 360]
+    best = int(np.argmin(found.table["rank"]))
+    whole = found.train(best)
+    assert (whole.loss == found.loss[best]).all()
+    assert np.median(whole.validation_score) == found.table["median_validation"][best]
+
+
 @pytest.mark.parametrize(
     ("grid", "fixed", "message"),
     [
@@ -132,6 +170,11 @@ def test_numbers_are_solved_by_their_loss():
         ({"sizes": [(2, 3, 1)]}, {"sample_weight": np.ones((3, 4))}, "one row a net"),
         ({"sizes": [(2, 3, 1)]}, {"init": ([], [])}, "init holds arrays"),
         ({"sizes": [(2, 3, 1)]}, {"optimizer": "sgd", "momentum": np.zeros(3)}, "momentum is an array"),
+        ({"sizes": [(2, 3, 1)], "validation_score": ["loss", "accuracy"]}, {}, "validation_score is in the grid"),
+        ({"sizes": [(2, 3, 1)], "loss": ["bce", "mse"]}, {"validation": (XOR_X, XOR_Y)}, "of different losses"),
+        ({"sizes": [(2, 3, 1)]}, {"validation": (XOR_X[:, :1], XOR_Y)}, "needs 2 columns"),
+        ({"sizes": [(2, 3, 1)]}, {"validation": (XOR_X, XOR_Y), "halving": 2, "restore_best": True}, "leave restore"),
+        ({"sizes": [(2, 3, 1)]}, {"validation": (XOR_X, XOR_Y), "halving": 2, "patience": 3}, "leave one of them out"),
     ],
 )
 def test_wrong_grids_are_refused_before_anything_is_trained(grid, fixed, message, monkeypatch):
