@@ -1,15 +1,17 @@
-"""How well simple guesses do on samples: what the nets' accuracy or R² is to be held against where data are noisy."""
+"""What the nets' accuracy or R² is to be held against where data are noisy: simple fits, and the best there can be."""
 
 from __future__ import annotations
 
 import importlib.util
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 
 NEIGHBOURS = 5
 MOST_SAMPLES = 3000  # of larger data so many are looked at, evenly spaced
 FOLDS = 5
+CONSTANT = "a constant guess"
 
 
 def baselines(samples: np.ndarray, targets: np.ndarray, classes: bool) -> dict[str, float]:
@@ -19,10 +21,10 @@ def baselines(samples: np.ndarray, targets: np.ndarray, classes: bool) -> dict[s
     """
     step = -(-len(samples) // MOST_SAMPLES)
     X, t = samples[::step].astype(np.float64), targets[::step].astype(np.float64)
-    X = standardized(X)
+    X = Scaling.standard(X).apply(X)
     if len(X) <= NEIGHBOURS:
         return {}
-    found = {"a constant guess": _score(np.broadcast_to(_constant(t, classes), t.shape), t, classes)}
+    found = {CONSTANT: score_of_constant(t, classes)}
     squares = (X**2).sum(axis=1)
     distances = squares[:, None] + squares - 2 * X @ X.T
     np.fill_diagonal(distances, np.inf)
@@ -33,16 +35,71 @@ def baselines(samples: np.ndarray, targets: np.ndarray, classes: bool) -> dict[s
     return found
 
 
-def standardized(values: np.ndarray) -> np.ndarray:
-    """Columns shifted and scaled to mean 0 and standard deviation 1; one that is the same everywhere becomes 0."""
-    exact = values.astype(np.float64)
-    spread = exact.std(axis=0)
-    return np.asarray(((exact - exact.mean(axis=0)) / np.where(spread > 0, spread, 1.0)).astype(values.dtype))
+class Scaling(NamedTuple):
+    """How columns are shifted and scaled."""
+
+    shift: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def standard(cls, values: np.ndarray) -> Scaling:
+        """To mean 0 and standard deviation 1; a column that is the same everywhere becomes 0."""
+        exact = values.astype(np.float64)
+        spread = exact.std(axis=0)
+        return cls(exact.mean(axis=0), np.where(spread > 0, spread, 1.0))
+
+    @classmethod
+    def to_unit_range(cls, values: np.ndarray) -> Scaling:
+        """To lie from 0 to 1; a column that is the same everywhere becomes 0."""
+        exact = values.astype(np.float64)
+        low, high = exact.min(axis=0), exact.max(axis=0)
+        return cls(low, np.where(high > low, high - low, 1.0))
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        return np.asarray(((values.astype(np.float64) - self.shift) / self.scale).astype(values.dtype))
 
 
-def _constant(t: np.ndarray, classes: bool) -> np.ndarray:
+def best_possible(samples: np.ndarray, targets: np.ndarray, classes: bool) -> float:
+    """The highest accuracy, or R², that any function of the inputs has on these samples.
+
+    Below 1 where samples have the same inputs and different targets: then the most frequent row of targets is right at
+    best, or their mean.
+    """
+    groups, t = _equal_rows(samples), targets.astype(np.float64)
+    if groups.max(initial=-1) == len(samples) - 1:  # every sample has inputs of its own
+        return 1.0
+    if classes:
+        pairs, counts = np.unique(np.stack([groups, _equal_rows(targets)]), axis=1, return_counts=True)
+        most = np.zeros(len(samples))
+        np.maximum.at(most, pairs[0], counts)
+        return float(most.sum() / len(samples))
+    sums, counts = np.zeros((groups.max() + 1, t.shape[1])), np.bincount(groups)
+    np.add.at(sums, groups, t)
+    return _score((sums / counts[:, None])[groups], t, classes)
+
+
+def _equal_rows(rows: np.ndarray) -> np.ndarray:
+    """A number for each row, the same for equal rows."""
+    exact = np.ascontiguousarray(rows + rows.dtype.type(0))  # -0 as 0
+    as_bytes = exact.view(np.dtype((np.void, exact.dtype.itemsize * exact.shape[1])))[:, 0]
+    return np.unique(as_bytes, return_inverse=True)[1].reshape(-1)
+
+
+def truth_table(samples: np.ndarray) -> bool:
+    """Whether the samples are all there is: every combination of inputs of two values each."""
+    varying = samples[:, (samples != samples[0]).any(axis=0)]
+    if not 0 < varying.shape[1] < len(samples).bit_length():
+        return False
+    two_valued = all(len(np.unique(column)) == 2 for column in varying.T)
+    return two_valued and int(_equal_rows(varying).max()) + 1 == 2 ** varying.shape[1]
+
+
+def score_of_constant(targets: np.ndarray, classes: bool) -> float:
+    """The accuracy of the most frequent class, or the R² of the mean."""
+    t = targets.astype(np.float64)
     mean = t.mean(axis=0)
-    return (mean > 0.5).astype(float) if classes and t.shape[1] == 1 else np.asarray(mean)
+    constant = (mean > 0.5).astype(float) if classes and t.shape[1] == 1 else mean
+    return _score(np.broadcast_to(constant, t.shape), t, classes)
 
 
 def _score(guess: np.ndarray, t: np.ndarray, classes: bool) -> float:

@@ -36,6 +36,7 @@ class Cause(IntEnum):
     INPUT_SCALES = 13
     TARGET_RANGE = 14
     TARGET_SCALE = 15
+    CONFLICTING_TARGETS = 16
 
 
 # A step that is a thousandth of the output layer's takes a thousand times as many epochs: what the others learn in
@@ -47,6 +48,7 @@ NEAR = 0.07
 LEARNT_WITHIN = 0.2
 ZEROS = 999  # in a plateau's key, in place of the ones: samples of zeros, in nets that give them one output for ever
 MOST_GROUPED = 64  # samples: in larger data only the plateau of all samples has a name
+LEAST_SCORED = 20  # samples: of fewer, an accuracy says less than whether all are right
 # Inputs and targets that training is made for are near 0 and 1. A column that is this far from it, or this many times
 # as spread as another one, makes some steps too long and others too short.
 FAR = 10.0
@@ -54,8 +56,10 @@ TIMES_AS_SPREAD = 100.0
 LITTLE_SPREAD = 0.03
 # For data that are no classes: as much of the targets' variance as noise would leave
 SOLVED_SHARE = 0.01
+AS_GOOD = 1e-3  # of an accuracy or R²: a net as near as this to the best possible has it
 HAIR = 0.01  # a net whose worst sample is nearer to 1/2 than this is solved by a hair
-NO_SCORE = -1e9  # the least R²: that of a net that diverged
+NO_SCORE = -1e9  # the least R²: that of a net that diverged; its accuracy is 0
+SCORE_GAIN = 0.02  # of a median accuracy or R²: as much is worth a change
 # Trained for as long again, a net would lose at least a tenth of its loss: then more epochs are worth their time.
 WORTHWHILE = 0.1
 LEAST_HORIZON = 100  # epochs
@@ -88,6 +92,7 @@ class Given(NamedTuple):
     classes: bool  # targets are 0 and 1
     solved_loss: float | None
     class_numbers: bool  # y holds the classes' numbers, not a row of targets for each sample
+    best_possible: float = 1.0  # of accuracy, or R²: below 1 where equal inputs have different targets
 
 
 def keeps_zero(architecture: Architecture) -> bool:
@@ -124,16 +129,33 @@ def _solved_limit(given: Given) -> float | None:
     return None if given.classes else SOLVED_SHARE * float(np.mean(given.targets.var(axis=0)))
 
 
-def scores(facts: Facts, given: Given) -> np.ndarray | None:
-    """The accuracy of each net, or its R² where targets are no classes, (n,); None for few samples."""
-    if len(given.samples) <= MOST_GROUPED or not (given.classes or given.loss == Loss.MSE):
-        return None
+def has_score(given: Given) -> bool:
+    """Whether nets have an accuracy or an R²."""
+    return given.classes or given.loss == Loss.MSE
+
+
+def judged_by_score(given: Given) -> bool:
+    """Whether there are samples enough for an accuracy, or an R², to say how good a net is."""
+    return len(given.samples) >= LEAST_SCORED and has_score(given)
+
+
+def score_of(facts: Facts, given: Given, diverged: np.ndarray | bool = False) -> np.ndarray:
+    """The accuracy of each net, or its R² where targets are no classes, (n,)."""
     if given.classes:
-        return np.asarray(np.where(np.isfinite(facts.right), facts.right, 0.0))
+        return np.asarray(np.where(np.isfinite(facts.right) & ~np.asarray(diverged), facts.right, 0.0))
     variance = float(np.mean(given.targets.astype(np.float64).var(axis=0)))
     with np.errstate(all="ignore"):
         score = 1.0 - facts.loss.astype(np.float64) / max(variance, 1e-300)
-    return np.asarray(np.where(np.isfinite(score), np.maximum(score, NO_SCORE), NO_SCORE))
+    fine = np.isfinite(score) & ~np.asarray(diverged)
+    return np.asarray(np.where(fine, np.maximum(score, NO_SCORE), NO_SCORE))
+
+
+def clear_gain(n_samples: int) -> float:
+    """The least difference of two scores over so many samples that is no chance: a standard deviation, or `SCORE_GAIN`.
+
+    Of an accuracy of 1/2 the standard deviation is 1 / (2 √n).
+    """
+    return max(SCORE_GAIN, 0.5 / n_samples**0.5)
 
 
 def distances(outputs: np.ndarray, targets: np.ndarray, output: Activation) -> np.ndarray:
@@ -145,6 +167,16 @@ def distances(outputs: np.ndarray, targets: np.ndarray, output: Activation) -> n
         own = np.where(targets > 0.5, outputs, 0.0).sum(axis=2)
         return np.asarray(own - np.where(targets > 0.5, -np.inf, outputs).max(axis=2))
     return np.asarray(((outputs - 0.5) * np.sign(targets - 0.5)).min(axis=2))
+
+
+def cannot_be_solved(given: Given) -> bool:
+    """Whether equal inputs with different targets keep every net from being solved."""
+    limit = _solved_limit(given)
+    if limit is None:
+        return given.best_possible < 1
+    if given.loss != Loss.MSE:
+        return False
+    return (1 - given.best_possible) * float(np.mean(given.targets.astype(np.float64).var(axis=0))) > limit
 
 
 def solved(facts: Facts, given: Given) -> np.ndarray:
@@ -205,6 +237,8 @@ def certain_causes(facts: Facts, given: Given, diverged: np.ndarray, learnt_some
 
     broken = diverged | ~np.isfinite(facts.loss)
     mark(~broken & solved(facts, given), Cause.SOLVED)
+    if cannot_be_solved(given):
+        mark(~broken & (score_of(facts, given) >= given.best_possible - AS_GOOD), Cause.CONFLICTING_TARGETS)
     if targets_out_of_range(given):
         mark(np.ones(len(cause), bool), Cause.TARGET_RANGE)
     if never_solved_at_zero(given):

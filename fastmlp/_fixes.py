@@ -5,19 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastmlp import _causes as causes
-from fastmlp._baselines import standardized
+from fastmlp._baselines import Scaling
 from fastmlp._calls import Call
-from fastmlp._causes import Cause, Given
+from fastmlp._causes import SCORE_GAIN, Cause, Given
 from fastmlp._facts import inspected
 from fastmlp._formulas import Activation, Loss
+from fastmlp._held_out import cross_validated_score, validation_data, validation_score
 from fastmlp._pickling import LostFunction
 from fastmlp._statistics import differ, interval, percent
-from fastmlp.architecture import Architecture
 from fastmlp.optimizers import Adam
 from fastmlp.runs import Runs, Status
 from fastmlp.training import train
@@ -26,7 +26,8 @@ WORTH_A_FIX = 0.005  # of the nets must have a cause that a change is for
 LOWER, LONGER = 0.1, 4  # times the learning rate, and the epochs
 MOST_EPOCHS_TRIED = 10**6
 ADAM_RATE = 0.01
-SCORE_GAIN = 0.02  # of a median accuracy or R²: as much is worth a change
+L2 = 0.01
+HELD_OUT_SLACK = 0.005  # of a score on samples held out: what other folds would change as much
 UNSOLVED = tuple(cause for cause in Cause if cause != Cause.SOLVED)
 
 
@@ -55,6 +56,14 @@ class Fix:
         return self
 
 
+class HeldOut(NamedTuple):
+    """How nets do on samples that they were not trained on, and what that is held against."""
+
+    score: float
+    constant_score: float
+    least_gain: float
+
+
 @dataclass(frozen=True)
 class Trial:
     """What a change did."""
@@ -66,33 +75,68 @@ class Trial:
     after: int
     """and with the change."""
     score_before: float | None = None
-    """The nets' median accuracy, or R² where targets are no classes, as they were: of more than 64 samples,"""
+    """The nets' median accuracy, or R² where targets are no classes, as they were: of 20 samples or more,"""
     score_after: float | None = None
     """and with the change."""
+    held_out_before: float | None = None
+    """The same on samples that the nets were not trained on: validation data where there are some, else in five folds,
+    by up to ten of the nets; as they were,"""
+    held_out_after: float | None = None
+    """and with the change."""
+    least_gain: float = SCORE_GAIN
+    """A score that rises by more than this is a gain: `held_out_after`, where samples were held out,"""
+    constant_score: float = -np.inf
+    """and what a constant guess has counts for scores below it."""
 
     @property
     def helped(self) -> bool:
-        """Whether more nets are solved than before, by more than chance explains, or their median score is higher."""
-        if self._solved_differ:
-            return self.after > self.before
-        return self._score_gain > SCORE_GAIN
+        """Whether more nets are solved than before, by more than chance explains, or their median score is higher.
+
+        Where samples were held out, the score on those decides: to solve more of the others without it is no help.
+        """
+        more_solved = self._solved_differ and self.after > self.before
+        if self.held_out_after is not None:
+            more_solved &= self.score_gain > HELD_OUT_SLACK
+        return more_solved or self.score_gain > self.least_gain
+
+    @property
+    def held_out_worse(self) -> bool:
+        """Whether samples that were held out have a lower score than before."""
+        return self.held_out_after is not None and self.score_gain < -HELD_OUT_SLACK
+
+    @property
+    def score_gain(self) -> float:
+        """By how much the median score rises, on samples that were held out where there are any."""
+        before, after = self.held_out_before, self.held_out_after
+        if before is None or after is None:
+            before, after = self.score_before, self.score_after
+        if before is None or after is None:
+            return 0.0
+        return max(after, self.constant_score) - max(before, self.constant_score)
 
     @property
     def _solved_differ(self) -> bool:
         return differ(self.before, self.n_nets, self.after, self.n_nets)
 
-    @property
-    def _score_gain(self) -> float:
-        if self.score_before is None or self.score_after is None:
-            return 0.0
-        return self.score_after - self.score_before
-
     def __str__(self) -> str:
         before, after = (percent(count / self.n_nets) for count in (self.before, self.after))
-        scores = "" if self.score_after is None else f", median score {self.score_before:.3f} -> {self.score_after:.3f}"
+        scores = ""
+        if self.score_after is not None:
+            scores = f", median score {spoken_score(self.score_before)} -> {spoken_score(self.score_after)}"
+        if self.held_out_after is not None:
+            scores += f", held out {spoken_score(self.held_out_before)} -> {spoken_score(self.held_out_after)}"
         alike = ": no difference" if self.before != self.after or scores else ": the same"
-        verdict = "" if self._solved_differ or abs(self._score_gain) > SCORE_GAIN else alike
+        verdict = "" if self._solved_differ or abs(self.score_gain) > self.least_gain else alike
+        if self.held_out_worse:
+            verdict = ": worse on samples held out"
         return f"{before:>7} -> {after:>7}  ({interval(self.after, self.n_nets)}{scores})  {self.fix.text}{verdict}"
+
+
+def spoken_score(score: float | None) -> str:
+    """With three decimals, but for scores whose size says nothing."""
+    if score is None:
+        return ""
+    return f"{score:.3f}" if score > -100 else "below -100"
 
 
 def train_again(
@@ -115,9 +159,11 @@ def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_star
 
     def suggest(
         name: str, text: str, change: Callable[[Call], Call], *for_causes: Cause, weight: float = 1.0,
-        scaled: tuple[str, ...] = (),
+        scaled: tuple[str, ...] = (), whatever_the_scales: bool = False,
     ) -> None:  # fmt: skip
         of_nets = sum(share[cause] for cause in for_causes)
+        if whatever_the_scales:  # in case they are not what keeps the nets from learning
+            of_nets += sum(share[cause] for cause in (Cause.INPUT_SCALES, Cause.TARGET_SCALE)) / 2
         if of_nets >= WORTH_A_FIX:
             found.append((of_nets * weight, Fix(name, text, change, for_causes, scaled)))
 
@@ -155,12 +201,12 @@ def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_star
         dead = () if (dead_from_start or 0.0) >= 0.5 else (Cause.DEAD_LAYER,)
         suggest(
             "lower_rate", "a tenth of the learning rate", lambda c: c.with_rate(LOWER), Cause.DIVERGED,
-            Cause.OVERSHOOTING, *dead,
+            Cause.OVERSHOOTING, *dead, whatever_the_scales=True,
         )  # fmt: skip
     if call is None or call["epochs"] * LONGER <= MOST_EPOCHS_TRIED:
         suggest(
             "more_epochs", f"{LONGER} times the epochs", _longer, Cause.STILL_IMPROVING,
-            Cause.LOCAL_MINIMUM, Cause.VANISHING_GRADIENT, weight=0.99,
+            Cause.LOCAL_MINIMUM, Cause.VANISHING_GRADIENT, weight=0.99, whatever_the_scales=True,
         )  # fmt: skip
     init = "he_uniform" if rectified else "glorot_uniform"
     if call is None or call["init"] != init:
@@ -205,7 +251,7 @@ def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_star
         suggest(
             "adam", f"Adam at a learning rate of {ADAM_RATE:g}: optimizer=fastmlp.Adam({ADAM_RATE:g})",
             lambda c: c.changed(optimizer=Adam(ADAM_RATE)), Cause.VANISHING_GRADIENT, Cause.PLATEAU,
-            Cause.LOCAL_MINIMUM, Cause.STILL_IMPROVING, Cause.SATURATED, weight=0.8,
+            Cause.LOCAL_MINIMUM, Cause.STILL_IMPROVING, Cause.SATURATED, weight=0.8, whatever_the_scales=True,
         )  # fmt: skip
     if hidden and (call is None or not isinstance(call["init"], (tuple, list))):
         suggest(
@@ -213,6 +259,27 @@ def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_star
             Cause.LOCAL_MINIMUM, weight=0.95,
         )  # fmt: skip
     return [fix for _, fix in sorted(found, key=lambda pair: -pair[0])]
+
+
+def fixes_of_overfitting(call: Call | None, given: Given) -> list[Fix]:
+    """What keeps nets from learning the noise of their samples."""
+    found = [
+        Fix("l2", f"L2 regularization: l2={L2:g}", lambda c: c.changed(l2=L2)),
+        Fix("fewer_epochs", f"1 / {LONGER} of the epochs", lambda c: c.changed(epochs=-(-c["epochs"] // LONGER))),
+        Fix("narrower", "half the hidden units", _narrower),
+    ]
+    own = given.architecture.n_layers > 1 and (call is None or not isinstance(call["init"], (tuple, list)))
+    possible = {
+        "l2": call is None or not np.any(np.asarray(call["l2"]) >= L2),
+        "fewer_epochs": call is None or (call["schedule"] is None and call["epochs"] > 1),
+        "narrower": own and max(given.architecture.sizes[1:-1], default=1) > 1,
+    }
+    return [fix for fix in found if possible[fix.name]]
+
+
+def _narrower(call: Call) -> Call:
+    sizes = call.architecture.sizes
+    return _with_architecture(call, sizes=(sizes[0], *(-(-size // 2) for size in sizes[1:-1]), sizes[-1]))
 
 
 def _with_architecture(call: Call, loss: Any = False, **changes: Any) -> Call:
@@ -254,29 +321,34 @@ def _longer(call: Call) -> Call:
 
 
 def try_all(
-    runs: Runs, call: Call, fixes: list[Fix], X: Any, y: Any, given: Given, loss: str, max_nets: int,
+    runs: Runs, call: Call, fixes: list[Fix], y: Any, given: Given, loss: str, held_out: HeldOut | None, max_nets: int,
     threads: int | None, tell: Callable[[str, tuple[Trial, ...]], Any] = lambda _step, _trials: None,
 ) -> tuple[Trial, ...]:  # fmt: skip
-    """Train the first `max_nets` of the nets again with each change, and with all that helped; the best first.
+    """Train the first `max_nets` of the nets again with each change, and with the best two; the best first.
 
-    Before each change `tell` is called with what is tried next, and the trials so far.
+    Where the nets have a score on samples `held_out`, each change has one too. Before each change `tell` is called with
+    what is tried next, and the trials so far.
     """
-    some = slice(0, min(len(runs), max_nets))
-    ids, own, n = runs.net_ids[some], call.of(np.arange(len(runs))[some]), min(len(runs), max_nets)
-    before, score_before = _solved_and_score(runs[some], given, loss, threads)
+    n = min(len(runs), max_nets)
+    ids, own, seed = runs.net_ids[:n], call.of(np.arange(len(runs)) < n), runs.seed
+    solved, score = _solved_and_score(runs[:n], given, loss, threads)
 
     def trial(fix: Fix) -> Trial | None:
-        changed = fix.change(own)
-        data, samples, targets = scaled_data(fix.scaled, given, X, y)
-        there = given._replace(samples=samples, targets=targets)
+        changed, there, targets = scaled_data(fix.scaled, fix.change(own), given, y)
         try:
-            again = train_again(changed, *data, ids, runs.seed, threads)
+            again = train_again(changed, there.samples, targets, ids, seed, threads)
+            used = changed["loss"] or changed.architecture.default_loss
+            there = there._replace(architecture=again.architecture, loss=Loss[used.upper()])
+            unseen = None if held_out is None else held_out_score(again, changed, there, targets, threads)
         except (ValueError, TypeError) as error:  # the diagnosis is worth more than one change
             warnings.warn(f"{fix.text}: could not be tried: {error}", RuntimeWarning, stacklevel=4)
             return None
-        used = changed["loss"] or changed.architecture.default_loss
-        after, score = _solved_and_score(again, _for_change(there, again.architecture, used), used, threads)
-        return Trial(fix, n, before, after, score_before, score)
+        solved_now, score_now = _solved_and_score(again, there, used, threads)
+        result = Trial(fix, n, solved, solved_now, score, score_now)
+        return result if held_out is None else replace(
+            result, held_out_before=held_out.score, held_out_after=unseen, least_gain=held_out.least_gain,
+            constant_score=held_out.constant_score,
+        )  # fmt: skip
 
     trials: list[Trial] = []
     for number, fix in enumerate(fixes, 1):
@@ -293,33 +365,47 @@ def try_all(
     return tuple(trials)
 
 
-def scaled_data(
-    scaled: tuple[str, ...], given: Given, X: Any, y: Any
-) -> tuple[tuple[Any, Any], np.ndarray, np.ndarray]:
-    """The data (X, y) with some of it scaled; and the samples and targets of them as they are looked at."""
+def scaled_data(scaled: tuple[str, ...], call: Call, given: Given, y: Any) -> tuple[Call, Given, Any]:
+    """A call, the data, and `y`, with some columns scaled; validation data are scaled as the training data are."""
+    held_out = validation_data(call, given) if scaled else None
+    y_held_out = None if held_out is None else call["validation"][1]
     samples, targets = given.samples, given.targets
     if "inputs" in scaled:
-        samples = X = standardized(samples)
-    if "targets" in scaled:
-        targets = y = standardized(targets)
-    if "range" in scaled:
-        low, high = targets.min(axis=0), targets.max(axis=0)
-        targets = y = ((targets - low) / np.where(high > low, high - low, 1.0)).astype(targets.dtype)
-    return (X, y), samples, targets
+        scaling = Scaling.standard(samples)
+        samples = scaling.apply(samples)
+        held_out = held_out and (scaling.apply(held_out[0]), held_out[1])
+    if "targets" in scaled or "range" in scaled:
+        scaling = Scaling.standard(targets) if "targets" in scaled else Scaling.to_unit_range(targets)
+        targets = y = scaling.apply(targets)
+        y_held_out = held_out and scaling.apply(held_out[1])
+    if held_out is not None:
+        call = call.changed(validation=(held_out[0], y_held_out, *call["validation"][2:]))
+    return call, given._replace(samples=samples, targets=targets), y
+
+
+def held_out_score(runs: Runs, call: Call, given: Given, y: Any, threads: int | None) -> float:
+    """The median score on validation data, or else on folds that are held out in turn."""
+    held_out = validation_data(call, given)
+    if held_out is not None:
+        return validation_score(runs, held_out, given, threads)
+
+    def train_fold(part: Call, X: Any, y: Any, ids: np.ndarray) -> Runs:
+        return train_again(part, X, y, ids, runs.seed, threads)
+
+    return cross_validated_score(train_fold, call, given, y, runs.net_ids, threads)
 
 
 def _best_first(trials: Sequence[Trial | None]) -> list[Trial]:
-    return sorted((t for t in trials if t is not None), key=lambda t: (-t.after, -(t.score_after or 0.0)))
-
-
-def _for_change(given: Given, architecture: Architecture, loss: str) -> Given:
-    return given._replace(architecture=architecture, loss=Loss[loss.upper()])
+    """Those that helped before those that did not; by nets solved, then by their score."""
+    done = [t for t in trials if t is not None]
+    return sorted(done, key=lambda t: (not t.helped, -t.after, -(t.held_out_after or t.score_after or 0.0)))
 
 
 def _solved_and_score(runs: Runs, given: Given, loss: str, threads: int | None) -> tuple[int, float | None]:
     """How many of the nets are solved, and their median score."""
     facts = inspected(runs.architecture, loss, runs.parameters, given.samples, given.targets, threads)
     fine = runs.status != Status.DIVERGED
-    score = causes.scores(facts, given)
-    middle = None if score is None else float(np.median(np.where(fine, score, causes.NO_SCORE)))
-    return int((causes.solved(facts, given) & fine).sum()), middle
+    score = None
+    if causes.judged_by_score(given):
+        score = float(np.median(causes.score_of(facts, given, ~fine)))
+    return int((causes.solved(facts, given) & fine).sum()), score

@@ -97,6 +97,7 @@ def bars(ax: Any, names: list[str], solved: list[int], n_nets: int, highlighted:
 
 def as_page(title: str, diagnosis: Diagnosis, figure: Any) -> str:
     """One HTML page without anything from elsewhere: the verdict, tables of causes and changes, and the picture."""
+    from fastmlp._fixes import spoken_score
     from fastmlp.diagnosis import MEANINGS
 
     memory = io.BytesIO()
@@ -109,16 +110,23 @@ def as_page(title: str, diagnosis: Diagnosis, figure: Any) -> str:
     plateaus = [
         (plateau.name, percent(float((diagnosis.plateau == k).mean()))) for k, plateau in enumerate(diagnosis.plateaus)
     ]
+    held_out = any(t.held_out_after is not None for t in diagnosis.trials)
     changes = [
-        (t.fix.text, percent(t.before / t.n_nets), percent(t.after / t.n_nets), "yes" if t.helped else "no")
+        (
+            t.fix.text, percent(t.before / t.n_nets), percent(t.after / t.n_nets),
+            *([spoken_score(t.held_out_before), spoken_score(t.held_out_after)] if held_out else []),
+            "yes" if t.helped else "no",
+        )
         for t in diagnosis.trials
-    ]
+    ]  # fmt: skip
     tables = html_table("What became of the nets", ["cause", "nets", "share"], causes)
     if plateaus:
         tables += html_table("Plateaus: the loss, and the outputs there", ["plateau", "share of all nets"], plateaus)
     if changes:
         tables += html_table(
-            "What the same seeds do with one change", ["change", "solved before", "after", "helps"], changes
+            "What the same seeds do with one change",
+            ["change", "solved before", "after", *(["held out before", "after"] if held_out else []), "helps"],
+            changes,
         )
     verdict = "".join(f"<p><strong>{html.escape(line)}</strong></p>" for line in diagnosis.verdict.splitlines())
     return (

@@ -178,8 +178,12 @@ def facts(d: Diagnosis) -> dict[str, Any]:
         "dead_from_start": d.dead_from_start,
         "median_margin": d.margin,
         "median_score": None if d.score is None else float(np.median(d.score)), "baselines": d.baselines,
+        "held_out_score": d.held_out_score, "best_possible": d.best_possible,
         "trials": [
-            {"name": t.fix.name, "change": t.fix.text, "nets": t.n_nets, "before": t.before, "after": t.after}
+            {
+                "name": t.fix.name, "change": t.fix.text, "nets": t.n_nets, "before": t.before, "after": t.after,
+                "held_out_before": t.held_out_before, "held_out_after": t.held_out_after, "helped": t.helped,
+            }
             for t in d.trials
         ],
     }  # fmt: skip

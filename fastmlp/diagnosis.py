@@ -10,11 +10,21 @@ import numpy as np
 
 from fastmlp import _causes as causes
 from fastmlp import _checks as checks
-from fastmlp._baselines import baselines
+from fastmlp._baselines import CONSTANT, baselines, best_possible, score_of_constant, truth_table
 from fastmlp._calls import Call
-from fastmlp._causes import Cause, Given, Plateau
+from fastmlp._causes import SCORE_GAIN, Cause, Given, Plateau, clear_gain
 from fastmlp._facts import Facts, inspected
-from fastmlp._fixes import SCORE_GAIN, Fix, Trial, fixes_for, initial, try_all
+from fastmlp._fixes import (
+    Fix,
+    HeldOut,
+    Trial,
+    fixes_for,
+    fixes_of_overfitting,
+    held_out_score,
+    initial,
+    spoken_score,
+    try_all,
+)
 from fastmlp._formulas import LOSSES, Loss
 from fastmlp._html import html_table
 from fastmlp._inference import predict
@@ -30,6 +40,8 @@ if TYPE_CHECKING:
 PROBE_SHARE, LEAST_PROBE, MOST_PROBE = 50, 20, 100  # epochs of a probe: a fiftieth of those trained, within bounds
 NETS_A_BLOCK = 65_536
 MOST_LOOKED_AT = 1000
+NO_NOISE = 0.99  # a score on samples held out above which all of them can be learnt
+OVERFIT_GAP = 0.05  # of an accuracy or R²
 SHOWN = 0.005  # a cause below this share of the nets is left to the last line
 
 MEANINGS = {
@@ -49,6 +61,7 @@ MEANINGS = {
     Cause.INPUT_SCALES: "inputs of very different scales, or far from 0 and 1: no learning rate fits all weights",
     Cause.TARGET_RANGE: "targets that the output's activation cannot give",
     Cause.TARGET_SCALE: "targets far from 0 and 1, or that spread too much or too little",
+    Cause.CONFLICTING_TARGETS: "as good as any net can be: samples have the same inputs and different targets",
 }
 
 
@@ -71,25 +84,32 @@ class Diagnosis:
     dead_from_start: float | None
     """Of the nets with a dead layer the share that had it before training; None where that cannot be told."""
     fixes: tuple[Fix, ...]
-    """What to change, the most promising first; with `try_fixes` as it turned out."""
+    """What to change, the most promising first; with `try_fixes` those of them that helped, the best first."""
     trials: tuple[Trial, ...]
-    """With `try_fixes` what became of the same seeds with each change."""
+    """With `try_fixes` what became of the same seeds with each change, those that helped first."""
     description: str
     """The nets in a line."""
     score: np.ndarray | None = None
-    """The accuracy of each net, or its R² where targets are no classes, (n,): of more than 64 samples."""
+    """The accuracy of each net, or its R² where targets are no classes, (n,): of 20 samples or more."""
     score_name: str = "Accuracy"
     """Which of the two it is."""
     margin: float | None = None
     """By how much the worst sample of a solved net is on its target's side of 1/2 (of a softmax, ahead of the next
     class): the median of up to 1,000 of them; None where targets are no classes, or none is solved."""
     held_out_score: float | None = None
-    """The median of the best validation scores, where the nets were trained with validation data."""
+    """The nets' median accuracy, or R², on samples that they were not trained on: the validation data, where the nets
+    were trained with some; else, with `try_fixes`, each of five folds by ten of the nets trained again without it."""
     baselines: dict[str, float] = field(default_factory=dict)
     """The same of a constant guess, of the nearest neighbours with each sample left out, and by scikit-learn, where it
-    is installed, of a linear fit in five folds; where hardly any net is solved."""
+    is installed, of a linear fit in five folds; of 20 samples or more, where not nine nets of ten are solved, or
+    `held_out_score` is known."""
+    best_possible: float = 1.0
+    """The highest accuracy, or R², that any net can have on these samples: below 1 where some have the same inputs and
+    different targets."""
     least_loss: float = 0.0
     """The squared error that the output's activation cannot get below, because of targets that it cannot give."""
+    n_samples: int = 0
+    """How many samples the nets were looked at on."""
     backpropagation: str = field(
         default="The backpropagation is not at fault here: fastmlp's is tested. If a net of your own, with these "
         "settings, does\nworse than these shares, audit its gradients: fastmlp.audit_gradients.",
@@ -103,12 +123,45 @@ class Diagnosis:
 
     @property
     def as_good_as_the_data(self) -> bool:
-        """Whether hardly a net is solved, and half of the nets do as well as fits that never saw the sample."""
-        if self.score is None or len(self.baselines) < 2 or self.success_rate >= WORTH_A_RESTART:
+        """Whether half of the nets do as well as noise in the data allows: as any net can, or as simple fits.
+
+        Those never saw the samples that they are scored on; nor did the nets, where samples were held out. It takes
+        fits that do learn something, and data that are not learnt to the last sample by some of them or of the nets.
+        """
+        if self.score is None or self.overfits or self._certain:
             return False
-        constant, *others = self.baselines.values()
-        median = float(np.median(self.score))
-        return median >= max(others) - SCORE_GAIN and median >= constant + SCORE_GAIN
+        median, few = float(np.median(self.score)), self.success_rate < WORTH_A_RESTART
+        if few and self.best_possible < 1 and median >= self.best_possible - SCORE_GAIN:
+            return True
+        best = self._best_simple_fit
+        if best is None:
+            return False
+        if self.held_out_score is None:
+            return few and median >= best - SCORE_GAIN
+        noisy = few or max(best, self.held_out_score) < NO_NOISE
+        return noisy and self.held_out_score >= best - SCORE_GAIN
+
+    @property
+    def _certain(self) -> bool:
+        """Whether there is something that no training can mend."""
+        return bool(np.isin(self.causes, CERTAIN).any())
+
+    @property
+    def _best_simple_fit(self) -> float | None:
+        """The score of the best simple fit; None where none is clearly better than a constant guess."""
+        others = [score for name, score in self.baselines.items() if name != CONSTANT]
+        assert self.score is not None
+        clear = 2 * clear_gain(self.n_samples)
+        return max(others) if others and max(others) >= self.baselines[CONSTANT] + clear else None
+
+    @property
+    def overfits(self) -> bool:
+        """Whether the nets do as well as simple fits on these samples, and clearly worse on samples held out."""
+        if self.score is None or self.held_out_score is None or not self.baselines or self._certain:
+            return False
+        median, best = float(np.median(self.score)), max(self.baselines.values())
+        worse = self.held_out_score < min(best - SCORE_GAIN, median - OVERFIT_GAP)
+        return worse and median >= best - SCORE_GAIN
 
     @property
     def success_rate(self) -> float:
@@ -180,25 +233,30 @@ def diagnose(
     dead = facts.silent == np.array(runs.architecture.sizes[1:])
     from_start = _dead_from_start(runs, label == Cause.DEAD_LAYER, given, loss, call, threads, X, y)
     suggestions = fixes_for(label, given, call, from_start)
+    unseen = _held_out(runs[:tried], call, given, y, try_fixes, threads, tell)
     found = Diagnosis(
         label, dead, facts.silent, plateau, tuple(plateaus), facts.loss, from_start, tuple(suggestions), (),
-        _description(runs, loss, call), least_loss=causes.least_loss(given),
-        margin=_margin(runs, label, given, threads), **_scores(runs, facts, given),
+        _description(runs, loss, call), least_loss=causes.least_loss(given), best_possible=given.best_possible,
+        n_samples=len(given.samples), margin=_margin(runs, label, given, threads),
+        held_out_score=unseen and unseen.score, **_scores(facts, given, unseen),
     )  # fmt: skip
     if found.as_good_as_the_data:  # every change that is for solving the samples would be for learning their noise
-        found = replace(found, fixes=())
-    if not try_fixes or found.as_good_as_the_data:
+        return replace(found, fixes=())
+    if found.overfits:
+        suggestions = [fix for fix in suggestions if fix.scaled] + fixes_of_overfitting(call, given)
+        found = replace(found, fixes=tuple(suggestions))
+    if not try_fixes:
         return found
     assert call is not None
 
     def with_trials(trials: tuple[Trial, ...]) -> Diagnosis:
-        return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials) or found.fixes)
+        return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials if trial.helped) or found.fixes)
 
     trials = try_all(
-        runs, call, suggestions, X, y, given, loss, tried, threads,
+        runs, call, suggestions, y, given, loss, unseen, tried, threads,
         lambda step, so_far: tell(f"trying {step}", with_trials(so_far)),
     )  # fmt: skip
-    return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials))
+    return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials if trial.helped))
 
 
 def _margin(runs: Runs, label: np.ndarray, given: Given, threads: int | None) -> float | None:
@@ -212,15 +270,33 @@ def _margin(runs: Runs, label: np.ndarray, given: Given, threads: int | None) ->
     return float(np.median(distances.min(axis=1)))
 
 
-def _scores(runs: Runs, facts: Facts, given: Given) -> dict[str, Any]:
+def _held_out(
+    runs: Runs, call: Call | None, given: Given, y: Any, try_fixes: bool, threads: int | None, tell: Callable[..., Any],
+) -> HeldOut | None:  # fmt: skip
+    """The median score on samples that the nets were not trained on; None where there are or shall be none."""
+    if call is None or not causes.has_score(given):
+        return None
+    if call["validation"] is None:
+        if not try_fixes or not _judged_by_others(given):
+            return None
+        tell("some nets are trained on four fifths of the samples, and scored on the others", None)
+    score = held_out_score(runs, call, given, y, threads)
+    number = len(given.samples if call["validation"] is None else call["validation"][0])
+    return HeldOut(score, score_of_constant(given.targets, given.classes), clear_gain(number))
+
+
+def _judged_by_others(given: Given) -> bool:
+    """Whether samples that nets have not seen can say how good they are."""
+    return causes.judged_by_score(given) and not truth_table(given.samples)
+
+
+def _scores(facts: Facts, given: Given, held_out: HeldOut | None) -> dict[str, Any]:
     """How well the nets do, and what they are to be held against."""
-    score = causes.scores(facts, given)
-    if score is None:
+    if not causes.judged_by_score(given):
         return {}
-    held_out = runs.validation_score
-    middle = None if held_out is None or not len(held_out) else float(np.nanmedian(held_out))
-    known = {"score": score, "score_name": "Accuracy" if given.classes else "R²", "held_out_score": middle}
-    if causes.solved(facts, given).mean() >= WORTH_A_RESTART:
+    known = {"score": causes.score_of(facts, given), "score_name": "Accuracy" if given.classes else "R²"}
+    mostly_solved = causes.solved(facts, given).mean() >= MOSTLY_SOLVED
+    if not _judged_by_others(given) or (mostly_solved and held_out is None):
         return known
     return known | {"baselines": baselines(given.samples, given.targets, given.classes)}
 
@@ -235,8 +311,9 @@ def _given(runs: Runs, X: Any, y: Any, loss: str | None, solved_loss: Any) -> tu
         solved_loss = checks.bounded("solved_loss", solved_loss, 1, 0.0)
         if not isinstance(solved_loss, float):
             raise ValueError(f"solved_loss={solved_loss!r}: needs one number")
-    numbers = np.ndim(y) == 1 or np.shape(y)[-1] == 1
-    return Given(architecture, code, samples, targets, checks.counts_accuracy(targets), solved_loss, numbers), loss
+    numbers, classes = np.ndim(y) == 1 or np.shape(y)[-1] == 1, checks.counts_accuracy(targets)
+    possible = best_possible(samples, targets, classes)
+    return Given(architecture, code, samples, targets, classes, solved_loss, numbers, possible), loss
 
 
 def _plateaus(
@@ -378,12 +455,12 @@ def _score_lines(d: Diagnosis) -> list[str]:
     """What the nets reach, and what simple fits do."""
     if d.score is None:
         return []
-    low, middle, high = np.percentile(d.score, (5, 50, 95))
-    lines = [
-        f"{d.score_name} on these samples: median {middle:.3f}, nine tenths of the nets from {low:.3f} to {high:.3f}"
-    ]
+    low, middle, high = map(spoken_score, np.percentile(d.score, (5, 50, 95)))
+    lines = [f"{d.score_name} on these samples: median {middle}, nine tenths of the nets from {low} to {high}"]
     if d.held_out_score is not None:
-        lines.append(f"Best validation score, median of the nets: {d.held_out_score:.3f}")
+        lines[-1] += f"; on samples that they were not trained on {spoken_score(d.held_out_score)}"
+    if d.best_possible < 1:
+        lines.append(f"  some have the same inputs and different targets: any net has {d.best_possible:.3f} at best")
     if d.baselines:
         lines.append("  " + ", ".join(f"{fit}: {value:.3f}" for fit, value in d.baselines.items()))
     return lines
@@ -419,11 +496,13 @@ FAULTS = {
     Cause.SYMMETRIC: "the initial weights: units must begin differently",
     Cause.SATURATED: "the initial weights, or the loss: nothing is learnt on the flat ends",
     Cause.VANISHING_GRADIENT: "the initial weights, or the activation: gradients do not reach the first layer",
+    Cause.DEAD_UNITS: "ReLU units that are dead, by their initial weights or by a learning rate that is too high",
     Cause.OVERSHOOTING: "the learning rate is too high",
     Cause.STILL_IMPROVING: "too few epochs, or a learning rate that is too low",
     Cause.INPUT_SCALES: "the scales of the inputs: shift and scale each column to mean 0 and standard deviation 1",
     Cause.TARGET_RANGE: "the output's activation, which cannot give these targets",
     Cause.TARGET_SCALE: "the scale of the targets: shift and scale them to mean 0 and standard deviation 1",
+    Cause.CONFLICTING_TARGETS: "samples with the same inputs and different targets, which no net can get all right",
 }
 FAULT_THAT_A_CHANGE_SHOWS = {
     "bias": "missing biases",
@@ -449,17 +528,27 @@ MUCH = 0.3  # of the nets that are not solved: a change that solves as many show
 
 def _verdict(d: Diagnosis) -> str:
     n, share = len(d.causes), d.success_rate
+    if d.overfits:
+        return _overfitting(d)
     if d.n_solved == n:
-        return "Nothing is wrong: every net is solved."
+        unseen = (
+            "" if d.score is None or d.held_out_score is not None else "\nHow they do on others, held-out ones tell."
+        )
+        return f"Nothing is wrong: every net is solved.{unseen}"
     counts = {Cause[name.upper()]: count for name, count in d.counts().items() if name != "solved"}
     if counts.pop(Cause.UNDECIDED, 0) > sum(counts.values()):
         return "The cause cannot be told: diagnose the nets that fastmlp.train returned."
     if share >= MOSTLY_SOLVED:
         return _luck(share)
+    if d.as_good_as_the_data and d.best_possible < 1:
+        return (
+            "Nothing is wrong with the nets: samples have the same inputs and different targets, and half of the nets "
+            f"get\nclose to the best that any net can, {d.best_possible:.3f}, or to what simple fits do."
+        )
     if d.as_good_as_the_data:
         return (
-            "Nothing is wrong: half of the nets do as well on these samples as fits that never saw them. Noise keeps "
-            "nets\nfrom getting every sample right; judge them by samples that are held out."
+            "Nothing is wrong: half of the nets do as well as simple fits that never saw the samples they are scored "
+            "on.\nNoise keeps nets from getting every sample right; judge them by samples that are held out."
         )
     main = max(counts, key=counts.__getitem__)
     fault = FAULTS.get(main)
@@ -490,10 +579,11 @@ def _fault_by_trials(d: Diagnosis, main: Cause, fault: str | None) -> str | None
         if not trial.helped:
             return 0.0
         of_nets = (trial.after - trial.before) / unsolved
-        if trial.score_before is None or trial.score_after is None or not d.baselines:
+        before = trial.score_before if trial.held_out_before is None else trial.held_out_before
+        if before is None or not d.baselines:
             return of_nets
-        room = max(reachable - trial.score_before, SCORE_GAIN)
-        return max(of_nets, min(1.0, (trial.score_after - trial.score_before) / room))
+        room = max(reachable - max(before, trial.constant_score), SCORE_GAIN)
+        return max(of_nets, min(1.0, trial.score_gain / room))
 
     own = [trial for trial in single if main in trial.fix.causes]
     best = max(single, key=gain, default=None)
@@ -504,6 +594,18 @@ def _fault_by_trials(d: Diagnosis, main: Cause, fault: str | None) -> str | None
     if best is not None and most >= MUCH and best.fix.name in FAULT_THAT_A_CHANGE_SHOWS:
         return FAULT_THAT_A_CHANGE_SHOWS[best.fix.name]
     return None
+
+
+def _overfitting(d: Diagnosis) -> str:
+    assert d.score is not None
+    name, seen = d.score_name.lower() if d.score_name == "Accuracy" else d.score_name, float(np.median(d.score))
+    found = (
+        f"Most likely cause: overfitting. The nets' {name} is {seen:.3f} on these samples and {d.held_out_score:.3f} "
+        f"on others,\nwhere simple fits have up to {max(d.baselines.values()):.3f}."
+    )
+    if d._best_simple_fit is None:
+        found += " None of those does better than a constant guess: the inputs may say nothing of the targets."
+    return found
 
 
 def _luck(share: float) -> str:

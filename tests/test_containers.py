@@ -109,7 +109,7 @@ def test_functions_without_a_name_are_lost_and_say_so(things):
     assert again.train(1, schedule=slower).weights_sha256() == again.train(0).weights_sha256()
     copied = copy.deepcopy(things["Sweep"])
     assert copied.train(1).weights_sha256() == things["Sweep"].train(1).weights_sha256()
-    fix = by_pickle(things["Diagnosis"]).fixes[0]
+    fix = by_pickle(things["Diagnosis"]).trials[0].fix
     with pytest.raises(ValueError, match="could not be kept"):
         fix.change(None)
 

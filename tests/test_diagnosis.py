@@ -11,11 +11,12 @@ import fastmlp
 from fastmlp import Cause
 from fastmlp import _causes as causes
 from fastmlp._facts import inspected
+from fastmlp._fixes import HeldOut
 from fastmlp._statistics import differ, restarts_needed, wilson_intervals
 from fastmlp.diagnosis import CERTAIN, FAULT_THAT_A_CHANGE_SHOWS, FAULTS
 
 RNG = np.random.default_rng(0)
-N = 25  # of each cause
+N = 30  # of each cause
 ALL = bool(os.environ.get("FASTMLP_TEST_ALL"))  # as many settings as the promises say
 
 
@@ -109,14 +110,14 @@ def one_unit_alive(rng):
 
 
 def half_dead(rng):
-    """Rings of which 12 of 16 units see nothing: what lives cannot close the ring."""
+    """Rings of which 14 of 16 units see nothing: what lives cannot close the ring."""
     X = rng.normal(size=(100, 2))
     y = (np.hypot(*X.T) < 1).astype(int)
     arch = fastmlp.Architecture((2, 16, 1))
-    weights, biases = drawn(rng, arch)
+    weights, biases = drawn(rng, arch, 2 * N)
     biases[0][:, 2:] = -50
-    runs = nets(arch, weights, biases, X, y, epochs=5000, optimizer=fastmlp.SGD(0.3))
-    return runs[(runs.accuracy < 1) & (runs.predict(X).std(axis=1)[:, 0] > 0.1)], X, y
+    runs = nets(arch, weights, biases, X, y, epochs=10_000, optimizer=fastmlp.SGD(0.1))
+    return runs[np.flatnonzero((runs.accuracy < 1) & (runs.predict(X).std(axis=1)[:, 0] > 0.1))[:N]], X, y
 
 
 def on_plateau(rng):
@@ -182,7 +183,7 @@ def unscaled_inputs(rng):
     X = Z * [15.0, 20.0, 0.3] + [45.0, 60.0, 0.5]
     y = (Z.sum(axis=1) + Z[:, 0] * Z[:, 1] > 0).astype(int)
     return fastmlp.train(
-        fastmlp.Architecture((3, 16, 1)), X, y, n_nets=30, optimizer=fastmlp.SGD(0.5), epochs=300, seed=1
+        fastmlp.Architecture((3, 16, 1)), X, y, n_nets=N, optimizer=fastmlp.SGD(0.5), epochs=300, seed=1
     ), X, y  # fmt: skip
 
 
@@ -191,7 +192,7 @@ def inputs_of_different_scales(rng):
     Z = rng.uniform(size=(100, 2))
     X, y = Z * [1e5, 1.0], ((Z[:, 0] > 0.5) ^ (Z[:, 1] > 0.5)).astype(int)
     return fastmlp.train(
-        fastmlp.Architecture((2, 16, 1), "tanh"), X, y, n_nets=30, epochs=1500, optimizer=fastmlp.Adam(0.03)
+        fastmlp.Architecture((2, 16, 1), "tanh"), X, y, n_nets=N, epochs=1500, optimizer=fastmlp.Adam(0.03)
     ), X, y  # fmt: skip
 
 
@@ -199,21 +200,21 @@ def targets_out_of_range(rng):
     X = rng.normal(size=(40, 2))
     y = np.sign(X[:, 0] * X[:, 1])
     return fastmlp.train(
-        fastmlp.Architecture((2, 16, 1), "tanh"), X, y, n_nets=30, loss="mse", epochs=1500, optimizer=fastmlp.Adam(0.03)
+        fastmlp.Architecture((2, 16, 1), "tanh"), X, y, n_nets=N, loss="mse", epochs=1500, optimizer=fastmlp.Adam(0.03)
     ), X, y  # fmt: skip
 
 
 def negative_targets_of_relu(rng):
     X = rng.normal(size=(40, 2))
     arch = fastmlp.Architecture((2, 8, 1), output="relu")
-    return fastmlp.train(arch, X, X[:, 0], n_nets=30, epochs=300, optimizer=fastmlp.Adam(0.02)), X, X[:, 0]
+    return fastmlp.train(arch, X, X[:, 0], n_nets=N, epochs=300, optimizer=fastmlp.Adam(0.02)), X, X[:, 0]
 
 
 def large_targets(rng):
     X = rng.normal(size=(40, 2))
     y = 2e5 + 1e5 * X[:, 0]
     return fastmlp.train(
-        fastmlp.Architecture((2, 8, 1), output="identity"), X, y, n_nets=30, optimizer=fastmlp.SGD(0.05), epochs=300
+        fastmlp.Architecture((2, 8, 1), output="identity"), X, y, n_nets=N, optimizer=fastmlp.SGD(0.05), epochs=300
     ), X, y  # fmt: skip
 
 
@@ -221,11 +222,27 @@ def small_targets(rng):
     X = rng.normal(size=(40, 2))
     y = 1e-4 * np.sin(3 * X[:, 0])
     return fastmlp.train(
-        fastmlp.Architecture((2, 8, 1), output="identity"), X, y, n_nets=30, optimizer=fastmlp.SGD(0.05), epochs=100
+        fastmlp.Architecture((2, 8, 1), output="identity"), X, y, n_nets=N, optimizer=fastmlp.SGD(0.05), epochs=100
     ), X, y  # fmt: skip
 
 
+def conflicting_targets(rng):
+    """XOR, its last sample written down a second time with the other target."""
+    X, y = [*XOR_X, XOR_X[-1]], [*XOR_Y, 1 - XOR_Y[-1]]
+    arch = fastmlp.Architecture((2, 8, 1), "tanh")
+    return fastmlp.train(arch, X, y, n_nets=N, optimizer=fastmlp.Adam(0.05)), X, y
+
+
+def conflicting_numbers(rng):
+    """Two measurements at each place, which differ."""
+    X = np.repeat(rng.normal(size=(30, 2)), 2, axis=0)
+    y = X[:, 0] + np.tile([-0.2, 0.2], 30)
+    arch = fastmlp.Architecture((2, 8, 1), "tanh", output="identity")
+    return fastmlp.train(arch, X, y, n_nets=N, optimizer=fastmlp.Adam(0.02), epochs=3000), X, y
+
+
 BUILT = {
+    conflicting_targets: Cause.CONFLICTING_TARGETS, conflicting_numbers: Cause.CONFLICTING_TARGETS,
     unscaled_inputs: Cause.INPUT_SCALES, inputs_of_different_scales: Cause.INPUT_SCALES,
     targets_out_of_range: Cause.TARGET_RANGE, negative_targets_of_relu: Cause.TARGET_RANGE,
     large_targets: Cause.TARGET_SCALE, small_targets: Cause.TARGET_SCALE,
@@ -238,10 +255,11 @@ BUILT = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("seed", [7, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 @pytest.mark.parametrize("build", BUILT, ids=lambda build: build.__name__)
-def test_the_cause_of_nets_that_are_built_to_have_it(build):
-    runs, X, y = build(np.random.default_rng(7))
-    assert len(runs) >= 20
+def test_the_cause_of_nets_that_are_built_to_have_it(build, seed):
+    runs, X, y = build(np.random.default_rng(seed))
+    assert len(runs) >= N
     found = runs.diagnose(X, y)
     right = found.causes == BUILT[build]
     assert right.mean() >= 0.95, found.counts()
@@ -511,6 +529,105 @@ def test_noise_is_not_the_nets_fault():
     assert not bad.as_good_as_the_data
 
 
+def test_a_truth_table_has_no_samples_to_hold_out():
+    """Neither neighbours nor lines learn the parity of eight bits, and that is no noise."""
+    X = np.array([[number >> bit & 1 for bit in range(8)] for number in range(256)])
+    y = X.sum(axis=1) % 2
+    runs = fastmlp.train(fastmlp.Architecture((8, 8, 1)), X, y, n_nets=30, epochs=300, optimizer=fastmlp.Adam(0.01))
+    found = runs.diagnose(X, y, try_fixes=True)
+    assert not found.as_good_as_the_data
+    assert found.baselines == {}
+    assert found.held_out_score is None
+    assert found.trials
+    half = X.sum(axis=1) < 5  # is none any more
+    again = runs.diagnose(X[half], y[half])
+    assert again.baselines["5 nearest neighbours"] < 0.5
+    assert not again.as_good_as_the_data
+
+
+def test_what_any_net_can_do_with_equal_inputs_is_what_a_look_at_each_shows():
+    rng = np.random.default_rng(4)
+    X, y = rng.integers(0, 3, (90, 2)), rng.integers(0, 2, 90)
+    groups = {key: y[(key == X).all(axis=1)] for key in map(tuple, X.tolist())}
+    arch = fastmlp.Architecture((2, 16, 1))
+    found = fastmlp.train(arch, X, y, n_nets=5, epochs=2000).diagnose(X, y)
+    best = sum(max(of_one.sum(), len(of_one) - of_one.sum()) for of_one in groups.values()) / 90
+    assert found.best_possible == pytest.approx(best)
+    assert found.verdict.startswith("Nothing is wrong with the nets: samples have the same inputs")
+    numbers = y + rng.normal(size=90)
+    rest = sum(
+        ((numbers[(key == X).all(axis=1)] - numbers[(key == X).all(axis=1)].mean()) ** 2).sum() for key in groups
+    )
+    arch = fastmlp.Architecture((2, 16, 1), output="identity")
+    found = fastmlp.train(arch, X, numbers, n_nets=5, epochs=10).diagnose(X, numbers)
+    assert found.best_possible == pytest.approx(1 - rest / ((numbers - numbers.mean()) ** 2).sum(), abs=1e-6)
+    assert fastmlp.train(arch, X, X[:, 0], n_nets=2, epochs=1).diagnose(X, X[:, 0]).best_possible == 1
+    assert f"any net has {found.best_possible:.3f} at best" in str(found)
+
+
+def test_overfitting_is_named_and_changes_are_judged_by_samples_held_out():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 10))
+    y = ((X[:, 0] > 0) ^ (rng.random(200) < 0.1)).astype(int)
+    arch = fastmlp.Architecture((10, 16, 1))
+    runs = fastmlp.train(arch, X, y, n_nets=30, epochs=500, optimizer=fastmlp.Adam(0.01))
+    found = runs.diagnose(X, y, try_fixes=True)
+    assert found.n_solved == 30
+    assert found.overfits
+    assert found.verdict.startswith(
+        "Most likely cause: overfitting. The nets' accuracy is 1.000 on these samples and 0.7"
+    )
+    assert {trial.fix.name for trial in found.trials} >= {"l2", "fewer_epochs", "narrower"}
+    for trial in found.trials:
+        assert trial.held_out_before == found.held_out_score
+        assert (trial.fix in found.fixes) == trial.helped
+        assert trial.helped == (trial.held_out_after - trial.held_out_before > 1 / (2 * np.sqrt(200)))
+        assert ("worse on samples held out" in str(trial)) == (trial.held_out_after < trial.held_out_before - 0.005)
+    quiet = runs.diagnose(X, y)
+    assert not quiet.overfits
+    assert quiet.verdict == "Nothing is wrong: every net is solved.\nHow they do on others, held-out ones tell."
+    y = rng.integers(0, 2, 200)
+    runs = fastmlp.train(arch, X, y, n_nets=10, epochs=500, optimizer=fastmlp.Adam(0.01))
+    assert "the inputs may say nothing of the targets" in runs.diagnose(X, y, try_fixes=True).verdict
+
+
+def test_scores_on_samples_held_out_are_those_of_nets_trained_without_them():
+    """By NumPy: each fifth of the samples, drawn from either class, is scored by ten nets that never saw it."""
+    rng = np.random.default_rng(6)
+    X = rng.normal(size=(60, 3))
+    y = ((X[:, 0] > 0) ^ (rng.random(60) < 0.2)).astype(int)
+    weight = rng.uniform(0.5, 2, 60)
+    settings = {"epochs": 30, "optimizer": fastmlp.Adam(0.05), "batch_size": 55, "sample_weight": weight}
+    runs = fastmlp.train(fastmlp.Architecture((3, 4, 1)), X, y, n_nets=14, seed=3, **settings)
+    found = runs.diagnose(X, y, try_fixes=True)
+    fold = fastmlp._held_out._folds(y[:, None])
+    assert np.bincount(fold).tolist() == [12] * 5
+    ones = [y[fold == k].sum() for k in range(5)]
+    assert max(ones) - min(ones) <= 1
+    right = np.zeros(10)
+    for k in range(5):
+        rest = {**settings, "batch_size": 48, "sample_weight": weight[fold != k]}
+        nets_k = fastmlp.train(runs.architecture, X[fold != k], y[fold != k], n_nets=10, seed=3, **rest)
+        right += ((nets_k.predict(X[fold == k])[:, :, 0] > 0.5) == y[fold == k]).sum(axis=1)
+    assert found.held_out_score == pytest.approx(np.median(right / 60))
+
+
+@pytest.mark.parametrize("output", ["softmax", "identity"])
+def test_validation_data_are_scaled_with_the_training_data(output):
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=(120, 2)) * [300.0, 1.0] + [1000.0, 0.0]
+    y = 1 + np.sign(X[:, 0] - 1000) if output == "softmax" else X[:, 0] + 300 * X[:, 1]
+    arch = fastmlp.Architecture((2, 12, 3 if output == "softmax" else 1), output=output)
+    runs = fastmlp.train(
+        arch, X[:60], y[:60].astype(int), n_nets=10, epochs=300, optimizer=fastmlp.Adam(0.02),
+        validation=(X[60:], y[60:].astype(int)),
+    )  # fmt: skip
+    found = runs.diagnose(X[:60], y[:60].astype(int), try_fixes=True)
+    best = found.trials[0]
+    assert best.fix.name == ("standardize_inputs" if output == "softmax" else "standardize_both")
+    assert best.held_out_after > 0.9 > best.held_out_before == found.held_out_score, str(found)
+
+
 def test_changes_of_noisy_data_are_judged_by_their_score():
     rng = np.random.default_rng(1)
     X = rng.normal(size=(200, 3))
@@ -615,7 +732,7 @@ def test_a_sample_of_zeros_is_no_excuse_where_it_hardly_counts():
     y = 20 * np.abs(X[:, 0])
     y[0] = 0.5
     arch = fastmlp.Architecture((2, 8, 1), output="identity", bias=False)
-    few = fastmlp.train(arch, X, y, n_nets=30, optimizer=fastmlp.Adam(0.01), epochs=50)
+    few = fastmlp.train(arch, X, y, n_nets=N, optimizer=fastmlp.Adam(0.01), epochs=50)
     assert "zero_input" not in few.diagnose(X, y).counts()
     assert few.diagnose(X, y, solved_loss=1e-4).counts() == {"zero_input": 30}
 
@@ -716,10 +833,16 @@ def test_every_kind_of_nets_is_diagnosed_and_mended_by_every_change(name, rate):
     changes = {
         fix.name: fix
         for cause in Cause
-        for fix in fastmlp.diagnosis.fixes_for(np.full(12, cause), given, runs.call, None)
+        for fix in [
+            *fastmlp.diagnosis.fixes_for(np.full(12, cause), given, runs.call, None),
+            *fastmlp.diagnosis.fixes_of_overfitting(runs.call, given),
+        ]
     }
-    trials = fastmlp.diagnosis.try_all(runs, runs.call, list(changes.values()), X, y, given, loss, 12, 1)
+    known = given.classes or loss == "mse"
+    held_out = HeldOut(0.0, 0.0, 0.02) if known else None
+    trials = fastmlp.diagnosis.try_all(runs, runs.call, list(changes.values()), y, given, loss, held_out, 12, 1)
     assert set(changes) <= {trial.fix.name for trial in trials}
+    assert all((trial.held_out_after is not None) == known for trial in trials)
 
 
 def test_wrong_calls_say_what_is_needed():

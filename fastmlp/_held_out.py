@@ -1,0 +1,74 @@
+"""How nets do on samples that they were not trained on: what a change is judged by where targets may be noisy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastmlp import _checks as checks
+from fastmlp._calls import Call
+from fastmlp._causes import Given, score_of
+from fastmlp._facts import inspected
+from fastmlp.runs import Runs, Status
+
+FOLDS = 5
+MOST_NETS = 10
+
+
+def validation_data(call: Call, given: Given) -> tuple[np.ndarray, np.ndarray] | None:
+    """The samples and targets that the nets were validated on."""
+    if call["validation"] is None:
+        return None
+    dtype = given.samples.dtype
+    samples = checks.inputs(call["validation"][0], call.architecture, dtype)
+    return samples, checks.targets(call["validation"][1], call.architecture, given.loss, len(samples), dtype)
+
+
+def validation_score(runs: Runs, held_out: tuple[np.ndarray, np.ndarray], given: Given, threads: int | None) -> float:
+    """The nets' median accuracy, or R², on validation data."""
+    return float(np.median(_scores(runs, *held_out, given, threads)))
+
+
+def cross_validated_score(
+    train: Callable[[Call, np.ndarray, Any, np.ndarray], Runs], call: Call, given: Given, y: Any, ids: np.ndarray,
+    threads: int | None,
+) -> float:  # fmt: skip
+    """The median accuracy, or R², of some of the nets, each sample scored by nets that were trained without its fold.
+
+    `given` has the samples, scaled as they are to be, and the targets; `y` is what is trained on, in the user's form.
+    `train(call, X, y, net_ids)` trains nets of these numbers by a call's settings.
+    """
+    ids, call = ids[:MOST_NETS], call.of(np.arange(len(ids)) < MOST_NETS)
+    y, fold = np.asarray(y), _folds(given.targets)
+    total = np.zeros(len(ids))
+    for number in range(FOLDS):
+        seen, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        runs = train(_on(call, seen), given.samples[seen], y[seen], ids)
+        total += len(held) * _scores(runs, given.samples[held], given.targets[held], given, threads)
+    return float(np.median(total / len(fold)))
+
+
+def _folds(targets: np.ndarray) -> np.ndarray:
+    """The fold of each sample, at random, but each with its part of every class, or of small and large targets."""
+    order = np.lexsort((np.random.default_rng(0).random(len(targets)), *targets.T))
+    fold = np.empty(len(targets), np.int64)
+    fold[order] = np.arange(len(targets)) % FOLDS
+    return fold
+
+
+def _on(call: Call, rows: np.ndarray) -> Call:
+    """The same call for some of the samples."""
+    changes: dict[str, Any] = {}
+    if call["sample_weight"] is not None:
+        changes["sample_weight"] = np.asarray(call["sample_weight"])[..., rows]
+    if call["batch_size"] is not None:
+        changes["batch_size"] = min(call["batch_size"], len(rows))
+    return call.changed(**changes)
+
+
+def _scores(runs: Runs, samples: np.ndarray, targets: np.ndarray, given: Given, threads: int | None) -> np.ndarray:
+    """Each net's accuracy, or R² against the spread of all targets."""
+    facts = inspected(runs.architecture, given.loss.name.lower(), runs.parameters, samples, targets, threads)
+    return score_of(facts, given, runs.status == Status.DIVERGED)
