@@ -29,6 +29,7 @@ SHOWN = 200  # points of a curve
 NETS_A_BLOCK = 4096
 LABELLED, MOST_LABELS = 1.0, 6  # peaks of a histogram that have a label: at least so many %
 NEAR_PLATEAU = 0.01  # of a histogram's width
+SHADES = 40  # of an animation: a .gif has 256 colours a frame, and the markers need theirs
 GRID = 200  # points a side of a decision boundary
 # matplotlib's page loads its buttons' icons from elsewhere: these stand in for them
 ICONS = (
@@ -202,6 +203,7 @@ class RunsPlots:
         -------
         Path
         """
+        from matplotlib import colormaps
         from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
         from matplotlib.figure import Figure
 
@@ -221,8 +223,8 @@ class RunsPlots:
             fields.append((epoch, field.reshape(shape), float(np.nanmean(runs.loss))))
         top = 1.0 if which != "spread" else max(float(field.max()) for _, field, _ in fields)
         picture = ax.pcolormesh(
-            first, second, fields[0][1], cmap="viridis" if which == "spread" else "cividis", vmin=0, vmax=top,
-            shading="nearest",
+            first, second, fields[0][1], vmin=0, vmax=top, shading="nearest",
+            cmap=colormaps["viridis" if which == "spread" else "cividis"].resampled(SHADES),
         )  # fmt: skip
         figure.colorbar(picture, ax=ax, label="standard deviation" if which == "spread" else "output")
         _samples(ax, samples, classes)
@@ -393,7 +395,14 @@ def draw_losses(ax: Any, losses: np.ndarray, named: dict[float, str], loss_name:
     beyond = float((losses > top).mean())
     if beyond:
         ax.text(
-            0.99, 0.97, f"{beyond:.2%} beyond", transform=ax.transAxes, ha="right", va="top", fontsize=7, color=GREY
+            0.99,
+            0.97,
+            f"{100 * beyond:.3g} % beyond",
+            transform=ax.transAxes,
+            ha="right",
+            va="top",
+            fontsize=7,
+            color=GREY,
         )
     _plain(ax)
 
