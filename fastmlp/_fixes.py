@@ -17,7 +17,7 @@ from fastmlp._facts import inspected
 from fastmlp._formulas import Activation, Loss
 from fastmlp._held_out import cross_validated_score, validation_data, validation_score
 from fastmlp._pickling import LostFunction
-from fastmlp._statistics import differ, interval, percent
+from fastmlp._statistics import differ, interval, percent, spoken_score
 from fastmlp.optimizers import Adam
 from fastmlp.runs import Runs, Status
 from fastmlp.training import train
@@ -130,13 +130,6 @@ class Trial:
         if self.held_out_worse:
             verdict = ": worse on samples held out"
         return f"{before:>7} -> {after:>7}  ({interval(self.after, self.n_nets)}{scores})  {self.fix.text}{verdict}"
-
-
-def spoken_score(score: float | None) -> str:
-    """With three decimals, but for scores whose size says nothing."""
-    if score is None:
-        return ""
-    return f"{score:.3f}" if score > -100 else "below -100"
 
 
 def train_again(

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastmlp._causes import Cause
 from fastmlp._html import html_table
-from fastmlp._statistics import percent, wilson_intervals
+from fastmlp._statistics import percent, spoken_score, wilson_intervals
 
 if TYPE_CHECKING:
     from fastmlp.diagnosis import Diagnosis
@@ -50,12 +50,17 @@ def story(runs: Runs, diagnosis: Diagnosis, X: np.ndarray, y: np.ndarray) -> Any
         draw(ax)
     for ax in axes[len(panels) :]:
         ax.remove()
-    figure.suptitle(f"{diagnosis.success_rate:.2%} solved: {diagnosis.description}", fontsize=10)
+    reached = f"{diagnosis.success_rate:.2%} solved"
+    if diagnosis.as_good_as_the_data and diagnosis.score is not None:
+        reached = f"median {diagnosis.spoken_score_name} {spoken_score(float(np.median(diagnosis.score)))}"
+    figure.suptitle(f"{reached}: {diagnosis.description}", fontsize=10)
     return figure
 
 
 def _examples(diagnosis: Diagnosis) -> list[tuple[int, str]]:
-    """A net with the most frequent cause of being stuck, and one that is solved."""
+    """A net with the most frequent cause of being stuck, and one that is solved; the middle one, if none is stuck."""
+    if diagnosis.as_good_as_the_data and diagnosis.score is not None:
+        return [(int(np.argsort(diagnosis.score, kind="stable")[len(diagnosis.score) // 2]), "the median net")]
     found = []
     stuck = [name for name in diagnosis.counts() if name != "solved"]
     for name in [*stuck[:1], *(["solved"] if diagnosis.n_solved else [])]:
@@ -97,7 +102,6 @@ def bars(ax: Any, names: list[str], solved: list[int], n_nets: int, highlighted:
 
 def as_page(title: str, diagnosis: Diagnosis, figure: Any) -> str:
     """One HTML page without anything from elsewhere: the verdict, tables of causes and changes, and the picture."""
-    from fastmlp._fixes import spoken_score
     from fastmlp.diagnosis import MEANINGS
 
     memory = io.BytesIO()
@@ -107,6 +111,14 @@ def as_page(title: str, diagnosis: Diagnosis, figure: Any) -> str:
     causes = [
         (MEANINGS[Cause[name.upper()]], f"{count:,}", percent(count / n)) for name, count in diagnosis.counts().items()
     ]
+    scores, known_best = [], diagnosis.best_possible < 1
+    if diagnosis.score is not None:
+        scores = [
+            ("the nets, on these samples (median)", spoken_score(float(np.median(diagnosis.score)))),
+            ("the nets, on samples that they were not trained on", spoken_score(diagnosis.held_out_score)),
+            *((fit, spoken_score(score)) for fit, score in diagnosis.baselines.items()),
+            ("the best that any net can have", spoken_score(diagnosis.best_possible) if known_best else ""),
+        ]
     plateaus = [
         (plateau.name, percent(float((diagnosis.plateau == k).mean()))) for k, plateau in enumerate(diagnosis.plateaus)
     ]
@@ -119,7 +131,11 @@ def as_page(title: str, diagnosis: Diagnosis, figure: Any) -> str:
         )
         for t in diagnosis.trials
     ]  # fmt: skip
-    tables = html_table("What became of the nets", ["cause", "nets", "share"], causes)
+    tables = ""
+    if scores:
+        tables += html_table("How good they are", ["", diagnosis.spoken_score_name], [row for row in scores if row[1]])
+    if not diagnosis.as_good_as_the_data:
+        tables += html_table("What became of the nets", ["cause", "nets", "share"], causes)
     if plateaus:
         tables += html_table("Plateaus: the loss, and the outputs there", ["plateau", "share of all nets"], plateaus)
     if changes:

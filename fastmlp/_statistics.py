@@ -33,6 +33,13 @@ def percent(share: float) -> str:
     return f"{share:.4%}" if near_an_end else f"{share:.2%}"
 
 
+def spoken_score(score: float | None) -> str:
+    """With three decimals, but for scores whose size says nothing."""
+    if score is None:
+        return ""
+    return f"{score:.3f}" if score > -100 else "below -100"
+
+
 def interval(successes: int, trials: int) -> str:
     """The 95 % interval of a share, as it is read."""
     low, high = wilson_interval(successes, trials)

@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
         return 130
     _print(diagnosis, options)
     if not options.restarts and restarts < MOST_RESTARTS:
-        print(f"That were {restarts:,} restarts, to take no more than a minute: --restarts N asks for more",
+        print(f"These were {restarts:,} restarts, to take no more than a minute: --restarts N asks for more",
               file=sys.stderr if options.json else sys.stdout)  # fmt: skip
     _draw(runs, diagnosis, X, y, options)
     return 0

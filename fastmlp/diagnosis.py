@@ -22,7 +22,6 @@ from fastmlp._fixes import (
     fixes_of_overfitting,
     held_out_score,
     initial,
-    spoken_score,
     try_all,
 )
 from fastmlp._formulas import LOSSES, Loss
@@ -30,7 +29,7 @@ from fastmlp._html import html_table
 from fastmlp._inference import predict
 from fastmlp._names import choose
 from fastmlp._state import fits
-from fastmlp._statistics import interval, percent, restarts_needed
+from fastmlp._statistics import interval, percent, restarts_needed, spoken_score
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.training import train
 
@@ -172,6 +171,11 @@ class Diagnosis:
         """How many nets have which cause, by its name; the frequent ones first."""
         found = {cause.name.lower(): int((self.causes == cause).sum()) for cause in Cause}
         return dict(sorted(((name, n) for name, n in found.items() if n), key=lambda item: -item[1]))
+
+    @property
+    def spoken_score_name(self) -> str:
+        """`score_name` as in the middle of a sentence."""
+        return "accuracy" if self.score_name == "Accuracy" else self.score_name
 
     @property
     def verdict(self) -> str:
@@ -598,10 +602,10 @@ def _fault_by_trials(d: Diagnosis, main: Cause, fault: str | None) -> str | None
 
 def _overfitting(d: Diagnosis) -> str:
     assert d.score is not None
-    name, seen = d.score_name.lower() if d.score_name == "Accuracy" else d.score_name, float(np.median(d.score))
+    seen = float(np.median(d.score))
     found = (
-        f"Most likely cause: overfitting. The nets' {name} is {seen:.3f} on these samples and {d.held_out_score:.3f} "
-        f"on others,\nwhere simple fits have up to {max(d.baselines.values()):.3f}."
+        f"Most likely cause: overfitting. The nets' {d.spoken_score_name} is {seen:.3f} on these samples and "
+        f"{d.held_out_score:.3f} on others,\nwhere simple fits have up to {max(d.baselines.values()):.3f}."
     )
     if d._best_simple_fit is None:
         found += " None of those does better than a constant guess: the inputs may say nothing of the targets."

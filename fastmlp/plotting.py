@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastmlp.sweeping import Sweep
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b6f76"
+SKY_BLUE = "#56B4E9"  # seen on dark blue
 SHOWN = 200  # points of a curve
 NETS_A_BLOCK = 4096
 LABELLED, MOST_LABELS = 1.0, 6  # peaks of a histogram that have a label: at least so many %
@@ -423,7 +424,7 @@ def _grid(samples: np.ndarray, side: int = GRID) -> tuple[np.ndarray, np.ndarray
 
 def _samples(ax: Any, samples: np.ndarray, classes: np.ndarray) -> None:
     few = len(samples) <= 50
-    for value, marker, color in ((0, "o", BLUE), (1, "^", ORANGE)):
+    for value, marker, color in ((0, "o", SKY_BLUE), (1, "^", ORANGE)):
         own = samples[classes == value]
         ax.scatter(
             own[:, 0], own[:, 1], marker=marker, s=70 if few else 14, color=color, edgecolors="black",
