@@ -53,6 +53,52 @@ def problem(net, l2=0.0):
     return Problem(arch.activations, 0.1, net["weights"], net["biases"], net["X"], targets, code, l2)
 
 
+SQUARE_ONLY = {  # layers of equal sizes
+    "derivative_of_layer_below", "derivative_of_layer_above", "weight_gradient_of_own_outputs",
+    "passed_down_by_untransposed_weights", "passed_down_by_other_weights",
+}  # fmt: skip
+TANH_ONLY = {"tanh_derivative_one_minus_output", "tanh_derivative_of_sigmoid"}
+OF_OUTPUT_ACTIVATION = {
+    "output_derivative_of_output", "output_derivative_twice", "output_derivative_left_out",
+    "squared_error_with_cross_entropy", "cross_entropy_first_term", "minus_target_over_output",
+    "output_error_times_output",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sizes", "hidden", "output", "impossible"),
+    [
+        ((3, 3, 3, 2), ("sigmoid", "tanh"), "sigmoid", {
+            "half_squared_error", "relu_derivative_at_least_zero", "leaky_slope_left_out", "l2_left_out",
+        }),
+        ((2, 4, 5, 3), ("relu", "leaky_relu"), "softmax", SQUARE_ONLY | TANH_ONLY | {
+            "sum_over_outputs", "half_squared_error", "output_derivative_of_output", "output_derivative_left_out",
+            "hidden_derivative_of_output",  # the sign of a is that of z
+            "l2_left_out",
+        }),
+        ((2, 4, 1), "relu", "identity", OF_OUTPUT_ACTIVATION | TANH_ONLY | (SQUARE_ONLY - {
+            "derivative_of_layer_above",  # of one number, for all units
+        }) | {
+            "sum_over_outputs", "hidden_derivative_of_output",
+            "hidden_derivative_twice", "hidden_derivative_left_out",  # 1, and that of a >= 0
+            "leaky_slope_left_out", "l2_left_out",
+        }),
+    ],
+)  # fmt: skip
+def test_a_net_can_have_every_mistake_that_its_parts_allow(sizes, hidden, output, impossible):
+    """By thinking, not by the catalogue: one that leaves a mistake out would never name it."""
+    rng = np.random.default_rng(0)
+    arch = fastmlp.Architecture(sizes, hidden, output, leaky_slope=0.1)
+    y = {"sigmoid": rng.integers(0, 2, (6, 2)), "softmax": np.arange(6) % 3, "identity": rng.normal(size=6)}[output]
+    net = {
+        "architecture": arch, "weights": [rng.normal(size=shape) for shape in arch.shapes], "loss": arch.default_loss,
+        "biases": [rng.normal(size=shape[1]) for shape in arch.shapes], "X": rng.normal(size=(6, sizes[0])), "y": y,
+    }  # fmt: skip
+    assert set(BACKWARD) - set(problem(net).backward_mistakes()) == impossible
+    with_l2 = set(BACKWARD) - set(problem(net, l2=0.1).backward_mistakes())
+    assert with_l2 == impossible - {"l2_left_out"}
+
+
 def somewhere(rng, p, name):
     """The mistake, in some of the layers that it can be in, with numbers of its own."""
     layers, n = np.array(p.places(name)), len(p.X)
