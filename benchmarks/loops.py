@@ -10,8 +10,8 @@ import sys
 from numba.core.caching import NullCache
 
 from benchmarks.workloads import WORKLOADS
-from fastmlp._lanes import train_tiles
-from fastmlp._tiny import train_tiny_tiles
+from fastmlp._kernels.epoch_loop import train_tiles
+from fastmlp._kernels.tiny import train_tiny_tiles
 
 HEADER = ("kernel", "instructions", "multiply-adds", "other arithmetic", "loads", "stores", "divide, root", "cycles")
 

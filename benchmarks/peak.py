@@ -6,9 +6,9 @@ import time
 import numba
 import numpy as np
 
-from fastmlp._access import load, store
-from fastmlp._simd import broadcast, fma
-from fastmlp._vectors import Buffer, Lanes, aligned_zeros, register_bytes
+from fastmlp._simd.arithmetic import broadcast, fma
+from fastmlp._simd.memory import load, store
+from fastmlp._simd.types import Buffer, Lanes, aligned_zeros, register_bytes
 
 CHAINS = 6  # of two registers: enough independent sums to hide the latency
 ROUNDS = 500_000

@@ -14,11 +14,11 @@ import numpy as np
 
 from benchmarks.peak import peak_flops
 from fastmlp import _planning
-from fastmlp import _units as units
 from fastmlp._buffers import TileArrays
-from fastmlp._jit import kernel
-from fastmlp._simd import broadcast, ratio
-from fastmlp._unit_gradients import gradients
+from fastmlp._kernels import units
+from fastmlp._kernels.units_weight_gradients import gradients
+from fastmlp._simd.arithmetic import broadcast, ratio
+from fastmlp._simd.jit import kernel
 from fastmlp.architecture import Architecture
 
 SHAPES = (

@@ -13,9 +13,9 @@ from enum import IntEnum
 
 import numpy as np
 
-from fastmlp._formulas import Activation, Loss
+from fastmlp._kernels.formulas import Activation, Loss
+from fastmlp._kernels.mistake_codes import BiasSum, Derivative, Down, Forward, Output, Product, Scale
 from fastmlp._mistakes import BACKWARD, FORWARD, MISTAKES, Placed
-from fastmlp._switches import BiasSum, Derivative, Down, Forward, Output, Product, Scale
 
 Arrays = list[np.ndarray]
 

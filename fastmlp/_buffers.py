@@ -1,4 +1,4 @@
-"""Allocate and fill what `_layout` names, from NumPy arrays that have been checked."""
+"""Allocate and fill what `_kernels/structs` names, from NumPy arrays that have been checked."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmlp import _layout as layout
-from fastmlp._formulas import LOSSES, N_HYPERPARAMETERS, Loss
-from fastmlp._team import N_SHARED
-from fastmlp._vectors import MOST_UNITS, Buffer, Lanes, aligned_copy, aligned_zeros, units_at_once
+from fastmlp._kernels import structs as layout
+from fastmlp._kernels.barrier import N_SHARED
+from fastmlp._kernels.formulas import LOSSES, N_HYPERPARAMETERS, Loss
+from fastmlp._simd.types import MOST_UNITS, Buffer, Lanes, aligned_copy, aligned_zeros, units_at_once
 
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
@@ -23,7 +23,7 @@ MAX_CHUNK_BYTES = 2**22  # of a chunk of nets
 CACHED_BYTES = 24 * 1024  # half of the first-level cache of most servers
 MOST_COLUMNS = MOST_UNITS * layout.BLOCK  # of a line of gradients
 ALIASING_BYTES = 4096
-TINY_PARAMETERS = 1024  # up to here at least `_tiny` is the faster kernel: measured, see docs/performance.md
+TINY_PARAMETERS = 1024  # up to here at least `_kernels/tiny` is the faster kernel: measured, see docs/performance.md
 
 
 def is_tiny(architecture: Architecture, n_samples: int, batch_size: int) -> bool:
@@ -159,7 +159,7 @@ def scratch_buffers(
 
 
 def tiny_scratch_buffers(net: layout.Net, vectors: Vectors) -> layout.Scratch:
-    """One thread's working memory for `_tiny`."""
+    """One thread's working memory for `_kernels/tiny`."""
     shape = (net.sizes[0] + 1 + net.n_unit_rows, vectors.block, vectors.width)
     units, deltas = (aligned_zeros(shape, vectors.F.dtype) for _ in range(2))
     return new_scratch(units, deltas, vectors.block, vectors)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmlp._facts import Facts
-from fastmlp._formulas import Activation, Loss
+from fastmlp._kernels.formulas import Activation, Loss
 from fastmlp.architecture import Architecture
 
 

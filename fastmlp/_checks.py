@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._formulas import Activation, Loss
+from fastmlp._kernels.formulas import Activation, Loss
 from fastmlp.architecture import Architecture
 
 MAX_SAMPLES = 2**31 - 1

@@ -1,4 +1,4 @@
-"""`_inspection`'s kernels on threads: the facts about many nets, block by block, so that memory stays bounded."""
+"""What is seen in many nets: `_kernels/unit_statistics` on threads, block by block, so that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp import _formulas as formulas
 from fastmlp import _threads
 from fastmlp._buffers import CHUNK_SAMPLES, TileArrays, data_buffers, loss_scales
 from fastmlp._choice import Choice
-from fastmlp._formulas import Activation
-from fastmlp._inspection import (
+from fastmlp._kernels import formulas
+from fastmlp._kernels.formulas import Activation
+from fastmlp._kernels.tiles import copy_in
+from fastmlp._kernels.unit_statistics import (
     GRADIENT,
     LOSS,
     N_OF_LAYER,
@@ -25,8 +26,7 @@ from fastmlp._inspection import (
     inspect_tiles,
 )  # fmt: skip
 from fastmlp._signals import Stopping
-from fastmlp._tiles import copy_in
-from fastmlp._vectors import Buffer, Lanes, aligned_zeros, host_lanes
+from fastmlp._simd.types import Buffer, Lanes, aligned_zeros, host_lanes
 from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 

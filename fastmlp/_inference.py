@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _checks as checks
-from fastmlp import _formulas as formulas
-from fastmlp import _layout as layout
 from fastmlp import _threads
 from fastmlp._buffers import CHUNK_SAMPLES, TileArrays, data_buffers
 from fastmlp._choice import Choice, choose_kernel
-from fastmlp._evaluation import predict_tiles
+from fastmlp._kernels import formulas
+from fastmlp._kernels import structs as layout
+from fastmlp._kernels.evaluation import predict_tiles
+from fastmlp._kernels.tiles import copy_in
 from fastmlp._memory import refuse_if_too_large
 from fastmlp._signals import Stopping
-from fastmlp._tiles import copy_in
-from fastmlp._vectors import Buffer, host_lanes
+from fastmlp._simd.types import Buffer, host_lanes
 from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 

@@ -14,10 +14,11 @@ import numpy as np
 from numba.core import config
 
 import fastmlp
-from fastmlp import _lanes, _threads
+from fastmlp import _threads
 from fastmlp._buffers import TINY_PARAMETERS
-from fastmlp._cache import ADVICE
-from fastmlp._vectors import cpu_features, host_lanes
+from fastmlp._kernels import epoch_loop as _lanes
+from fastmlp._simd.cache import ADVICE
+from fastmlp._simd.types import cpu_features, host_lanes
 
 
 def cache_folder() -> str:

@@ -18,21 +18,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp import _formulas as formulas
-from fastmlp import _layout as layout
 from fastmlp._buffers import MAX_CHUNK_BYTES, TileArrays, Vectors
 from fastmlp._choice import rounds
-from fastmlp._evaluation import N_MEASURES, measure_tiles
-from fastmlp._formulas import Method
-from fastmlp._lanes import train_tiles
-from fastmlp._philox import DROPOUT, SHUFFLING_BY_NET
+from fastmlp._kernels import formulas
+from fastmlp._kernels import structs as layout
+from fastmlp._kernels.epoch_loop import train_tiles
+from fastmlp._kernels.evaluation import N_MEASURES, measure_tiles
+from fastmlp._kernels.formulas import Method
+from fastmlp._kernels.tiles import Groups, close_gaps, copy_in, copy_out, derive_keys, draw, shuffle
+from fastmlp._kernels.tiny import train_tiny_tiles
+from fastmlp._simd.philox import DROPOUT, SHUFFLING_BY_NET
+from fastmlp._simd.types import Buffer, aligned_zeros
 from fastmlp._state import OptimizerState, fill_settings, take_settings
 from fastmlp._teams import Team
 from fastmlp._threads import call_apart
-from fastmlp._tiles import Groups, close_gaps, copy_in, copy_out, derive_keys, draw, shuffle
-from fastmlp._tiny import train_tiny_tiles
 from fastmlp._validation import Validation
-from fastmlp._vectors import Buffer, aligned_zeros
 from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import _layout as layout
 from fastmlp._buffers import TileArrays
+from fastmlp._kernels import structs as layout
 from fastmlp._planning import planned
-from fastmlp._vectors import Buffer
+from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
 from fastmlp.runs import Runs, Status
 

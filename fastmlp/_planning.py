@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _checks as checks
-from fastmlp import _formulas as formulas
-from fastmlp import _layout as layout
 from fastmlp import _threads
 from fastmlp._buffers import data_buffers, loss_scales
 from fastmlp._choice import Choice, Rest, choose_kernels
-from fastmlp._formulas import LOSSES, Loss, Method
 from fastmlp._jobs import Job, checked_factor
+from fastmlp._kernels import formulas
+from fastmlp._kernels import structs as layout
+from fastmlp._kernels.formulas import LOSSES, Loss, Method
+from fastmlp._kernels.output_layer import MOST_WEIGHT
+from fastmlp._kernels.tiles import Groups, draw_samples
 from fastmlp._memory import refuse_if_too_large
 from fastmlp._names import choose
-from fastmlp._outputs import MOST_WEIGHT
+from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
 from fastmlp._state import STATE_ARRAYS, for_optimizer, new_state
-from fastmlp._tiles import Groups, draw_samples
 from fastmlp._validation import SCORES, Validation, curves
-from fastmlp._vectors import Buffer, Lanes, aligned_zeros
 from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 from fastmlp.estimation import results_bytes

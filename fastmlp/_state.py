@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp import _formulas as formulas
-from fastmlp import _layout as layout
 from fastmlp._buffers import TileArrays
-from fastmlp._formulas import Method
+from fastmlp._kernels import formulas
+from fastmlp._kernels import structs as layout
+from fastmlp._kernels.formulas import Method
 from fastmlp.optimizers import Optimizer
 
 STATE_ARRAYS = ("rows", "powers", "rate", "watched")

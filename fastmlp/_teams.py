@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastmlp import _layout as layout
-from fastmlp._team import ABANDONED, N_SHARED
-from fastmlp._vectors import Buffer, aligned_copy, aligned_zeros
+from fastmlp._kernels import structs as layout
+from fastmlp._kernels.barrier import ABANDONED, N_SHARED
+from fastmlp._simd.types import Buffer, aligned_copy, aligned_zeros
 
 # What members share; of everything else in `Scratch` each has its own
 SHARED = ("units", "deltas", "masks", "team")

@@ -1,4 +1,4 @@
-"""Allocate and fill what `_units` works on: one net a tile, its parameters in panels of two vectors of units."""
+"""Allocate and fill what `_kernels/units` works on: one net a tile, parameters in panels of two vectors of units."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmlp import _layout as layout
 from fastmlp._buffers import MOST_COLUMNS, Vectors, new_scratch, rounded_up, separated
-from fastmlp._formulas import LOSSES
-from fastmlp._unit_gradients import WORTH_COPYING
-from fastmlp._units import PANEL_ROWS
-from fastmlp._vectors import Buffer, Lanes, aligned_zeros, host_lanes, register_count
+from fastmlp._kernels import structs as layout
+from fastmlp._kernels.formulas import LOSSES
+from fastmlp._kernels.units import PANEL_ROWS
+from fastmlp._kernels.units_weight_gradients import WORTH_COPYING
+from fastmlp._simd.types import Buffer, Lanes, aligned_zeros, host_lanes, register_count
 
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _checks as checks
-from fastmlp import _formulas as formulas
-from fastmlp import _layout as layout
 from fastmlp._buffers import TileArrays
-from fastmlp._evaluation import N_MEASURES
-from fastmlp._rules import LEAST_RATE
+from fastmlp._kernels import formulas
+from fastmlp._kernels import structs as layout
+from fastmlp._kernels.evaluation import N_MEASURES
+from fastmlp._kernels.stopping import LEAST_RATE
 
 
 def _loss(measures: np.ndarray, _spread: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastmlp import _layout as layout
 from fastmlp._buffers import (
     Vectors,
     net_buffers,
@@ -16,6 +15,8 @@ from fastmlp._buffers import (
     tiny_scratch_buffers,
 )
 from fastmlp._choice import Choice
+from fastmlp._kernels import structs as layout
+from fastmlp._simd.types import Buffer
 from fastmlp._unit_buffers import (
     unit_net_buffers,
     unit_row_order,
@@ -23,7 +24,6 @@ from fastmlp._unit_buffers import (
     unit_scratch_buffers,
     unit_vectors,
 )
-from fastmlp._vectors import Buffer
 from fastmlp.architecture import Architecture
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp._formulas import Activation
+from fastmlp._kernels.formulas import Activation
 from fastmlp._names import choose
 from fastmlp._paths import refuse_output
 from fastmlp._recipes import X as XOR_X

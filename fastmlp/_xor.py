@@ -17,8 +17,8 @@ from fastmlp._checkpoints import load_checkpoint
 from fastmlp._names import choose
 from fastmlp._paths import refuse_output
 from fastmlp._recipes import X, Y
+from fastmlp._simd.types import host_lanes
 from fastmlp._statistics import wilson_interval
-from fastmlp._vectors import host_lanes
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.runs import Runs, Status
 

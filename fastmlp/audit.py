@@ -13,7 +13,7 @@ import numpy as np
 
 from fastmlp import _checks as checks
 from fastmlp._backpropagation import Arrays, Problem
-from fastmlp._formulas import LOSSES, Loss
+from fastmlp._kernels.formulas import LOSSES, Loss
 from fastmlp._mistake_search import EXACT, L2, TOLERANCE, UPDATED, Search
 from fastmlp._mistakes import MISTAKES, Placed, said_layers
 from fastmlp._names import choose

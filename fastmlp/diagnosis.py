@@ -24,9 +24,9 @@ from fastmlp._fixes import (
     initial,
     try_all,
 )
-from fastmlp._formulas import LOSSES, Loss
 from fastmlp._html import html_table
 from fastmlp._inference import predict
+from fastmlp._kernels.formulas import LOSSES, Loss
 from fastmlp._names import choose
 from fastmlp._state import fits
 from fastmlp._statistics import interval, percent, restarts_needed, spoken_score

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import _checks as checks
-from fastmlp import _layout as layout
 from fastmlp import _threads
 from fastmlp._buffers import TileArrays, rounded_up
 from fastmlp._choice import choose_kernels
 from fastmlp._jobs import SLICE_SECONDS, epochs_of_orders, tiles_of_a_chunk
+from fastmlp._kernels import structs as layout
 from fastmlp._names import choose
 from fastmlp._safetensors import PIECE_BYTES
+from fastmlp._simd.types import Buffer
 from fastmlp._teams import SHARED
-from fastmlp._vectors import Buffer
 from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS, Optimizer

@@ -11,8 +11,8 @@ from math import sqrt
 
 import numpy as np
 
+from fastmlp._kernels.tiles import CONSTANT, NORMAL, UNIFORM
 from fastmlp._names import choose
-from fastmlp._tiles import CONSTANT, NORMAL, UNIFORM
 
 Distribution = tuple[int, float, float]
 

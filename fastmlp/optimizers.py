@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from fastmlp import _formulas as formulas
-from fastmlp._formulas import Method
+from fastmlp._kernels import formulas
+from fastmlp._kernels.formulas import Method
 
 Setting = float | np.ndarray
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastmlp import _checks as checks
 from fastmlp._facts import inspected
-from fastmlp._formulas import LOSSES
+from fastmlp._kernels.formulas import LOSSES
 from fastmlp._names import choose
 from fastmlp.training import train
 

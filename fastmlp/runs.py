@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from fastmlp import _layout as layout
 from fastmlp._html import html_table
 from fastmlp._inference import predict, predict_mean
+from fastmlp._kernels import structs as layout
 from fastmlp._names import choose
 from fastmlp.architecture import Architecture
 

@@ -1,18 +1,19 @@
 """The scalar reference: one net, plain loops, one accumulator a sum, every fused multiply-add written out.
 
-It knows nothing of vectors, tiles or lanes. exp and its relatives are those of `fastmlp._math`, which test_math.py
+It knows nothing of vectors, tiles or lanes. exp and its relatives are those of `fastmlp._simd.elementary`, which test_math.py
 checks by themselves. Numbers keep the dtype of the arrays: a literal would make them float64, hence `zero` and `one`.
 """
 
 import numpy as np
 from numba import njit
 
-from fastmlp import _access as access
-from fastmlp import _formulas as formulas
-from fastmlp import _math, _roots
-from fastmlp import _simd as simd
-from fastmlp._formulas import Activation, Loss, Method
-from fastmlp._vectors import Buffer, Lanes, aligned_zeros
+from fastmlp._kernels import formulas
+from fastmlp._kernels.formulas import Activation, Loss, Method
+from fastmlp._simd import arithmetic as simd
+from fastmlp._simd import elementary as _math
+from fastmlp._simd import memory as access
+from fastmlp._simd import sqrt as _roots
+from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
 
 RELU, LEAKY_RELU, TANH, SIGMOID, SOFTMAX, EXP = (
     int(getattr(Activation, n)) for n in ["RELU", "LEAKY_RELU", "TANH", "SIGMOID", "SOFTMAX", "EXP"]

@@ -9,7 +9,7 @@ import pytest
 import fastmlp
 from fastmlp import _checks as checks
 from fastmlp._backpropagation import Problem
-from fastmlp._formulas import LOSSES, Loss
+from fastmlp._kernels.formulas import LOSSES, Loss
 from fastmlp._mistakes import BACKWARD, FORWARD, Placed
 
 UPDATED = "weights_updated_before_passing_down"

@@ -6,7 +6,7 @@ from cases import planned, random_job
 
 import fastmlp
 from fastmlp._buffers import TileArrays
-from fastmlp._vectors import Buffer
+from fastmlp._simd.types import Buffer
 
 
 def wine_like(seed=0, n=90, n_in=5):

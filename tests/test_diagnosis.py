@@ -321,7 +321,7 @@ def test_what_is_seen_in_nets_is_what_numpy_sees():
 
 
 def causes_threshold():
-    from fastmlp._inspection import SATURATED_BELOW
+    from fastmlp._kernels.unit_statistics import SATURATED_BELOW
 
     return SATURATED_BELOW
 
@@ -340,7 +340,7 @@ def test_the_facts_do_not_depend_on_threads_or_on_how_many_nets_there_are(n):
 def test_plateaus_have_their_names_and_losses():
     given = causes.Given(
         fastmlp.Architecture((2, 2, 1)),
-        fastmlp._formulas.Loss.BCE,
+        fastmlp._kernels.formulas.Loss.BCE,
         XOR_X,
         XOR_Y[:, None].astype(float),
         True,
@@ -366,7 +366,7 @@ def test_plateaus_have_their_names_and_losses():
         None,
         None,
     ]
-    _, plateaus = causes.plateaus_of(outputs[:, :, None], given._replace(loss=fastmlp._formulas.Loss.MSE))
+    _, plateaus = causes.plateaus_of(outputs[:, :, None], given._replace(loss=fastmlp._kernels.formulas.Loss.MSE))
     assert sorted({round(p.loss, 4) for p in plateaus}) == [0.125, 0.1667, 0.25]
 
 

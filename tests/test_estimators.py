@@ -394,7 +394,7 @@ def test_jobs_outside_leave_each_its_share_of_the_processors():
 
 def compiled_inside(X, y):
     """Kernels that a fit in this process had to compile, and those that it loaded."""
-    from fastmlp._jit import Kernel
+    from fastmlp._simd.jit import Kernel
 
     fastmlp.MLPClassifier((16,), max_iter=2, tol=1.0, n_iter_no_change=1, n_jobs=1).fit(X, y)
     stats = [thing.dispatcher.stats for thing in gc.get_objects() if isinstance(thing, Kernel)]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numba.core.caching import NullCache
 
-from fastmlp._access import load, store
-from fastmlp._jit import inline, kernel
-from fastmlp._simd import broadcast
-from fastmlp._vectors import Buffer, Lanes, aligned_zeros
+from fastmlp._simd.arithmetic import broadcast
+from fastmlp._simd.jit import inline, kernel
+from fastmlp._simd.memory import load, store
+from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ import pytest
 
 import fastmlp
 from benchmarks.workloads import Workload
-from fastmlp import _math, _planning
-from fastmlp._access import load, store
+from fastmlp import _planning
 from fastmlp._buffers import TileArrays
-from fastmlp._jit import kernel
-from fastmlp._vectors import Buffer, aligned_zeros, host_lanes
+from fastmlp._simd import elementary as _math
+from fastmlp._simd.jit import kernel
+from fastmlp._simd.memory import load, store
+from fastmlp._simd.types import Buffer, aligned_zeros, host_lanes
 
 ROWS = 1000
 

@@ -7,9 +7,9 @@ import numba
 import numpy as np
 import pytest
 
-from fastmlp import _math
-from fastmlp._access import load, store
-from fastmlp._vectors import Buffer, Lanes, aligned_zeros
+from fastmlp._simd import elementary as _math
+from fastmlp._simd.memory import load, store
+from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
 
 LANES = 32
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.625, -0.625, 88.72283, 88.72284, -87.33655, -103.97, -104.0,

@@ -6,7 +6,7 @@ import pytest
 import fastmlp
 from fastmlp import _checks as checks
 from fastmlp._backpropagation import Problem
-from fastmlp._formulas import LOSSES, Loss
+from fastmlp._kernels.formulas import LOSSES, Loss
 from fastmlp._mistaken_training import L2_ADDED, train_with_mistakes
 from fastmlp._mistakes import FORWARD, MISTAKES, Placed
 

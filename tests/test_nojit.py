@@ -12,7 +12,8 @@ from conftest import XOR_X, XOR_Y, bits
 from numba.core import config
 
 import fastmlp
-from fastmlp import _passes, training
+from fastmlp import training
+from fastmlp._kernels import lanes as _passes
 from fastmlp._mistaken_training import train_with_mistakes
 
 # name: optimizer, second hidden activation, output, loss, batch size, hash of parameters and losses

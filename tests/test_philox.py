@@ -7,10 +7,10 @@ from cases import planned
 from conftest import bits
 
 import fastmlp
-from fastmlp._access import load, store
-from fastmlp._philox import philox, uniform_pair
-from fastmlp._simd import broadcast
-from fastmlp._vectors import Buffer, Lanes, aligned_zeros
+from fastmlp._simd.arithmetic import broadcast
+from fastmlp._simd.memory import load, store
+from fastmlp._simd.philox import philox, uniform_pair
+from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
 
 U = Lanes("uint64", 8)
 ONES = 0xFFFFFFFF

@@ -19,7 +19,7 @@ from conftest import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import _threads
-from fastmlp._cache import SOURCES
+from fastmlp._simd.cache import SOURCES, source_files, sources_hash
 
 HERE = Path(__file__).parent
 TRAINING = """
@@ -120,16 +120,31 @@ def test_inside_processes_of_multiprocessing(method, tmp_path):
 
 def test_the_cache_knows_every_module_that_compiled_code_is_made_of():
     """Those that define some, and what they import: a change in any of them must not find the old code."""
-    package = HERE.parent / "fastmlp"
-    for path in package.glob("*.py"):
+    package, known, compiled = HERE.parent / "fastmlp", set(source_files()), 0
+    for path in package.rglob("*.py"):
         text = path.read_text()
-        if re.search(r"^@(kernel|inline|compiles|overload)\b", text, re.MULTILINE):
-            assert path.stem in SOURCES, path.stem
-        if path.stem in SOURCES:
-            imported = re.findall(r"^\s*from fastmlp\.(\w+) import", text, re.MULTILINE)
-            for names in re.findall(r"^\s*from fastmlp import (.*)$", text, re.MULTILINE):
-                imported += [name.split(" as ")[0].strip() for name in names.split(",")]
-            assert set(imported) <= set(SOURCES), path.stem
+        if re.search(r"^@(kernel|inline|compiles|overload|intrinsic)\b", text, re.MULTILINE):
+            assert path in known, path
+            compiled += 1
+        if path in known:
+            imported = re.findall(r"^\s*from fastmlp\.(\w+)[.\w]* import", text, re.MULTILINE)
+            imported += re.findall(r"^\s*(?:from|import) fastmlp(?: import (\w+))?$", text, re.MULTILINE)
+            assert set(imported) <= set(SOURCES), path
+    assert compiled > 20
+
+
+def test_a_change_of_any_source_changes_the_name_of_compiled_code(monkeypatch, tmp_path):
+    package = HERE.parent / "fastmlp"
+    assert {path.parent for path in source_files()} >= {package / "_simd", package / "_kernels"}
+    before, names = sources_hash(), set()
+    for path in source_files():
+        changed = tmp_path / path.name
+        changed.write_bytes(path.read_bytes() + b"#")
+        files = [changed if other == path else other for other in source_files()]
+        monkeypatch.setattr(fastmlp._simd.cache, "source_files", lambda files=files: files)
+        names.add(sources_hash.__wrapped__())
+        monkeypatch.undo()
+    assert len(names - {before}) == len(source_files())
 
 
 @pytest.mark.slow

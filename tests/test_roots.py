@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from conftest import bits
 
-from fastmlp import _vectors
-from fastmlp._access import load, store
-from fastmlp._jit import kernel
-from fastmlp._roots import sqrt_by_newton
-from fastmlp._vectors import Buffer, Lanes, aligned_zeros
+from fastmlp._simd import types as _vectors
+from fastmlp._simd.jit import kernel
+from fastmlp._simd.memory import load, store
+from fastmlp._simd.sqrt import sqrt_by_newton
+from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
 
 pytestmark = pytest.mark.skipif(_vectors.register_bytes() < 64, reason="the estimates that it begins with need AVX-512")
 

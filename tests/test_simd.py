@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from conftest import bits
 
-from fastmlp import _access as access
-from fastmlp import _roots, _vectors
-from fastmlp import _simd as simd
-from fastmlp._vectors import Buffer, Constants, Lanes, aligned_zeros, host_lanes
+from fastmlp._simd import arithmetic as simd
+from fastmlp._simd import memory as access
+from fastmlp._simd import sqrt as _roots
+from fastmlp._simd import types as _vectors
+from fastmlp._simd.types import Buffer, Constants, Lanes, aligned_zeros, host_lanes
 
 KINDS = [Lanes(dtype, count) for dtype in ("float32", "float64") for count in (2, 8, 32)]
 POLYNOMIAL = Constants(single=(0.25, -1.5, 3.0), double=(0.25, -1.5, 3.0))

@@ -17,7 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastmlp
-from fastmlp import _evaluation, _lanes, _memory, _tiles
+from fastmlp import _memory
+from fastmlp._kernels import epoch_loop as _lanes
+from fastmlp._kernels import evaluation as _evaluation
+from fastmlp._kernels import tiles as _tiles
 from fastmlp.runs import Status
 
 SGD = fastmlp.SGD(0.5)

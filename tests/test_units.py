@@ -9,7 +9,8 @@ from conftest import bits
 from reference import run_reference
 
 import fastmlp
-from fastmlp import _choice, _inference, _jobs, _unit_buffers, _units, training
+from fastmlp import _choice, _inference, _jobs, _unit_buffers, training
+from fastmlp._kernels import units as _units
 
 
 def of_members(monkeypatch, members):

@@ -1,4 +1,4 @@
-"""Print the polynomial coefficients that `fastmlp/_math.py` embeds: `python tools/minimax.py` (needs mpmath).
+"""Print the polynomial coefficients in `fastmlp/_simd/elementary.py`: `python tools/minimax.py` (needs mpmath).
 
 Each is the polynomial of least greatest weighted error, found by Remez's exchange algorithm in 50 digits, then
 rounded to the precision it is for. Reference: Muller, Elementary Functions, 3rd edition (2016), chapter 3.

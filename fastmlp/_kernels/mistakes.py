@@ -1,26 +1,26 @@
 """The compiled training of nets with mistakes of the catalogue in it: `_backpropagation`'s program, a net a lane.
 
 It is written to be read beside that program, and as fast as a plain loop over vectors is. Without a mistake it has the
-bits of `_lanes`. A minibatch is worked on as a whole: some mistakes mix its samples up. Symbols are those of `_layout`;
-Quad is the vector of four numbers for each net of a tile, of four units.
+bits of `epoch_loop`. A minibatch is worked on as a whole: some mistakes mix its samples up. Symbols are those of
+`structs`; Quad is the vector of four numbers for each net of a tile, of four units.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp import _formulas as formulas
-from fastmlp import _layout as layout
-from fastmlp._access import load, load_grid, store, store_grid
-from fastmlp._formulas import Activation, Loss, Method
-from fastmlp._jit import inline, kernel
-from fastmlp._math import exp, exp_of_negative, sigmoid
-from fastmlp._rules import leave
-from fastmlp._samples import choose_samples
-from fastmlp._simd import any_lane, broadcast, fma, ratio, repeat, select
-from fastmlp._switches import BiasSum, Derivative, Down, Forward, Output, Product
-from fastmlp._update import add_l2, advance_powers, set_rate, update
-from fastmlp._vectors import Buffer
+from fastmlp._kernels import formulas
+from fastmlp._kernels import structs as layout
+from fastmlp._kernels.formulas import Activation, Loss, Method
+from fastmlp._kernels.mistake_codes import BiasSum, Derivative, Down, Forward, Output, Product
+from fastmlp._kernels.optimizer_step import add_l2, advance_powers, set_rate, update
+from fastmlp._kernels.samples import choose_samples
+from fastmlp._kernels.stopping import leave
+from fastmlp._simd.arithmetic import any_lane, broadcast, fma, ratio, repeat, select
+from fastmlp._simd.elementary import exp, exp_of_negative, sigmoid
+from fastmlp._simd.jit import inline, kernel
+from fastmlp._simd.memory import load, load_grid, store, store_grid
+from fastmlp._simd.types import Buffer
 
 NONE_LOST, ALL_BUT_LAST, FIRST_HALF = range(3)
 

@@ -1,18 +1,18 @@
-"""One optimizer step on parameters of a tile, from the gradient rows: the loops around `_formulas`.
+"""One optimizer step on parameters of a tile, from the gradient rows: the loops around `formulas`.
 
-It knows nothing of samples. Hyperparameters are those of `_formulas`. F is the vector of W numbers, one a net; V is
+It knows nothing of samples. Hyperparameters are those of `formulas`. F is the vector of W numbers, one a net; V is
 that of a row of parameters: F itself where nets are lanes, several parameters of the only net where units are. Rows of
 parameters are counted in V. Nets outside the mask `active`, which may be ALL, keep their parameters.
 """
 
 import numpy as np
 
-from fastmlp import _formulas as formulas
-from fastmlp._access import load, store
-from fastmlp._formulas import Method
-from fastmlp._jit import inline
-from fastmlp._roots import sqrt
-from fastmlp._simd import broadcast, fma, ratio, repeat, select
+from fastmlp._kernels import formulas
+from fastmlp._kernels.formulas import Method
+from fastmlp._simd.arithmetic import broadcast, fma, ratio, repeat, select
+from fastmlp._simd.jit import inline
+from fastmlp._simd.memory import load, store
+from fastmlp._simd.sqrt import sqrt
 
 
 @inline

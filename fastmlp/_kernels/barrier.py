@@ -13,8 +13,8 @@ import time
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from fastmlp._jit import inline
-from fastmlp._vectors import BufferType, as_index, compiles, place
+from fastmlp._simd.jit import inline
+from fastmlp._simd.types import BufferType, as_index, compiles, place
 
 # Places in the team's shared memory, in different cache lines
 ARRIVALS, HALT, ABANDONED = 0, 8, 16

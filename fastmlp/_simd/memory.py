@@ -1,6 +1,6 @@
 """How vectors are read from memory and written to it, compiled to the processor's vector instructions.
 
-As in `_simd`, each is a plain function on NumPy arrays, which is its meaning, and beside it stands its LLVM code.
+As in `arithmetic`, each is a plain function on NumPy arrays, which is its meaning, and beside it stands its LLVM code.
 """
 
 import operator
@@ -9,7 +9,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from fastmlp._vectors import (
+from fastmlp._simd.types import (
     BufferType,
     LanesType,
     VectorType,

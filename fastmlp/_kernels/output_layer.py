@@ -1,17 +1,17 @@
 """The net's outputs for one block of samples, their losses, and the gradients of the loss by the weighted sums.
 
 Blk is the vector of B · W numbers: B samples of one unit. `row` is where the block's first sample has its first output
-unit, `unit_step` rows before the next unit, `step` rows before the next sample; other symbols are those of `_layout`.
+unit, `unit_step` rows before the next unit, `step` rows before the next sample; other symbols are those of `structs`.
 """
 
 import numpy as np
 
-from fastmlp import _formulas as formulas
-from fastmlp._access import load_grid, spread_samples, store_grid
-from fastmlp._formulas import Activation, Loss
-from fastmlp._jit import inline
-from fastmlp._math import exp_of_negative, log, sigmoid_from
-from fastmlp._simd import absolute, broadcast, fma, fold_fma, ratio, select
+from fastmlp._kernels import formulas
+from fastmlp._kernels.formulas import Activation, Loss
+from fastmlp._simd.arithmetic import absolute, broadcast, fma, fold_fma, ratio, select
+from fastmlp._simd.elementary import exp_of_negative, log, sigmoid_from
+from fastmlp._simd.jit import inline
+from fastmlp._simd.memory import load_grid, spread_samples, store_grid
 
 NEAR_OVERFLOW = 2.0**28  # a number that overflows when multiplied with this may, with others, make a sum overflow,
 MOST_WEIGHT = 2.0**26  # unless the samples' weights, times the outputs, add up to more

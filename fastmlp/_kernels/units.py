@@ -4,20 +4,20 @@ Vectors: Column holds V numbers of a row, V units of a layer; Line two of those;
 a Column. A layer's weights are cut into panels of two vectors of units, the last of one if there is an odd number: each
 has one row an input, rows that fill up the inputs, and one row of biases. Outputs and gradients of a chunk's samples
 have one row a sample, with every layer's units side by side. What fills rows up is 0 in the weights and in the
-gradients of the loss by the weighted sums, and no sum takes it in. Other symbols are those of `_layout`, with one net a
+gradients of the loss by the weighted sums, and no sum takes it in. Other symbols are those of `structs`, with one net a
 tile, so W = 1.
 
-Gradients of the weights are in `_unit_gradients`. Every sum runs through one accumulator in index order, as in the
-lanes kernel, so the bits are the same.
+Gradients of the weights are in `units_weight_gradients`. Every sum runs through one accumulator in index order, as in
+the lanes kernel, so the bits are the same.
 """
 
-from fastmlp import _formulas as formulas
-from fastmlp._access import load, load_grid, prefetch, spread_rows, spread_samples, store, store_grid, transpose
-from fastmlp._formulas import Activation
-from fastmlp._jit import inline
-from fastmlp._simd import broadcast, fma, ratio, repeat
-from fastmlp._team import meet
-from fastmlp._unit_gradients import column_of, deltas_of, gradients, part_of
+from fastmlp._kernels import formulas
+from fastmlp._kernels.barrier import meet
+from fastmlp._kernels.formulas import Activation
+from fastmlp._kernels.units_weight_gradients import column_of, deltas_of, gradients, part_of
+from fastmlp._simd.arithmetic import broadcast, fma, ratio, repeat
+from fastmlp._simd.jit import inline
+from fastmlp._simd.memory import load, load_grid, prefetch, spread_rows, spread_samples, store, store_grid, transpose
 
 # So many rows of weights, two vectors wide, stay in the first-level cache while all samples pass by
 PANEL_ROWS = 128

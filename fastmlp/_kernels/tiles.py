@@ -1,22 +1,22 @@
 """Into the tiles and out again: draw initial weights, copy parameters in, copy finished nets out, close the gaps.
 
 The user's order of a net's parameters is, layer by layer, the weights (in, out) and then the biases; `row_of` maps it
-to the rows of a tile. Symbols are those of `_layout`; D is the vector of W float64 numbers, U that of W uint64. A
-kernel that has no use for F takes it all the same, for what `_vectors` makes known through it to numba's cache.
+to the rows of a tile. Symbols are those of `structs`; D is the vector of W float64 numbers, U that of W uint64. A
+kernel that has no use for F takes it all the same, for what `_simd/types` makes known through it to numba's cache.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp import _layout as layout
-from fastmlp._access import load, store
-from fastmlp._formulas import N_HYPERPARAMETERS
-from fastmlp._jit import inline, kernel
-from fastmlp._math import normal_pair
-from fastmlp._philox import BOOTSTRAP, INITIAL_WEIGHTS, SHUFFLING, WORD, philox, uniform_pair
-from fastmlp._simd import broadcast, convert, fma, lane_count, lane_numbers
-from fastmlp._vectors import Buffer
+from fastmlp._kernels import structs as layout
+from fastmlp._kernels.formulas import N_HYPERPARAMETERS
+from fastmlp._simd.arithmetic import broadcast, convert, fma, lane_count, lane_numbers
+from fastmlp._simd.elementary import normal_pair
+from fastmlp._simd.jit import inline, kernel
+from fastmlp._simd.memory import load, store
+from fastmlp._simd.philox import BOOTSTRAP, INITIAL_WEIGHTS, SHUFFLING, WORD, philox, uniform_pair
+from fastmlp._simd.types import Buffer
 
 CONSTANT, UNIFORM, NORMAL = range(3)
 

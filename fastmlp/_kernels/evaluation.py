@@ -1,18 +1,18 @@
 """Outputs, losses and accuracies of nets that are not being trained, by either kernel's forward pass.
 
-Symbols are those of `_layout`, the kinds of vectors those of `_passes`.
+Symbols are those of `structs`, the kinds of vectors those of `lanes`.
 """
 
 import numpy as np
 
-from fastmlp import _formulas as formulas
-from fastmlp._access import load, load_grid, spread_samples, store
-from fastmlp._formulas import Loss
-from fastmlp._jit import inline, kernel
-from fastmlp._kernels import forward
-from fastmlp._outputs import outputs_and_losses, outputs_of
-from fastmlp._samples import block_weights, choose_samples, weight_sum_of
-from fastmlp._simd import broadcast, fold_compensated, ratio
+from fastmlp._kernels import formulas
+from fastmlp._kernels.dispatch import forward
+from fastmlp._kernels.formulas import Loss
+from fastmlp._kernels.output_layer import outputs_and_losses, outputs_of
+from fastmlp._kernels.samples import block_weights, choose_samples, weight_sum_of
+from fastmlp._simd.arithmetic import broadcast, fold_compensated, ratio
+from fastmlp._simd.jit import inline, kernel
+from fastmlp._simd.memory import load, load_grid, spread_samples, store
 
 N_MEASURES = 2  # beside those of each output
 

@@ -1,19 +1,20 @@
 """The lanes kernel: one net a lane, a tile of nets trained at once while it sits in cache.
 
 It knows nothing of what the user wrote down. Samples are worked on in chunks, whose outputs and gradients at every unit
-stay in the thread's scratch memory. Symbols are those of `_layout`, the kinds of vectors those of `_passes`.
+stay in the thread's scratch memory. Symbols are those of `structs`, the kinds of vectors those of `lanes`.
 """
 
 import numpy as np
 
-from fastmlp import _formulas as formulas
-from fastmlp import _layout as layout
-from fastmlp._access import load, store
-from fastmlp._formulas import Method
-from fastmlp._jit import inline, kernel
-from fastmlp._kernels import backward, draw_masks, forward, squared_norm
-from fastmlp._outputs import knows_bound, least_losses_of, output_deltas, outputs_and_losses
-from fastmlp._rules import (
+from fastmlp._kernels import formulas
+from fastmlp._kernels import structs as layout
+from fastmlp._kernels.barrier import halted
+from fastmlp._kernels.dispatch import backward, draw_masks, forward, squared_norm
+from fastmlp._kernels.formulas import Method
+from fastmlp._kernels.optimizer_step import advance_powers, set_l2, set_rate
+from fastmlp._kernels.output_layer import knows_bound, least_losses_of, output_deltas, outputs_and_losses
+from fastmlp._kernels.samples import block_weights, choose_samples, inverse_of, weight_sum_of
+from fastmlp._kernels.stopping import (
     MOST_WITHIN_MARGIN,
     apply_rules,
     confirm,
@@ -24,11 +25,10 @@ from fastmlp._rules import (
     record_losses,
     target_in_doubt,
 )
-from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
-from fastmlp._simd import any_lane, broadcast, fma, fold_compensated, fold_fma, ratio, repeat, select
-from fastmlp._sums import add_compensated
-from fastmlp._team import halted
-from fastmlp._update import advance_powers, set_l2, set_rate
+from fastmlp._kernels.sums import add_compensated
+from fastmlp._simd.arithmetic import any_lane, broadcast, fma, fold_compensated, fold_fma, ratio, repeat, select
+from fastmlp._simd.jit import inline, kernel
+from fastmlp._simd.memory import load, store
 
 EPOCHS_IN_DOUBT = 8  # once a bound has left a target in doubt, losses are worked out for so many epochs
 

@@ -6,10 +6,10 @@ ones (tests/test_math.py), in units in the last place (ulp). NaN gives NaN. The 
 tools/minimax.py; the methods are those of Muller, Elementary Functions, 3rd edition (2016), chapters 9 to 11.
 """
 
-from fastmlp._jit import inline
-from fastmlp._roots import sqrt
-from fastmlp._simd import absolute, bits, constant, fma, from_bits, itemsize, polynomial, select
-from fastmlp._vectors import Constants
+from fastmlp._simd.arithmetic import absolute, bits, constant, fma, from_bits, itemsize, polynomial, select
+from fastmlp._simd.jit import inline
+from fastmlp._simd.sqrt import sqrt
+from fastmlp._simd.types import Constants
 
 # exp(r), whose first two coefficients are 1, for |r| <= ln 2 / 2
 _EXP = Constants(

@@ -6,11 +6,11 @@ laid out. Derivatives are taken from an activation's output, which is all that t
 
 from enum import IntEnum
 
-from fastmlp._jit import inline
-from fastmlp._math import ONE, exp, log, log1p_of_fraction, sigmoid, tanh
-from fastmlp._roots import sqrt
-from fastmlp._simd import bits, constant, fma, select
-from fastmlp._vectors import Constants
+from fastmlp._simd.arithmetic import bits, constant, fma, select
+from fastmlp._simd.elementary import ONE, exp, log, log1p_of_fraction, sigmoid, tanh
+from fastmlp._simd.jit import inline
+from fastmlp._simd.sqrt import sqrt
+from fastmlp._simd.types import Constants
 
 
 class Activation(IntEnum):

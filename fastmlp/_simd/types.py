@@ -1,7 +1,7 @@
 """What a vector is: kinds of vectors, buffers, embedded constants, their Numba types, and how operations are compiled.
 
-It knows no operation; those are in `_simd`. A `Lanes` object says which vectors are meant (`float32x32`). Kernels take
-it as an argument: it is part of their compiled signature, so one process may run several widths, and numba's cache
+It knows no operation; those are in `arithmetic`. A `Lanes` object says which vectors are meant (`float32x32`). Kernels
+take it as an argument: it is part of their compiled signature, so one process may run several widths, and numba's cache
 keeps them apart.
 """
 
@@ -21,7 +21,7 @@ from numba.core.typing import signature
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import NativeValue, lower_builtin, register_model, typeof_impl, unbox
 
-from fastmlp._cache import sources_hash
+from fastmlp._simd.cache import sources_hash
 
 # With NUMBA_BOUNDSCHECK=1 every access to a buffer is checked, for tests: a buffer then carries its length
 BOUNDS_CHECKED = bool(config.BOUNDSCHECK)  # type: ignore[attr-defined]

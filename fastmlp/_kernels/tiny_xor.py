@@ -3,21 +3,21 @@ cross-entropy, and plain full-batch gradient descent on at most one block of sam
 
 The samples stay in registers, and each epoch goes over the hidden units just twice, forward and back: nearly twice as
 fast as the general kernel on 2-4-1. Every operation on a net's numbers is the general kernel's, in the same order, so
-the bits are the same; whatever is out of the ordinary is left to it. Symbols are those of `_lanes`.
+the bits are the same; whatever is out of the ordinary is left to it. Symbols are those of `epoch_loop`.
 """
 
 import numpy as np
 
-from fastmlp import _formulas as formulas
-from fastmlp import _layout as layout
-from fastmlp._access import load, spread_samples, store
-from fastmlp._formulas import Activation, Loss, Method
-from fastmlp._jit import inline
-from fastmlp._math import sigmoid
-from fastmlp._outputs import NEAR_OVERFLOW
-from fastmlp._rules import MARGIN
-from fastmlp._simd import absolute, any_lane, broadcast, fma, fold_add, fold_fma, repeat, select
-from fastmlp._vectors import ALL
+from fastmlp._kernels import formulas
+from fastmlp._kernels import structs as layout
+from fastmlp._kernels.formulas import Activation, Loss, Method
+from fastmlp._kernels.output_layer import NEAR_OVERFLOW
+from fastmlp._kernels.stopping import MARGIN
+from fastmlp._simd.arithmetic import absolute, any_lane, broadcast, fma, fold_add, fold_fma, repeat, select
+from fastmlp._simd.elementary import sigmoid
+from fastmlp._simd.jit import inline
+from fastmlp._simd.memory import load, spread_samples, store
+from fastmlp._simd.types import ALL
 
 # Times this a number that is near overflow does so even if the greatest number of the other sign is added
 OVERFLOW_FACTOR = 16 * NEAR_OVERFLOW

@@ -1,16 +1,16 @@
 """Gradients of one net's weights, its units as lanes, and the optimizer's step on them.
 
-Vectors and symbols are those of `_units`. Every sum runs through one accumulator in index order.
+Vectors and symbols are those of `units`. Every sum runs through one accumulator in index order.
 """
 
-from fastmlp import _formulas as formulas
-from fastmlp._access import load, load_grid, spread, store, store_grid
-from fastmlp._formulas import Method
-from fastmlp._jit import inline
-from fastmlp._simd import any_lane, broadcast, fma, ratio, repeat
-from fastmlp._team import share_of
-from fastmlp._update import adam_settings, adam_step, add_l2, update
-from fastmlp._vectors import ALL
+from fastmlp._kernels import formulas
+from fastmlp._kernels.barrier import share_of
+from fastmlp._kernels.formulas import Method
+from fastmlp._kernels.optimizer_step import adam_settings, adam_step, add_l2, update
+from fastmlp._simd.arithmetic import any_lane, broadcast, fma, ratio, repeat
+from fastmlp._simd.jit import inline
+from fastmlp._simd.memory import load, load_grid, spread, store, store_grid
+from fastmlp._simd.types import ALL
 
 # A layer with so many inputs has its samples' gradients copied, so that those of two vectors of units are side by side.
 # Inputs that are units are copied where a member works on so many vectors of the layer, the samples' own always

@@ -6,23 +6,23 @@ the same order, so the bits are the same.
 
 Blk is the vector of B · W numbers, B samples of one unit. In scratch memory the rows of such vectors are the inputs,
 ones as the input of the biases, and the layers' units, each layer followed by ones too. Other symbols are those of
-`_layout`.
+`structs`.
 """
 
 import numpy as np
 
-from fastmlp import _formulas as formulas
-from fastmlp import _layout as layout
-from fastmlp._access import load, spread_samples, store
-from fastmlp._formulas import Method
-from fastmlp._jit import inline, kernel
-from fastmlp._outputs import knows_bound, least_losses_of, output_deltas, outputs_and_losses
-from fastmlp._rules import apply_rules, empty_lanes, leave, nets_in_training, record_losses, target_in_doubt
-from fastmlp._samples import block_weights, choose_samples, inverse_of, weight_sum_of
-from fastmlp._simd import any_lane, broadcast, fma, fold_compensated, fold_fma, ratio, repeat, select
-from fastmlp._small import is_small, train_small
-from fastmlp._update import adam_settings, add_l2, advance_powers, begin_adam, finish_adam, update
-from fastmlp._vectors import ALL
+from fastmlp._kernels import formulas
+from fastmlp._kernels import structs as layout
+from fastmlp._kernels.formulas import Method
+from fastmlp._kernels.optimizer_step import adam_settings, add_l2, advance_powers, begin_adam, finish_adam, update
+from fastmlp._kernels.output_layer import knows_bound, least_losses_of, output_deltas, outputs_and_losses
+from fastmlp._kernels.samples import block_weights, choose_samples, inverse_of, weight_sum_of
+from fastmlp._kernels.stopping import apply_rules, empty_lanes, leave, nets_in_training, record_losses, target_in_doubt
+from fastmlp._kernels.tiny_xor import is_small, train_small
+from fastmlp._simd.arithmetic import any_lane, broadcast, fma, fold_compensated, fold_fma, ratio, repeat, select
+from fastmlp._simd.jit import inline, kernel
+from fastmlp._simd.memory import load, spread_samples, store
+from fastmlp._simd.types import ALL
 
 
 @inline

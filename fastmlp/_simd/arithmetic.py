@@ -16,7 +16,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from fastmlp._vectors import (
+from fastmlp._simd.types import (
     ALL,
     AllLanesType,
     ConstantsType,

@@ -1,16 +1,16 @@
 """How training ends, net by net: what is noted of nets that leave, and the rules that stop them.
 
 It knows nothing of how nets compute. A mask or a vector has one entry for each net of a tile; symbols are those of
-`_layout`.
+`structs`.
 """
 
 import numpy as np
 
-from fastmlp import _formulas as formulas
-from fastmlp import _layout as layout
-from fastmlp._access import load, store
-from fastmlp._jit import inline
-from fastmlp._simd import any_lane, broadcast, select
+from fastmlp._kernels import formulas
+from fastmlp._kernels import structs as layout
+from fastmlp._simd.arithmetic import any_lane, broadcast, select
+from fastmlp._simd.jit import inline
+from fastmlp._simd.memory import load, store
 
 # A lower bound of the loss that is above this multiple of the target, plus what the rounding of outputs next to 1 makes
 # (`Plan.loss_slack`), says that the target cannot have been reached

@@ -1,17 +1,17 @@
 """What can be seen in nets as they stand: units that are silent, saturated or copies, gradients, outputs.
 
-Symbols are those of `_layout`, the kinds of vectors those of `_passes`. It knows nothing of causes; `_causes` does.
+Symbols are those of `structs`, the kinds of vectors those of `lanes`. It knows nothing of causes; `_causes` does.
 """
 
 import numpy as np
 
-from fastmlp import _formulas as formulas
-from fastmlp._access import load, load_grid, spread_samples, store
-from fastmlp._evaluation import forward_chunk
-from fastmlp._formulas import Activation
-from fastmlp._jit import inline, kernel
-from fastmlp._outputs import output_deltas, outputs_and_losses
-from fastmlp._simd import absolute, broadcast, fma, fold_add, fold_compensated, ratio, select
+from fastmlp._kernels import formulas
+from fastmlp._kernels.evaluation import forward_chunk
+from fastmlp._kernels.formulas import Activation
+from fastmlp._kernels.output_layer import output_deltas, outputs_and_losses
+from fastmlp._simd.arithmetic import absolute, broadcast, fma, fold_add, fold_compensated, ratio, select
+from fastmlp._simd.jit import inline, kernel
+from fastmlp._simd.memory import load, load_grid, spread_samples, store
 
 # Rows of a net's facts: two for the net, then some for each layer of weights, then two for each output
 LOSS, RIGHT = range(2)

@@ -6,7 +6,7 @@ chunk, P parameters of a net. `training` and `inference` fill these in; the kern
 
 from typing import NamedTuple
 
-from fastmlp._vectors import Buffer
+from fastmlp._simd.types import Buffer
 
 BLOCK = 4  # samples of a block, and columns of a line of gradients
 

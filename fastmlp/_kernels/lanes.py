@@ -1,6 +1,6 @@
 """The three products of a net, on a chunk of samples: weighted sums, gradients passed down, gradients of the weights.
 
-Symbols are those of `_layout`. Vectors, by what they hold for each net of a tile: F one number (W in all), Blk B
+Symbols are those of `structs`. Vectors, by what they hold for each net of a tile: F one number (W in all), Blk B
 samples of a unit, Units B samples of U units, Line I columns of a unit's gradients, Patch those of U units, Column one
 column of U units. A vector that was loaded serves 4 or more multiply-adds, and the U · B · W sums of a loop fill half
 of the registers, which hides the latency of a multiply-add. What is left over when U does not divide a layer is done
@@ -9,13 +9,13 @@ unit by unit, U times as many samples or columns at once.
 Every sum runs through one accumulator in index order, so a net's bits do not depend on what lies beside it.
 """
 
-from fastmlp import _formulas as formulas
-from fastmlp._access import load, load_grid, spread, spread_samples, store_grid
-from fastmlp._formulas import Activation, Method
-from fastmlp._jit import inline
-from fastmlp._simd import any_lane, broadcast, fma, ratio, repeat
-from fastmlp._update import adam, adam_settings, add_l2, update
-from fastmlp._vectors import ALL, register_count
+from fastmlp._kernels import formulas
+from fastmlp._kernels.formulas import Activation, Method
+from fastmlp._kernels.optimizer_step import adam, adam_settings, add_l2, update
+from fastmlp._simd.arithmetic import any_lane, broadcast, fma, ratio, repeat
+from fastmlp._simd.jit import inline
+from fastmlp._simd.memory import load, load_grid, spread, spread_samples, store_grid
+from fastmlp._simd.types import ALL, register_count
 
 # With fewer registers Adam's constants don't stay in them beside a product's sums
 ENOUGH_REGISTERS = 32

@@ -6,8 +6,8 @@ A sum is a pair: the total, and what its last rounding left out. The order of te
 
 import numpy as np
 
-from fastmlp._jit import inline
-from fastmlp._simd import absolute, select
+from fastmlp._simd.arithmetic import absolute, select
+from fastmlp._simd.jit import inline
 
 
 @inline

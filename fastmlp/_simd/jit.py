@@ -15,7 +15,7 @@ from numba.core import config, typed_passes, types, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
-from fastmlp._cache import cache_of
+from fastmlp._simd.cache import cache_of
 
 _UNUSED_PASSES = (
     untyped_passes.WithLifting,

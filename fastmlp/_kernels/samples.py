@@ -1,13 +1,13 @@
 """Which samples a kernel works on, and what each weighs.
 
-F is the vector of W numbers, Blk that of B · W, B samples of W nets; other symbols are those of `_layout`.
+F is the vector of W numbers, Blk that of B · W, B samples of W nets; other symbols are those of `structs`.
 """
 
-from fastmlp import _layout as layout
-from fastmlp._access import load, spread_samples, store
-from fastmlp._jit import inline
-from fastmlp._simd import broadcast, ratio, select
-from fastmlp._sums import add_compensated
+from fastmlp._kernels import structs as layout
+from fastmlp._kernels.sums import add_compensated
+from fastmlp._simd.arithmetic import broadcast, ratio, select
+from fastmlp._simd.jit import inline
+from fastmlp._simd.memory import load, spread_samples, store
 
 
 @inline

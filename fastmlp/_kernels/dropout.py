@@ -7,12 +7,12 @@ for each epoch, and the counter holds the rest, four units a draw. What is left 
 
 import numpy as np
 
-from fastmlp import _formulas as formulas
-from fastmlp._access import load, store
-from fastmlp._jit import inline
-from fastmlp._philox import WORD, philox
-from fastmlp._simd import broadcast, ratio, repeat, select
-from fastmlp._team import meet, share_of
+from fastmlp._kernels import formulas
+from fastmlp._kernels.barrier import meet, share_of
+from fastmlp._simd.arithmetic import broadcast, ratio, repeat, select
+from fastmlp._simd.jit import inline
+from fastmlp._simd.memory import load, store
+from fastmlp._simd.philox import WORD, philox
 
 UNITS_A_DRAW = 4
 

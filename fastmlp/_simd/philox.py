@@ -6,8 +6,8 @@ over nets or over positions. Words of 32 bits sit in lanes of 64, where a produc
 Reference: Salmon, Moraes, Dror and Shaw, Parallel random numbers: as easy as 1, 2, 3, SC 2011.
 """
 
-from fastmlp._jit import inline
-from fastmlp._simd import from_bits
+from fastmlp._simd.arithmetic import from_bits
+from fastmlp._simd.jit import inline
 
 INITIAL_WEIGHTS = 0
 SHUFFLING = 1

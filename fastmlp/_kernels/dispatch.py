@@ -1,14 +1,16 @@
 """The two kernels' passes under one name: vectors of one net ask for units as lanes.
 
-The loop over epochs (`_lanes`) is the same for both. Which passes it gets is decided while it is compiled, by the type
-of F, the vector of one number a net: so each compiled loop holds one kernel. `kinds` are the other vectors that the
-passes work with: Patch, Line, Column, Units, Blk and Words, each kernel's docstring says of what.
+The loop over epochs (`epoch_loop`) is the same for both. Which passes it gets is decided while it is compiled, by the
+type of F, the vector of one number a net: so each compiled loop holds one kernel. `kinds` are the other vectors that
+the passes work with: Patch, Line, Column, Units, Blk and Words, each kernel's docstring says of what.
 """
 
 from numba.extending import overload
 
-from fastmlp import _dropout, _passes, _units
-from fastmlp._jit import INLINE
+from fastmlp._kernels import dropout as _dropout
+from fastmlp._kernels import lanes as _passes
+from fastmlp._kernels import units as _units
+from fastmlp._simd.jit import INLINE
 
 
 def forward(kinds, F, *rest):

@@ -23,20 +23,21 @@ import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator, NullCache
 
 ADVICE = "set NUMBA_CACHE_DIR to a folder of your own"
-# The modules that compiled code is made of; a test holds that they import no others
-SOURCES = (
-    "_access", "_cache", "_dropout", "_evaluation", "_formulas", "_inspection", "_jit", "_kernels", "_lanes", "_layout",
-    "_math", "_mistaken", "_outputs", "_passes", "_philox", "_roots", "_rules", "_samples", "_simd", "_small", "_sums",
-    "_switches", "_team", "_tiles", "_tiny", "_unit_gradients", "_units", "_update", "_vectors",
-)  # fmt: skip
+SOURCES = ("_simd", "_kernels")  # the packages that compiled code is made of; a test holds that they import no others
+
+
+def source_files() -> list[Path]:
+    """Every file of them, with those of their subpackages."""
+    package = Path(__file__).parents[1]
+    return sorted(path for name in SOURCES for path in (package / name).rglob("*.py"))
 
 
 @functools.cache
 def sources_hash() -> str:
     """Eight characters that change with the sources of the compiled code, and with numba."""
     digest = hashlib.sha256(numba.__version__.encode())
-    for name in SOURCES:
-        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    for path in source_files():
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
 
 
