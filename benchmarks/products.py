@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.peak import peak_flops
 from fastmlp import _planning
-from fastmlp._buffers import TileArrays
+from fastmlp._engine.tile_arrays import TileArrays
 from fastmlp._kernels import units
 from fastmlp._kernels.units_weight_gradients import gradients
 from fastmlp._simd.arithmetic import broadcast, ratio

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastmlp._check_values import choose
 from fastmlp._checkpoints import AN_ARRAY, FUNCTION
-from fastmlp._names import choose
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 

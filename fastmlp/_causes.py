@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp._facts import Facts
+from fastmlp._engine.unit_statistics import Facts
 from fastmlp._kernels.formulas import Activation, Loss
 from fastmlp.architecture import Architecture
 

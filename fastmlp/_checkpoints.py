@@ -18,15 +18,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp import _checks as checks
+from fastmlp import _check_data as checks
 from fastmlp import _files
-from fastmlp._buffers import MOST_COLUMNS, rounded_up
-from fastmlp._jobs import Job
+from fastmlp._engine.job import Job
+from fastmlp._engine.optimizer_state import STATE_ARRAYS, OptimizerState
+from fastmlp._engine.tile_arrays import MOST_COLUMNS, rounded_up
 from fastmlp._kernels import structs as layout
 from fastmlp._kernels.tiles import CONSTANT, NORMAL, Groups
 from fastmlp._safetensors import Entry, FileFormatError, read, refuse_other_kinds, refuse_other_tensors, write
 from fastmlp._simd.types import Buffer
-from fastmlp._state import STATE_ARRAYS, OptimizerState
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.runs import Runs

@@ -22,12 +22,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from fastmlp._inference import predict, predict_mean
+from fastmlp._engine.optimizer_state import OptimizerState, new_state
+from fastmlp._engine.predict import predict, predict_mean
+from fastmlp._engine.workers import available_threads
 from fastmlp._lbfgs import minimize_each
 from fastmlp._planning import planned
 from fastmlp._sklearn_random import Orders, initial_weights, seed_of
-from fastmlp._state import OptimizerState, new_state
-from fastmlp._threads import available_threads
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import SGD, Adam, Optimizer, RMSprop, Rprop
 from fastmlp.runs import Runs, Status

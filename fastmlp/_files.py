@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastmlp._names import choose
+from fastmlp._check_values import choose
+from fastmlp._engine.optimizer_state import KEPT_CONTROLS, STATE_ARRAYS, OptimizerState
 from fastmlp._safetensors import (
     Entry,
     FileFormatError,
@@ -18,7 +19,6 @@ from fastmlp._safetensors import (
     refuse_other_tensors,
     write,
 )
-from fastmlp._state import KEPT_CONTROLS, STATE_ARRAYS, OptimizerState
 from fastmlp.architecture import Architecture
 from fastmlp.runs import Network, Runs, Status
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import _checks as checks
+from fastmlp import _check_data as checks
 from fastmlp import _columns, _files, _fit_report, _tables, _targets
 from fastmlp._columns import Choices
 from fastmlp._paths import refuse_output

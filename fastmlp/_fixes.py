@@ -13,7 +13,7 @@ from fastmlp import _causes as causes
 from fastmlp._baselines import Scaling
 from fastmlp._calls import Call
 from fastmlp._causes import SCORE_GAIN, Cause, Given
-from fastmlp._facts import inspected
+from fastmlp._engine.unit_statistics import inspected
 from fastmlp._held_out import cross_validated_score, validation_data, validation_score
 from fastmlp._kernels.formulas import Activation, Loss
 from fastmlp._pickling import LostFunction

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from fastmlp._causes import HAIR
+from fastmlp._check_values import choose
 from fastmlp._mistaken_training import MistakenRuns, train_with_mistakes
-from fastmlp._names import choose
 from fastmlp._paths import refuse_output
 from fastmlp._recipes import RECIPES, Recipe, Variant
 from fastmlp._statistics import differ, interval, percent

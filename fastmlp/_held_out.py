@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import _checks as checks
+from fastmlp import _check_data as checks
 from fastmlp._calls import Call
 from fastmlp._causes import Given, score_of
-from fastmlp._facts import inspected
+from fastmlp._engine.unit_statistics import inspected
 from fastmlp.runs import Runs, Status
 
 FOLDS = 5

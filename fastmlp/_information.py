@@ -14,16 +14,16 @@ import numpy as np
 from numba.core import config
 
 import fastmlp
-from fastmlp import _threads
-from fastmlp._buffers import TINY_PARAMETERS
-from fastmlp._kernels import epoch_loop as _lanes
+from fastmlp._engine import workers
+from fastmlp._engine.tile_arrays import TINY_PARAMETERS
+from fastmlp._kernels import epoch_loop
 from fastmlp._simd.cache import ADVICE
 from fastmlp._simd.types import cpu_features, host_lanes
 
 
 def cache_folder() -> str:
     """Where the compiled kernels are kept."""
-    dispatcher = getattr(_lanes.train_tiles, "dispatcher", None)
+    dispatcher = getattr(epoch_loop.train_tiles, "dispatcher", None)
     if dispatcher is None:
         return "none: NUMBA_DISABLE_JIT is set"
     folder = dispatcher.stats.cache_path
@@ -41,7 +41,7 @@ def show() -> int:
         "numpy, numba, llvmlite": f"{np.__version__}, {numba.__version__}, {llvmlite.__version__}",
         "processor": f"{cpu}: {', '.join(present) or 'no vector features found'}",
         "vector width": ", ".join(f"{_widths(t)} {t} lanes" for t in ("float32", "float64")),
-        "threads": _threads.available_threads(),
+        "threads": workers.available_threads(),
         "cache folder": cache_folder(),
     }
     for name, value in rows.items():

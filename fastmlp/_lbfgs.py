@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._buffers import TileArrays
+from fastmlp._engine.tile_arrays import TileArrays
 from fastmlp._kernels import structs as layout
 from fastmlp._planning import planned
 from fastmlp._simd.types import Buffer

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import _checks as checks
+from fastmlp import _check_data as checks
 from fastmlp._backpropagation import Problem
 from fastmlp._causes import SOLVED_SHARE, distances
-from fastmlp._jobs import Job
+from fastmlp._check_values import choose
+from fastmlp._engine.job import Job
+from fastmlp._engine.memory_limit import refuse_if_too_large
+from fastmlp._engine.team import Team
 from fastmlp._kernels import mistakes as mistaken
 from fastmlp._kernels import structs as layout
 from fastmlp._kernels.formulas import LOSSES, Activation, Loss
 from fastmlp._kernels.mistake_codes import BiasSum, Derivative, Down, Forward, Output, Part, Product, Scale
-from fastmlp._memory import refuse_if_too_large
 from fastmlp._mistakes import FORWARD, MISTAKES, Placed
-from fastmlp._names import choose
 from fastmlp._planning import planned
 from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
-from fastmlp._teams import Team
 from fastmlp.architecture import Architecture
 from fastmlp.runs import Runs, Status
 from fastmlp.training import TrainingInterrupted, run

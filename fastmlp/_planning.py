@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import _checks as checks
-from fastmlp import _threads
-from fastmlp._buffers import data_buffers, loss_scales
-from fastmlp._choice import Choice, Rest, choose_kernels
-from fastmlp._jobs import Job, checked_factor
+from fastmlp import _check_data as checks
+from fastmlp._check_values import choose
+from fastmlp._engine import workers
+from fastmlp._engine.cost_model import Choice, Rest, choose_kernels
+from fastmlp._engine.early_stopping import SCORES, Validation, curves
+from fastmlp._engine.execution_plan import Way
+from fastmlp._engine.job import Job, checked_factor
+from fastmlp._engine.memory_limit import refuse_if_too_large
+from fastmlp._engine.optimizer_state import STATE_ARRAYS, for_optimizer, new_state
+from fastmlp._engine.tile_arrays import data_buffers, loss_scales
 from fastmlp._kernels import formulas
 from fastmlp._kernels import structs as layout
 from fastmlp._kernels.formulas import LOSSES, Loss, Method
 from fastmlp._kernels.output_layer import MOST_WEIGHT
 from fastmlp._kernels.tiles import Groups, draw_samples
-from fastmlp._memory import refuse_if_too_large
-from fastmlp._names import choose
 from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
-from fastmlp._state import STATE_ARRAYS, for_optimizer, new_state
-from fastmlp._validation import SCORES, Validation, curves
-from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 from fastmlp.estimation import results_bytes
 from fastmlp.initializers import INITIALIZERS, Initializer
@@ -176,7 +176,7 @@ def planned(
             raise ValueError("shuffle='by_net' needs one net at a time: leave kernel out, or pass kernel='units'")
         kernel = "units"
     choice, rest = choose_kernels(
-        architecture, nets, n_samples, batch, float_type, _threads.thread_count(threads), epochs, kernel,
+        architecture, nets, n_samples, batch, float_type, workers.thread_count(threads), epochs, kernel,
         plain=not (plan.scheduled or sklearn or held_out is not None or plan.dropping),
     )  # fmt: skip
     job, runs = _allocated(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp import _checks as checks
+from fastmlp import _check_data as checks
 
 if TYPE_CHECKING:
     from fastmlp._calls import Call

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastmlp._check_values import choose
 from fastmlp._kernels.formulas import Activation
-from fastmlp._names import choose
 from fastmlp._paths import refuse_output
 from fastmlp._recipes import X as XOR_X
 from fastmlp._recipes import Y as XOR_Y

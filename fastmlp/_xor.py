@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 import fastmlp
-from fastmlp import _threads
-from fastmlp._buffers import is_tiny
+from fastmlp._check_values import choose
 from fastmlp._checkpoints import load_checkpoint
-from fastmlp._names import choose
+from fastmlp._engine import workers
+from fastmlp._engine.tile_arrays import is_tiny
 from fastmlp._paths import refuse_output
 from fastmlp._recipes import X, Y
 from fastmlp._simd.types import host_lanes
@@ -134,7 +134,7 @@ def _facts(runs: Runs, options: argparse.Namespace, trained: int) -> dict[str, A
         "train_seconds": runs.train_seconds,
         "net_epochs": net_epochs,
         "net_epochs_per_second": (net_epochs - trained) / max(runs.train_seconds, 1e-9),
-        "threads": _threads.thread_count(options.threads),
+        "threads": workers.thread_count(options.threads),
         "vector_width": host_lanes(options.dtype, narrow=not is_tiny(runs.architecture, len(X), len(X))).count,
         "dtype": options.dtype,
         "seed": options.seed,

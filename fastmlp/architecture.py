@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from fastmlp._check_values import choose
 from fastmlp._kernels.formulas import HIDDEN_ACTIVATIONS, LOSSES, OUTPUT_ACTIVATIONS, Activation
-from fastmlp._names import choose
 
 MAX_PARAMETERS = 2**31 - 1
 

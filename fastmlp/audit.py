@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp import _checks as checks
+from fastmlp import _check_data as checks
 from fastmlp._backpropagation import Arrays, Problem
+from fastmlp._check_values import choose
 from fastmlp._kernels.formulas import LOSSES, Loss
 from fastmlp._mistake_search import EXACT, L2, TOLERANCE, UPDATED, Search
 from fastmlp._mistakes import MISTAKES, Placed, said_layers
-from fastmlp._names import choose
 from fastmlp.architecture import Architecture
 
 if TYPE_CHECKING:

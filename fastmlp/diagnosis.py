@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp import _causes as causes
-from fastmlp import _checks as checks
+from fastmlp import _check_data as checks
 from fastmlp._baselines import CONSTANT, baselines, best_possible, score_of_constant, truth_table
 from fastmlp._calls import Call
 from fastmlp._causes import SCORE_GAIN, Cause, Given, Plateau, clear_gain
-from fastmlp._facts import Facts, inspected
+from fastmlp._check_values import choose
+from fastmlp._engine.optimizer_state import fits
+from fastmlp._engine.predict import predict
+from fastmlp._engine.unit_statistics import Facts, inspected
 from fastmlp._fixes import (
     Fix,
     HeldOut,
@@ -25,10 +28,7 @@ from fastmlp._fixes import (
     try_all,
 )
 from fastmlp._html import html_table
-from fastmlp._inference import predict
 from fastmlp._kernels.formulas import LOSSES, Loss
-from fastmlp._names import choose
-from fastmlp._state import fits
 from fastmlp._statistics import interval, percent, restarts_needed, spoken_score
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.training import train

@@ -6,17 +6,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp import _checks as checks
-from fastmlp import _threads
-from fastmlp._buffers import TileArrays, rounded_up
-from fastmlp._choice import choose_kernels
-from fastmlp._jobs import SLICE_SECONDS, epochs_of_orders, tiles_of_a_chunk
+from fastmlp import _check_data as checks
+from fastmlp._check_values import choose
+from fastmlp._engine import workers
+from fastmlp._engine.cost_model import choose_kernels
+from fastmlp._engine.execution_plan import Way
+from fastmlp._engine.job import SLICE_SECONDS, epochs_of_orders, tiles_of_a_chunk
+from fastmlp._engine.team import SHARED
+from fastmlp._engine.tile_arrays import TileArrays, rounded_up
 from fastmlp._kernels import structs as layout
-from fastmlp._names import choose
 from fastmlp._safetensors import PIECE_BYTES
 from fastmlp._simd.types import Buffer
-from fastmlp._teams import SHARED
-from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 
@@ -116,7 +116,7 @@ def estimate(
     every = 0 if record_every is None else checks.whole_number("record_every", record_every, 1)
     batch = n_samples if batch_size is None else min(n_samples, checks.whole_number("batch_size", batch_size, 1))
     method = optimizer if isinstance(optimizer, Optimizer) else choose("optimizer", optimizer, OPTIMIZERS)()
-    n_threads = _threads.thread_count(threads)
+    n_threads = workers.thread_count(threads)
 
     results = results_bytes(
         architecture, nets, method, float_type, n_records=epochs // every + 1 if every else 0,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp import _checks as checks
+from fastmlp import _check_data as checks
 from fastmlp._planning import planned
 from fastmlp.architecture import Architecture
 from fastmlp.runs import Runs

@@ -11,8 +11,8 @@ from math import sqrt
 
 import numpy as np
 
+from fastmlp._check_values import choose
 from fastmlp._kernels.tiles import CONSTANT, NORMAL, UNIFORM
-from fastmlp._names import choose
 
 Distribution = tuple[int, float, float]
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp import _checks as checks
-from fastmlp._facts import inspected
+from fastmlp import _check_data as checks
+from fastmlp._check_values import choose
+from fastmlp._engine.unit_statistics import inspected
 from fastmlp._kernels.formulas import LOSSES
-from fastmlp._names import choose
 from fastmlp.training import train
 
 if TYPE_CHECKING:

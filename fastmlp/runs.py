@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from fastmlp._check_values import choose
+from fastmlp._engine.predict import predict, predict_mean
 from fastmlp._html import html_table
-from fastmlp._inference import predict, predict_mean
 from fastmlp._kernels import structs as layout
-from fastmlp._names import choose
 from fastmlp.architecture import Architecture
 
 if TYPE_CHECKING:
     from fastmlp._calls import Call
-    from fastmlp._state import OptimizerState
+    from fastmlp._engine.optimizer_state import OptimizerState
     from fastmlp.diagnosis import Diagnosis
     from fastmlp.plotting import RunsPlots
 
@@ -281,7 +281,7 @@ class Runs(_Parameters):
     @classmethod
     def concatenated(cls, parts: list[Runs], architecture: Architecture) -> Runs:
         """The nets of several runs of one seed, with their states where all have one."""
-        from fastmlp._state import joined
+        from fastmlp._engine.optimizer_state import joined
 
         first: dict[str, Any] = parts[0].per_net()
         arrays: dict[str, Any] = {name: np.concatenate([part.per_net()[name] for part in parts]) for name in first}

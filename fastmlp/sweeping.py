@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastmlp import _checks as checks
+from fastmlp import _check_data as checks
 from fastmlp._calls import Call
 from fastmlp._causes import SOLVED_SHARE
+from fastmlp._check_values import choose
 from fastmlp._fixes import initial, train_again
 from fastmlp._html import html_table
-from fastmlp._names import choose
 from fastmlp._pickling import LostFunction, picklable
 from fastmlp._planning import planned
 from fastmlp._statistics import wilson_intervals

@@ -10,15 +10,15 @@ from typing import Any, Literal, NamedTuple, Never
 
 import numpy as np
 
-from fastmlp import _threads
 from fastmlp._calls import Call
+from fastmlp._check_values import refuse_unknown
 from fastmlp._checkpoints import Checkpoint, load_checkpoint, recorded
-from fastmlp._jobs import Job, Report
-from fastmlp._names import refuse_unknown
+from fastmlp._engine import workers
+from fastmlp._engine.interrupts import Stopping
+from fastmlp._engine.job import Job, Report
+from fastmlp._engine.team import Team
 from fastmlp._planning import planned
 from fastmlp._restarts import most_restarts, restart_until_solved
-from fastmlp._signals import Stopping
-from fastmlp._teams import Team
 from fastmlp.architecture import Architecture
 from fastmlp.initializers import Initializer
 from fastmlp.optimizers import Optimizer
@@ -386,7 +386,7 @@ def run(
     callback: Callable[[Progress], Any] | None = None, checkpoint: Checkpoint | None = None,
 ) -> signal.Signals | None:  # fmt: skip
     """Train all nets; returns the signal that ended it, if one did."""
-    nets, n_threads = len(runs), _threads.thread_count(threads)
+    nets, n_threads = len(runs), workers.thread_count(threads)
     begun = time.perf_counter()
     ended = runs.status != Status.INTERRUPTED
     finished = int(ended.sum())
@@ -419,7 +419,7 @@ def run(
 
     def on_threads(work: Any, chunks: list[Any], halt: np.ndarray, stopping: Stopping) -> list[Any]:
         several = min(max(1, n_threads // job.way.members), max(1, len(chunks)))
-        return _threads.run(chunks, work, new_teams, several, halt, on_report, stopping)
+        return workers.run(chunks, work, new_teams, several, halt, on_report, stopping)
 
     with Stopping() as stopping:
         while True:

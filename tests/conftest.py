@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import fastmlp
-from fastmlp import _jobs, training
+from fastmlp import training
+from fastmlp._engine import job as _jobs
 
 settings.register_profile(
     "fastmlp", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -10,7 +10,7 @@ from numba import njit
 from fastmlp._kernels import formulas
 from fastmlp._kernels.formulas import Activation, Loss, Method
 from fastmlp._simd import arithmetic as simd
-from fastmlp._simd import elementary as _math
+from fastmlp._simd import elementary
 from fastmlp._simd import memory as access
 from fastmlp._simd import sqrt as _roots
 from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
@@ -37,12 +37,12 @@ def scalar(function):
 exp, exp_of_negative, sigmoid, tanh, log, log1p_of_fraction, sqrt, without_negligible = map(
     scalar,
     (
-        _math.exp,
-        _math.exp_of_negative,
-        _math.sigmoid,
-        _math.tanh,
-        _math.log,
-        _math.log1p_of_fraction,
+        elementary.exp,
+        elementary.exp_of_negative,
+        elementary.sigmoid,
+        elementary.tanh,
+        elementary.log,
+        elementary.log1p_of_fraction,
         _roots.sqrt,
         formulas.without_negligible,
     ),

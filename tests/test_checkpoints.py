@@ -15,7 +15,8 @@ from cases import random_job
 from conftest import XOR_X, XOR_Y, bits
 
 import fastmlp
-from fastmlp import FileFormatError, Status, _checkpoints, _jobs, _safetensors
+from fastmlp import FileFormatError, Status, _checkpoints, _safetensors
+from fastmlp._engine import job as _jobs
 
 HERE = Path(__file__).parent
 ARRAYS = (

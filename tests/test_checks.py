@@ -7,7 +7,7 @@ import scipy.sparse
 from conftest import XOR_X, XOR_Y
 
 import fastmlp
-from fastmlp import _jobs
+from fastmlp._engine import job
 
 ARCH = fastmlp.Architecture((2, 4, 1))
 SOFTMAX = fastmlp.Architecture((2, 3), output="softmax")
@@ -180,7 +180,7 @@ def test_records_may_be_as_rare_as_one_likes(every):
 )
 def test_train_refuses_before_any_kernel_runs(changes, error, message, monkeypatch):
     for kernel in ("train_tiles", "draw", "copy_in", "copy_out", "shuffle"):
-        monkeypatch.setattr(_jobs, kernel, lambda *args: pytest.fail("a kernel ran"))
+        monkeypatch.setattr(job, kernel, lambda *args: pytest.fail("a kernel ran"))
     call = {"architecture": ARCH, "X": XOR_X, "y": XOR_Y, **changes}
     with pytest.raises(error, match=message):
         fastmlp.train(**call)

@@ -5,7 +5,7 @@ import pytest
 from cases import planned, random_job
 
 import fastmlp
-from fastmlp._buffers import TileArrays
+from fastmlp._engine.tile_arrays import TileArrays
 from fastmlp._simd.types import Buffer
 
 

@@ -10,7 +10,7 @@ from conftest import XOR_X, XOR_Y
 import fastmlp
 from fastmlp import Cause
 from fastmlp import _causes as causes
-from fastmlp._facts import inspected
+from fastmlp._engine.unit_statistics import inspected
 from fastmlp._fixes import HeldOut
 from fastmlp._statistics import differ, restarts_needed, wilson_intervals
 from fastmlp.diagnosis import CERTAIN, FAULT_THAT_A_CHANGE_SHOWS, FAULTS

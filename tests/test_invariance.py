@@ -6,7 +6,7 @@ from cases import random_job
 from conftest import bits
 
 import fastmlp
-from fastmlp import _jobs
+from fastmlp._engine import job as _jobs
 
 
 def job(seed, nets, **changes):

@@ -6,8 +6,8 @@ import pytest
 import fastmlp
 from benchmarks.workloads import Workload
 from fastmlp import _planning
-from fastmlp._buffers import TileArrays
-from fastmlp._simd import elementary as _math
+from fastmlp._engine.tile_arrays import TileArrays
+from fastmlp._simd import elementary
 from fastmlp._simd.jit import kernel
 from fastmlp._simd.memory import load, store
 from fastmlp._simd.types import Buffer, aligned_zeros, host_lanes
@@ -32,7 +32,7 @@ def test_function(benchmark, name, dtype):
     F = host_lanes(dtype)
     source, target = (aligned_zeros((ROWS, F.count), dtype) for _ in range(2))
     source[...] = np.random.default_rng(0).uniform(0.1, 1, source.shape)
-    apply = elementwise(getattr(_math, name))
+    apply = elementwise(getattr(elementary, name))
     apply(F, Buffer(source), Buffer(target), ROWS)
     benchmark(apply, F, Buffer(source), Buffer(target), ROWS)
     assert np.isfinite(target).all()

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastmlp._simd import elementary as _math
+from fastmlp._simd import elementary
 from fastmlp._simd.memory import load, store
 from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
 
@@ -17,12 +17,12 @@ SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.625, -0.625, 88.7228
            5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, -1.7976931348623157e308]  # fmt: skip
 # function, its correctly rounded meaning, the interval it is for, the bound in ulp
 FUNCTIONS = {
-    "exp": (_math.exp, np.exp, (-np.inf, np.inf)),
-    "exp_of_negative": (_math.exp_of_negative, np.exp, (-np.inf, 0.0)),
-    "sigmoid": (_math.sigmoid, lambda x: 1 / (1 + np.exp(-x)), (-np.inf, np.inf)),
-    "tanh": (_math.tanh, np.tanh, (-np.inf, np.inf)),
-    "log": (_math.log, np.log, (-np.inf, np.inf)),
-    "log1p_of_fraction": (_math.log1p_of_fraction, np.log1p, (0.0, 1.0)),
+    "exp": (elementary.exp, np.exp, (-np.inf, np.inf)),
+    "exp_of_negative": (elementary.exp_of_negative, np.exp, (-np.inf, 0.0)),
+    "sigmoid": (elementary.sigmoid, lambda x: 1 / (1 + np.exp(-x)), (-np.inf, np.inf)),
+    "tanh": (elementary.tanh, np.tanh, (-np.inf, np.inf)),
+    "log": (elementary.log, np.log, (-np.inf, np.inf)),
+    "log1p_of_fraction": (elementary.log1p_of_fraction, np.log1p, (0.0, 1.0)),
 }
 # the bounds that the docstrings state
 BOUNDS = {
@@ -175,7 +175,7 @@ def test_normal_pair_is_box_and_mullers():
     @numba.njit
     def pairs(lanes, u, v, x, y):
         for row in range(64):
-            a, b = _math.normal_pair(load(lanes, u, row), load(lanes, v, row))
+            a, b = elementary.normal_pair(load(lanes, u, row), load(lanes, v, row))
             store(x, row, a)
             store(y, row, b)
 

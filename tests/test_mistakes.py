@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import _checks as checks
+from fastmlp import _check_data as checks
 from fastmlp._backpropagation import Problem
 from fastmlp._kernels.formulas import LOSSES, Loss
 from fastmlp._mistaken_training import L2_ADDED, train_with_mistakes

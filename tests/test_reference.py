@@ -7,14 +7,15 @@ from conftest import bits
 from reference import run_reference
 
 import fastmlp
-from fastmlp import _buffers, training
+from fastmlp import training
+from fastmlp._engine import tile_arrays
 
 
 @pytest.mark.parametrize("seed", range(24))
 def test_kernel_has_the_bits_of_the_scalar_reference(seed, monkeypatch):
     """240 random jobs, ten a seed; up to three nets of each. Half of the seeds have several chunks of samples."""
     if seed % 2:
-        monkeypatch.setattr(_buffers, "CHUNK_SAMPLES", 8)
+        monkeypatch.setattr(tile_arrays, "CHUNK_SAMPLES", 8)
     rng = np.random.default_rng(seed)
     compared = 0
     for _ in range(10):

@@ -18,7 +18,7 @@ import pytest
 from conftest import XOR_X, XOR_Y
 
 import fastmlp
-from fastmlp import _threads
+from fastmlp._engine import workers
 from fastmlp._simd.cache import SOURCES, source_files, sources_hash
 
 HERE = Path(__file__).parent
@@ -281,7 +281,7 @@ PEAK = """
 import gc, json, os, sys, tempfile, time, tracemalloc, warnings
 import numpy as np
 import fastmlp
-from fastmlp import _jobs
+from fastmlp._engine import job as _jobs
 
 warnings.simplefilter("ignore")  # a checkpoint is written over and over
 fill = _jobs.Job._fill
@@ -425,4 +425,4 @@ def test_threads_that_end_leave_nothing_running():
     before = threading.active_count()
     trained()
     gc.collect()
-    assert threading.active_count() <= before + _threads.available_threads()
+    assert threading.active_count() <= before + workers.available_threads()

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from conftest import bits
 
-from fastmlp._simd import types as _vectors
+from fastmlp._simd import types
 from fastmlp._simd.jit import kernel
 from fastmlp._simd.memory import load, store
 from fastmlp._simd.sqrt import sqrt_by_newton
 from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
 
-pytestmark = pytest.mark.skipif(_vectors.register_bytes() < 64, reason="the estimates that it begins with need AVX-512")
+pytestmark = pytest.mark.skipif(types.register_bytes() < 64, reason="the estimates that it begins with need AVX-512")
 
 
 @kernel

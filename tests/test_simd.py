@@ -8,7 +8,7 @@ from conftest import bits
 from fastmlp._simd import arithmetic as simd
 from fastmlp._simd import memory as access
 from fastmlp._simd import sqrt as _roots
-from fastmlp._simd import types as _vectors
+from fastmlp._simd import types
 from fastmlp._simd.types import Buffer, Constants, Lanes, aligned_zeros, host_lanes
 
 KINDS = [Lanes(dtype, count) for dtype in ("float32", "float64") for count in (2, 8, 32)]
@@ -98,7 +98,7 @@ def test_width_follows_the_environment(monkeypatch):
 @pytest.mark.parametrize(("features", "lanes"), [("+avx2,+avx512f", 32), ("+avx2,+fma", 16), ("+neon", 16), ("", 16)])
 def test_width_follows_the_processor(monkeypatch, features, lanes):
     monkeypatch.delenv("FASTMLP_LANES", raising=False)
-    monkeypatch.setattr(_vectors, "cpu_features", lambda: features.split(","))
+    monkeypatch.setattr(types, "cpu_features", lambda: features.split(","))
     assert host_lanes("float32").count == lanes
     assert host_lanes("float64").count == lanes // 2
 

@@ -17,10 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastmlp
-from fastmlp import _memory
-from fastmlp._kernels import epoch_loop as _lanes
-from fastmlp._kernels import evaluation as _evaluation
-from fastmlp._kernels import tiles as _tiles
+from fastmlp._engine import memory_limit
+from fastmlp._kernels import epoch_loop, evaluation, tiles
 from fastmlp.runs import Status
 
 SGD = fastmlp.SGD(0.5)
@@ -253,7 +251,7 @@ def test_every_thread_gets_as_many_nets(threads, xor):
 
 def test_nothing_recompiles_on_a_second_call(xor):
     arch, X, y = xor
-    kernels = (_lanes.train_tiles, _evaluation.predict_tiles, _tiles.draw, _tiles.copy_out, _tiles.close_gaps)
+    kernels = (epoch_loop.train_tiles, evaluation.predict_tiles, tiles.draw, tiles.copy_out, tiles.close_gaps)
     fastmlp.train(arch, X, y, n_nets=40, batch_size=2, target_loss=0.1, optimizer=SGD, kernel="lanes").predict(X)
     before = [len(kernel.dispatcher.signatures) for kernel in kernels]
     other = fastmlp.Architecture((3, 5, 2), "tanh", "softmax")
@@ -427,7 +425,7 @@ def test_ctrl_c_is_answered_within_half_a_second(xor, big, request):
 
 def test_results_that_do_not_fit_are_refused_before_they_are_allocated(xor, monkeypatch):
     arch, X, y = xor
-    monkeypatch.setattr(_memory, "available_bytes", lambda: 10 * 2**20)
+    monkeypatch.setattr(memory_limit, "available_bytes", lambda: 10 * 2**20)
     with pytest.raises(MemoryError, match=r"10,000,000 nets with 17 parameters need about .* MiB, 10 MiB are free"):
         fastmlp.train(arch, X, y, n_nets=10_000_000)
     runs = fastmlp.train(arch, X, y, n_nets=1000, epochs=1)
@@ -437,7 +435,7 @@ def test_results_that_do_not_fit_are_refused_before_they_are_allocated(xor, monk
 
 
 def test_memory_is_known_here():
-    assert _memory.available_bytes() > 2**20
+    assert memory_limit.available_bytes() > 2**20
 
 
 def test_calls_from_many_threads_at_once(xor):

@@ -9,13 +9,15 @@ from conftest import bits
 from reference import run_reference
 
 import fastmlp
-from fastmlp import _choice, _inference, _jobs, _unit_buffers, training
+from fastmlp import training
+from fastmlp._engine import cost_model, predict, units_memory
+from fastmlp._engine import job as _jobs
 from fastmlp._kernels import units as _units
 
 
 def of_members(monkeypatch, members):
     """Have so many threads train each net together."""
-    monkeypatch.setattr(_choice, "choose_members", lambda *_: (members, 0.0))
+    monkeypatch.setattr(cost_model, "choose_members", lambda *_: (members, 0.0))
 
 
 def assert_same_bits(one, other, description=None):
@@ -28,7 +30,7 @@ def assert_same_bits(one, other, description=None):
 def test_units_have_the_bits_of_the_lanes(seed, monkeypatch):
     """72 random jobs, six a seed, with rules and records. Half of the seeds have chunks of a few samples."""
     if seed % 2:
-        for module, name in ((_unit_buffers, "CHUNK_SAMPLES"), (_unit_buffers, "CHUNK_BYTES")):
+        for module, name in ((units_memory, "CHUNK_SAMPLES"), (units_memory, "CHUNK_BYTES")):
             monkeypatch.setattr(module, name, 16)
     of_members(monkeypatch, [1, 2, 5][seed % 3])
     rng = np.random.default_rng(seed)
@@ -80,7 +82,7 @@ def test_wide_nets_have_the_bits_of_the_lanes(sizes, n_samples, batch_size, dtyp
 
 
 def always_split(monkeypatch):
-    monkeypatch.setattr(_choice, "WORTH_ANOTHER_KERNEL", -np.inf)
+    monkeypatch.setattr(cost_model, "WORTH_ANOTHER_KERNEL", -np.inf)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 3, pytest.param(2, marks=pytest.mark.slow)])
@@ -143,13 +145,13 @@ def _interrupt_at(net_epochs):
 def test_a_few_nets_more_do_not_cost_another_round_of_tiles(nets, rest, monkeypatch):
     monkeypatch.setenv("FASTMLP_LANES", "16")
     arch, dtype = fastmlp.Architecture((64, 64, 10), output="softmax"), np.dtype("float32")
-    choice, found = _choice.choose_kernels(arch, nets, 1437, 64, dtype, 2, 1000)
+    choice, found = cost_model.choose_kernels(arch, nets, 1437, 64, dtype, 2, 1000)
     assert (found.nets if found else 0) == rest
     if rest:
         assert (choice.kernel, found.choice.kernel) == ("lanes", "units")
         # not for a job that takes no longer than loading another kernel
-        assert _choice.choose_kernels(arch, nets, 1437, 64, dtype, 2, 1)[1] is None
-        assert _choice.choose_kernels(arch, nets, 1437, 64, dtype, 2, 1000, "lanes")[1] is None
+        assert cost_model.choose_kernels(arch, nets, 1437, 64, dtype, 2, 1)[1] is None
+        assert cost_model.choose_kernels(arch, nets, 1437, 64, dtype, 2, 1000, "lanes")[1] is None
 
 
 def test_prediction_of_few_wide_nets_has_the_bits_of_many(monkeypatch):
@@ -157,9 +159,9 @@ def test_prediction_of_few_wide_nets_has_the_bits_of_many(monkeypatch):
     arch = fastmlp.Architecture((40, 70, 30, 3), ("tanh", "leaky_relu"), "softmax", leaky_slope=rng.random(5))
     runs = fastmlp.train(arch, rng.normal(size=(10, 40)), np.arange(10) % 3, n_nets=5, epochs=1)
     X = rng.normal(size=(333, 40))
-    of_kernels, lanes = [], _choice.host_lanes(np.dtype("float32"))
+    of_kernels, lanes = [], cost_model.host_lanes(np.dtype("float32"))
     for kernel in ("lanes", "units"):
-        monkeypatch.setattr(_inference, "choose_kernel", lambda *_, kernel=kernel: _choice.Choice(kernel, lanes))
+        monkeypatch.setattr(predict, "choose_kernel", lambda *_, kernel=kernel: cost_model.Choice(kernel, lanes))
         of_kernels.append(runs.predict(X))
     assert bits(of_kernels[0]) == bits(of_kernels[1])
     np.testing.assert_allclose(runs.predict(X, reduce="mean"), of_kernels[0].mean(axis=0), rtol=1e-5)

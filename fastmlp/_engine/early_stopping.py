@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import _checks as checks
-from fastmlp._buffers import TileArrays
+from fastmlp import _check_data as checks
+from fastmlp._engine.tile_arrays import TileArrays
 from fastmlp._kernels import formulas
 from fastmlp._kernels import structs as layout
 from fastmlp._kernels.evaluation import N_MEASURES

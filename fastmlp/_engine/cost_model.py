@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastmlp._buffers import is_tiny, rounded_up
+from fastmlp._engine.tile_arrays import is_tiny, rounded_up
 from fastmlp._simd.types import Lanes, host_lanes
 
 if TYPE_CHECKING:

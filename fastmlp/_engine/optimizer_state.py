@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp._buffers import TileArrays
+from fastmlp._engine.tile_arrays import TileArrays
 from fastmlp._kernels import formulas
 from fastmlp._kernels import structs as layout
 from fastmlp._kernels.formulas import Method

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp import _threads
-from fastmlp._buffers import CHUNK_SAMPLES, TileArrays, data_buffers, loss_scales
-from fastmlp._choice import Choice
+from fastmlp._engine import workers
+from fastmlp._engine.cost_model import Choice
+from fastmlp._engine.execution_plan import Way
+from fastmlp._engine.interrupts import Stopping
+from fastmlp._engine.tile_arrays import CHUNK_SAMPLES, TileArrays, data_buffers, loss_scales
 from fastmlp._kernels import formulas
 from fastmlp._kernels.formulas import Activation
 from fastmlp._kernels.tiles import copy_in
@@ -25,9 +27,7 @@ from fastmlp._kernels.unit_statistics import (
     count_distinct,
     inspect_tiles,
 )  # fmt: skip
-from fastmlp._signals import Stopping
 from fastmlp._simd.types import Buffer, Lanes, aligned_zeros, host_lanes
-from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 
 # A leaky ReLU whose slope passes less than a thousandth of a gradient down learns no more than a ReLU
@@ -90,9 +90,9 @@ def inspected(
             distinct[nets] = counts
 
     blocks = [slice(first, first + NETS_A_BLOCK) for first in range(0, n, NETS_A_BLOCK)]
-    several = min(_threads.thread_count(threads), max(1, len(blocks)))
+    several = min(workers.thread_count(threads), max(1, len(blocks)))
     with Stopping(signal.SIGINT) as stopping:
-        _threads.run(
+        workers.run(
             blocks, work, lambda: way.new_scratch(min(len(samples), CHUNK_SAMPLES)), several, np.zeros(2, np.int8),
             lambda _report: None, stopping,
         )  # fmt: skip

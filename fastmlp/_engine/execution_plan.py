@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastmlp._buffers import (
+from fastmlp._engine.cost_model import Choice
+from fastmlp._engine.tile_arrays import (
     Vectors,
     net_buffers,
     row_order,
@@ -14,16 +15,15 @@ from fastmlp._buffers import (
     scratch_buffers,
     tiny_scratch_buffers,
 )
-from fastmlp._choice import Choice
-from fastmlp._kernels import structs as layout
-from fastmlp._simd.types import Buffer
-from fastmlp._unit_buffers import (
+from fastmlp._engine.units_memory import (
     unit_net_buffers,
     unit_row_order,
     unit_rows_of_a_tile,
     unit_scratch_buffers,
     unit_vectors,
 )
+from fastmlp._kernels import structs as layout
+from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
 
 

@@ -18,8 +18,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp._buffers import MAX_CHUNK_BYTES, TileArrays, Vectors
-from fastmlp._choice import rounds
+from fastmlp._engine.cost_model import rounds
+from fastmlp._engine.early_stopping import Validation
+from fastmlp._engine.execution_plan import Way
+from fastmlp._engine.optimizer_state import OptimizerState, fill_settings, take_settings
+from fastmlp._engine.team import Team
+from fastmlp._engine.tile_arrays import MAX_CHUNK_BYTES, TileArrays, Vectors
+from fastmlp._engine.workers import call_apart
 from fastmlp._kernels import formulas
 from fastmlp._kernels import structs as layout
 from fastmlp._kernels.epoch_loop import train_tiles
@@ -29,11 +34,6 @@ from fastmlp._kernels.tiles import Groups, close_gaps, copy_in, copy_out, derive
 from fastmlp._kernels.tiny import train_tiny_tiles
 from fastmlp._simd.philox import DROPOUT, SHUFFLING_BY_NET
 from fastmlp._simd.types import Buffer, aligned_zeros
-from fastmlp._state import OptimizerState, fill_settings, take_settings
-from fastmlp._teams import Team
-from fastmlp._threads import call_apart
-from fastmlp._validation import Validation
-from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 
 # What was tried beside these values of slices, strides and gaps stands in docs/performance.md

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import _checks as checks
-from fastmlp import _threads
-from fastmlp._buffers import CHUNK_SAMPLES, TileArrays, data_buffers
-from fastmlp._choice import Choice, choose_kernel
+from fastmlp import _check_data as checks
+from fastmlp._engine import workers
+from fastmlp._engine.cost_model import Choice, choose_kernel
+from fastmlp._engine.execution_plan import Way
+from fastmlp._engine.interrupts import Stopping
+from fastmlp._engine.memory_limit import refuse_if_too_large
+from fastmlp._engine.tile_arrays import CHUNK_SAMPLES, TileArrays, data_buffers
 from fastmlp._kernels import formulas
 from fastmlp._kernels import structs as layout
 from fastmlp._kernels.evaluation import predict_tiles
 from fastmlp._kernels.tiles import copy_in
-from fastmlp._memory import refuse_if_too_large
-from fastmlp._signals import Stopping
 from fastmlp._simd.types import Buffer, host_lanes
-from fastmlp._ways import Way
 from fastmlp.architecture import Architecture
 
 NETS_A_BLOCK = 1024  # a fixed number: the mean adds up the nets of a block first, and must not depend on the machine
@@ -62,7 +62,7 @@ def predict(architecture: Architecture, parameters: np.ndarray, X: Any, threads:
         "predict fewer samples at once, or the mean with reduce='mean'",
     )  # fmt: skip
     outputs = np.empty(shape, parameters.dtype)
-    n_threads = _threads.thread_count(threads)
+    n_threads = workers.thread_count(threads)
     parts = [
         (nets, part)
         for part in _sample_parts(architecture, parameters, len(samples), n_threads)
@@ -85,7 +85,7 @@ def predict_mean(architecture: Architecture, parameters: np.ndarray, X: Any, thr
     if not len(parameters):
         raise ValueError("the mean over no nets is not defined: the selection is empty")
     total = np.zeros((len(samples), architecture.sizes[-1]))
-    n_threads = _threads.thread_count(threads)
+    n_threads = workers.thread_count(threads)
     outputs_of = _Outputs(architecture, parameters, len(samples), n_threads)
 
     def work(part: slice, scratch: Any, _report: Any) -> None:
@@ -114,6 +114,6 @@ def _sample_parts(architecture: Architecture, parameters: np.ndarray, n_samples:
 def _run(outputs_of: _Outputs, tasks: list[Any], work: Any, threads: int) -> None:
     threads = min(threads, max(1, len(tasks)))
     with Stopping(signal.SIGINT) as stopping:
-        _threads.run(tasks, work, outputs_of.new_scratch, threads, outputs_of.halt, lambda _report: None, stopping)
+        workers.run(tasks, work, outputs_of.new_scratch, threads, outputs_of.halt, lambda _report: None, stopping)
     if stopping.received is not None:
         raise KeyboardInterrupt

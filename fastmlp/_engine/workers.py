@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._checks import whole_number
-from fastmlp._signals import LeaveAtOnce, Stopping
+from fastmlp._check_data import whole_number
+from fastmlp._engine.interrupts import LeaveAtOnce, Stopping
 
 _DONE = object()
 

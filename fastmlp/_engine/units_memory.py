@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmlp._buffers import MOST_COLUMNS, Vectors, new_scratch, rounded_up, separated
+from fastmlp._engine.tile_arrays import MOST_COLUMNS, Vectors, new_scratch, rounded_up, separated
 from fastmlp._kernels import structs as layout
 from fastmlp._kernels.formulas import LOSSES
 from fastmlp._kernels.units import PANEL_ROWS
