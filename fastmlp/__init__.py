@@ -15,14 +15,14 @@ from fastmlp.sweeping import Sweep, sweep
 from fastmlp.training import Progress, TrainingInterrupted, resume, train
 
 if TYPE_CHECKING:
-    from fastmlp._files import FileFormatError, load
+    from fastmlp._io.nets import FileFormatError, load
     from fastmlp.estimators import MLPClassifier, MLPRegressor
 
 
 def __getattr__(name: str) -> Any:
     """What is looked up when it is asked for: the estimators, which need scikit-learn, files, and `__version__`."""
     if name in ("load", "FileFormatError"):
-        from fastmlp import _files
+        from fastmlp._io import nets as _files
 
         return getattr(_files, name)
     if name in ("MLPClassifier", "MLPRegressor"):

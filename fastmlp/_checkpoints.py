@@ -1,6 +1,6 @@
 """Jobs in files: what a killed job goes on from, to the same bits.
 
-A checkpoint is a file of nets, as `_files` writes them, with the optimizer's state, what early stopping has seen, and
+A checkpoint is a file of nets, as `_io/nets` writes them, with the optimizer's state, what early stopping has seen, and
 the settings of the call. The data are not in it, but a hash of them is. It is written between two epochs of every net,
 when no kernel runs, so that whoever reads it sees one moment.
 """
@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import _check_data as checks
-from fastmlp import _files
 from fastmlp._engine.job import Job
 from fastmlp._engine.optimizer_state import STATE_ARRAYS, OptimizerState
 from fastmlp._engine.tile_arrays import MOST_COLUMNS, rounded_up
+from fastmlp._io import nets as _files
+from fastmlp._io.safetensors import Entry, FileFormatError, read, refuse_other_kinds, refuse_other_tensors, write
 from fastmlp._kernels import structs as layout
 from fastmlp._kernels.tiles import CONSTANT, NORMAL, Groups
-from fastmlp._safetensors import Entry, FileFormatError, read, refuse_other_kinds, refuse_other_tensors, write
 from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS

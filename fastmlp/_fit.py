@@ -13,12 +13,16 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _check_data as checks
-from fastmlp import _columns, _files, _fit_report, _tables, _targets
-from fastmlp._columns import Choices
-from fastmlp._paths import refuse_output
-from fastmlp._safetensors import MOST_HEADER_BYTES, FileFormatError
-from fastmlp._tables import ReadOptions
-from fastmlp._targets import Target
+from fastmlp import _fit_report
+from fastmlp._io import columns as _columns
+from fastmlp._io import nets as _files
+from fastmlp._io import tables
+from fastmlp._io import targets
+from fastmlp._io.columns import Choices
+from fastmlp._io.paths import refuse_output
+from fastmlp._io.safetensors import MOST_HEADER_BYTES, FileFormatError
+from fastmlp._io.tables import ReadOptions
+from fastmlp._io.targets import Target
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import Adam
 from fastmlp.runs import Runs
@@ -44,12 +48,12 @@ def fit(options: argparse.Namespace) -> int:
     path = Path(options.out or Path(options.data).with_suffix(".safetensors"))
     refuse_output("--out", path, {"the data": options.data}, options.force)
     checks.whole_number("--seed", options.seed, 0, 2**64 - 1)
-    table, left_out_rows, first = _tables.read(Path(options.data), read_options(options)), 0, 0
+    table, left_out_rows, first = tables.read(Path(options.data), read_options(options)), 0, 0
     if options.drop_missing:
-        table, left_out_rows, first = _targets.without_missing(table, options.target)
+        table, left_out_rows, first = targets.without_missing(table, options.target)
     if table.n_rows < LEAST_ROWS:
         raise ValueError(f"{table.n_rows} rows are too few: at least {LEAST_ROWS} are needed")
-    answers = _targets.answers_of(table, options.target, options.task, choices(options))
+    answers = targets.answers_of(table, options.target, options.task, choices(options))
     rng = np.random.Generator(np.random.PCG64(options.seed))
     rows = {name: np.sort(part) for name, part in _split(answers, options, rng).items()}
     reading = _columns.columns_of(table, answers.target.name, choices(options), rows["train"])
@@ -61,7 +65,7 @@ def fit(options: argparse.Namespace) -> int:
     X, (target, y) = _columns.encoded(table, reading.columns, []), answers.scaled(rows["train"])
     output, n_outputs = target.output
     architecture = Architecture((X.shape[1], *options.hidden, n_outputs), options.activation, output)
-    extra = _targets.to_extra(reading.columns, target, table.options)
+    extra = targets.to_extra(reading.columns, target, table.options)
     _refuse_long(extra)
     runs = train(
         architecture, X[rows["train"]], y[rows["train"]], n_nets=options.members, seed=options.seed,
@@ -97,7 +101,7 @@ def _refuse_long(extra: dict[str, Any]) -> None:
         )
 
 
-def _split(answers: _targets.Answers, options: argparse.Namespace, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _split(answers: targets.Answers, options: argparse.Namespace, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Row numbers to train on, to stop by, and to test on; each class is shared out by itself."""
     n = len(answers.values)
     for name in ("test", "validation"):
@@ -127,12 +131,12 @@ def predict(options: argparse.Namespace) -> int:
         runs, extra = _files.load_with_extra(options.model)
         if not isinstance(runs, Runs):
             raise FileFormatError("it holds one net, no model of `fastmlp fit`")
-        columns, target, na = _targets.from_extra(extra, runs.architecture)
+        columns, target, na = targets.from_extra(extra, runs.architecture)
     except FileFormatError as error:
         raise FileFormatError(f"{options.model}: {error}") from None
     _refuse_other_content(options, _heading(target))
     given = read_options(options)
-    table = _tables.read(Path(options.data), given._replace(na=tuple(dict.fromkeys((*na, *given.na)))))
+    table = tables.read(Path(options.data), given._replace(na=tuple(dict.fromkeys((*na, *given.na)))))
     notes: list[str] = []
     X = _columns.encoded(table, columns, notes)
     for note in notes:

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._columns import Column, Reading
-from fastmlp._statistics import listed, wilson_interval
-from fastmlp._targets import Target
+from fastmlp._io.columns import Column, Reading
+from fastmlp._io.targets import Target
 from fastmlp.architecture import Architecture
 from fastmlp.runs import Runs
+from fastmlp.statistics import listed, wilson_interval
 
 REPEATS = 5  # mixings of a column
 MOST_MIXED = 200  # columns: of more, those with the greatest weights are mixed

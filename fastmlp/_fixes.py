@@ -17,9 +17,9 @@ from fastmlp._engine.unit_statistics import inspected
 from fastmlp._held_out import cross_validated_score, validation_data, validation_score
 from fastmlp._kernels.formulas import Activation, Loss
 from fastmlp._pickling import LostFunction
-from fastmlp._statistics import differ, interval, percent, spoken_score
 from fastmlp.optimizers import Adam
 from fastmlp.runs import Runs, Status
+from fastmlp.statistics import differ, interval, percent, spoken_score
 from fastmlp.training import train
 
 WORTH_A_FIX = 0.005  # of the nets must have a cause that a change is for

@@ -14,10 +14,10 @@ import numpy as np
 
 from fastmlp._causes import HAIR
 from fastmlp._check_values import choose
+from fastmlp._io.paths import refuse_output
 from fastmlp._mistaken_training import MistakenRuns, train_with_mistakes
-from fastmlp._paths import refuse_output
 from fastmlp._recipes import RECIPES, Recipe, Variant
-from fastmlp._statistics import differ, interval, percent
+from fastmlp.statistics import differ, interval, percent
 
 PAGE = "gallery.md"
 INTRODUCTION = """# The gallery of stuck nets

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastmlp._causes import Cause
 from fastmlp._html import html_table
-from fastmlp._statistics import percent, spoken_score, wilson_intervals
+from fastmlp.statistics import percent, spoken_score, wilson_intervals
 
 if TYPE_CHECKING:
     from fastmlp.diagnosis import Diagnosis

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp._check_values import choose
+from fastmlp._io.paths import refuse_output
 from fastmlp._kernels.formulas import Activation
-from fastmlp._paths import refuse_output
 from fastmlp._recipes import X as XOR_X
 from fastmlp._recipes import Y as XOR_Y
-from fastmlp._statistics import listed
 from fastmlp.architecture import Architecture
 from fastmlp.diagnosis import Diagnosis, diagnose
 from fastmlp.initializers import Initializer, Normal, Uniform
 from fastmlp.optimizers import OPTIMIZERS, Adam
 from fastmlp.runs import Runs
+from fastmlp.statistics import listed
 from fastmlp.training import TrainingInterrupted, train
 
 if TYPE_CHECKING:
-    from fastmlp._columns import Reading
-    from fastmlp._targets import Target
+    from fastmlp._io.columns import Reading
+    from fastmlp._io.targets import Target
 
 RECORDS = 200  # points of a loss curve
 FEW_HIDDEN = 8
@@ -212,11 +212,14 @@ def _data(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str, int
             raise ValueError("--target names a column of --data FILE: pass both, or neither for XOR")
         output = options.output or "sigmoid"
         return XOR_X, XOR_Y, output, 2 if output == "softmax" else 1
-    from fastmlp import _columns, _fit, _tables, _targets
+    from fastmlp import _fit
+    from fastmlp._io import columns
+    from fastmlp._io import tables
+    from fastmlp._io import targets as _targets
 
     if options.target is None:
         raise ValueError(f"--data {options.data}: pass --target COLUMN, the column to learn")
-    table = _tables.read(Path(options.data), _fit.read_options(options))
+    table = tables.read(Path(options.data), _fit.read_options(options))
     if options.drop_missing:
         table, count, first = _targets.without_missing(table, options.target)
         if count:
@@ -224,7 +227,7 @@ def _data(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str, int
             print(f"Note: {note}", file=sys.stderr if options.json else sys.stdout)
     answers = _targets.answers_of(table, options.target, options.task, _fit.choices(options))
     rows = np.arange(table.n_rows)
-    reading = _columns.columns_of(table, options.target, _fit.choices(options), rows)
+    reading = columns.columns_of(table, options.target, _fit.choices(options), rows)
     target, y = answers.scaled(rows)
     where = sys.stderr if options.json else sys.stdout
     for line in _said(reading, target, answers.notes):
@@ -234,7 +237,7 @@ def _data(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str, int
         output, n_outputs = options.output, 2 if options.output == "softmax" and n_outputs == 1 else n_outputs
     if output == "sigmoid" and n_outputs > 1:
         y = np.eye(n_outputs)[y]
-    return _columns.encoded(table, reading.columns, []), y, output, n_outputs
+    return columns.encoded(table, reading.columns, []), y, output, n_outputs
 
 
 def _said(reading: Reading, target: Target, notes: list[str]) -> list[str]:

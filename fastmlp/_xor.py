@@ -15,12 +15,12 @@ from fastmlp._check_values import choose
 from fastmlp._checkpoints import load_checkpoint
 from fastmlp._engine import workers
 from fastmlp._engine.tile_arrays import is_tiny
-from fastmlp._paths import refuse_output
+from fastmlp._io.paths import refuse_output
 from fastmlp._recipes import X, Y
 from fastmlp._simd.types import host_lanes
-from fastmlp._statistics import wilson_interval
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.runs import Runs, Status
+from fastmlp.statistics import wilson_interval
 
 # A net stops when its mean loss over the four samples is at most this. Then no sample's loss exceeds 0.4, so the right
 # answer has at least exp(−0.4) = 67 %.

@@ -29,8 +29,8 @@ from fastmlp._fixes import (
 )
 from fastmlp._html import html_table
 from fastmlp._kernels.formulas import LOSSES, Loss
-from fastmlp._statistics import interval, percent, restarts_needed, spoken_score
 from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.statistics import interval, percent, restarts_needed, spoken_score
 from fastmlp.training import train
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from fastmlp._engine.execution_plan import Way
 from fastmlp._engine.job import SLICE_SECONDS, epochs_of_orders, tiles_of_a_chunk
 from fastmlp._engine.team import SHARED
 from fastmlp._engine.tile_arrays import TileArrays, rounded_up
+from fastmlp._io.safetensors import PIECE_BYTES
 from fastmlp._kernels import structs as layout
-from fastmlp._safetensors import PIECE_BYTES
 from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS, Optimizer

@@ -110,7 +110,7 @@ class Network(_Parameters):
             np.array([self.accuracy], self.parameters.dtype), np.array([self.epochs]),
             np.array([self.status], np.int8), np.array([self.net_id], np.uint64), self.seed, settings=self.settings,
         )  # fmt: skip
-        from fastmlp._files import save
+        from fastmlp._io.nets import save
 
         save(path, one, network=True)
 
@@ -381,7 +381,7 @@ class Runs(_Parameters):
 
         The file is written beside `path` first and then takes its place, so that at any moment there is a whole one.
         """
-        from fastmlp._files import save
+        from fastmlp._io.nets import save
 
         save(path, self)
 

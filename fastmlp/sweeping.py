@@ -19,11 +19,11 @@ from fastmlp._fixes import initial, train_again
 from fastmlp._html import html_table
 from fastmlp._pickling import LostFunction, picklable
 from fastmlp._planning import planned
-from fastmlp._statistics import wilson_intervals
 from fastmlp._sweep_results import SweepResults, medians
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.runs import Runs, Status
+from fastmlp.statistics import wilson_intervals
 from fastmlp.training import train
 
 if TYPE_CHECKING:

@@ -18,7 +18,9 @@ from types import FunctionType
 import numpy as np
 
 import fastmlp
-from fastmlp import FileFormatError, _checkpoints, _files, _safetensors
+from fastmlp import FileFormatError, _checkpoints
+from fastmlp._io import nets as _files
+from fastmlp._io import safetensors
 
 X = np.random.default_rng(0).normal(size=(20, 3))
 Y = (X[:, 0] > 0).astype(int)
@@ -55,13 +57,13 @@ def split(content):
 def joined(header, about, data, signed):
     """The file again; `signed` with the checksum that it now has, if that can be told."""
     if signed and "sha256" in about:
-        about["sha256"] = _safetensors.NO_CHECKSUM
+        about["sha256"] = safetensors.NO_CHECKSUM
     header["__metadata__"]["fastmlp"] = json.dumps(about)
     text = json.dumps(header).encode()
     content = struct.pack("<Q", len(text)) + text + bytes(data)
     if signed:
         try:
-            return _safetensors.signed(content)
+            return safetensors.signed(content)
         except ValueError:  # it has no place for a checksum any more
             pass
     return content
@@ -98,7 +100,7 @@ def changed(content, rng):
                 break
         elif name in header and isinstance(header[name].get("data_offsets"), list):
             entry = header[name]
-            dtype = np.dtype(_safetensors.DTYPES.get(entry["dtype"] if isinstance(entry["dtype"], str) else "", "i1"))
+            dtype = np.dtype(safetensors.DTYPES.get(entry["dtype"] if isinstance(entry["dtype"], str) else "", "i1"))
             first, last = (*entry["data_offsets"], 0, 0)[:2]
             if isinstance(first, int) and isinstance(last, int) and first >= 0 and first + dtype.itemsize <= last:
                 place = first + dtype.itemsize * int(rng.integers((last - first) // dtype.itemsize))
@@ -158,7 +160,7 @@ def by_atheris(runs):
     for number, content in enumerate(files(folder)):
         (corpus / str(number)).write_bytes(content)
     # what reads files; instrumented whole, fastmlp's kernels would not compile
-    for module in (_safetensors, _files, _checkpoints):
+    for module in (safetensors, _files, _checkpoints):
         for name, function in vars(module).copy().items():
             if isinstance(function, FunctionType) and function.__module__ == module.__name__:
                 setattr(module, name, atheris.instrument_func(function))

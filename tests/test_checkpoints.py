@@ -15,8 +15,9 @@ from cases import random_job
 from conftest import XOR_X, XOR_Y, bits
 
 import fastmlp
-from fastmlp import FileFormatError, Status, _checkpoints, _safetensors
+from fastmlp import FileFormatError, Status, _checkpoints
 from fastmlp._engine import job as _jobs
+from fastmlp._io import safetensors
 
 HERE = Path(__file__).parent
 ARRAYS = (
@@ -219,11 +220,11 @@ def test_bad_settings_are_refused(tmp_path, changes, message):
 def test_changed_checkpoints_are_refused(tmp_path, change, message):
     path = tmp_path / "job"
     fastmlp.train(**job(path), callback=lambda _: True)
-    arrays, about = _safetensors.read(path, lambda *_: None)
+    arrays, about = safetensors.read(path, lambda *_: None)
     arrays = {name: array.copy() for name, array in arrays.items()}
     change(arrays, about)
     about.pop("sha256")
-    _safetensors.write(path, arrays, about)
+    safetensors.write(path, arrays, about)
     with pytest.raises(FileFormatError, match=message):
         fastmlp.resume(path, XOR_X, XOR_Y)
 
@@ -336,7 +337,7 @@ def test_handlers_of_the_program_are_left_alone(usual_handlers):
 
 def test_a_full_disk_in_the_middle_is_a_warning(tmp_path, monkeypatch, short_slices):
     path, written = tmp_path / "job", []
-    write = _safetensors.write
+    write = safetensors.write
 
     def failing(*arguments):
         written.append(1)
@@ -364,7 +365,7 @@ def test_a_first_checkpoint_that_cannot_be_written_is_an_error(tmp_path, monkeyp
 
 def test_memory_that_runs_out_while_a_checkpoint_is_written_loses_nothing(tmp_path, monkeypatch, short_slices):
     path, written = tmp_path / "job", []
-    write = _safetensors.write
+    write = safetensors.write
 
     def failing(*arguments):
         written.append(1)

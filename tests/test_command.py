@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fastmlp._statistics import wilson_interval
 from fastmlp._xor import PLATEAUS
+from fastmlp.statistics import wilson_interval
 
 
 def command(*arguments, folder, code=0):

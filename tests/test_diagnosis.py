@@ -12,8 +12,8 @@ from fastmlp import Cause
 from fastmlp import _causes as causes
 from fastmlp._engine.unit_statistics import inspected
 from fastmlp._fixes import HeldOut
-from fastmlp._statistics import differ, restarts_needed, wilson_intervals
 from fastmlp.diagnosis import CERTAIN, FAULT_THAT_A_CHANGE_SHOWS, FAULTS
+from fastmlp.statistics import differ, restarts_needed, wilson_intervals
 
 RNG = np.random.default_rng(0)
 N = 30  # of each cause

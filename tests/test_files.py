@@ -20,7 +20,8 @@ from safetensors.numpy import load_file
 from safetensors.numpy import save as to_bytes
 
 import fastmlp
-from fastmlp import FileFormatError, _safetensors
+from fastmlp import FileFormatError
+from fastmlp._io import safetensors as _safetensors
 
 DATA = Path(__file__).with_name("data")
 X = np.random.default_rng(0).normal(size=(40, 3))

@@ -11,7 +11,7 @@ from fastmlp.__main__ import main
 from fastmlp._gallery import counted, trained, verdicts
 from fastmlp._mistaken_training import train_with_mistakes
 from fastmlp._recipes import RECIPES
-from fastmlp._statistics import differ
+from fastmlp.statistics import differ
 
 ROWS = [(recipe, number) for recipe in RECIPES for number in range(len(recipe.variants))]
 NAMES = [f"{recipe.name}: {recipe.variants[number].change}" for recipe, number in ROWS]

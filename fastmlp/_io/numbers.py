@@ -1,6 +1,6 @@
 """Fields of a table read as numbers, and what else stands among them: words for missing, other notations.
 
-It knows nothing of nets. What a column means is decided in `_columns` and `_targets`.
+It knows nothing of nets. What a column means is decided in `columns` and `targets`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp._tables import Field, ReadOptions, numbers_among, texts_of
+from fastmlp._io.tables import Field, ReadOptions, numbers_among, texts_of
 
 MOST_MAGNITUDE = 1e150  # beyond it squares overflow
 CONSTANT_WITHIN = 16 * 2.0**-52  # relative: numbers that differ by less are one number and its rounding

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp._columns import Choices, Column
-from fastmlp._numbers import (
+from fastmlp._io.columns import Choices, Column
+from fastmlp._io.numbers import (
     CONSTANT_WITHIN,
     MANY_NUMBERS,
     MOST_MAGNITUDE,
@@ -23,8 +23,8 @@ from fastmlp._numbers import (
     readable,
     shown,
 )
-from fastmlp._safetensors import FileFormatError
-from fastmlp._tables import Field, ReadOptions, Table, texts_of
+from fastmlp._io.safetensors import FileFormatError
+from fastmlp._io.tables import Field, ReadOptions, Table, texts_of
 from fastmlp.architecture import Architecture
 
 MOST_CLASSES = 20  # a column of more different whole numbers is no column of classes

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp._numbers import (
+from fastmlp._io.numbers import (
     CONSTANT_WITHIN,
     MANY_NUMBERS,
     MOST_MAGNITUDE,
@@ -29,7 +29,7 @@ from fastmlp._numbers import (
     readable,
     shown,
 )
-from fastmlp._tables import Field, ReadOptions, Table, texts_of
+from fastmlp._io.tables import Field, ReadOptions, Table, texts_of
 
 MOST_TEXTS = 50
 MOST_SCALED = 1e18  # standard deviations: beyond it float32 soon overflows

@@ -1,7 +1,7 @@
 """Tables for the command line: read from CSV or Parquet by pyarrow, every field as it is written.
 
-What the fields mean is decided in `_columns`: here nothing is taken for a number, a class or missing, and a file whose
-rows do not fit its header is refused.
+What the fields mean is decided in `columns`: here nothing is taken for a number, a class or missing, and a file
+whose rows do not fit its header is refused.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastmlp._check_values import choose
 from fastmlp._engine.optimizer_state import KEPT_CONTROLS, STATE_ARRAYS, OptimizerState
-from fastmlp._safetensors import (
+from fastmlp._io.safetensors import (
     Entry,
     FileFormatError,
     read,
