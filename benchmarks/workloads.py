@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 import fastmlp
-from fastmlp._xor import X as XOR_X
-from fastmlp._xor import Y as XOR_Y
+from fastmlp.cli.xor import X as XOR_X
+from fastmlp.cli.xor import Y as XOR_Y
 
 LEARNING_RATES = {"sgd": 0.5, "adam": 0.01}
 

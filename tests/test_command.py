@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fastmlp._xor import PLATEAUS
+from fastmlp.cli.xor import PLATEAUS
 from fastmlp.statistics import wilson_interval
 
 

@@ -26,8 +26,9 @@ from sklearn.utils import shuffle
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import fastmlp
-from fastmlp import MLPClassifier, MLPRegressor, _estimator
-from fastmlp._sklearn_random import Orders
+from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp.estimators import _base
+from fastmlp.estimators._random import Orders
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -242,7 +243,7 @@ def test_sparse_inputs_are_predicted_in_blocks(monkeypatch):
     )
     dense, members = model.predict_proba(X.toarray()), model.predict_proba(X.toarray(), members=True)
     largest, toarray = [], scipy.sparse.csr_matrix.toarray
-    monkeypatch.setattr(_estimator, "DENSE_BYTES", 40 * 8 * 100)
+    monkeypatch.setattr(_base, "DENSE_BYTES", 40 * 8 * 100)
     monkeypatch.setattr(
         scipy.sparse.csr_matrix,
         "toarray",
@@ -327,7 +328,7 @@ def test_an_interrupted_fit_keeps_its_nets(monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_estimator._Printer, "__call__", interrupt)
+    monkeypatch.setattr(_base._Printer, "__call__", interrupt)
     model = MLPClassifier((8,), max_iter=10**7, tol=0.0, n_iter_no_change=np.inf, verbose=True, random_state=0)
     with pytest.warns(UserWarning, match="interrupted"):
         model.fit(IRIS, SPECIES)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.__main__ import main
+from fastmlp.cli.main import main
 
 pytest.importorskip("safetensors")
 pandas = pytest.importorskip("pandas")

@@ -7,10 +7,10 @@ import numpy as np
 import programs
 import pytest
 
-from fastmlp.__main__ import main
-from fastmlp._gallery import counted, trained, verdicts
 from fastmlp._mistaken_training import train_with_mistakes
-from fastmlp._recipes import RECIPES
+from fastmlp.cli.gallery import counted, trained, verdicts
+from fastmlp.cli.main import main
+from fastmlp.cli.recipes import RECIPES
 from fastmlp.statistics import differ
 
 ROWS = [(recipe, number) for recipe in RECIPES for number in range(len(recipe.variants))]

@@ -214,7 +214,7 @@ def test_the_gallery_is_what_it_printed(tmp_path):
 def test_the_documented_gallery_is_the_recipes():
     from pathlib import Path
 
-    from fastmlp._recipes import RECIPES
+    from fastmlp.cli.recipes import RECIPES
 
     page = (Path(__file__).parent.parent / "docs" / "gallery.md").read_text()
     for recipe in RECIPES:

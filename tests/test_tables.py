@@ -14,7 +14,7 @@ import pandas
 import pytest
 
 import fastmlp
-from fastmlp.__main__ import main
+from fastmlp.cli.main import main
 
 pytest.importorskip("safetensors")
 pytest.importorskip("pyarrow")
@@ -460,10 +460,10 @@ def test_the_report_says_what_it_should(tmp_path, capsys):
 
 
 def test_an_average_that_is_worse_than_a_net_is_said(tmp_path, capsys, monkeypatch):
-    from fastmlp import _fit_report
+    from fastmlp.cli import fit_report
 
-    report = _fit_report.report
-    monkeypatch.setattr(_fit_report, "report", lambda *a: {**report(*a), "median_single_score": 2.0})
+    report = fit_report.report
+    monkeypatch.setattr(fit_report, "report", lambda *a: {**report(*a), "median_single_score": 2.0})
     _, out, _ = run(capsys, "fit", write(tmp_path / "t.csv", columns(kind=None)), "--target", "value", *QUICK)
     assert "The average of the nets is worse here than its median net." in out
 
@@ -576,7 +576,7 @@ def test_why_takes_tables_as_fit_does(tmp_path, capsys):
 
 
 def test_why_chooses_fewer_restarts_for_more_work():
-    from fastmlp._why import MOST_RESTARTS, _restarts_within_a_minute
+    from fastmlp.cli.why import MOST_RESTARTS, _restarts_within_a_minute
 
     small, large = fastmlp.Architecture((2, 4, 1)), fastmlp.Architecture((30, 64, 3), output="softmax")
     assert _restarts_within_a_minute(small, 4, 2000) == MOST_RESTARTS

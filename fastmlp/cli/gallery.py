@@ -16,7 +16,7 @@ from fastmlp._causes import HAIR
 from fastmlp._check_values import choose
 from fastmlp._io.paths import refuse_output
 from fastmlp._mistaken_training import MistakenRuns, train_with_mistakes
-from fastmlp._recipes import RECIPES, Recipe, Variant
+from fastmlp.cli.recipes import RECIPES, Recipe, Variant
 from fastmlp.statistics import differ, interval, percent
 
 PAGE = "gallery.md"
@@ -215,8 +215,8 @@ def _placed(recipe: Recipe, result: _Result, what: str, numbers: tuple[float, ..
 
 
 def _picture(recipe: Recipe, results: list[_Result], path: Path) -> None:
-    from fastmlp._pages import bars, new_figure
     from fastmlp.plotting import LOSS_NAMES, draw_losses
+    from fastmlp.plotting.pages import bars, new_figure
 
     figure, axes = new_figure(1, 2, (13, 0.45 * len(results) + 2.4))
     names = [result.variant.change for result in results]

@@ -14,9 +14,9 @@ import numpy as np
 from fastmlp._check_values import choose
 from fastmlp._io.paths import refuse_output
 from fastmlp._kernels.formulas import Activation
-from fastmlp._recipes import X as XOR_X
-from fastmlp._recipes import Y as XOR_Y
 from fastmlp.architecture import Architecture
+from fastmlp.cli.recipes import X as XOR_X
+from fastmlp.cli.recipes import Y as XOR_Y
 from fastmlp.diagnosis import Diagnosis, diagnose
 from fastmlp.initializers import Initializer, Normal, Uniform
 from fastmlp.optimizers import OPTIMIZERS, Adam
@@ -212,22 +212,21 @@ def _data(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str, int
             raise ValueError("--target names a column of --data FILE: pass both, or neither for XOR")
         output = options.output or "sigmoid"
         return XOR_X, XOR_Y, output, 2 if output == "softmax" else 1
-    from fastmlp import _fit
-    from fastmlp._io import columns
-    from fastmlp._io import tables
+    from fastmlp._io import columns, tables
     from fastmlp._io import targets as _targets
+    from fastmlp.cli import fit
 
     if options.target is None:
         raise ValueError(f"--data {options.data}: pass --target COLUMN, the column to learn")
-    table = tables.read(Path(options.data), _fit.read_options(options))
+    table = tables.read(Path(options.data), fit.read_options(options))
     if options.drop_missing:
         table, count, first = _targets.without_missing(table, options.target)
         if count:
             note = f"{count:,} rows lack {options.target!r} and are left out, the first is row {first}"
             print(f"Note: {note}", file=sys.stderr if options.json else sys.stdout)
-    answers = _targets.answers_of(table, options.target, options.task, _fit.choices(options))
+    answers = _targets.answers_of(table, options.target, options.task, fit.choices(options))
     rows = np.arange(table.n_rows)
-    reading = columns.columns_of(table, options.target, _fit.choices(options), rows)
+    reading = columns.columns_of(table, options.target, fit.choices(options), rows)
     target, y = answers.scaled(rows)
     where = sys.stderr if options.json else sys.stdout
     for line in _said(reading, target, answers.notes):
@@ -260,7 +259,7 @@ def _draw(runs: Any, diagnosis: Diagnosis, X: np.ndarray, y: np.ndarray, options
     if options.no_picture and not options.html:
         return
     try:
-        from fastmlp._pages import as_page, story
+        from fastmlp.plotting.pages import as_page, story
 
         figure = story(runs, diagnosis, X, y)
     except ImportError:

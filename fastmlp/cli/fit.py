@@ -13,17 +13,16 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _check_data as checks
-from fastmlp import _fit_report
 from fastmlp._io import columns as _columns
 from fastmlp._io import nets as _files
-from fastmlp._io import tables
-from fastmlp._io import targets
+from fastmlp._io import tables, targets
 from fastmlp._io.columns import Choices
 from fastmlp._io.paths import refuse_output
 from fastmlp._io.safetensors import MOST_HEADER_BYTES, FileFormatError
 from fastmlp._io.tables import ReadOptions
 from fastmlp._io.targets import Target
 from fastmlp.architecture import Architecture
+from fastmlp.cli import fit_report
 from fastmlp.optimizers import Adam
 from fastmlp.runs import Runs
 from fastmlp.training import train
@@ -81,13 +80,13 @@ def fit(options: argparse.Namespace) -> int:
         reading.notes.append(f"{(~usable).sum()} of {len(runs)} nets diverged and are left out")
     runs = runs[usable]
     _files.save(path, runs, extra=extra)
-    report = _fit_report.report(target, reading, runs, X, y, rows, rng)
+    report = fit_report.report(target, reading, runs, X, y, rows, rng)
     report["model"] = str(path)
     if options.json:
         print(json.dumps(report))
     else:
         saved = f"Saved to {path}; `fastmlp predict {path} DATA.csv` predicts new rows"
-        print("\n".join([*_fit_report.lines(report, target, architecture), "", saved]))
+        print("\n".join([*fit_report.lines(report, target, architecture), "", saved]))
     return 0
 
 
@@ -187,7 +186,7 @@ def _predictions(runs: Runs, target: Target, X: np.ndarray, threads: int | None)
         shares = np.concatenate([1 - mean, mean], axis=1) if mean.shape[1] == 1 else mean
         rows = [
             [target.classes[k], *(f"{share:.6g}" for share in of_row)]
-            for k, of_row in zip(_fit_report.chosen(mean), shares, strict=True)
+            for k, of_row in zip(fit_report.chosen(mean), shares, strict=True)
         ]
         return [_heading(target), *rows]
     spread = runs.predict(X, threads=threads)[:, :, 0].std(axis=0, dtype=np.float64) * target.deviation

@@ -18,7 +18,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import validate_data
 
-from fastmlp._estimator import BaseMLP
+from fastmlp.estimators._base import BaseMLP
 
 FLOATS = (np.float64, np.float32)
 

@@ -16,8 +16,8 @@ from fastmlp._checkpoints import load_checkpoint
 from fastmlp._engine import workers
 from fastmlp._engine.tile_arrays import is_tiny
 from fastmlp._io.paths import refuse_output
-from fastmlp._recipes import X, Y
 from fastmlp._simd.types import host_lanes
+from fastmlp.cli.recipes import X, Y
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.runs import Runs, Status
 from fastmlp.statistics import wilson_interval
@@ -200,7 +200,7 @@ def histogram(losses: np.ndarray, width: int = 50, step: float = 0.025) -> str:
 
 def _picture(runs: Runs, facts: dict[str, Any], path: str) -> None:
     try:
-        from fastmlp._plot import draw_xor
+        from fastmlp.plotting.xor import draw_xor
     except ImportError:
         print('For a picture install matplotlib: pip install "fastmlp[plot]"')
         return

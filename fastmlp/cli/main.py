@@ -1,0 +1,296 @@
+"""The command `fastmlp`: reads the options, calls what they ask for, and says errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import gc
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows every default but None, which the help itself explains."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(part) for part in text.split("-"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of layer sizes such as 2-4-1") from None
+    if len(sizes) < 2 or sizes[0] != 2 or sizes[-1] != 1 or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: XOR has 2 inputs and 1 output, such as 2-4-1 or 2-8-8-1")
+    return sizes
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(part) for part in text.split("-"))
+    except ValueError:
+        sizes = ()
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of layer sizes such as 2-4-1")
+    return sizes
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        widths = tuple(int(part) for part in text.split("-"))
+    except ValueError:
+        widths = ()
+    if not widths or min(widths) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of layer widths such as 64-32")
+    return widths
+
+
+def _count(text: str) -> int:
+    try:
+        number = int(text.replace("_", "").replace(",", ""))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: needs at least 1")
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="fastmlp", description="Train a million small neural nets at once, on a CPU.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command", parser_class=_Parser)
+
+    xor = commands.add_parser(
+        "xor",
+        help="train many restarts of a small net on XOR and show how many solve it",
+        formatter_class=_Formatter,
+    )
+    xor.add_argument("--restarts", type=_count, default=1_000_000, help="nets, each with its own initial weights")
+    xor.add_argument("--sizes", type=_sizes, default=(2, 4, 1), metavar="2-4-1", help="units of each layer")
+    xor.add_argument("--hidden", default="relu", help="hidden activation: relu, leaky_relu, tanh, sigmoid, identity")
+    xor.add_argument("--init", default="he_uniform", help="initial weights, such as glorot_uniform or torch")
+    xor.add_argument("--optimizer", default="sgd", help="sgd, adam, rmsprop or rprop")
+    xor.add_argument("--learning-rate", type=float, default=0.5, help="the optimizer's learning rate")
+    xor.add_argument("--epochs", type=_count, default=2000, help="passes over the four samples, at most")
+    xor.add_argument("--seed", type=int, default=0, help="fixes every initial weight")
+    xor.add_argument("--dtype", default="float32", help="float32 or float64")
+    xor.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
+    xor.add_argument("--no-stop", action="store_true", help="train all nets for all epochs, solved or not")
+    xor.add_argument(
+        "--checkpoint", metavar="FILE", help="a file to keep the job in, for `fastmlp resume` to go on from"
+    )
+    resume = commands.add_parser(
+        "resume", help="go on with what `fastmlp xor --checkpoint` was doing", formatter_class=_Formatter
+    )
+    resume.add_argument("file", metavar="FILE", help="the checkpoint")
+    resume.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
+    for command in (xor, resume):
+        command.add_argument(
+            "--checkpoint-every", type=float, default=60.0, metavar="SECONDS", help="how often the file is written"
+        )
+        command.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+        command.add_argument(
+            "--picture", default="xor.png", metavar="FILE", help="where the picture goes, if matplotlib is here"
+        )
+        command.add_argument("--no-picture", action="store_true", help="draw no picture")
+        command.add_argument("--no-progress", action="store_true", help="show no progress bar")
+
+    fit = commands.add_parser(
+        "fit",
+        help="train an ensemble on a CSV or Parquet file, report how good it is, and save it",
+        formatter_class=_Formatter,
+    )
+    fit.add_argument("data", metavar="DATA", help="a .csv or .parquet file with one row a sample")
+    fit.add_argument("--target", required=True, help="the column to predict")
+    _add_table_options(fit)
+    fit.add_argument("--out", metavar="FILE", help="where the model goes; by default beside DATA")
+    fit.add_argument("--force", action="store_true", help="replace a model that is there")
+    fit.add_argument("--members", type=_count, default=32, help="nets of the ensemble")
+    fit.add_argument("--hidden", type=_widths, default="32", metavar="64-32", help="units of each hidden layer")
+    fit.add_argument("--activation", default="relu", help="hidden activation")
+    fit.add_argument("--learning-rate", type=float, default=0.01, help="Adam's learning rate")
+    fit.add_argument("--epochs", type=_count, default=500, help="passes over the training rows, at most")
+    fit.add_argument(
+        "--patience", type=_count, default=20, help="epochs without a better validation loss to stop after"
+    )
+    fit.add_argument("--batch-size", type=_count, default=64, help="rows of a minibatch")
+    fit.add_argument("--l2", type=float, default=0.0, help="times half the sum of squared weights")
+    fit.add_argument("--dropout", type=float, default=0.0, help="probability to leave a hidden unit out")
+    fit.add_argument("--bootstrap", action="store_true", help="each net draws its training rows with replacement")
+    fit.add_argument("--test", type=float, default=0.2, help="share of rows to test on")
+    fit.add_argument("--validation", type=float, default=0.2, help="share of the others to stop by")
+    fit.add_argument("--seed", type=int, default=0, help="fixes the split and the nets")
+    fit.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
+    fit.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    fit.add_argument("--no-progress", action="store_true", help="show no progress bar")
+
+    predict = commands.add_parser("predict", help="predict the rows of a file with what `fastmlp fit` has saved")
+    predict.add_argument("model", metavar="MODEL", help="the .safetensors file")
+    predict.add_argument("data", metavar="DATA", help="a .csv or .parquet file with the same columns")
+    _add_reading_options(predict)
+    predict.add_argument("--out", metavar="FILE", help="a CSV file for the predictions (default: standard output)")
+    predict.add_argument(
+        "--force", action="store_true", help="replace a file that holds something else than predictions"
+    )
+    predict.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
+
+    _add_why(commands)
+    gallery = commands.add_parser(
+        "gallery",
+        help="published programs that do not learn XOR, as they are and with changes",
+        formatter_class=_Formatter,
+    )
+    gallery.add_argument("--restarts", type=_count, default=10_000, help="nets, each with its own initial weights")
+    gallery.add_argument("--only", action="append", default=[], metavar="NAME", help="one recipe; repeatable")
+    gallery.add_argument("--out", metavar="FOLDER", help="also write the page gallery.md and its pictures there")
+    gallery.add_argument("--json", action="store_true", help="print one JSON object a row and nothing else")
+    gallery.add_argument("--seed", type=int, default=0, help="fixes every initial weight")
+    gallery.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
+
+    commands.add_parser("info", help="show versions, processor features, vector width, threads and cache folder")
+    commands.add_parser("warmup", help="compile every kernel into the cache, so that later runs start at once")
+    return parser
+
+
+def _add_reading_options(command: argparse.ArgumentParser) -> None:
+    """How a table is written."""
+    command.add_argument(
+        "--sep", metavar="CHARACTER", help="what separates the columns of a CSV file (default: a comma)"
+    )
+    command.add_argument("--encoding", default="utf-8", help="how a CSV file is encoded, such as latin-1 or utf-16")
+    command.add_argument(
+        "--decimal", default=".", choices=(".", ","), help="the decimal point of numbers in a CSV file"
+    )
+    command.add_argument(
+        "--na", action="append", default=[], metavar="TEXT",
+        help="a spelling of missing values, beside empty fields; repeatable",
+    )  # fmt: skip
+
+
+def _add_table_options(command: argparse.ArgumentParser) -> None:
+    """How a table is written, and what its columns mean."""
+    _add_reading_options(command)
+    command.add_argument("--drop-missing", action="store_true", help="leave out rows that lack the target")
+    command.add_argument(
+        "--task", choices=("classification", "regression"), help="by default what the target's column holds"
+    )
+    for option, meaning in (
+        ("--ignore", "a column to leave out"),
+        ("--text", "a column to take as names, even if they look like numbers"),
+        ("--keep", "a column to train on, even if it looks like numbers of rows"),
+    ):
+        command.add_argument(option, action="append", default=[], metavar="COLUMN", help=f"{meaning}; repeatable")
+
+
+def _add_why(commands: Any) -> None:
+    why = commands.add_parser(
+        "why",
+        help="why is my net stuck? train many restarts of one setting, name the causes, try what helps",
+        formatter_class=_Formatter,
+    )
+    why.add_argument("--data", metavar="FILE", help="a .csv or .parquet file with one row a sample (default: XOR)")
+    why.add_argument("--target", metavar="COLUMN", help="the column of it to learn")
+    _add_table_options(why)
+    why.add_argument("--sizes", type=_layers, metavar="2-4-1", help="units of each layer (default for XOR: 2-4-1)")
+    why.add_argument("--hidden", default="relu", help="hidden activation: relu, leaky_relu, tanh, sigmoid, identity")
+    why.add_argument("--leaky-slope", type=float, default=0.01, help="of leaky_relu")
+    why.add_argument(
+        "--output", help="output activation: sigmoid, softmax, identity, relu (default: what the data ask for)"
+    )
+    why.add_argument("--loss", help="bce, cross_entropy or mse (default: what goes with the output)")
+    why.add_argument("--no-bias", action="store_true", help="units without biases")
+    why.add_argument("--init", default="he_uniform", help="a scheme, or uniform:LOW:HIGH, or normal:STD")
+    why.add_argument("--optimizer", default="sgd", help="sgd, adam, rmsprop or rprop")
+    why.add_argument("--lr", "--learning-rate", type=float, default=0.5, help="the learning rate, of the mean loss")
+    why.add_argument("--batch-size", type=_count, help="samples of a minibatch (default: all)")
+    why.add_argument("--epochs", type=_count, default=2000, help="passes over the samples")
+    why.add_argument(
+        "--restarts",
+        type=_count,
+        help="nets, each with its own initial weights (default: 10,000, or fewer for large data)",
+    )
+    why.add_argument("--seed", type=int, default=0, help="fixes every initial weight")
+    why.add_argument(
+        "--mistake", action="append", default=[], metavar="NAME[:LAYER]",
+        help="say what this mistake of the audit's catalogue costs, made in one layer (1 is the first) or in all; "
+        "repeatable; --mistake list lists them",
+    )  # fmt: skip
+    why.add_argument("--no-fixes", action="store_true", help="do not train the same seeds again with changes")
+    why.add_argument(
+        "--picture", default="why.png", metavar="FILE", help="where the picture goes, if matplotlib is here"
+    )
+    why.add_argument("--no-picture", action="store_true", help="draw no picture")
+    why.add_argument("--html", metavar="FILE", help="also write one page with everything in it")
+    why.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    why.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    why.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command in ("xor", "resume"):
+        from fastmlp.cli import xor
+
+        return xor.run(options) if options.command == "xor" else xor.resume(options)
+    if options.command in ("fit", "predict"):
+        from fastmlp.cli import fit
+
+        return fit.fit(options) if options.command == "fit" else fit.predict(options)
+    if options.command == "why":
+        from fastmlp.cli import why
+
+        return why.run(options)
+    if options.command == "gallery":
+        from fastmlp.cli import gallery
+
+        return gallery.run(options)
+    from fastmlp.cli import info
+
+    return info.show() if options.command == "info" else info.warm_up()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except (ValueError, TypeError, MemoryError, OSError, ImportError) as error:
+        print(f"fastmlp {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interruption:
+        print(f"fastmlp {options.command}: interrupted {interruption}".rstrip(), file=sys.stderr)
+        return 130
+
+
+def _write_anything(stream: Any) -> None:
+    """Let a stream whose encoding lacks characters such as ² write what it can in their place."""
+    codecs.register_error("fastmlp", _in_plain_letters)
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="fastmlp")
+
+
+_PLAIN = str.maketrans({"²": "2", "−": "-", "·": "*", "×": "x", "…": "...", "–": "-", "✓": "yes", "’": "'"})
+
+
+def _in_plain_letters(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_PLAIN)
+    return text if text.isascii() else text.encode("ascii", "backslashreplace").decode(), error.end
+
+
+def command() -> NoReturn:
+    """The process `fastmlp`."""
+    for stream in (sys.stdout, sys.stderr):
+        _write_anything(stream)
+    code = main()
+    gc.freeze()  # else Python looks through all that Numba made once more before it exits: a third of a second
+    sys.exit(code)
