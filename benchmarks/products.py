@@ -13,13 +13,13 @@ import time
 import numpy as np
 
 from benchmarks.peak import peak_flops
-from fastmlp import _planning
 from fastmlp._engine.tile_arrays import TileArrays
 from fastmlp._kernels import units
 from fastmlp._kernels.units_weight_gradients import gradients
 from fastmlp._simd.arithmetic import broadcast, ratio
 from fastmlp._simd.jit import kernel
 from fastmlp.architecture import Architecture
+from fastmlp.training import prepare
 
 SHAPES = (
     (32, 32, 32), (32, 64, 64), (64, 64, 64), (64, 128, 128), (128, 128, 128), (128, 256, 256), (256, 256, 256),
@@ -75,7 +75,7 @@ def prepared(shape, dtype):
     M, K, N = shape
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((M, 1)), rng.standard_normal((M, N))
-    job, _ = _planning.planned(
+    job, _ = prepare.planned(
         architecture=Architecture((1, K, N), "identity", "identity"), X=X, y=y, n_nets=1, seed=0, optimizer="sgd",
         epochs=1, loss=None, init="he_uniform", batch_size=M, shuffle=False, l2=0.0, sample_weight=None,
         target_loss=None, target_accuracy=None, patience=None, tol=0.0, record_every=None, net_ids=None, dtype=dtype,

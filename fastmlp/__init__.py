@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from fastmlp._causes import Cause
 from fastmlp.architecture import Architecture
 from fastmlp.audit import GradientAudit, audit_gradients
 from fastmlp.diagnosis import Diagnosis
+from fastmlp.diagnosis.causes import Cause
 from fastmlp.estimation import Estimate, estimate
 from fastmlp.gradients import LossAndGradients, loss_and_gradients
 from fastmlp.initializers import Initializer, Normal, Uniform, VarianceScaling

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import _check_data as checks
-from fastmlp._planning import planned
 from fastmlp.architecture import Architecture
 from fastmlp.runs import Runs
 from fastmlp.training import run
+from fastmlp.training.prepare import planned
 
 
 class LossAndGradients(NamedTuple):

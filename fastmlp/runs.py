@@ -19,10 +19,10 @@ from fastmlp._kernels import structs as layout
 from fastmlp.architecture import Architecture
 
 if TYPE_CHECKING:
-    from fastmlp._calls import Call
     from fastmlp._engine.optimizer_state import OptimizerState
     from fastmlp.diagnosis import Diagnosis
     from fastmlp.plotting import RunsPlots
+    from fastmlp.settings import Call
 
 
 SHOWN = 10  # nets in a notebook's table

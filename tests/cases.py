@@ -3,7 +3,7 @@
 import numpy as np
 
 import fastmlp
-from fastmlp import _planning
+from fastmlp.training import prepare
 
 LOSSES = {
     "sigmoid": ("bce", "mse"),
@@ -81,4 +81,4 @@ def planned(**settings):
         "record_every": None,
         "net_ids": None,
     }
-    return _planning.planned(**{**rest, **settings})
+    return prepare.planned(**{**rest, **settings})

@@ -18,9 +18,10 @@ from types import FunctionType
 import numpy as np
 
 import fastmlp
-from fastmlp import FileFormatError, _checkpoints
+from fastmlp import FileFormatError
 from fastmlp._io import nets as _files
 from fastmlp._io import safetensors
+from fastmlp.training import checkpoint as _checkpoints
 
 X = np.random.default_rng(0).normal(size=(20, 3))
 Y = (X[:, 0] > 0).astype(int)

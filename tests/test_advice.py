@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp._fixes import scaled_data
 from fastmlp.diagnosis import _given
+from fastmlp.diagnosis.fixes import scaled_data
 
 datasets = pytest.importorskip("sklearn.datasets")
 

@@ -8,9 +8,9 @@ import pytest
 
 import fastmlp
 from fastmlp import _check_data as checks
-from fastmlp._backpropagation import Problem
 from fastmlp._kernels.formulas import LOSSES, Loss
-from fastmlp._mistakes import BACKWARD, FORWARD, Placed
+from fastmlp.audit.backpropagation import Problem
+from fastmlp.audit.mistakes import BACKWARD, FORWARD, Placed
 
 UPDATED = "weights_updated_before_passing_down"
 

@@ -15,9 +15,10 @@ from cases import random_job
 from conftest import XOR_X, XOR_Y, bits
 
 import fastmlp
-from fastmlp import FileFormatError, Status, _checkpoints
+from fastmlp import FileFormatError, Status
 from fastmlp._engine import job as _jobs
 from fastmlp._io import safetensors
+from fastmlp.training import checkpoint as _checkpoints
 
 HERE = Path(__file__).parent
 ARRAYS = (
@@ -469,7 +470,7 @@ KILLING = """
 import os, random, signal, sys, time
 import numpy as np
 import fastmlp
-from fastmlp._checkpoints import load_checkpoint
+from fastmlp.training.checkpoint import load_checkpoint
 
 folder, kills = sys.argv[1], int(sys.argv[2])
 rng = np.random.default_rng(0)

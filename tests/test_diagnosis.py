@@ -9,10 +9,9 @@ from conftest import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import Cause
-from fastmlp import _causes as causes
 from fastmlp._engine.unit_statistics import inspected
-from fastmlp._fixes import HeldOut
-from fastmlp.diagnosis import CERTAIN, FAULT_THAT_A_CHANGE_SHOWS, FAULTS
+from fastmlp.diagnosis import CERTAIN, FAULT_THAT_A_CHANGE_SHOWS, FAULTS, causes
+from fastmlp.diagnosis.fixes import HeldOut
 from fastmlp.statistics import differ, restarts_needed, wilson_intervals
 
 RNG = np.random.default_rng(0)
@@ -600,7 +599,7 @@ def test_scores_on_samples_held_out_are_those_of_nets_trained_without_them():
     settings = {"epochs": 30, "optimizer": fastmlp.Adam(0.05), "batch_size": 55, "sample_weight": weight}
     runs = fastmlp.train(fastmlp.Architecture((3, 4, 1)), X, y, n_nets=14, seed=3, **settings)
     found = runs.diagnose(X, y, try_fixes=True)
-    fold = fastmlp._held_out._folds(y[:, None])
+    fold = fastmlp.diagnosis.held_out._folds(y[:, None])
     assert np.bincount(fold).tolist() == [12] * 5
     ones = [y[fold == k].sum() for k in range(5)]
     assert max(ones) - min(ones) <= 1

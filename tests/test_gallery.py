@@ -7,7 +7,7 @@ import numpy as np
 import programs
 import pytest
 
-from fastmlp._mistaken_training import train_with_mistakes
+from fastmlp.audit.training import train_with_mistakes
 from fastmlp.cli.gallery import counted, trained, verdicts
 from fastmlp.cli.main import main
 from fastmlp.cli.recipes import RECIPES

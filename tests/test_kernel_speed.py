@@ -5,12 +5,12 @@ import pytest
 
 import fastmlp
 from benchmarks.workloads import Workload
-from fastmlp import _planning
 from fastmlp._engine.tile_arrays import TileArrays
 from fastmlp._simd import elementary
 from fastmlp._simd.jit import kernel
 from fastmlp._simd.memory import load, store
 from fastmlp._simd.types import Buffer, aligned_zeros, host_lanes
+from fastmlp.training import prepare
 
 ROWS = 1000
 
@@ -51,7 +51,7 @@ def test_training_kernel(benchmark, name):
     """One tile, trained from where the last round left it: nothing but the kernel's call."""
     workload = TRAINING[name]
     X, y = workload.data()
-    job, _ = _planning.planned(
+    job, _ = prepare.planned(
         architecture=workload.architecture, X=X, y=y, n_nets=workload.nets, seed=0, optimizer=workload.optimizer,
         epochs=10**6, loss=None, init="he_uniform", batch_size=workload.batch_size, shuffle=False, l2=0.0,
         sample_weight=None, target_loss=None, target_accuracy=None, patience=None, tol=0.0, record_every=None,

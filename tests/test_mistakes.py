@@ -1,14 +1,14 @@
-"""Training with mistakes: the compiled program is `_backpropagation`'s, and without a mistake it is `train`."""
+"""Training with mistakes: the compiled program is `audit/backpropagation`'s, and without a mistake it is `train`."""
 
 import numpy as np
 import pytest
 
 import fastmlp
 from fastmlp import _check_data as checks
-from fastmlp._backpropagation import Problem
 from fastmlp._kernels.formulas import LOSSES, Loss
-from fastmlp._mistaken_training import L2_ADDED, train_with_mistakes
-from fastmlp._mistakes import FORWARD, MISTAKES, Placed
+from fastmlp.audit.backpropagation import Problem
+from fastmlp.audit.mistakes import FORWARD, MISTAKES, Placed
+from fastmlp.audit.training import L2_ADDED, train_with_mistakes
 
 RNG = np.random.default_rng(4)
 X = RNG.normal(size=(9, 3))

@@ -14,7 +14,7 @@ from numba.core import config
 import fastmlp
 from fastmlp import training
 from fastmlp._kernels import lanes as _passes
-from fastmlp._mistaken_training import train_with_mistakes
+from fastmlp.audit.training import train_with_mistakes
 
 # name: optimizer, second hidden activation, output, loss, batch size, hash of parameters and losses
 JOBS = {

@@ -585,7 +585,7 @@ def test_why_chooses_fewer_restarts_for_more_work():
 
 
 def test_an_interrupt_leaves_what_is_known(tmp_path, capsys, monkeypatch):
-    from fastmlp import _fixes
+    from fastmlp.diagnosis import fixes as _fixes
 
     rng = np.random.default_rng(0)
     path = write(tmp_path / "t.csv", {"a": texts(rng.normal(size=60)), "kind": texts(rng.integers(0, 2, 60))})

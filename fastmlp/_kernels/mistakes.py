@@ -1,4 +1,4 @@
-"""The compiled training of nets with mistakes of the catalogue in it: `_backpropagation`'s program, a net a lane.
+"""The compiled training of nets with mistakes of the catalogue in it: `audit/backpropagation`'s program, a net a lane.
 
 It is written to be read beside that program, and as fast as a plain loop over vectors is. Without a mistake it has the
 bits of `epoch_loop`. A minibatch is worked on as a whole: some mistakes mix its samples up. Symbols are those of

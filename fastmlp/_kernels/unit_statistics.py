@@ -1,6 +1,7 @@
 """What can be seen in nets as they stand: units that are silent, saturated or copies, gradients, outputs.
 
-Symbols are those of `structs`, the kinds of vectors those of `lanes`. It knows nothing of causes; `_causes` does.
+Symbols are those of `structs`, the kinds of vectors those of `lanes`. It knows nothing of causes; `diagnosis/causes`
+does.
 """
 
 import numpy as np

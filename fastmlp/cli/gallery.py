@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._causes import HAIR
 from fastmlp._check_values import choose
 from fastmlp._io.paths import refuse_output
-from fastmlp._mistaken_training import MistakenRuns, train_with_mistakes
+from fastmlp.audit.training import MistakenRuns, train_with_mistakes
 from fastmlp.cli.recipes import RECIPES, Recipe, Variant
+from fastmlp.diagnosis.causes import HAIR
 from fastmlp.statistics import differ, interval, percent
 
 PAGE = "gallery.md"

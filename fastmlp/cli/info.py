@@ -56,7 +56,7 @@ def _widths(dtype: str) -> str:
 
 def warm_up() -> int:
     """Train and predict a few tiny nets in every way that has machine code of its own."""
-    from fastmlp._mistaken_training import train_with_mistakes
+    from fastmlp.audit.training import train_with_mistakes
 
     X, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]
     arch = fastmlp.Architecture((2, 4, 1))

@@ -41,7 +41,7 @@ FEW_NETS = 500
 def run(options: argparse.Namespace) -> int:
     """Train, diagnose, print, draw; returns the exit code."""
     if "list" in options.mistake:
-        from fastmlp._mistakes import MISTAKES
+        from fastmlp.audit.mistakes import MISTAKES
 
         print("\n".join(f"{name}: {mistake.meaning}" for name, mistake in MISTAKES.items()))
         return 0
@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _say_cost(arch: Architecture, X: np.ndarray, y: np.ndarray, restarts: int, options: argparse.Namespace) -> int:
     """What mistakes cost: the same seeds with them, without them, and with other changes."""
-    from fastmlp._mistake_cost import cost_of_mistakes
+    from fastmlp.audit.cost import cost_of_mistakes
 
     init = "he_uniform" if Activation.RELU in arch.activations else "glorot_uniform"
     wider = tuple(2 * size for size in arch.sizes[1:-1])

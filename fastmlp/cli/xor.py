@@ -12,7 +12,6 @@ import numpy as np
 
 import fastmlp
 from fastmlp._check_values import choose
-from fastmlp._checkpoints import load_checkpoint
 from fastmlp._engine import workers
 from fastmlp._engine.tile_arrays import is_tiny
 from fastmlp._io.paths import refuse_output
@@ -21,6 +20,7 @@ from fastmlp.cli.recipes import X, Y
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.runs import Runs, Status
 from fastmlp.statistics import wilson_interval
+from fastmlp.training.checkpoint import load_checkpoint
 
 # A net stops when its mean loss over the four samples is at most this. Then no sample's loss exceeds 0.4, so the right
 # answer has at least exp(−0.4) = 67 %.

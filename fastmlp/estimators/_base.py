@@ -25,13 +25,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from fastmlp._engine.optimizer_state import OptimizerState, new_state
 from fastmlp._engine.predict import predict, predict_mean
 from fastmlp._engine.workers import available_threads
-from fastmlp._planning import planned
 from fastmlp.architecture import Architecture
 from fastmlp.estimators._lbfgs import minimize_each
 from fastmlp.estimators._random import Orders, initial_weights, seed_of
 from fastmlp.optimizers import SGD, Adam, Optimizer, RMSprop, Rprop
 from fastmlp.runs import Runs, Status
 from fastmlp.training import Progress, run
+from fastmlp.training.prepare import planned
 
 ACTIVATIONS = {
     "identity": "identity",

@@ -10,10 +10,10 @@ import numpy as np
 
 from fastmlp._engine.tile_arrays import TileArrays
 from fastmlp._kernels import structs as layout
-from fastmlp._planning import planned
 from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
 from fastmlp.runs import Runs, Status
+from fastmlp.training.prepare import planned
 
 
 class _Objective:

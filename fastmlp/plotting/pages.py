@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp._causes import Cause
 from fastmlp._html import html_table
+from fastmlp.diagnosis.causes import Cause
 from fastmlp.statistics import percent, spoken_score, wilson_intervals
 
 if TYPE_CHECKING:

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastmlp import _check_data as checks
-from fastmlp._calls import Call
-from fastmlp._causes import SOLVED_SHARE
 from fastmlp._check_values import choose
-from fastmlp._fixes import initial, train_again
 from fastmlp._html import html_table
 from fastmlp._pickling import LostFunction, picklable
-from fastmlp._planning import planned
-from fastmlp._sweep_results import SweepResults, medians
 from fastmlp.architecture import Architecture
+from fastmlp.diagnosis.causes import SOLVED_SHARE
+from fastmlp.diagnosis.fixes import initial, train_again
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.runs import Runs, Status
+from fastmlp.settings import Call
 from fastmlp.statistics import wilson_intervals
+from fastmlp.sweeping.results import SweepResults, medians
 from fastmlp.training import train
+from fastmlp.training.prepare import planned
 
 if TYPE_CHECKING:
     from fastmlp.plotting import SweepPlots

@@ -6,22 +6,32 @@ of the nets are chosen.
 
 from __future__ import annotations
 
+import dataclasses
+import operator
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
-from fastmlp._checkpoints import AN_ARRAY, FUNCTION
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
-
-if TYPE_CHECKING:
-    from fastmlp.runs import Runs
 
 BY_NET = ("l2", "dropout", "sample_weight", "target_loss", "target_accuracy", "patience", "tol")
 # What says which nets are trained, and on what: `Runs` and whoever trains again know
 LEFT_OUT = ("X", "y", "n_nets", "net_ids", "seed", "kernel", "threads", "keep_state", "record_every")
+
+
+# Settings of `train` that are kept as they are,
+PLAIN = (
+    "epochs", "loss", "batch_size", "shuffle", "bootstrap", "validation_score", "restore_best", "record_every",
+    "keep_state",
+)  # fmt: skip
+# and those that may have one number a net, or for the schedule one an epoch
+NUMBERS = ("l2", "dropout", "target_loss", "target_accuracy", "patience", "tol", "schedule")
+FUNCTION = "a function"
+AN_ARRAY = "an array"
 
 
 @dataclass(frozen=True)
@@ -48,9 +58,9 @@ class Call:
         return cls(kept, n_nets)
 
     @classmethod
-    def of_record(cls, runs: Runs) -> Call | None:
+    def of_record(cls, record: dict[str, Any], architecture: Architecture, dtype: np.dtype, n_nets: int) -> Call | None:
         """From what is kept in files, where that is enough: names and numbers, no arrays."""
-        record = dict(runs.settings)
+        record = dict(record)
         if record.pop("warm_start", True) or "sample_weight" not in record or record.get("init") is None:
             return None
         if AN_ARRAY in record.values() or FUNCTION in record.values():
@@ -60,9 +70,9 @@ class Call:
             return None
         own = {field.name: record.pop(f"optimizer.{field.name}", None) for field in fields(kind)}
         record = {name: value for name, value in record.items() if name not in LEFT_OUT}
-        settings = {"architecture": runs.architecture, **record, "dtype": runs.parameters.dtype.name}
+        settings = {"architecture": architecture, **record, "dtype": dtype.name}
         try:
-            return cls({**settings, "optimizer": kind(**own), "sample_weight": None, "validation": None}, len(runs))
+            return cls({**settings, "optimizer": kind(**own), "sample_weight": None, "validation": None}, n_nets)
         except (ValueError, TypeError):
             return None
 
@@ -111,6 +121,47 @@ class Call:
         """The same with the learning rate times `factor`."""
         rate = self.optimizer.learning_rate * factor  # type: ignore[attr-defined]
         return self.changed(optimizer=replace(self.optimizer, learning_rate=rate))  # type: ignore[type-var]
+
+
+def settings_of(settings: dict[str, Any], n_nets: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What of a call's settings is one word or number, and what is an array."""
+    optimizer = settings["optimizer"]
+    if isinstance(optimizer, str):
+        optimizer = OPTIMIZERS[optimizer]()
+    init = settings["init"]
+    plain: dict[str, Any] = {
+        "optimizer": type(optimizer).__name__.lower(), "init": init if isinstance(init, str) else None
+    }  # fmt: skip
+    arrays: dict[str, np.ndarray] = {}
+    for name in PLAIN:
+        value = settings[name]
+        if isinstance(value, (bool, np.bool_)):
+            plain[name] = bool(value)
+        else:
+            plain[name] = value if value is None or isinstance(value, str) else operator.index(value)
+    numbers = {name: settings[name] for name in NUMBERS}
+    numbers |= {f"optimizer.{s.name}": getattr(optimizer, s.name) for s in dataclasses.fields(optimizer)}
+    for name, value in numbers.items():
+        if callable(value):
+            plain[name] = FUNCTION
+        elif value is None or isinstance(value, (str, bool, np.bool_)):
+            plain[name] = bool(value) if isinstance(value, np.bool_) else value
+        elif np.ndim(value):
+            arrays[f"settings.{name}"] = checks.real_array(name, value).astype(np.float64)
+        elif not np.isfinite(value):  # JSON has no such numbers
+            arrays[f"settings.{name}"] = np.full(n_nets, float(value))
+        else:
+            plain[name] = float(value)
+    return plain, arrays
+
+
+def recorded(settings: dict[str, Any], n_nets: int) -> dict[str, Any]:
+    """A call's settings as `Runs` keeps them for the record."""
+    plain, arrays = settings_of(settings, n_nets)
+    for name in ("sample_weight", "validation"):
+        plain[name] = None if settings.get(name) is None else AN_ARRAY
+    plain["warm_start"] = settings.get("warm_start") is not None
+    return plain | dict.fromkeys((name.removeprefix("settings.") for name in arrays), AN_ARRAY)
 
 
 def _optimizer_of(optimizer: Optimizer, which: Any) -> Optimizer:

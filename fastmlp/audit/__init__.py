@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp import _check_data as checks
-from fastmlp._backpropagation import Arrays, Problem
 from fastmlp._check_values import choose
 from fastmlp._kernels.formulas import LOSSES, Loss
-from fastmlp._mistake_search import EXACT, L2, TOLERANCE, UPDATED, Search
-from fastmlp._mistakes import MISTAKES, Placed, said_layers
 from fastmlp.architecture import Architecture
+from fastmlp.audit.backpropagation import Arrays, Problem
+from fastmlp.audit.mistakes import MISTAKES, Placed, said_layers
+from fastmlp.audit.search import EXACT, L2, TOLERANCE, UPDATED, Search
 
 if TYPE_CHECKING:
-    from fastmlp._mistake_cost import CostRow, MistakeCost, cost_of_mistakes
-    from fastmlp._mistaken_training import MistakenRuns, train_with_mistakes
+    from fastmlp.audit.cost import CostRow, MistakeCost, cost_of_mistakes
+    from fastmlp.audit.training import MistakenRuns, train_with_mistakes
 
 __all__ = [
     "MISTAKES",
@@ -39,11 +39,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """What trains is looked up when it is asked for: an audit does not need the kernels."""
     if name in ("MistakenRuns", "train_with_mistakes"):
-        from fastmlp import _mistaken_training
+        from fastmlp.audit import training
 
-        return getattr(_mistaken_training, name)
+        return getattr(training, name)
     if name in ("CostRow", "MistakeCost", "cost_of_mistakes"):
-        from fastmlp import _mistake_cost
+        from fastmlp.audit import cost as _mistake_cost
 
         return getattr(_mistake_cost, name)
     raise AttributeError(f"module 'fastmlp.audit' has no attribute {name!r}")
@@ -129,7 +129,7 @@ class GradientAudit:
         made = (*self.places, *self.forward_places[:1])
         if not made:
             raise ValueError("the audit found no mistake that could be trained with")
-        from fastmlp._mistake_cost import cost_of_mistakes
+        from fastmlp.audit.cost import cost_of_mistakes
 
         given = {"loss": self.loss, "l2": self.l2, **settings}
         return cost_of_mistakes(self.architecture, X, y, mistakes=made, **given)

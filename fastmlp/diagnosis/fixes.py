@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp import _causes as causes
-from fastmlp._baselines import Scaling
-from fastmlp._calls import Call
-from fastmlp._causes import SCORE_GAIN, Cause, Given
 from fastmlp._engine.unit_statistics import inspected
-from fastmlp._held_out import cross_validated_score, validation_data, validation_score
 from fastmlp._kernels.formulas import Activation, Loss
 from fastmlp._pickling import LostFunction
+from fastmlp.diagnosis import causes
+from fastmlp.diagnosis.baselines import Scaling
+from fastmlp.diagnosis.causes import SCORE_GAIN, Cause, Given
+from fastmlp.diagnosis.held_out import cross_validated_score, validation_data, validation_score
 from fastmlp.optimizers import Adam
 from fastmlp.runs import Runs, Status
+from fastmlp.settings import Call
 from fastmlp.statistics import differ, interval, percent, spoken_score
 from fastmlp.training import train
 

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _check_data as checks
-from fastmlp._backpropagation import Problem
-from fastmlp._causes import SOLVED_SHARE, distances
 from fastmlp._check_values import choose
 from fastmlp._engine.job import Job
 from fastmlp._engine.memory_limit import refuse_if_too_large
@@ -20,12 +18,14 @@ from fastmlp._kernels import mistakes as mistaken
 from fastmlp._kernels import structs as layout
 from fastmlp._kernels.formulas import LOSSES, Activation, Loss
 from fastmlp._kernels.mistake_codes import BiasSum, Derivative, Down, Forward, Output, Part, Product, Scale
-from fastmlp._mistakes import FORWARD, MISTAKES, Placed
-from fastmlp._planning import planned
 from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
 from fastmlp.architecture import Architecture
+from fastmlp.audit.backpropagation import Problem
+from fastmlp.audit.mistakes import FORWARD, MISTAKES, Placed
+from fastmlp.diagnosis.causes import SOLVED_SHARE, distances
 from fastmlp.runs import Runs, Status
 from fastmlp.training import TrainingInterrupted, run
+from fastmlp.training.prepare import planned
 
 QUAD = 4
 L2_ADDED = 0.01  # what "l2_in_gradient" adds, times the weights

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _check_data as checks
-from fastmlp._calls import Call
-from fastmlp._causes import Given, score_of
 from fastmlp._engine.unit_statistics import inspected
+from fastmlp.diagnosis.causes import Given, score_of
 from fastmlp.runs import Runs, Status
+from fastmlp.settings import Call
 
 FOLDS = 5
 MOST_NETS = 10

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import operator
 import os
 import time
 import warnings
@@ -30,19 +29,11 @@ from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.runs import Runs
+from fastmlp.settings import FUNCTION, NUMBERS, PLAIN, settings_of
 
 LEAST_SECONDS = 1e-3
 ROWS_A_PIECE = 2**16  # of the inputs that are hashed, so that no copy of them all is made
 
-# Settings of `train` that are kept as they are,
-_PLAIN = (
-    "epochs", "loss", "batch_size", "shuffle", "bootstrap", "validation_score", "restore_best", "record_every",
-    "keep_state",
-)  # fmt: skip
-# and those that may have one number a net, or for the schedule one an epoch
-_NUMBERS = ("l2", "dropout", "target_loss", "target_accuracy", "patience", "tol", "schedule")
-FUNCTION = "a function"
-AN_ARRAY = "an array"
 _GROUPS = ("sizes", "kinds", "first", "second")
 
 
@@ -120,47 +111,6 @@ class Checkpoint:
             "kind": "checkpoint", "settings": plain, "first_epoch": job.first_epoch, "data": self._hashes,
         }  # fmt: skip
         write(self.path, arrays, about)
-
-
-def settings_of(settings: dict[str, Any], n_nets: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What of a call's settings is one word or number, and what is an array."""
-    optimizer = settings["optimizer"]
-    if isinstance(optimizer, str):
-        optimizer = OPTIMIZERS[optimizer]()
-    init = settings["init"]
-    plain: dict[str, Any] = {
-        "optimizer": type(optimizer).__name__.lower(), "init": init if isinstance(init, str) else None
-    }  # fmt: skip
-    arrays: dict[str, np.ndarray] = {}
-    for name in _PLAIN:
-        value = settings[name]
-        if isinstance(value, (bool, np.bool_)):
-            plain[name] = bool(value)
-        else:
-            plain[name] = value if value is None or isinstance(value, str) else operator.index(value)
-    numbers = {name: settings[name] for name in _NUMBERS}
-    numbers |= {f"optimizer.{s.name}": getattr(optimizer, s.name) for s in dataclasses.fields(optimizer)}
-    for name, value in numbers.items():
-        if callable(value):
-            plain[name] = FUNCTION
-        elif value is None or isinstance(value, (str, bool, np.bool_)):
-            plain[name] = bool(value) if isinstance(value, np.bool_) else value
-        elif np.ndim(value):
-            arrays[f"settings.{name}"] = checks.real_array(name, value).astype(np.float64)
-        elif not np.isfinite(value):  # JSON has no such numbers
-            arrays[f"settings.{name}"] = np.full(n_nets, float(value))
-        else:
-            plain[name] = float(value)
-    return plain, arrays
-
-
-def recorded(settings: dict[str, Any], n_nets: int) -> dict[str, Any]:
-    """A call's settings as `Runs` keeps them for the record."""
-    plain, arrays = settings_of(settings, n_nets)
-    for name in ("sample_weight", "validation"):
-        plain[name] = None if settings.get(name) is None else AN_ARRAY
-    plain["warm_start"] = settings.get("warm_start") is not None
-    return plain | dict.fromkeys((name.removeprefix("settings.") for name in arrays), AN_ARRAY)
 
 
 def _hashes(job: Job) -> dict[str, str | None]:
@@ -302,13 +252,13 @@ def _check(entries: dict[str, Entry], about: dict[str, Any]) -> None:
     refuse_other_kinds(settings, {"epochs": int})
     wanted = _files.wanted_tensors(entries, about)
     n, n_parameters = wanted["epochs"][1][0], wanted["state.rows"][1][2]
-    numbers = (*_NUMBERS, *(f"optimizer.{s.name}" for s in _optimizer_fields(settings["optimizer"])))
+    numbers = (*NUMBERS, *(f"optimizer.{s.name}" for s in _optimizer_fields(settings["optimizer"])))
     for name in numbers:
         key = f"settings.{name}"
         if key in entries:
             count = settings["epochs"] if name == "schedule" else n
             wanted[key] = np.dtype(np.float64), (count,)
-    needed = {*_PLAIN, *(name for name in numbers if f"settings.{name}" not in entries), "optimizer", "init"}
+    needed = {*PLAIN, *(name for name in numbers if f"settings.{name}" not in entries), "optimizer", "init"}
     missing = needed ^ set(settings)
     if missing:
         raise FileFormatError(f"the settings lack, or have too many: {', '.join(sorted(missing))}")

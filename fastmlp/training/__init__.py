@@ -10,19 +10,19 @@ from typing import Any, Literal, NamedTuple, Never
 
 import numpy as np
 
-from fastmlp._calls import Call
 from fastmlp._check_values import refuse_unknown
-from fastmlp._checkpoints import Checkpoint, load_checkpoint, recorded
 from fastmlp._engine import workers
 from fastmlp._engine.interrupts import Stopping
 from fastmlp._engine.job import Job, Report
 from fastmlp._engine.team import Team
-from fastmlp._planning import planned
-from fastmlp._restarts import most_restarts, restart_until_solved
 from fastmlp.architecture import Architecture
 from fastmlp.initializers import Initializer
 from fastmlp.optimizers import Optimizer
 from fastmlp.runs import Runs, Status
+from fastmlp.settings import Call, recorded
+from fastmlp.training.checkpoint import Checkpoint, load_checkpoint
+from fastmlp.training.prepare import planned
+from fastmlp.training.restarts import most_restarts, restart_until_solved
 
 
 class Progress(NamedTuple):

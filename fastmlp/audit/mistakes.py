@@ -1,7 +1,7 @@
 """The catalogue of mistakes that people make in a net's forward pass and in its backpropagation.
 
-Each is a switch at one place of the program in `_backpropagation`, the compiled one in `_kernels/mistakes`, or both. It
-knows nothing of nets: which mistakes a net can have, and in which layers, `_backpropagation.Problem` says.
+Each is a switch at one place of the program in `backpropagation`, the compiled one in `_kernels/mistakes`, or
+both. It knows nothing of nets: which mistakes a net can have, and in which layers, `_backpropagation.Problem` says.
 """
 
 from __future__ import annotations

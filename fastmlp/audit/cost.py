@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._causes import HAIR
-from fastmlp._mistaken_training import MistakenRuns, placed, train_with_mistakes
-from fastmlp._mistakes import MISTAKES, Placed, said_layers
 from fastmlp.architecture import Architecture
+from fastmlp.audit.mistakes import MISTAKES, Placed, said_layers
+from fastmlp.audit.training import MistakenRuns, placed, train_with_mistakes
+from fastmlp.diagnosis.causes import HAIR
 from fastmlp.statistics import differ, interval, percent
 
 AS_IT_IS, RIGHT, ALL = "as it is", "without the mistakes", "without the mistakes, with all changes"

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastmlp._kernels.formulas import Activation, Loss
 from fastmlp._kernels.mistake_codes import BiasSum, Derivative, Down, Forward, Output, Product, Scale
-from fastmlp._mistakes import BACKWARD, FORWARD, MISTAKES, Placed
+from fastmlp.audit.mistakes import BACKWARD, FORWARD, MISTAKES, Placed
 
 Arrays = list[np.ndarray]
 

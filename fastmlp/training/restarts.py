@@ -10,8 +10,8 @@ import numpy as np
 from fastmlp import _check_data as checks
 
 if TYPE_CHECKING:
-    from fastmlp._calls import Call
     from fastmlp.runs import Runs
+    from fastmlp.settings import Call
 
 # The k-th restart of net i has the number i + k · 2^40: no net's restarts are another's, however nets are shared out
 STRIDE_BITS = 40

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp._backpropagation import Arrays, Made, Problem
-from fastmlp._mistakes import BACKWARD, Placed
+from fastmlp.audit.backpropagation import Arrays, Made, Problem
+from fastmlp.audit.mistakes import BACKWARD, Placed
 
 # Gradients count as equal when they differ by at most this, relative to the sum of their terms without signs. Float32
 # gradients of thousands of samples come within 1e-5 of that; no mistake that matters does.

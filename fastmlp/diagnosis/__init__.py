@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp import _causes as causes
 from fastmlp import _check_data as checks
-from fastmlp._baselines import CONSTANT, baselines, best_possible, score_of_constant, truth_table
-from fastmlp._calls import Call
-from fastmlp._causes import SCORE_GAIN, Cause, Given, Plateau, clear_gain
 from fastmlp._check_values import choose
 from fastmlp._engine.optimizer_state import fits
 from fastmlp._engine.predict import predict
 from fastmlp._engine.unit_statistics import Facts, inspected
-from fastmlp._fixes import (
+from fastmlp._html import html_table
+from fastmlp._kernels.formulas import LOSSES, Loss
+from fastmlp.diagnosis import causes
+from fastmlp.diagnosis.baselines import CONSTANT, baselines, best_possible, score_of_constant, truth_table
+from fastmlp.diagnosis.causes import SCORE_GAIN, Cause, Given, Plateau, clear_gain
+from fastmlp.diagnosis.fixes import (
     Fix,
     HeldOut,
     Trial,
@@ -27,9 +28,8 @@ from fastmlp._fixes import (
     initial,
     try_all,
 )
-from fastmlp._html import html_table
-from fastmlp._kernels.formulas import LOSSES, Loss
 from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.settings import Call
 from fastmlp.statistics import interval, percent, restarts_needed, spoken_score
 from fastmlp.training import train
 
@@ -209,7 +209,7 @@ def diagnose(
     if not len(runs):
         raise ValueError("there are no nets to diagnose: the selection is empty")
     given, loss = _given(runs, X, y, loss, solved_loss)
-    call = runs.call or Call.of_record(runs)
+    call = runs.call or Call.of_record(runs.settings, runs.architecture, runs.parameters.dtype, len(runs))
     if try_fixes and call is None:
         raise ValueError(
             "try_fixes=True trains the same nets again, and these have no record of how they were trained that is "
