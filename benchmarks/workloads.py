@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 import fastmlp
-from fastmlp.cli.xor import X as XOR_X
-from fastmlp.cli.xor import Y as XOR_Y
 
+XOR_X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+XOR_Y = np.array([0, 1, 1, 0])
 LEARNING_RATES = {"sgd": 0.5, "adam": 0.01}
 
 

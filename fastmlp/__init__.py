@@ -2,29 +2,29 @@
 
 from typing import TYPE_CHECKING, Any
 
+from fastmlp._io.safetensors import FileFormatError
+from fastmlp._moved import find_moved_modules
+from fastmlp._version import version
 from fastmlp.architecture import Architecture
 from fastmlp.audit import GradientAudit, audit_gradients
-from fastmlp.diagnosis import Diagnosis
-from fastmlp.diagnosis.causes import Cause
+from fastmlp.diagnosis import Cause, Diagnosis
 from fastmlp.estimation import Estimate, estimate
 from fastmlp.gradients import LossAndGradients, loss_and_gradients
 from fastmlp.initializers import Initializer, Normal, Uniform, VarianceScaling
+from fastmlp.loading import load
 from fastmlp.optimizers import SGD, Adam, Optimizer, RMSprop, Rprop
 from fastmlp.runs import Network, Runs, Status
 from fastmlp.sweeping import Sweep, sweep
 from fastmlp.training import Progress, TrainingInterrupted, resume, train
 
+find_moved_modules()
+
 if TYPE_CHECKING:
-    from fastmlp._io.nets import FileFormatError, load
     from fastmlp.estimators import MLPClassifier, MLPRegressor
 
 
 def __getattr__(name: str) -> Any:
-    """What is looked up when it is asked for: the estimators, which need scikit-learn, files, and `__version__`."""
-    if name in ("load", "FileFormatError"):
-        from fastmlp._io import nets as _files
-
-        return getattr(_files, name)
+    """What is looked up when it is asked for: the estimators, which need scikit-learn, and `__version__`."""
     if name in ("MLPClassifier", "MLPRegressor"):
         try:
             from fastmlp import estimators
@@ -36,12 +36,7 @@ def __getattr__(name: str) -> Any:
         return getattr(estimators, name)
     if name != "__version__":
         raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("fastmlp")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "unknown"
+    return version()
 
 
 def __dir__() -> list[str]:
@@ -49,7 +44,7 @@ def __dir__() -> list[str]:
     return sorted({*__all__, "__version__", *(name for name in globals() if not name.startswith("_"))} - _NOT_SHOWN)
 
 
-_NOT_SHOWN = {"Any", "TYPE_CHECKING", "annotations"}
+_NOT_SHOWN = {"Any", "TYPE_CHECKING", "annotations", "version", "find_moved_modules"}
 
 __all__ = [
     "SGD",

@@ -7,15 +7,15 @@ import hashlib
 import operator
 import os
 from collections.abc import Iterator, Sequence
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 
 from fastmlp._check_values import choose
 from fastmlp._engine.predict import predict, predict_mean
+from fastmlp._engine.trained_nets import Status, Train
 from fastmlp._html import html_table
-from fastmlp._kernels import structs as layout
+from fastmlp._io.nets import save
 from fastmlp.architecture import Architecture
 
 if TYPE_CHECKING:
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
 
 
 SHOWN = 10  # nets in a notebook's table
-
-
-class Status(IntEnum):
-    """What became of a net."""
-
-    RAN_ALL_EPOCHS = layout.RAN_ALL_EPOCHS
-    REACHED_TARGET = layout.REACHED_TARGET
-    STALLED = layout.STALLED
-    DIVERGED = layout.DIVERGED
-    INTERRUPTED = layout.INTERRUPTED
 
 
 class _Parameters:
@@ -110,8 +100,6 @@ class Network(_Parameters):
             np.array([self.accuracy], self.parameters.dtype), np.array([self.epochs]),
             np.array([self.status], np.int8), np.array([self.net_id], np.uint64), self.seed, settings=self.settings,
         )  # fmt: skip
-        from fastmlp._io.nets import save
-
         save(path, one, network=True)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -182,6 +170,7 @@ class Runs(_Parameters):
         Time that this call spent compiling (or loading) the kernels, and training.
     """
 
+    _train: ClassVar[Train]  # `fastmlp.train`, which `fastmlp.training` hands in: it is built on this module
     _PER_NET = ("parameters", "loss", "accuracy", "epochs", "status", "net_ids")
     _IF_KEPT = (
         "history",
@@ -320,7 +309,7 @@ class Runs(_Parameters):
         """Pictures, `fan`, `losses`, `boundary`, `dead_units` and `animate`; needs matplotlib (extra ``plot``)."""
         from fastmlp.plotting import RunsPlots
 
-        return RunsPlots(self)
+        return RunsPlots(self, Runs._train)
 
     def diagnose(
         self, X: Any, y: Any, *, loss: str | None = None, solved_loss: float | None = None, try_fixes: bool = False,
@@ -373,7 +362,7 @@ class Runs(_Parameters):
 
         return diagnose(
             self, X, y, loss=loss, solved_loss=solved_loss, try_fixes=try_fixes, max_nets_tried=max_nets_tried,
-            threads=threads,
+            threads=threads, train=Runs._train,
         )  # fmt: skip
 
     def save(self, path: str | os.PathLike) -> None:
@@ -381,8 +370,6 @@ class Runs(_Parameters):
 
         The file is written beside `path` first and then takes its place, so that at any moment there is a whole one.
         """
-        from fastmlp._io.nets import save
-
         save(path, self)
 
     def weights_sha256(self) -> str:

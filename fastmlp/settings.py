@@ -15,6 +15,7 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
+from fastmlp._pickling import LostFunction
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 
@@ -169,3 +170,14 @@ def _optimizer_of(optimizer: Optimizer, which: Any) -> Optimizer:
         name: np.array(value[which]) for name, value in optimizer.settings.items() if isinstance(value, np.ndarray)
     }
     return replace(optimizer, **arrays) if arrays else optimizer  # type: ignore[type-var]
+
+
+def shown(value: Any) -> str:
+    """A setting's value as it is read."""
+    if isinstance(value, tuple) and all(isinstance(part, int) for part in value):
+        return "-".join(map(str, value))
+    if isinstance(value, LostFunction):
+        return value.name
+    if callable(value) and hasattr(value, "__qualname__"):
+        return value.__qualname__
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.diagnosis import _given
+from fastmlp.diagnosis.examine import _given
 from fastmlp.diagnosis.fixes import scaled_data
 
 datasets = pytest.importorskip("sklearn.datasets")

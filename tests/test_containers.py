@@ -6,6 +6,7 @@ import html.parser
 import multiprocessing
 import pickle
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +74,23 @@ def test_every_public_object_is_pickled_and_copied(way, things):
     for name, thing in things.items():
         again = way(thing)
         assert content(again) == content(thing), name
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
+def test_pickles_from_before_the_packages_load():
+    """They name modules as these were called then."""
+    things = pickle.loads((Path(__file__).parent / "data" / "before-packages.pickle").read_bytes())
+    assert things["Runs"].settings["optimizer"] == "adam"
+    assert things["Runs"].plot is not None
+    again = fastmlp.train(
+        things["Architecture"], XOR_X, XOR_Y, n_nets=4, epochs=20, optimizer=fastmlp.Adam(0.05),
+        init=fastmlp.Normal(0.5), validation=(XOR_X, XOR_Y),
+    )  # fmt: skip
+    assert things["Runs"].weights_sha256() == again.weights_sha256()
+    assert things["Diagnosis"].trials[0].fix.name == "bias"
+    assert things["Sweep"].best()[0]["sizes"] == (2, 3, 1)
+    assert things["MLPClassifier"].predict(XOR_X).shape == (4,)
+    assert all(str(thing) for thing in things.values())
 
 
 def echo(thing):

@@ -10,8 +10,10 @@ from conftest import XOR_X, XOR_Y
 import fastmlp
 from fastmlp import Cause
 from fastmlp._engine.unit_statistics import inspected
-from fastmlp.diagnosis import CERTAIN, FAULT_THAT_A_CHANGE_SHOWS, FAULTS, causes
+from fastmlp.diagnosis import causes, examine, held_out
 from fastmlp.diagnosis.fixes import HeldOut
+from fastmlp.diagnosis.report import CERTAIN, FAULT_THAT_A_CHANGE_SHOWS, FAULTS
+from fastmlp.diagnosis.retraining import Retraining
 from fastmlp.statistics import differ, restarts_needed, wilson_intervals
 
 RNG = np.random.default_rng(0)
@@ -599,7 +601,7 @@ def test_scores_on_samples_held_out_are_those_of_nets_trained_without_them():
     settings = {"epochs": 30, "optimizer": fastmlp.Adam(0.05), "batch_size": 55, "sample_weight": weight}
     runs = fastmlp.train(fastmlp.Architecture((3, 4, 1)), X, y, n_nets=14, seed=3, **settings)
     found = runs.diagnose(X, y, try_fixes=True)
-    fold = fastmlp.diagnosis.held_out._folds(y[:, None])
+    fold = held_out._folds(y[:, None])
     assert np.bincount(fold).tolist() == [12] * 5
     ones = [y[fold == k].sum() for k in range(5)]
     assert max(ones) - min(ones) <= 1
@@ -777,8 +779,8 @@ def test_runs_can_be_pickled_whatever_they_were_trained_with():
 def test_a_change_that_cannot_be_tried_costs_nothing_but_itself(monkeypatch):
     runs = fastmlp.train(fastmlp.Architecture((2, 3, 1), bias=False), XOR_X, XOR_Y, n_nets=20, epochs=20)
     broken = fastmlp.diagnosis.Fix("broken", "a broken change", lambda c: c.changed(epochs=-1))
-    fixes_for = fastmlp.diagnosis.fixes_for
-    monkeypatch.setattr(fastmlp.diagnosis, "fixes_for", lambda *a: [broken, *fixes_for(*a)])
+    fixes_for = examine.fixes_for
+    monkeypatch.setattr(examine, "fixes_for", lambda *a: [broken, *fixes_for(*a)])
     with pytest.warns(RuntimeWarning, match="a broken change: could not be tried"):
         assert [t.fix.name for t in runs.diagnose(XOR_X, XOR_Y, try_fixes=True).trials] == ["bias"]
 
@@ -828,18 +830,20 @@ def test_every_kind_of_nets_is_diagnosed_and_mended_by_every_change(name, rate):
     found = runs.diagnose(X, y, try_fixes=True)
     assert sum(found.counts().values()) == 12
     assert str(found).startswith("12 nets")
-    given, loss = fastmlp.diagnosis._given(runs, X, y, None, None)
+    given, loss = examine._given(runs, X, y, None, None)
     changes = {
         fix.name: fix
         for cause in Cause
         for fix in [
-            *fastmlp.diagnosis.fixes_for(np.full(12, cause), given, runs.call, None),
-            *fastmlp.diagnosis.fixes_of_overfitting(runs.call, given),
+            *examine.fixes_for(np.full(12, cause), given, runs.call, None),
+            *examine.fixes_of_overfitting(runs.call, given),
         ]
     }
     known = given.classes or loss == "mse"
-    held_out = HeldOut(0.0, 0.0, 0.02) if known else None
-    trials = fastmlp.diagnosis.try_all(runs, runs.call, list(changes.values()), y, given, loss, held_out, 12, 1)
+    unseen = HeldOut(0.0, 0.0, 0.02) if known else None
+    trials = examine.try_all(
+        runs, runs.call, list(changes.values()), y, given, loss, unseen, 12, Retraining(fastmlp.train, 0, 1)
+    )
     assert set(changes) <= {trial.fix.name for trial in trials}
     assert all((trial.held_out_after is not None) == known for trial in trials)
 

@@ -9,6 +9,7 @@ from conftest import XOR_X, XOR_Y
 from test_command import command
 
 import fastmlp
+from fastmlp.plotting import animation
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -98,9 +99,9 @@ def test_the_map_over_two_settings(axes):
 
 @pytest.mark.parametrize("ending", [".gif", ".html"])
 def test_the_animation_ends_at_the_trained_nets(runs, tmp_path, ending, monkeypatch):
-    steps = fastmlp.plotting.RunsPlots._steps
+    steps = animation.training_steps
     seen = []
-    monkeypatch.setattr(fastmlp.plotting.RunsPlots, "_steps", lambda *a: seen.extend(steps(*a)) or seen)
+    monkeypatch.setattr(animation, "training_steps", lambda *a: seen.extend(steps(*a)) or seen)
     path = runs[:20].plot.animate(XOR_X, XOR_Y, tmp_path / f"a{ending}", frames=5)
     assert [epoch for epoch, _ in seen] == [0, 6, 25, 56, 100]
     assert (seen[-1][1].parameters == runs[:20].parameters).all()

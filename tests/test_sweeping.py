@@ -49,7 +49,7 @@ def test_groups_are_trained_in_few_runs(monkeypatch):
     calls, train = [], fastmlp.sweeping.train
     monkeypatch.setattr(fastmlp.sweeping, "train", lambda **settings: calls.append(settings) or train(**settings))
     fastmlp.sweep(XOR_X, XOR_Y, GRIDS[0], n_seeds=5, epochs=3)
-    assert len(calls) == 8
+    assert len([call for call in calls if call["epochs"]]) == 8  # the others draw initial weights
 
 
 @pytest.mark.parametrize("settings", [{}, {"target_loss": 0.2}, {"patience": 30, "tol": 1e-3}])

@@ -585,20 +585,20 @@ def test_why_chooses_fewer_restarts_for_more_work():
 
 
 def test_an_interrupt_leaves_what_is_known(tmp_path, capsys, monkeypatch):
-    from fastmlp.diagnosis import fixes as _fixes
+    from fastmlp.diagnosis.retraining import Retraining
 
     rng = np.random.default_rng(0)
     path = write(tmp_path / "t.csv", {"a": texts(rng.normal(size=60)), "kind": texts(rng.integers(0, 2, 60))})
     why = ("why", "--data", path, "--target", "kind", "--restarts", 20, "--epochs", 40, "--no-picture")
-    calls, train_again = [], _fixes.train_again
+    trials, again = [], Retraining.again
 
-    def interrupted(*arguments, **changes):
-        calls.append(arguments)
-        if len(calls) == 2:
+    def interrupted(self, call, X, y, net_ids, **changes):
+        trials.extend([call] if len(X) == 60 else [])  # not the folds
+        if len(trials) == 2:
             raise KeyboardInterrupt
-        return train_again(*arguments, **changes)
+        return again(self, call, X, y, net_ids, **changes)
 
-    monkeypatch.setattr(_fixes, "train_again", interrupted)
+    monkeypatch.setattr(Retraining, "again", interrupted)
     code, out, err = run(capsys, *why)
     assert code == 130
     assert "Why the others are not" in out

@@ -1,16 +1,15 @@
-"""Trained nets in files: what `Runs` and `Network` are made of, as named arrays and what is said of them, and back."""
+"""Trained nets in files: what they are made of, as named arrays and metadata, and back."""
 
 from __future__ import annotations
 
 import os
-import typing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from fastmlp._check_values import choose
 from fastmlp._engine.optimizer_state import KEPT_CONTROLS, STATE_ARRAYS, OptimizerState
+from fastmlp._engine.trained_nets import Status, TrainedNets
 from fastmlp._io.safetensors import (
     Entry,
     FileFormatError,
@@ -19,8 +18,8 @@ from fastmlp._io.safetensors import (
     refuse_other_tensors,
     write,
 )
+from fastmlp._version import version
 from fastmlp.architecture import Architecture
-from fastmlp.runs import Network, Runs, Status
 
 # Arrays beside the weights: dtype (None for the weights' own), and whether every file has it
 ARRAYS: dict[str, tuple[Any, bool]] = {
@@ -42,62 +41,16 @@ _KINDS = {
 }
 
 
-def save(path: str | os.PathLike, runs: Runs, network: bool = False, extra: dict[str, Any] | None = None) -> None:
+def save(
+    path: str | os.PathLike, nets: TrainedNets, network: bool = False, extra: dict[str, Any] | None = None
+) -> None:
     """Write the nets to `path`."""
-    about = described(runs, runs.state) | {"kind": "network" if network else "runs", "extra": extra or {}}
-    write(Path(path), arrays_of(runs, runs.state), about)
+    about = described(nets, nets.state) | {"kind": "network" if network else "runs", "extra": extra or {}}
+    write(Path(path), arrays_of(nets, nets.state), about)
 
 
-@typing.overload
-def load(path: str | os.PathLike, *, kind: Literal["runs"], allow_nonfinite: bool = False) -> Runs: ...
-
-
-@typing.overload
-def load(path: str | os.PathLike, *, kind: Literal["network"], allow_nonfinite: bool = False) -> Network: ...
-
-
-@typing.overload
-def load(path: str | os.PathLike, *, kind: None = None, allow_nonfinite: bool = False) -> Runs | Network: ...
-
-
-def load(
-    path: str | os.PathLike, *, kind: Literal["runs", "network"] | None = None, allow_nonfinite: bool = False
-) -> Runs | Network:
-    """Read nets that `Runs.save` or `Network.save` has written.
-
-    Parameters
-    ----------
-    path : str or path
-        The file. It may come from a stranger: nothing in it is executed, and sizes, names, shapes, dtypes, offsets and
-        a checksum are looked at before anything is believed.
-    kind : {"runs", "network"}, optional
-        What the file must hold; any other is a `FileFormatError`. Default: whichever it holds.
-    allow_nonfinite : bool, default False
-        Whether nets may have infinite or NaN weights that did not diverge and were not interrupted.
-
-    Returns
-    -------
-    Runs or Network
-        As it was saved, bit for bit.
-
-    Raises
-    ------
-    FileFormatError
-        Where the file is not whole or not such a file.
-    """
-    if not isinstance(allow_nonfinite, bool):
-        raise TypeError(f"allow_nonfinite={allow_nonfinite!r}: needs True or False")
-    if kind is not None:
-        choose("kind", kind, {"runs": None, "network": None})
-    found = load_with_extra(path, allow_nonfinite)[0]
-    if kind is not None and isinstance(found, Runs) != (kind == "runs"):
-        other = "network" if kind == "runs" else "runs"
-        raise FileFormatError(f"{path} holds {other}, kind={kind!r}: leave kind out, or pass kind={other!r}")
-    return found
-
-
-def load_with_extra(path: str | os.PathLike, allow_nonfinite: bool = False) -> tuple[Runs | Network, dict[str, Any]]:
-    """The nets, and what else was saved with them."""
+def read_nets(path: str | os.PathLike, allow_nonfinite: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The attributes of the nets, as `Runs` takes them, and the file's metadata."""
 
     def check(entries: dict[str, Entry], about: dict[str, Any]) -> None:
         if about.get("kind") == "checkpoint":
@@ -108,22 +61,21 @@ def load_with_extra(path: str | os.PathLike, allow_nonfinite: bool = False) -> t
             raise FileFormatError(f"a network, but {entries['loss'][1][0]} nets")
 
     arrays, about = read(Path(path), check)
-    runs, state = runs_of(arrays, about)
-    runs.state = state
-    may = np.isin(runs.status, (Status.DIVERGED, Status.INTERRUPTED))
-    broken = ~np.isfinite(runs.parameters).all(axis=1) & ~may
+    nets = attributes_of(arrays, about)
+    may = np.isin(nets["status"], (Status.DIVERGED, Status.INTERRUPTED))
+    broken = ~np.isfinite(nets["parameters"]).all(axis=1) & ~may
     if broken.any() and not allow_nonfinite:
         raise FileFormatError(
             f"net {int(np.argmax(broken))} has weights that are not finite, and did not diverge: pass "
             "allow_nonfinite=True if they may"
         )
-    return (runs[0] if about["kind"] == "network" else runs), about["extra"]
+    return nets, about
 
 
 # ------------------------------------------------------------------------------------------------------- writing
 
 
-def arrays_of(runs: Runs, state: OptimizerState | None) -> dict[str, np.ndarray]:
+def arrays_of(runs: TrainedNets, state: OptimizerState | None) -> dict[str, np.ndarray]:
     """Everything but the settings, a layer's weights and biases by themselves."""
     arrays = {name: np.asarray(getattr(runs, name)) for name in ARRAYS if getattr(runs, name) is not None}
     for layer, weights in enumerate(runs.weights):
@@ -137,15 +89,13 @@ def arrays_of(runs: Runs, state: OptimizerState | None) -> dict[str, np.ndarray]
     return arrays
 
 
-def described(runs: Runs, state: OptimizerState | None) -> dict[str, Any]:
+def described(runs: TrainedNets, state: OptimizerState | None) -> dict[str, Any]:
     """What is said of them."""
     import numba
 
-    from fastmlp import __version__
-
     architecture = runs.architecture
     return {
-        "versions": {"fastmlp": __version__, "numba": numba.__version__, "numpy": np.__version__},
+        "versions": {"fastmlp": version(), "numba": numba.__version__, "numpy": np.__version__},
         "settings": runs.settings,
         "sizes": list(architecture.sizes),
         "hidden": [activation.name.lower() for activation in architecture.activations[:-1]],
@@ -213,8 +163,8 @@ def _architecture(about: dict[str, Any]) -> Architecture:
         raise FileFormatError(f"the metadata describes no net: {error}") from None
 
 
-def runs_of(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> tuple[Runs, OptimizerState | None]:
-    """The nets, and the state of the optimizer that trained them if there is one."""
+def attributes_of(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of the nets, with the state of the optimizer that trained them if there is one."""
     arch, parts, state = _architecture(about), [], None
     for layer, (n_in, n_out) in enumerate(arch.shapes):
         weights = arrays[f"layers.{layer}.weights"]
@@ -238,7 +188,7 @@ def runs_of(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> tuple[Runs,
         raise FileFormatError("status has numbers that stand for nothing")
     if (arrays["epochs"] < 0).any():
         raise FileFormatError("epochs has negative numbers")
-    return Runs(
-        architecture=arch, parameters=np.concatenate(parts, axis=1), seed=about["seed"], settings=about["settings"],
-        **{name: arrays.get(name) for name in ARRAYS},  # type: ignore[arg-type]
-    ), state  # fmt: skip
+    return {
+        "architecture": arch, "parameters": np.concatenate(parts, axis=1), "seed": about["seed"],
+        "settings": about["settings"], "state": state, **{name: arrays.get(name) for name in ARRAYS},
+    }  # fmt: skip

@@ -14,6 +14,7 @@ from fastmlp._check_values import choose
 from fastmlp._engine.job import Job
 from fastmlp._engine.memory_limit import refuse_if_too_large
 from fastmlp._engine.team import Team
+from fastmlp._engine.trained_nets import Status
 from fastmlp._kernels import mistakes as mistaken
 from fastmlp._kernels import structs as layout
 from fastmlp._kernels.formulas import LOSSES, Activation, Loss
@@ -23,7 +24,7 @@ from fastmlp.architecture import Architecture
 from fastmlp.audit.backpropagation import Problem
 from fastmlp.audit.mistakes import FORWARD, MISTAKES, Placed
 from fastmlp.diagnosis.causes import SOLVED_SHARE, distances
-from fastmlp.runs import Runs, Status
+from fastmlp.runs import Runs
 from fastmlp.training import TrainingInterrupted, run
 from fastmlp.training.prepare import planned
 

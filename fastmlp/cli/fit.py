@@ -14,15 +14,16 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._io import columns as _columns
-from fastmlp._io import nets as _files
 from fastmlp._io import tables, targets
 from fastmlp._io.columns import Choices
+from fastmlp._io.nets import save
 from fastmlp._io.paths import refuse_output
 from fastmlp._io.safetensors import MOST_HEADER_BYTES, FileFormatError
 from fastmlp._io.tables import ReadOptions
 from fastmlp._io.targets import Target
 from fastmlp.architecture import Architecture
 from fastmlp.cli import fit_report
+from fastmlp.loading import load_with_extra
 from fastmlp.optimizers import Adam
 from fastmlp.runs import Runs
 from fastmlp.training import train
@@ -79,7 +80,7 @@ def fit(options: argparse.Namespace) -> int:
     if not usable.all():
         reading.notes.append(f"{(~usable).sum()} of {len(runs)} nets diverged and are left out")
     runs = runs[usable]
-    _files.save(path, runs, extra=extra)
+    save(path, runs, extra=extra)
     report = fit_report.report(target, reading, runs, X, y, rows, rng)
     report["model"] = str(path)
     if options.json:
@@ -127,7 +128,7 @@ def predict(options: argparse.Namespace) -> int:
     """Predict every row of a table, as CSV: the prediction, and each class's probability or the nets' spread."""
     refuse_output("--out", options.out, {"the data": options.data, "the model": options.model})
     try:
-        runs, extra = _files.load_with_extra(options.model)
+        runs, extra = load_with_extra(options.model)
         if not isinstance(runs, Runs):
             raise FileFormatError("it holds one net, no model of `fastmlp fit`")
         columns, target, na = targets.from_extra(extra, runs.architecture)

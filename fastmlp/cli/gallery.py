@@ -215,8 +215,8 @@ def _placed(recipe: Recipe, result: _Result, what: str, numbers: tuple[float, ..
 
 
 def _picture(recipe: Recipe, results: list[_Result], path: Path) -> None:
-    from fastmlp.plotting import LOSS_NAMES, draw_losses
     from fastmlp.plotting.pages import bars, new_figure
+    from fastmlp.plotting.style import LOSS_NAMES, draw_losses
 
     figure, axes = new_figure(1, 2, (13, 0.45 * len(results) + 2.4))
     names = [result.variant.change for result in results]

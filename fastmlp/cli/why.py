@@ -88,7 +88,14 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         diagnosis = diagnose(
-            runs, X, y, try_fixes=not options.no_fixes, max_nets_tried=restarts, threads=options.threads, tell=tell
+            runs,
+            X,
+            y,
+            try_fixes=not options.no_fixes,
+            max_nets_tried=restarts,
+            threads=options.threads,
+            train=train,
+            tell=tell,
         )
     except KeyboardInterrupt:
         if known is None:
@@ -167,7 +174,7 @@ def _say_what_stands(runs: Runs, X: np.ndarray, y: np.ndarray, options: argparse
         return
     print(f"fastmlp why: interrupted; these are {len(some):,} of the nets as they stand, after "
           f"{np.median(some.epochs):,.0f} epochs", file=sys.stderr)  # fmt: skip
-    _print(diagnose(some, X, y, threads=options.threads), options)
+    _print(some.diagnose(X, y, threads=options.threads), options)
 
 
 def facts(d: Diagnosis) -> dict[str, Any]:

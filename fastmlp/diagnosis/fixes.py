@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmlp._engine.trained_nets import Status, TrainedNets
 from fastmlp._engine.unit_statistics import inspected
 from fastmlp._kernels.formulas import Activation, Loss
 from fastmlp._pickling import LostFunction
@@ -16,11 +17,10 @@ from fastmlp.diagnosis import causes
 from fastmlp.diagnosis.baselines import Scaling
 from fastmlp.diagnosis.causes import SCORE_GAIN, Cause, Given
 from fastmlp.diagnosis.held_out import cross_validated_score, validation_data, validation_score
+from fastmlp.diagnosis.retraining import Retraining
 from fastmlp.optimizers import Adam
-from fastmlp.runs import Runs, Status
 from fastmlp.settings import Call
 from fastmlp.statistics import differ, interval, percent, spoken_score
-from fastmlp.training import train
 
 WORTH_A_FIX = 0.005  # of the nets must have a cause that a change is for
 LOWER, LONGER = 0.1, 4  # times the learning rate, and the epochs
@@ -130,19 +130,6 @@ class Trial:
         if self.held_out_worse:
             verdict = ": worse on samples held out"
         return f"{before:>7} -> {after:>7}  ({interval(self.after, self.n_nets)}{scores})  {self.fix.text}{verdict}"
-
-
-def train_again(
-    call: Call, X: Any, y: Any, net_ids: np.ndarray, seed: int, threads: int | None, **changes: Any
-) -> Runs:
-    """Train nets of these numbers by a call's settings, with some of them changed."""
-    return train(X=X, y=y, net_ids=net_ids, seed=seed, threads=threads, **{**call.settings, **changes})
-
-
-def initial(call: Call, X: Any, y: Any, net_ids: np.ndarray, seed: int, threads: int | None) -> Runs:
-    """The same nets before their first step."""
-    rest = {"schedule": None, "validation": None, "target_loss": None, "target_accuracy": None, "patience": None}
-    return train_again(call, X, y, net_ids, seed, threads, epochs=0, **rest)
 
 
 def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_start: float | None) -> list[Fix]:
@@ -314,8 +301,8 @@ def _longer(call: Call) -> Call:
 
 
 def try_all(
-    runs: Runs, call: Call, fixes: list[Fix], y: Any, given: Given, loss: str, held_out: HeldOut | None, max_nets: int,
-    threads: int | None, tell: Callable[[str, tuple[Trial, ...]], Any] = lambda _step, _trials: None,
+    runs: TrainedNets, call: Call, fixes: list[Fix], y: Any, given: Given, loss: str, held_out: HeldOut | None,
+    max_nets: int, retraining: Retraining, tell: Callable[[str, tuple[Trial, ...]], Any] = lambda _step, _trials: None,
 ) -> tuple[Trial, ...]:  # fmt: skip
     """Train the first `max_nets` of the nets again with each change, and with the best two; the best first.
 
@@ -323,16 +310,16 @@ def try_all(
     what is tried next, and the trials so far.
     """
     n = min(len(runs), max_nets)
-    ids, own, seed = runs.net_ids[:n], call.of(np.arange(len(runs)) < n), runs.seed
+    ids, own, threads = runs.net_ids[:n], call.of(np.arange(len(runs)) < n), retraining.threads
     solved, score = _solved_and_score(runs[:n], given, loss, threads)
 
     def trial(fix: Fix) -> Trial | None:
         changed, there, targets = scaled_data(fix.scaled, fix.change(own), given, y)
         try:
-            again = train_again(changed, there.samples, targets, ids, seed, threads)
+            again = retraining.again(changed, there.samples, targets, ids)
             used = changed["loss"] or changed.architecture.default_loss
             there = there._replace(architecture=again.architecture, loss=Loss[used.upper()])
-            unseen = None if held_out is None else held_out_score(again, changed, there, targets, threads)
+            unseen = None if held_out is None else held_out_score(again, changed, there, targets, retraining)
         except (ValueError, TypeError) as error:  # the diagnosis is worth more than one change
             warnings.warn(f"{fix.text}: could not be tried: {error}", RuntimeWarning, stacklevel=4)
             return None
@@ -376,16 +363,12 @@ def scaled_data(scaled: tuple[str, ...], call: Call, given: Given, y: Any) -> tu
     return call, given._replace(samples=samples, targets=targets), y
 
 
-def held_out_score(runs: Runs, call: Call, given: Given, y: Any, threads: int | None) -> float:
+def held_out_score(runs: TrainedNets, call: Call, given: Given, y: Any, retraining: Retraining) -> float:
     """The median score on validation data, or else on folds that are held out in turn."""
     held_out = validation_data(call, given)
     if held_out is not None:
-        return validation_score(runs, held_out, given, threads)
-
-    def train_fold(part: Call, X: Any, y: Any, ids: np.ndarray) -> Runs:
-        return train_again(part, X, y, ids, runs.seed, threads)
-
-    return cross_validated_score(train_fold, call, given, y, runs.net_ids, threads)
+        return validation_score(runs, held_out, given, retraining.threads)
+    return cross_validated_score(retraining, call, given, y, runs.net_ids)
 
 
 def _best_first(trials: Sequence[Trial | None]) -> list[Trial]:
@@ -394,7 +377,7 @@ def _best_first(trials: Sequence[Trial | None]) -> list[Trial]:
     return sorted(done, key=lambda t: (not t.helped, -t.after, -(t.held_out_after or t.score_after or 0.0)))
 
 
-def _solved_and_score(runs: Runs, given: Given, loss: str, threads: int | None) -> tuple[int, float | None]:
+def _solved_and_score(runs: TrainedNets, given: Given, loss: str, threads: int | None) -> tuple[int, float | None]:
     """How many of the nets are solved, and their median score."""
     facts = inspected(runs.architecture, loss, runs.parameters, given.samples, given.targets, threads)
     fine = runs.status != Status.DIVERGED

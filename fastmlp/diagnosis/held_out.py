@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fastmlp import _check_data as checks
+from fastmlp._engine.trained_nets import Status, TrainedNets
 from fastmlp._engine.unit_statistics import inspected
 from fastmlp.diagnosis.causes import Given, score_of
-from fastmlp.runs import Runs, Status
+from fastmlp.diagnosis.retraining import Retraining
 from fastmlp.settings import Call
 
 FOLDS = 5
@@ -26,27 +26,25 @@ def validation_data(call: Call, given: Given) -> tuple[np.ndarray, np.ndarray] |
     return samples, checks.targets(call["validation"][1], call.architecture, given.loss, len(samples), dtype)
 
 
-def validation_score(runs: Runs, held_out: tuple[np.ndarray, np.ndarray], given: Given, threads: int | None) -> float:
+def validation_score(
+    runs: TrainedNets, held_out: tuple[np.ndarray, np.ndarray], given: Given, threads: int | None
+) -> float:
     """The nets' median accuracy, or R², on validation data."""
     return float(np.median(_scores(runs, *held_out, given, threads)))
 
 
-def cross_validated_score(
-    train: Callable[[Call, np.ndarray, Any, np.ndarray], Runs], call: Call, given: Given, y: Any, ids: np.ndarray,
-    threads: int | None,
-) -> float:  # fmt: skip
+def cross_validated_score(retraining: Retraining, call: Call, given: Given, y: Any, ids: np.ndarray) -> float:
     """The median accuracy, or R², of some of the nets, each sample scored by nets that were trained without its fold.
 
     `given` has the samples, scaled as they are to be, and the targets; `y` is what is trained on, in the user's form.
-    `train(call, X, y, net_ids)` trains nets of these numbers by a call's settings.
     """
     ids, call = ids[:MOST_NETS], call.of(np.arange(len(ids)) < MOST_NETS)
     y, fold = np.asarray(y), _folds(given.targets)
     total = np.zeros(len(ids))
     for number in range(FOLDS):
         seen, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        runs = train(_on(call, seen), given.samples[seen], y[seen], ids)
-        total += len(held) * _scores(runs, given.samples[held], given.targets[held], given, threads)
+        runs = retraining.again(_on(call, seen), given.samples[seen], y[seen], ids)
+        total += len(held) * _scores(runs, given.samples[held], given.targets[held], given, retraining.threads)
     return float(np.median(total / len(fold)))
 
 
@@ -68,7 +66,9 @@ def _on(call: Call, rows: np.ndarray) -> Call:
     return call.changed(**changes)
 
 
-def _scores(runs: Runs, samples: np.ndarray, targets: np.ndarray, given: Given, threads: int | None) -> np.ndarray:
+def _scores(
+    runs: TrainedNets, samples: np.ndarray, targets: np.ndarray, given: Given, threads: int | None
+) -> np.ndarray:
     """Each net's accuracy, or R² against the spread of all targets."""
     facts = inspected(runs.architecture, given.loss.name.lower(), runs.parameters, samples, targets, threads)
     return score_of(facts, given, runs.status == Status.DIVERGED)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import base64
 import html
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from fastmlp._engine.trained_nets import TrainedNets
 from fastmlp._html import html_table
 from fastmlp.diagnosis.causes import Cause
+from fastmlp.diagnosis.report import MEANINGS, Diagnosis
+from fastmlp.plotting.style import BLUE, GREEN, GREY
 from fastmlp.statistics import percent, spoken_score, wilson_intervals
-
-if TYPE_CHECKING:
-    from fastmlp.diagnosis import Diagnosis
-    from fastmlp.runs import Runs
 
 STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
 img { max-width: 100% } caption { text-align: left; font-weight: 600; padding: .4rem 0 }
@@ -33,7 +32,7 @@ def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any,
     return figure, figure.subplots(rows, columns, squeeze=False).ravel()
 
 
-def story(runs: Runs, diagnosis: Diagnosis, X: np.ndarray, y: np.ndarray) -> Any:
+def story(runs: TrainedNets, diagnosis: Diagnosis, X: np.ndarray, y: np.ndarray) -> Any:
     """One picture: how losses fall and end, what changes did, a stuck net and a solved one, or dead units."""
     panels = [lambda ax: runs.plot.fan(ax=ax), lambda ax: runs.plot.losses(diagnosis, ax=ax)]
     if diagnosis.trials:
@@ -70,7 +69,7 @@ def _examples(diagnosis: Diagnosis) -> list[tuple[int, str]]:
     return found
 
 
-def _example(ax: Any, runs: Runs, X: np.ndarray, y: np.ndarray, net: int, kind: str) -> None:
+def _example(ax: Any, runs: TrainedNets, X: np.ndarray, y: np.ndarray, net: int, kind: str) -> None:
     runs.plot.boundary(X, y, net, ax=ax)
     ax.set_title(f"{kind}: net {net}, loss {runs.loss[net]:.4f}", fontsize=10)
 
@@ -86,8 +85,6 @@ def _changes(ax: Any, diagnosis: Diagnosis) -> None:
 
 def bars(ax: Any, names: list[str], solved: list[int], n_nets: int, highlighted: set[str]) -> None:
     """Shares that are solved, with their intervals."""
-    from fastmlp.plotting import BLUE, GREEN, GREY
-
     low, high = wilson_intervals(np.array(solved), np.full(len(solved), n_nets))
     shares, places = 100 * np.array(solved) / n_nets, np.arange(len(names))[::-1]
     ax.barh(places, shares, color=[GREEN if name in highlighted else BLUE for name in names], height=0.6)
@@ -102,8 +99,6 @@ def bars(ax: Any, names: list[str], solved: list[int], n_nets: int, highlighted:
 
 def as_page(title: str, diagnosis: Diagnosis, figure: Any) -> str:
     """One HTML page without anything from elsewhere: the verdict, tables of causes and changes, and the picture."""
-    from fastmlp.diagnosis import MEANINGS
-
     memory = io.BytesIO()
     figure.savefig(memory, dpi=110, format="png")
     picture = base64.b64encode(memory.getvalue()).decode()

@@ -8,13 +8,13 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fastmlp.plotting import BLUE, GREY, draw_losses
-from fastmlp.runs import Runs, Status
+from fastmlp._engine.trained_nets import Status, TrainedNets
+from fastmlp.plotting.style import BLUE, GREY, draw_losses
 
 SOON = 99.5  # % of the nets that are solved: the epochs shown end a little after these
 
 
-def draw_xor(runs: Runs, facts: dict[str, Any], plateaus: dict[float, str], path: str) -> None:
+def draw_xor(runs: TrainedNets, facts: dict[str, Any], plateaus: dict[float, str], path: str) -> None:
     """Share solved against epochs (where nets stop when solved), and the histogram of final losses, to a file."""
     reached = np.sort(runs.epochs[runs.status == Status.REACHED_TARGET])
     figure = Figure(figsize=(11, 4.6) if reached.size else (6.5, 4.6), layout="constrained")

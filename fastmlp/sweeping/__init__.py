@@ -7,20 +7,20 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
 from fastmlp._html import html_table
-from fastmlp._pickling import LostFunction, picklable
+from fastmlp._pickling import picklable
 from fastmlp.architecture import Architecture
 from fastmlp.diagnosis.causes import SOLVED_SHARE
-from fastmlp.diagnosis.fixes import initial, train_again
+from fastmlp.diagnosis.retraining import Retraining
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.runs import Runs, Status
-from fastmlp.settings import Call
+from fastmlp.settings import Call, shown
 from fastmlp.statistics import wilson_intervals
 from fastmlp.sweeping.results import SweepResults, medians
 from fastmlp.training import train
@@ -108,7 +108,8 @@ class Sweep:
         row = checks.whole_number("row", row, 0, len(self) - 1)
         X, y, seed, ids, threads = self._data
         changes.setdefault("epochs", int(self.table["epochs"][row]))
-        return train_again(self._settings[row].call, X, y, ids, seed, changes.pop("threads", threads), **changes)
+        retraining = Retraining(train, seed, changes.pop("threads", threads))
+        return cast(Runs, retraining.again(self._settings[row].call, X, y, ids, **changes))
 
     def to_pandas(self) -> Any:
         """The table as a pandas DataFrame."""
@@ -184,17 +185,6 @@ class Sweep:
         """A table of the best settings, for notebooks."""
         heading, *rows = self._first_rows()
         return html_table(self._caption, heading, rows, self._more)
-
-
-def shown(value: Any) -> str:
-    """A setting's value as it is read."""
-    if isinstance(value, tuple) and all(isinstance(part, int) for part in value):
-        return "-".join(map(str, value))
-    if isinstance(value, LostFunction):
-        return value.name
-    if callable(value) and hasattr(value, "__qualname__"):
-        return value.__qualname__
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _plain_column(values: np.ndarray, text: bool = False) -> Any:
@@ -478,7 +468,8 @@ def _train_together(
     inits = [call["init"] for call in calls]
     distinct = list(dict.fromkeys(inits))
     if len(distinct) > 1:
-        drawn = {init: initial(calls[inits.index(init)], X, y, ids, seed, threads) for init in distinct}
+        retraining = Retraining(train, seed, threads)
+        drawn = {init: retraining.initial(calls[inits.index(init)], X, y, ids) for init in distinct}
         weights = [np.concatenate([drawn[i].weights[k] for i in inits]) for k in range(calls[0].architecture.n_layers)]
         biases = [np.concatenate([drawn[i].biases[k] for i in inits]) for k in range(len(drawn[inits[0]].biases))]
         settings["init"] = weights, biases

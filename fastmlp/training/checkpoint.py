@@ -21,7 +21,7 @@ from fastmlp import _check_data as checks
 from fastmlp._engine.job import Job
 from fastmlp._engine.optimizer_state import STATE_ARRAYS, OptimizerState
 from fastmlp._engine.tile_arrays import MOST_COLUMNS, rounded_up
-from fastmlp._io import nets as _files
+from fastmlp._io import nets
 from fastmlp._io.safetensors import Entry, FileFormatError, read, refuse_other_kinds, refuse_other_tensors, write
 from fastmlp._kernels import structs as layout
 from fastmlp._kernels.tiles import CONSTANT, NORMAL, Groups
@@ -99,7 +99,7 @@ class Checkpoint:
             self._hashes = _hashes(job)
         state = job.final_state
         assert state is not None
-        arrays |= _files.arrays_of(runs, state)
+        arrays |= nets.arrays_of(runs, state)
         if job.groups is not None:
             arrays |= {f"init.{name}": getattr(job.groups, name).array for name in _GROUPS}
         if job.earlier_epochs is not None:
@@ -107,7 +107,7 @@ class Checkpoint:
         if job.validation is not None:
             arrays["validation.waited"] = job.validation.waited
             arrays["validation.best_parameters"] = job.validation.best_parameters
-        about = _files.described(runs, state) | {
+        about = nets.described(runs, state) | {
             "kind": "checkpoint", "settings": plain, "first_epoch": job.first_epoch, "data": self._hashes,
         }  # fmt: skip
         write(self.path, arrays, about)
@@ -175,7 +175,7 @@ class Saved(NamedTuple):
 
     def put_into(self, job: Job, runs: Runs) -> None:
         """Let the job go on from here."""
-        for name in (*_files.ARRAYS, "parameters"):
+        for name in (*nets.ARRAYS, "parameters"):
             there, saved = getattr(runs, name), getattr(self.runs, name)
             if (there is None) != (saved is None) or (there is not None and there.shape != saved.shape):
                 raise FileFormatError(f"{name} is not what the settings ask for")
@@ -200,7 +200,9 @@ class Saved(NamedTuple):
 def load_checkpoint(path: str | os.PathLike) -> Saved:
     """Read a file that a `Checkpoint` has written."""
     arrays, about = read(Path(path), _check)
-    runs, state = _files.runs_of(arrays, about)
+    attributes = nets.attributes_of(arrays, about)
+    state = attributes.pop("state")
+    runs = Runs(**attributes)
     assert state is not None
     first_epoch, settings = about["first_epoch"], dict(about["settings"])
     settings |= {name[9:]: array for name, array in arrays.items() if name.startswith("settings.")}
@@ -250,7 +252,7 @@ def _check(entries: dict[str, Entry], about: dict[str, Any]) -> None:
     if not isinstance(settings.get("optimizer"), str) or settings["optimizer"] not in OPTIMIZERS:
         raise FileFormatError(f"the settings have optimizer={settings.get('optimizer')!r}")
     refuse_other_kinds(settings, {"epochs": int})
-    wanted = _files.wanted_tensors(entries, about)
+    wanted = nets.wanted_tensors(entries, about)
     n, n_parameters = wanted["epochs"][1][0], wanted["state.rows"][1][2]
     numbers = (*NUMBERS, *(f"optimizer.{s.name}" for s in _optimizer_fields(settings["optimizer"])))
     for name in numbers:
@@ -268,10 +270,10 @@ def _check(entries: dict[str, Entry], about: dict[str, Any]) -> None:
             raise FileFormatError(f"the settings have epochs={settings['epochs']}, record_every={every!r}")
         n_records = settings["epochs"] // every + 1
     held_out = data["validation"] is not None
-    for name in _files.CURVES:
+    for name in nets.CURVES:
         wanted.pop(name, None)
         if n_records and (held_out or name == "history"):
-            kind = _files.ARRAYS[name][0]
+            kind = nets.ARRAYS[name][0]
             wanted[name] = (wanted["loss"][0] if kind is None else np.dtype(kind)), (n, n_records)
     if "init.sizes" in entries:
         groups = entries["init.sizes"][1][:1]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastmlp import _check_data as checks
-
-if TYPE_CHECKING:
-    from fastmlp.runs import Runs
-    from fastmlp.settings import Call
+from fastmlp._engine.trained_nets import Status
+from fastmlp.runs import Runs
+from fastmlp.settings import Call
+from fastmlp.training.interrupted import TrainingInterrupted
 
 # The k-th restart of net i has the number i + k · 2^40: no net's restarts are another's, however nets are shared out
 STRIDE_BITS = 40
@@ -40,8 +40,6 @@ def most_restarts(restart_stuck: Any, settings: dict[str, Any], others: dict[str
 
 def solved(runs: Runs, settings: dict[str, Any]) -> np.ndarray:
     """Which nets need no restart: those that reached their target, or without one have every sample right."""
-    from fastmlp.runs import Status
-
     if settings["target_loss"] is None and settings["target_accuracy"] is None:
         return runs.accuracy == 1
     reached = runs.status == Status.REACHED_TARGET
@@ -57,8 +55,6 @@ def restart_until_solved(
     runs: Runs, call: Call, most: int, settings: dict[str, Any], again: Callable[[Call, np.ndarray], Runs]
 ) -> None:
     """Replace nets of `runs` that are not solved, in place; `again` trains nets of some numbers by a call."""
-    from fastmlp.training import TrainingInterrupted
-
     first = runs.net_ids.copy()
     restarts = runs.restarts
     assert restarts is not None

@@ -1,0 +1,62 @@
+"""What diagnosis, pictures and files ask of trained nets, so that they know neither `Runs` nor `train`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from fastmlp._engine.optimizer_state import OptimizerState
+from fastmlp._kernels import structs
+from fastmlp.architecture import Architecture
+from fastmlp.settings import Call
+
+
+class Status(IntEnum):
+    """What became of a net."""
+
+    RAN_ALL_EPOCHS = structs.RAN_ALL_EPOCHS
+    REACHED_TARGET = structs.REACHED_TARGET
+    STALLED = structs.STALLED
+    DIVERGED = structs.DIVERGED
+    INTERRUPTED = structs.INTERRUPTED
+
+
+class TrainedNets(Protocol):
+    """Nets as training leaves them: `fastmlp.Runs`, which describes the attributes."""
+
+    architecture: Architecture
+    parameters: np.ndarray
+    loss: np.ndarray
+    accuracy: np.ndarray
+    epochs: np.ndarray
+    status: np.ndarray
+    net_ids: np.ndarray
+    seed: int
+    history: np.ndarray | None
+    validation_score: np.ndarray | None
+    best_epoch: np.ndarray | None
+    state: OptimizerState | None
+    settings: dict[str, Any]
+    call: Call | None
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, which: Any, /) -> Any: ...
+
+    @property
+    def weights(self) -> list[np.ndarray]: ...
+
+    @property
+    def biases(self) -> list[np.ndarray]: ...
+
+    def predict(self, X: Any, *, reduce: Literal["mean"] | None = None) -> np.ndarray: ...
+
+    @property
+    def plot(self) -> Any: ...
+
+
+Train = Callable[..., TrainedNets]
+"""`fastmlp.train`, as it is handed to whatever trains nets again."""

@@ -1,0 +1,36 @@
+"""Names of modules in pickles that were written before the library was divided into packages."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+MOVED = {
+    "fastmlp._calls": "fastmlp.settings",
+    "fastmlp._causes": "fastmlp.diagnosis.causes",
+    "fastmlp._fixes": "fastmlp.diagnosis.fixes",
+    "fastmlp._formulas": "fastmlp._kernels.formulas",
+    "fastmlp._state": "fastmlp._engine.optimizer_state",
+}
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Finds a module by its former name. It is asked last, when no module has that name."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:  # noqa: ARG002
+        return ModuleSpec(fullname, self) if fullname in MOVED else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Let the module have the attributes of the one that it has become."""
+        there = importlib.import_module(MOVED[module.__name__])
+        module.__getattr__ = lambda name: getattr(there, name)  # type: ignore[method-assign]
+
+
+def find_moved_modules() -> None:
+    """Let pickles that name modules by their former names be loaded."""
+    if not any(type(finder).__name__ == _Finder.__name__ for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())

@@ -1,0 +1,11 @@
+"""The version of fastmlp that is installed."""
+
+from importlib import metadata
+
+
+def version() -> str:
+    """As in the package's metadata; "unknown" where fastmlp runs from a source tree that is not installed."""
+    try:
+        return metadata.version("fastmlp")
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,250 @@
+"""`diagnose`: look at the nets, name a cause for each, and try what may help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fastmlp import _check_data as checks
+from fastmlp._check_values import choose
+from fastmlp._engine.optimizer_state import fits
+from fastmlp._engine.predict import predict
+from fastmlp._engine.trained_nets import Status, Train, TrainedNets
+from fastmlp._engine.unit_statistics import Facts, inspected
+from fastmlp._kernels.formulas import LOSSES, Loss
+from fastmlp.diagnosis import causes
+from fastmlp.diagnosis.baselines import baselines, best_possible, score_of_constant, truth_table
+from fastmlp.diagnosis.causes import Cause, Given, Plateau, clear_gain
+from fastmlp.diagnosis.fixes import HeldOut, Trial, fixes_for, fixes_of_overfitting, held_out_score, try_all
+from fastmlp.diagnosis.report import MOSTLY_SOLVED, Diagnosis
+from fastmlp.diagnosis.retraining import Retraining
+from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.settings import Call
+
+PROBE_SHARE, LEAST_PROBE, MOST_PROBE = 50, 20, 100  # epochs of a probe: a fiftieth of those trained, within bounds
+NETS_A_BLOCK = 65_536
+MOST_LOOKED_AT = 1000
+
+
+def diagnose(
+    runs: TrainedNets, X: Any, y: Any, *, loss: str | None = None, solved_loss: float | None = None,
+    try_fixes: bool = False, max_nets_tried: int = 10_000, threads: int | None = None, train: Train,
+    tell: Callable[[str, Diagnosis | None], Any] = lambda _step, _known: None,
+) -> Diagnosis:  # fmt: skip
+    """See `Runs.diagnose`. Nets are trained again by `train`.
+
+    Before each step that takes long, `tell` is called with what it is and what is known.
+    """
+    if not isinstance(try_fixes, (bool, np.bool_)):
+        raise TypeError(f"try_fixes={try_fixes!r}: needs True or False")
+    tried = checks.whole_number("max_nets_tried", max_nets_tried, 1)
+    if not len(runs):
+        raise ValueError("there are no nets to diagnose: the selection is empty")
+    given, loss = _given(runs, X, y, loss, solved_loss)
+    call = runs.call or Call.of_record(runs.settings, runs.architecture, runs.parameters.dtype, len(runs))
+    if try_fixes and call is None:
+        raise ValueError(
+            "try_fixes=True trains the same nets again, and these have no record of how they were trained that is "
+            "enough for that: fastmlp.train keeps one, unless nets went on from others; a file does where all settings "
+            "are names and numbers, without arrays, functions, initializers, weights or validation"
+        )
+    retraining = Retraining(train, runs.seed, threads)
+    facts = inspected(runs.architecture, loss, runs.parameters, given.samples, given.targets, threads)
+    diverged = (runs.status == Status.DIVERGED) | ~np.isfinite(runs.parameters).all(axis=1)
+    plateau, plateaus = _plateaus(runs, facts, given, ~diverged & ~causes.solved(facts, given), threads)
+    partial = np.array([*(p.n_samples < len(given.samples) for p in plateaus), False])
+    label = causes.certain_causes(facts, given, diverged, partial[plateau])
+    label[(label < 0) & (plateau >= 0)] = Cause.PLATEAU
+    undecided = np.flatnonzero(label < 0)
+    if len(undecided):
+        tell(f"{len(undecided):,} nets are trained further, to see whether they improve", None)
+    for first in range(0, len(undecided), NETS_A_BLOCK):
+        some = undecided[first : first + NETS_A_BLOCK]
+        label[some] = _probed(runs, some, loss, call, retraining, X, y)
+    rest = label < 0  # those that were trained further, and neither improved nor overshot
+    label[rest & causes.mostly_dead(facts, runs.architecture)] = Cause.DEAD_UNITS
+    label[label < 0] = Cause.LOCAL_MINIMUM
+
+    dead = facts.silent == np.array(runs.architecture.sizes[1:])
+    from_start = _dead_from_start(runs, label == Cause.DEAD_LAYER, given, loss, call, retraining, X, y)
+    suggestions = fixes_for(label, given, call, from_start)
+    unseen = _held_out(runs[:tried], call, given, y, retraining, try_fixes, tell)
+    found = Diagnosis(
+        label, dead, facts.silent, plateau, tuple(plateaus), facts.loss, from_start, tuple(suggestions), (),
+        _description(runs, loss, call), least_loss=causes.least_loss(given), best_possible=given.best_possible,
+        n_samples=len(given.samples), margin=_margin(runs, label, given, threads),
+        held_out_score=unseen and unseen.score, **_scores(facts, given, unseen),
+    )  # fmt: skip
+    if found.as_good_as_the_data:  # every change that is for solving the samples would be for learning their noise
+        return replace(found, fixes=())
+    if found.overfits:
+        suggestions = [fix for fix in suggestions if fix.scaled] + fixes_of_overfitting(call, given)
+        found = replace(found, fixes=tuple(suggestions))
+    if not try_fixes:
+        return found
+    assert call is not None
+
+    def with_trials(trials: tuple[Trial, ...]) -> Diagnosis:
+        return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials if trial.helped) or found.fixes)
+
+    trials = try_all(
+        runs, call, suggestions, y, given, loss, unseen, tried, retraining,
+        lambda step, so_far: tell(f"trying {step}", with_trials(so_far)),
+    )  # fmt: skip
+    return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials if trial.helped))
+
+
+def _margin(runs: TrainedNets, label: np.ndarray, given: Given, threads: int | None) -> float | None:
+    """The median margin of the nets that are solved."""
+    some = np.flatnonzero(label == Cause.SOLVED)[:MOST_LOOKED_AT]
+    if not len(some) or not given.classes or given.solved_loss is not None:
+        return None
+    chosen = runs[some]
+    outputs = predict(chosen.architecture, chosen.parameters, given.samples, threads=threads).astype(np.float64)
+    distances = causes.distances(outputs, given.targets.astype(np.float64), chosen.architecture.activations[-1])
+    return float(np.median(distances.min(axis=1)))
+
+
+def _held_out(
+    runs: TrainedNets, call: Call | None, given: Given, y: Any, retraining: Retraining, try_fixes: bool,
+    tell: Callable[..., Any],
+) -> HeldOut | None:  # fmt: skip
+    """The median score on samples that the nets were not trained on; None where there are or shall be none."""
+    if call is None or not causes.has_score(given):
+        return None
+    if call["validation"] is None:
+        if not try_fixes or not _judged_by_others(given):
+            return None
+        tell("some nets are trained on four fifths of the samples, and scored on the others", None)
+    score = held_out_score(runs, call, given, y, retraining)
+    number = len(given.samples if call["validation"] is None else call["validation"][0])
+    return HeldOut(score, score_of_constant(given.targets, given.classes), clear_gain(number))
+
+
+def _judged_by_others(given: Given) -> bool:
+    """Whether samples that nets have not seen can say how good they are."""
+    return causes.judged_by_score(given) and not truth_table(given.samples)
+
+
+def _scores(facts: Facts, given: Given, held_out: HeldOut | None) -> dict[str, Any]:
+    """How well the nets do, and what they are to be held against."""
+    if not causes.judged_by_score(given):
+        return {}
+    known = {"score": causes.score_of(facts, given), "score_name": "Accuracy" if given.classes else "R²"}
+    mostly_solved = causes.solved(facts, given).mean() >= MOSTLY_SOLVED
+    if not _judged_by_others(given) or (mostly_solved and held_out is None):
+        return known
+    return known | {"baselines": baselines(given.samples, given.targets, given.classes)}
+
+
+def _given(runs: TrainedNets, X: Any, y: Any, loss: str | None, solved_loss: Any) -> tuple[Given, str]:
+    architecture, dtype = runs.architecture, runs.parameters.dtype
+    loss = loss or runs.settings.get("loss") or architecture.default_loss
+    code = Loss(choose("loss", loss, LOSSES[architecture.activations[-1]]))
+    samples = checks.inputs(X, architecture, dtype)
+    targets = checks.targets(y, architecture, code, len(samples), dtype)
+    if solved_loss is not None:
+        solved_loss = checks.bounded("solved_loss", solved_loss, 1, 0.0)
+        if not isinstance(solved_loss, float):
+            raise ValueError(f"solved_loss={solved_loss!r}: needs one number")
+    numbers, classes = np.ndim(y) == 1 or np.shape(y)[-1] == 1, checks.counts_accuracy(targets)
+    possible = best_possible(samples, targets, classes)
+    return Given(architecture, code, samples, targets, classes, solved_loss, numbers, possible), loss
+
+
+def _plateaus(
+    runs: TrainedNets, facts: Facts, given: Given, stuck: np.ndarray, threads: int | None
+) -> tuple[np.ndarray, list[Plateau]]:
+    """Which plateau each of the nets that are stuck is on; −1 for none."""
+    plateau = np.full(len(runs), -1, np.int16)
+    some = np.flatnonzero(stuck)
+    if len(some) and causes.has_groups(given):
+        keys = np.full(len(runs), -1)
+        for first in range(0, len(some), NETS_A_BLOCK):
+            block = some[first : first + NETS_A_BLOCK]
+            chosen = runs[block]
+            outputs = predict(chosen.architecture, chosen.parameters, given.samples, threads=threads)
+            keys[block] = causes.plateau_keys(outputs, given)
+        return causes.named_plateaus(keys, given)
+    flat, constant = causes.on_constant(facts, given)
+    plateau[flat & stuck] = 0
+    return plateau, [constant] if (flat & stuck).any() else []
+
+
+def _go_on(
+    runs: TrainedNets, some: np.ndarray, call: Call, epochs: int, loss: str, retraining: Retraining, X: Any, y: Any
+) -> np.ndarray:
+    """Losses (n, epochs + 1) of some nets while they go on with the settings of a call."""
+    chosen = runs[some]
+    if chosen.state is not None and not fits(chosen.state, call.optimizer):
+        chosen.state = None
+    history = retraining.go_on(chosen, call, X, y, epochs, loss).history
+    assert history is not None
+    return history.astype(np.float64)
+
+
+def _probed(
+    runs: TrainedNets, some: np.ndarray, loss: str, call: Call | None, retraining: Retraining, X: Any, y: Any
+) -> np.ndarray:
+    """Of nets that no rule knows, whether some more epochs show them to overshoot or to improve; −1 for neither."""
+    label = np.full(len(some), -1, np.int8)
+    factor = None if call is None else call.final_rate()
+    if call is None or not factor:
+        return np.full(len(some), Cause.UNDECIDED, np.int8)
+    trained = runs.epochs[some]
+    length = int(np.clip(np.max(trained) // PROBE_SHARE, LEAST_PROBE, MOST_PROBE))
+    own = call.of(some)
+    if factor != 1:
+        own = own.with_rate(factor)
+    curves = _go_on(runs, some, own, length, loss, retraining, X, y)
+    falling, rough = causes.causes_of_curves(curves, trained)
+    if rough.any() and "learning_rate" in own.optimizer.settings:
+        which = np.flatnonzero(rough)
+        calm = _go_on(runs, some[which], own.of(which).with_rate(0.1), length, loss, retraining, X, y)
+        with np.errstate(invalid="ignore"):
+            lower = calm[:, -1] <= causes.CALMER_BELOW * np.median(curves[which, 1:], axis=1)
+        lower |= np.isfinite(calm[:, -1]) & ~np.isfinite(curves[which]).all(axis=1)
+        label[which[lower]] = Cause.OVERSHOOTING
+    label[(label < 0) & falling] = Cause.STILL_IMPROVING
+    return label
+
+
+def _dead_from_start(
+    runs: TrainedNets, dead: np.ndarray, given: Given, loss: str, call: Call | None, retraining: Retraining, X: Any,
+    y: Any,
+) -> float | None:  # fmt: skip
+    """Of the dead nets the share whose initial weights were dead already."""
+    if call is None or not dead.any():
+        return None
+    some = np.flatnonzero(dead)[:NETS_A_BLOCK]
+    first = retraining.initial(call.of(some), X, y, runs.net_ids[some])
+    facts = inspected(first.architecture, loss, first.parameters, given.samples, given.targets, retraining.threads)
+    return float((facts.silent == np.array(first.architecture.sizes[1:])).any(axis=1).mean())
+
+
+def _description(runs: TrainedNets, loss: str, call: Call | None) -> str:
+    architecture = runs.architecture
+    names = list(dict.fromkeys(code.name.lower() for code in architecture.activations))
+    parts = [f"{len(runs):,} nets {'-'.join(map(str, architecture.sizes))}", " and ".join(names)]
+    parts += ["no biases"] if not architecture.bias else []
+    parts.append(loss)
+    if call is not None:
+        optimizer = call.optimizer
+        rate = optimizer.settings["learning_rate"]
+        spoken = f"learning rate {rate:g}" if isinstance(rate, float) else "a learning rate each"
+        name = next(name for name, kind in OPTIMIZERS.items() if type(optimizer) is kind)
+        parts.append(f"{call['init'] if isinstance(call['init'], str) else _spoken(call['init'])}")
+        parts.append(f"{name} at {spoken}")
+        batch = call["batch_size"]
+        parts.append(
+            "full batch" if batch is None else "one sample at a time" if batch == 1 else f"minibatches of {batch}"
+        )
+        parts.append(f"{call['epochs']:,} epochs")
+    return ", ".join(parts)
+
+
+def _spoken(init: Any) -> str:
+    return "initial weights given" if isinstance(init, (tuple, list)) else repr(init)

@@ -1,0 +1,67 @@
+"""`load`: nets from the files that `Runs.save` and `Network.save` write."""
+
+from __future__ import annotations
+
+import os
+import typing
+from typing import Any, Literal
+
+from fastmlp._check_values import choose
+from fastmlp._io.nets import read_nets
+from fastmlp._io.safetensors import FileFormatError
+from fastmlp.runs import Network, Runs
+
+
+@typing.overload
+def load(path: str | os.PathLike, *, kind: Literal["runs"], allow_nonfinite: bool = False) -> Runs: ...
+
+
+@typing.overload
+def load(path: str | os.PathLike, *, kind: Literal["network"], allow_nonfinite: bool = False) -> Network: ...
+
+
+@typing.overload
+def load(path: str | os.PathLike, *, kind: None = None, allow_nonfinite: bool = False) -> Runs | Network: ...
+
+
+def load(
+    path: str | os.PathLike, *, kind: Literal["runs", "network"] | None = None, allow_nonfinite: bool = False
+) -> Runs | Network:
+    """Read nets that `Runs.save` or `Network.save` has written.
+
+    Parameters
+    ----------
+    path : str or path
+        The file. It may come from a stranger: nothing in it is executed, and sizes, names, shapes, dtypes, offsets and
+        a checksum are looked at before anything is believed.
+    kind : {"runs", "network"}, optional
+        What the file must hold; any other is a `FileFormatError`. Default: whichever it holds.
+    allow_nonfinite : bool, default False
+        Whether nets may have infinite or NaN weights that did not diverge and were not interrupted.
+
+    Returns
+    -------
+    Runs or Network
+        As it was saved, bit for bit.
+
+    Raises
+    ------
+    FileFormatError
+        Where the file is not whole or not such a file.
+    """
+    if not isinstance(allow_nonfinite, bool):
+        raise TypeError(f"allow_nonfinite={allow_nonfinite!r}: needs True or False")
+    if kind is not None:
+        choose("kind", kind, {"runs": None, "network": None})
+    found = load_with_extra(path, allow_nonfinite)[0]
+    if kind is not None and isinstance(found, Runs) != (kind == "runs"):
+        other = "network" if kind == "runs" else "runs"
+        raise FileFormatError(f"{path} holds {other}, kind={kind!r}: leave kind out, or pass kind={other!r}")
+    return found
+
+
+def load_with_extra(path: str | os.PathLike, allow_nonfinite: bool = False) -> tuple[Runs | Network, dict[str, Any]]:
+    """The nets, and what else was saved with them."""
+    attributes, about = read_nets(path, allow_nonfinite)
+    runs = Runs(**attributes)
+    return (runs[0] if about["kind"] == "network" else runs), about["extra"]
