@@ -10,11 +10,11 @@ from types import ModuleType
 from typing import Any
 
 MOVED = {
-    "fastmlp._calls": "fastmlp.settings",
-    "fastmlp._causes": "fastmlp.diagnosis.causes",
-    "fastmlp._fixes": "fastmlp.diagnosis.fixes",
-    "fastmlp._formulas": "fastmlp._kernels.formulas",
-    "fastmlp._state": "fastmlp._engine.optimizer_state",
+    "fastmlp._calls": ("fastmlp.settings",),
+    "fastmlp._causes": ("fastmlp.diagnosis.causes",),
+    "fastmlp._fixes": ("fastmlp.diagnosis.fixes", "fastmlp.diagnosis.trials"),
+    "fastmlp._formulas": ("fastmlp._kernels.formulas",),
+    "fastmlp._state": ("fastmlp._engine.optimizer_state",),
 }
 
 
@@ -25,9 +25,11 @@ class _Finder(MetaPathFinder, Loader):
         return ModuleSpec(fullname, self) if fullname in MOVED else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Let the module have the attributes of the one that it has become."""
-        there = importlib.import_module(MOVED[module.__name__])
-        module.__getattr__ = lambda name: getattr(there, name)  # type: ignore[method-assign]
+        """Let the module have the attributes of those that it has become."""
+        there: dict[str, Any] = {}
+        for name in MOVED[module.__name__]:
+            there |= vars(importlib.import_module(name))
+        module.__dict__.update({name: value for name, value in there.items() if not name.startswith("__")})
 
 
 def find_moved_modules() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import fastmlp
 from fastmlp.diagnosis.examine import _given
-from fastmlp.diagnosis.fixes import scaled_data
+from fastmlp.diagnosis.trials import scaled_data
 
 datasets = pytest.importorskip("sklearn.datasets")
 

@@ -55,6 +55,8 @@ class Facts(NamedTuple):
     """Each output's greatest value, (n, n_out)."""
     distinct: np.ndarray
     """Units of each hidden layer that are no copies of another, (n, L − 1) int64."""
+    output_loss: np.ndarray | None = None
+    """The mean loss of each output, (n, n_out), where it is looked at."""
 
 
 def inspected(

@@ -23,7 +23,7 @@ from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
 from fastmlp.architecture import Architecture
 from fastmlp.audit.backpropagation import Problem
 from fastmlp.audit.mistakes import FORWARD, MISTAKES, Placed
-from fastmlp.diagnosis.causes import SOLVED_SHARE, distances
+from fastmlp.diagnosis.problem import SOLVED_SHARE, distances, least_and_spread, solved_limit
 from fastmlp.runs import Runs
 from fastmlp.training import TrainingInterrupted, run
 from fastmlp.training.prepare import planned
@@ -317,7 +317,11 @@ def _looked_at(
     classes, right, margin = checks.counts_accuracy(targets), np.full(n, np.nan), np.full(n, np.nan)
     with np.errstate(all="ignore"):
         losses = losses_of(outputs, targets, code)
-        solved = losses <= SOLVED_SHARE * targets.var(axis=0).mean()
+        limit = solved_limit(code, targets, classes)
+        solved = losses <= (np.nan if limit is None else limit)
+        if code == Loss.MSE and not classes:
+            least, spread = least_and_spread(code, targets)
+            solved = (((outputs - targets) ** 2).mean(axis=1) <= least + SOLVED_SHARE * spread).all(axis=1)
         if classes:
             of_samples = distances(outputs, targets, architecture.activations[-1])
             right, margin = (of_samples > 0).mean(axis=1), of_samples.min(axis=1)

@@ -5,7 +5,8 @@ It takes nets through the protocol `TrainedNets`, and never imports `train`: wha
 
 from fastmlp.diagnosis.causes import Cause, Plateau
 from fastmlp.diagnosis.examine import diagnose
-from fastmlp.diagnosis.fixes import Fix, Trial
+from fastmlp.diagnosis.fixes import Fix
 from fastmlp.diagnosis.report import Diagnosis
+from fastmlp.diagnosis.trials import Trial
 
 __all__ = ["Cause", "Diagnosis", "Fix", "Plateau", "Trial", "diagnose"]

@@ -8,16 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastmlp._kernels.formulas import Loss
+from fastmlp.diagnosis.problem import least_and_spread, mean_losses
+
 NEIGHBOURS = 5
 MOST_SAMPLES = 3000  # of larger data so many are looked at, evenly spaced
 FOLDS = 5
 CONSTANT = "a constant guess"
 
 
-def baselines(samples: np.ndarray, targets: np.ndarray, classes: bool) -> dict[str, float]:
-    """Accuracies, or R² where targets are no classes: of a constant guess, and of fits that never saw the sample.
+def baselines(samples: np.ndarray, targets: np.ndarray, classes: bool, loss: Loss) -> dict[str, float]:
+    """Accuracies, or R² or D² where targets are no classes: of a constant guess, and of fits that never saw the sample.
 
-    `samples` (S, n_in) and `targets` (S, n_out), one-hot or a column of 0 and 1 for classes.
+    `samples` (S, n_in) and `targets` (S, n_out), one-hot or columns of 0 and 1 for classes.
     """
     step = -(-len(samples) // MOST_SAMPLES)
     X, t = samples[::step].astype(np.float64), targets[::step].astype(np.float64)
@@ -29,10 +32,18 @@ def baselines(samples: np.ndarray, targets: np.ndarray, classes: bool) -> dict[s
     distances = squares[:, None] + squares - 2 * X @ X.T
     np.fill_diagonal(distances, np.inf)
     nearest = np.argpartition(distances, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
-    found[f"{NEIGHBOURS} nearest neighbours"] = _score(t[nearest].mean(axis=1), t, classes)
+    found[f"{NEIGHBOURS} nearest neighbours"] = _score(t[nearest].mean(axis=1), t, classes, loss)
     if importlib.util.find_spec("sklearn") is not None:
-        found["logistic regression" if classes else "ridge regression"] = _linear(X, t, classes)
+        found["logistic regression" if classes else "ridge regression"] = _linear(X, t, classes, loss)
     return found
+
+
+def folds(targets: np.ndarray) -> np.ndarray:
+    """The fold of each sample, at random, but each with its part of every class, or of small and large targets."""
+    order = np.lexsort((np.random.default_rng(0).random(len(targets)), *targets.T))
+    fold = np.empty(len(targets), np.int64)
+    fold[order] = np.arange(len(targets)) % FOLDS
+    return fold
 
 
 class Scaling(NamedTuple):
@@ -75,7 +86,7 @@ def best_possible(samples: np.ndarray, targets: np.ndarray, classes: bool) -> fl
         return float(most.sum() / len(samples))
     sums, counts = np.zeros((groups.max() + 1, t.shape[1])), np.bincount(groups)
     np.add.at(sums, groups, t)
-    return _score((sums / counts[:, None])[groups], t, classes)
+    return _score((sums / counts[:, None])[groups], t, classes, Loss.MSE)
 
 
 def _equal_rows(rows: np.ndarray) -> np.ndarray:
@@ -95,37 +106,50 @@ def truth_table(samples: np.ndarray) -> bool:
 
 
 def score_of_constant(targets: np.ndarray, classes: bool) -> float:
-    """The accuracy of the most frequent class, or the R² of the mean."""
+    """The accuracy of the most frequent class, or the R² of the mean, which is 0."""
     t = targets.astype(np.float64)
-    mean = t.mean(axis=0)
-    constant = (mean > 0.5).astype(float) if classes and t.shape[1] == 1 else mean
-    return _score(np.broadcast_to(constant, t.shape), t, classes)
-
-
-def _score(guess: np.ndarray, t: np.ndarray, classes: bool) -> float:
-    """The share of samples that are right, or R²."""
     if not classes:
-        variance = float(((t - t.mean(axis=0)) ** 2).mean())
-        return 1.0 - float(((guess - t) ** 2).mean()) / variance if variance > 0 else 0.0
+        return 0.0
+    mean = t.mean(axis=0)
+    constant = (mean > 0.5).astype(float) if t.shape[1] == 1 or (t.sum(axis=1) != 1).any() else mean
+    return _score(np.broadcast_to(constant, t.shape), t, classes, Loss.BCE)
+
+
+def _score(guess: np.ndarray, t: np.ndarray, classes: bool, loss: Loss) -> float:
+    """The share of samples that are right, or R², or D²; of several outputs the mean of theirs.
+
+    A guess at a probability or a count is drawn a little to the mean: one of 0 could cost any number.
+    """
+    if not classes:
+        least, spread = least_and_spread(loss, t)
+        if loss != Loss.MSE:
+            mean = t.mean(axis=0)
+            guess = (NEIGHBOURS * np.clip(guess, 0.0, 1.0 if loss == Loss.BCE else np.inf) + mean) / (NEIGHBOURS + 1)
+        return float(np.mean(1.0 - (mean_losses(loss, guess, t) - least) / spread))
     if (t.sum(axis=1) == 1).all() and t.shape[1] > 1:
         return float((guess.argmax(axis=1) == t.argmax(axis=1)).mean())
     return float(((guess > 0.5) == (t > 0.5)).all(axis=1).mean())
 
 
-def _linear(X: np.ndarray, t: np.ndarray, classes: bool) -> float:
+def _linear(X: np.ndarray, t: np.ndarray, classes: bool, loss: Loss) -> float:
     """A linear fit of scikit-learn's, each fold predicted by a fit of the others."""
     from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.model_selection import KFold, cross_val_predict
 
-    folds = KFold(FOLDS, shuffle=True, random_state=0)
+    one_hot = classes and t.shape[1] > 1 and bool((t.sum(axis=1) == 1).all())
+    columns = [t.argmax(axis=1)] if one_hot else list(t.T)
+    fold, guesses = folds(t), []
+    for column in columns:
+        guess = np.empty(len(t))
+        for number in range(FOLDS):
+            seen, held = fold != number, fold == number
+            if (column[seen] == column[seen][0]).all():  # nothing to fit
+                guess[held] = column[seen][0]
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                fit = (LogisticRegression(max_iter=500) if classes else Ridge()).fit(X[seen], column[seen])
+                guess[held] = fit.predict(X[held])
+        guesses.append(guess)
     if not classes:
-        guess = cross_val_predict(Ridge(), X, t, cv=folds)
-        return _score(guess.reshape(t.shape), t, classes)
-    one_hot = t.shape[1] > 1 and bool((t.sum(axis=1) == 1).all())
-    columns = [t.argmax(axis=1)] if one_hot else [column.astype(int) for column in t.T]
-    right = np.ones(len(t), bool)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for column in columns:
-            right &= cross_val_predict(LogisticRegression(max_iter=500), X, column, cv=folds) == column
-    return float(right.mean())
+        return _score(np.stack(guesses, axis=1), t, classes, loss)
+    return float(np.all([guess == column for guess, column in zip(guesses, columns, strict=True)], axis=0).mean())

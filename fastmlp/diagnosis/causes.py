@@ -15,6 +15,7 @@ import numpy as np
 from fastmlp._engine.unit_statistics import Facts
 from fastmlp._kernels.formulas import Activation, Loss
 from fastmlp.architecture import Architecture
+from fastmlp.diagnosis.problem import Given, cannot_be_solved, entropy, least_and_spread, limit_of, score_of, solved
 
 
 class Cause(IntEnum):
@@ -48,18 +49,13 @@ NEAR = 0.07
 LEARNT_WITHIN = 0.2
 ZEROS = 999  # in a plateau's key, in place of the ones: samples of zeros, in nets that give them one output for ever
 MOST_GROUPED = 64  # samples: in larger data only the plateau of all samples has a name
-LEAST_SCORED = 20  # samples: of fewer, an accuracy says less than whether all are right
 # Inputs and targets that training is made for are near 0 and 1. A column that is this far from it, or this many times
 # as spread as another one, makes some steps too long and others too short.
 FAR = 10.0
 TIMES_AS_SPREAD = 100.0
 LITTLE_SPREAD = 0.03
-# For data that are no classes: as much of the targets' variance as noise would leave
-SOLVED_SHARE = 0.01
 AS_GOOD = 1e-3  # of an accuracy or R²: a net as near as this to the best possible has it
 HAIR = 0.01  # a net whose worst sample is nearer to 1/2 than this is solved by a hair
-NO_SCORE = -1e9  # the least R²: that of a net that diverged; its accuracy is 0
-SCORE_GAIN = 0.02  # of a median accuracy or R²: as much is worth a change
 # Trained for as long again, a net would lose at least a tenth of its loss: then more epochs are worth their time.
 WORTHWHILE = 0.1
 LEAST_HORIZON = 100  # epochs
@@ -82,19 +78,6 @@ class Plateau(NamedTuple):
     name: str
 
 
-class Given(NamedTuple):
-    """What the rules know beside the facts."""
-
-    architecture: Architecture
-    loss: Loss
-    samples: np.ndarray  # (S, n_in)
-    targets: np.ndarray  # (S, n_out)
-    classes: bool  # targets are 0 and 1
-    solved_loss: float | None
-    class_numbers: bool  # y holds the classes' numbers, not a row of targets for each sample
-    best_possible: float = 1.0  # of accuracy, or R²: below 1 where equal inputs have different targets
-
-
 def keeps_zero(architecture: Architecture) -> bool:
     """Whether an input of zeros gives weighted sums of zero in every layer, whatever the weights are."""
     return not architecture.bias and Activation.SIGMOID not in architecture.activations[:-1]
@@ -110,84 +93,25 @@ def never_solved_at_zero(given: Given) -> bool:
         return False
     code, n_out = given.architecture.activations[-1], given.architecture.sizes[-1]
     output = {Activation.SIGMOID: 0.5, Activation.SOFTMAX: 1 / n_out, Activation.EXP: 1.0}.get(code, 0.0)
-    limit = _solved_limit(given)
+    limit = limit_of(given)
     if limit is None:  # 1/2 is no side, and classes of equal probability are not told apart
         return bool(((output - 0.5) * (targets - 0.5) <= 0).any())
     if given.loss == Loss.MSE:
         least = ((output - targets) ** 2).mean(axis=1)
     elif given.loss == Loss.POISSON:
         least = (output - targets + targets * np.log(np.maximum(targets, 1e-300) / output)).mean(axis=1)
+    elif given.loss == Loss.BCE:
+        least = np.log(2) - entropy(targets).mean(axis=1)  # above what the others' targets leave
     else:
-        least = np.full(len(targets), np.log(2) if given.loss == Loss.BCE else np.log(n_out))
-    return float(least.sum()) / len(given.samples) > limit
-
-
-def _solved_limit(given: Given) -> float | None:
-    """The loss that counts as solved; None where every sample must be on the right side."""
-    if given.solved_loss is not None:
-        return given.solved_loss
-    return None if given.classes else SOLVED_SHARE * float(np.mean(given.targets.var(axis=0)))
-
-
-def has_score(given: Given) -> bool:
-    """Whether nets have an accuracy or an R²."""
-    return given.classes or given.loss == Loss.MSE
-
-
-def judged_by_score(given: Given) -> bool:
-    """Whether there are samples enough for an accuracy, or an R², to say how good a net is."""
-    return len(given.samples) >= LEAST_SCORED and has_score(given)
-
-
-def score_of(facts: Facts, given: Given, diverged: np.ndarray | bool = False) -> np.ndarray:
-    """The accuracy of each net, or its R² where targets are no classes, (n,)."""
-    if given.classes:
-        return np.asarray(np.where(np.isfinite(facts.right) & ~np.asarray(diverged), facts.right, 0.0))
-    variance = float(np.mean(given.targets.astype(np.float64).var(axis=0)))
-    with np.errstate(all="ignore"):
-        score = 1.0 - facts.loss.astype(np.float64) / max(variance, 1e-300)
-    fine = np.isfinite(score) & ~np.asarray(diverged)
-    return np.asarray(np.where(fine, np.maximum(score, NO_SCORE), NO_SCORE))
-
-
-def clear_gain(n_samples: int) -> float:
-    """The least difference of two scores over so many samples that is no chance: a standard deviation, or `SCORE_GAIN`.
-
-    Of an accuracy of 1/2 the standard deviation is 1 / (2 √n).
-    """
-    return max(SCORE_GAIN, 0.5 / n_samples**0.5)
-
-
-def distances(outputs: np.ndarray, targets: np.ndarray, output: Activation) -> np.ndarray:
-    """How far each sample's worst output is on its target's side of 1/2; of a softmax, ahead of the next class.
-
-    For outputs (n, S, n_out) and targets (S, n_out) of 0 and 1 the distances are (n, S), below 0 on the wrong side.
-    """
-    if output == Activation.SOFTMAX:
-        own = np.where(targets > 0.5, outputs, 0.0).sum(axis=2)
-        return np.asarray(own - np.where(targets > 0.5, -np.inf, outputs).max(axis=2))
-    return np.asarray(((outputs - 0.5) * np.sign(targets - 0.5)).min(axis=2))
-
-
-def cannot_be_solved(given: Given) -> bool:
-    """Whether equal inputs with different targets keep every net from being solved."""
-    limit = _solved_limit(given)
-    if limit is None:
-        return given.best_possible < 1
-    if given.loss != Loss.MSE:
-        return False
-    return (1 - given.best_possible) * float(np.mean(given.targets.astype(np.float64).var(axis=0))) > limit
-
-
-def solved(facts: Facts, given: Given) -> np.ndarray:
-    """Every sample on the right side of 1/2; for numbers, a loss of at most `solved_loss`."""
-    limit = _solved_limit(given)
-    return np.asarray(facts.right == 1 if limit is None else facts.loss <= limit)
+        least = np.full(len(targets), np.log(n_out))
+    return float(least.sum()) / len(given.samples) > limit - float(
+        least_and_spread(given.loss, given.targets)[0].mean()
+    )
 
 
 def badly_scaled_inputs(given: Given) -> bool:
     """Whether inputs are far from 0 and 1, or their columns spread very differently."""
-    samples = given.samples.astype(np.float64)
+    samples = given.exact_samples
     spread = samples.std(axis=0)
     spread = spread[spread > 0]
     if not len(spread):
@@ -198,13 +122,12 @@ def badly_scaled_inputs(given: Given) -> bool:
 
 def badly_scaled_targets(given: Given) -> bool:
     """Whether targets that are no classes are far from 0 and 1, or spread too much or too little."""
-    if given.classes or given.loss != Loss.MSE:
+    if given.classes or given.loss != Loss.MSE or given.constant_targets:
         return False
-    targets = given.targets.astype(np.float64)
-    spread = targets.std(axis=0)
+    spread = given.exact_targets.std(axis=0)
     spread = spread[spread > 0]
-    size = np.sqrt((targets**2).mean(axis=0))
-    return bool(len(spread) and (size.max() > FAR or spread.min() < LITTLE_SPREAD))
+    size = np.sqrt((given.exact_targets**2).mean(axis=0))
+    return bool(size.max() > FAR or spread.min() < LITTLE_SPREAD)
 
 
 def least_loss(given: Given) -> float:
@@ -220,7 +143,7 @@ def least_loss(given: Given) -> float:
 
 def targets_out_of_range(given: Given) -> bool:
     """Whether targets that the output cannot give keep every net from being solved."""
-    limit = _solved_limit(given)
+    limit = limit_of(given)
     return limit is not None and least_loss(given) > limit
 
 
@@ -350,8 +273,8 @@ def on_constant(facts: Facts, given: Given) -> tuple[np.ndarray, Plateau]:
     if given.loss == Loss.MSE:
         at = float(np.mean(given.targets.var(axis=0)))
     elif given.loss == Loss.BCE:
-        clipped = np.clip(means, 1e-300, 1 - 1e-16)
-        at = float(np.mean(-means * np.log(clipped) - (1 - means) * np.log1p(-clipped)))
+        inside = np.clip(means, 1e-16, 1 - 1e-16)
+        at = float(np.mean(-means * np.log(inside) - (1 - means) * np.log1p(-inside)))
     elif given.loss == Loss.CROSS_ENTROPY:
         at = float(-(means[means > 0] * np.log(means[means > 0])).sum())
     else:

@@ -17,10 +17,14 @@ from fastmlp._engine.unit_statistics import Facts, inspected
 from fastmlp._kernels.formulas import LOSSES, Loss
 from fastmlp.diagnosis import causes
 from fastmlp.diagnosis.baselines import baselines, best_possible, score_of_constant, truth_table
-from fastmlp.diagnosis.causes import Cause, Given, Plateau, clear_gain
-from fastmlp.diagnosis.fixes import HeldOut, Trial, fixes_for, fixes_of_overfitting, held_out_score, try_all
-from fastmlp.diagnosis.report import MOSTLY_SOLVED, Diagnosis
+from fastmlp.diagnosis.causes import Cause, Plateau
+from fastmlp.diagnosis.fixes import fixes_for, fixes_of_overfitting
+from fastmlp.diagnosis.problem import Given, clear_gain, judged_by_score, looked_at, score_of, solved
+from fastmlp.diagnosis.problem import distances as distances_of
+from fastmlp.diagnosis.report import Diagnosis
 from fastmlp.diagnosis.retraining import Retraining
+from fastmlp.diagnosis.trials import HeldOut, Trial, held_out_score, try_all
+from fastmlp.diagnosis.verdict import MOSTLY_SOLVED
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.settings import Call
 
@@ -52,9 +56,9 @@ def diagnose(
             "are names and numbers, without arrays, functions, initializers, weights or validation"
         )
     retraining = Retraining(train, runs.seed, threads)
-    facts = inspected(runs.architecture, loss, runs.parameters, given.samples, given.targets, threads)
+    facts = looked_at(runs, given, loss, threads)
     diverged = (runs.status == Status.DIVERGED) | ~np.isfinite(runs.parameters).all(axis=1)
-    plateau, plateaus = _plateaus(runs, facts, given, ~diverged & ~causes.solved(facts, given), threads)
+    plateau, plateaus = _plateaus(runs, facts, given, ~diverged & ~solved(facts, given), threads)
     partial = np.array([*(p.n_samples < len(given.samples) for p in plateaus), False])
     label = causes.certain_causes(facts, given, diverged, partial[plateau])
     label[(label < 0) & (plateau >= 0)] = Cause.PLATEAU
@@ -70,21 +74,20 @@ def diagnose(
 
     dead = facts.silent == np.array(runs.architecture.sizes[1:])
     from_start = _dead_from_start(runs, label == Cause.DEAD_LAYER, given, loss, call, retraining, X, y)
-    suggestions = fixes_for(label, given, call, from_start)
+    suggestions = fixes_for(label, given, call, from_start, runs.status)
     unseen = _held_out(runs[:tried], call, given, y, retraining, try_fixes, tell)
     found = Diagnosis(
         label, dead, facts.silent, plateau, tuple(plateaus), facts.loss, from_start, tuple(suggestions), (),
         _description(runs, loss, call), least_loss=causes.least_loss(given), best_possible=given.best_possible,
-        n_samples=len(given.samples), margin=_margin(runs, label, given, threads),
+        n_samples=len(given.samples), constant_targets=given.constant_targets,
+        margin=_margin(runs, label, given, threads),
         held_out_score=unseen and unseen.score, **_scores(facts, given, unseen),
     )  # fmt: skip
-    if found.as_good_as_the_data:  # every change that is for solving the samples would be for learning their noise
-        return replace(found, fixes=())
     if found.overfits:
-        suggestions = [fix for fix in suggestions if fix.scaled] + fixes_of_overfitting(call, given)
+        suggestions += fixes_of_overfitting(call, given)
         found = replace(found, fixes=tuple(suggestions))
-    if not try_fixes:
-        return found
+    if not try_fixes:  # where data may be noisy, changes that were not tried might make nets learn the noise
+        return replace(found, fixes=()) if found.as_good_as_the_data else found
     assert call is not None
 
     def with_trials(trials: tuple[Trial, ...]) -> Diagnosis:
@@ -104,7 +107,7 @@ def _margin(runs: TrainedNets, label: np.ndarray, given: Given, threads: int | N
         return None
     chosen = runs[some]
     outputs = predict(chosen.architecture, chosen.parameters, given.samples, threads=threads).astype(np.float64)
-    distances = causes.distances(outputs, given.targets.astype(np.float64), chosen.architecture.activations[-1])
+    distances = distances_of(outputs, given.targets.astype(np.float64), chosen.architecture.activations[-1])
     return float(np.median(distances.min(axis=1)))
 
 
@@ -113,7 +116,7 @@ def _held_out(
     tell: Callable[..., Any],
 ) -> HeldOut | None:  # fmt: skip
     """The median score on samples that the nets were not trained on; None where there are or shall be none."""
-    if call is None or not causes.has_score(given):
+    if call is None or given.constant_targets:
         return None
     if call["validation"] is None:
         if not try_fixes or not _judged_by_others(given):
@@ -126,18 +129,18 @@ def _held_out(
 
 def _judged_by_others(given: Given) -> bool:
     """Whether samples that nets have not seen can say how good they are."""
-    return causes.judged_by_score(given) and not truth_table(given.samples)
+    return judged_by_score(given) and not truth_table(given.samples)
 
 
 def _scores(facts: Facts, given: Given, held_out: HeldOut | None) -> dict[str, Any]:
     """How well the nets do, and what they are to be held against."""
-    if not causes.judged_by_score(given):
+    if not judged_by_score(given):
         return {}
-    known = {"score": causes.score_of(facts, given), "score_name": "Accuracy" if given.classes else "R²"}
-    mostly_solved = causes.solved(facts, given).mean() >= MOSTLY_SOLVED
+    known = {"score": score_of(facts, given), "score_name": given.score_name}
+    mostly_solved = solved(facts, given).mean() >= MOSTLY_SOLVED
     if not _judged_by_others(given) or (mostly_solved and held_out is None):
         return known
-    return known | {"baselines": baselines(given.samples, given.targets, given.classes)}
+    return known | {"baselines": baselines(given.exact_samples, given.targets, given.classes, given.loss)}
 
 
 def _given(runs: TrainedNets, X: Any, y: Any, loss: str | None, solved_loss: Any) -> tuple[Given, str]:
@@ -151,8 +154,12 @@ def _given(runs: TrainedNets, X: Any, y: Any, loss: str | None, solved_loss: Any
         if not isinstance(solved_loss, float):
             raise ValueError(f"solved_loss={solved_loss!r}: needs one number")
     numbers, classes = np.ndim(y) == 1 or np.shape(y)[-1] == 1, checks.counts_accuracy(targets)
-    possible = best_possible(samples, targets, classes)
-    return Given(architecture, code, samples, targets, classes, solved_loss, numbers, possible), loss
+    exact_samples = checks.inputs(X, architecture, np.dtype(np.float64))
+    exact_targets = checks.targets(y, architecture, code, len(samples), np.dtype(np.float64))
+    possible = best_possible(exact_samples, exact_targets, classes) if classes or code == Loss.MSE else 1.0
+    return Given(
+        architecture, code, samples, targets, exact_samples, exact_targets, classes, solved_loss, numbers, possible
+    ), loss  # fmt: skip
 
 
 def _plateaus(

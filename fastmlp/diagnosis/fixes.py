@@ -1,33 +1,29 @@
-"""What to change about nets that are stuck: which changes the causes ask for, and what they do to the same seeds."""
+"""What to change about nets that are stuck: which changes the causes ask for."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from fastmlp._engine.trained_nets import Status, TrainedNets
-from fastmlp._engine.unit_statistics import inspected
+from fastmlp._engine.trained_nets import Status
 from fastmlp._kernels.formulas import Activation, Loss
 from fastmlp._pickling import LostFunction
 from fastmlp.diagnosis import causes
-from fastmlp.diagnosis.baselines import Scaling
-from fastmlp.diagnosis.causes import SCORE_GAIN, Cause, Given
-from fastmlp.diagnosis.held_out import cross_validated_score, validation_data, validation_score
-from fastmlp.diagnosis.retraining import Retraining
+from fastmlp.diagnosis.causes import Cause
+from fastmlp.diagnosis.problem import Given
 from fastmlp.optimizers import Adam
 from fastmlp.settings import Call
-from fastmlp.statistics import differ, interval, percent, spoken_score
 
 WORTH_A_FIX = 0.005  # of the nets must have a cause that a change is for
 LOWER, LONGER = 0.1, 4  # times the learning rate, and the epochs
 MOST_EPOCHS_TRIED = 10**6
+SOME_EPOCHS = 1000  # for nets that were not trained at all
 ADAM_RATE = 0.01
 L2 = 0.01
-HELD_OUT_SLACK = 0.005  # of a score on samples held out: what other folds would change as much
 UNSOLVED = tuple(cause for cause in Cause if cause != Cause.SOLVED)
 
 
@@ -56,84 +52,13 @@ class Fix:
         return self
 
 
-class HeldOut(NamedTuple):
-    """How nets do on samples that they were not trained on, and what that is held against."""
+def fixes_for(
+    label: np.ndarray, given: Given, call: Call | None, dead_from_start: float | None, status: np.ndarray
+) -> list[Fix]:
+    """What the nets' causes ask for, by the share of nets that it is for, the greatest first.
 
-    score: float
-    constant_score: float
-    least_gain: float
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What a change did."""
-
-    fix: Fix
-    n_nets: int
-    before: int
-    """How many of these nets were solved as they were,"""
-    after: int
-    """and with the change."""
-    score_before: float | None = None
-    """The nets' median accuracy, or R² where targets are no classes, as they were: of 20 samples or more,"""
-    score_after: float | None = None
-    """and with the change."""
-    held_out_before: float | None = None
-    """The same on samples that the nets were not trained on: validation data where there are some, else in five folds,
-    by up to ten of the nets; as they were,"""
-    held_out_after: float | None = None
-    """and with the change."""
-    least_gain: float = SCORE_GAIN
-    """A score that rises by more than this is a gain: `held_out_after`, where samples were held out,"""
-    constant_score: float = -np.inf
-    """and what a constant guess has counts for scores below it."""
-
-    @property
-    def helped(self) -> bool:
-        """Whether more nets are solved than before, by more than chance explains, or their median score is higher.
-
-        Where samples were held out, the score on those decides: to solve more of the others without it is no help.
-        """
-        more_solved = self._solved_differ and self.after > self.before
-        if self.held_out_after is not None:
-            more_solved &= self.score_gain > HELD_OUT_SLACK
-        return more_solved or self.score_gain > self.least_gain
-
-    @property
-    def held_out_worse(self) -> bool:
-        """Whether samples that were held out have a lower score than before."""
-        return self.held_out_after is not None and self.score_gain < -HELD_OUT_SLACK
-
-    @property
-    def score_gain(self) -> float:
-        """By how much the median score rises, on samples that were held out where there are any."""
-        before, after = self.held_out_before, self.held_out_after
-        if before is None or after is None:
-            before, after = self.score_before, self.score_after
-        if before is None or after is None:
-            return 0.0
-        return max(after, self.constant_score) - max(before, self.constant_score)
-
-    @property
-    def _solved_differ(self) -> bool:
-        return differ(self.before, self.n_nets, self.after, self.n_nets)
-
-    def __str__(self) -> str:
-        before, after = (percent(count / self.n_nets) for count in (self.before, self.after))
-        scores = ""
-        if self.score_after is not None:
-            scores = f", median score {spoken_score(self.score_before)} -> {spoken_score(self.score_after)}"
-        if self.held_out_after is not None:
-            scores += f", held out {spoken_score(self.held_out_before)} -> {spoken_score(self.held_out_after)}"
-        alike = ": no difference" if self.before != self.after or scores else ": the same"
-        verdict = "" if self._solved_differ or abs(self.score_gain) > self.least_gain else alike
-        if self.held_out_worse:
-            verdict = ": worse on samples held out"
-        return f"{before:>7} -> {after:>7}  ({interval(self.after, self.n_nets)}{scores})  {self.fix.text}{verdict}"
-
-
-def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_start: float | None) -> list[Fix]:
-    """What the nets' causes ask for, by the share of nets that it is for, the greatest first."""
+    `label` has the nets' causes, `status` how their training ended.
+    """
     share = {cause: float((label == cause).mean()) for cause in Cause}
     found: list[tuple[float, Fix]] = []
 
@@ -183,11 +108,19 @@ def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_star
             "lower_rate", "a tenth of the learning rate", lambda c: c.with_rate(LOWER), Cause.DIVERGED,
             Cause.OVERSHOOTING, *dead, whatever_the_scales=True,
         )  # fmt: skip
-    if call is None or call["epochs"] * LONGER <= MOST_EPOCHS_TRIED:
-        suggest(
-            "more_epochs", f"{LONGER} times the epochs", _longer, Cause.STILL_IMPROVING,
-            Cause.LOCAL_MINIMUM, Cause.VANISHING_GRADIENT, weight=0.99, whatever_the_scales=True,
-        )  # fmt: skip
+    improving = Cause.STILL_IMPROVING, Cause.LOCAL_MINIMUM, Cause.VANISHING_GRADIENT
+    ended_early = [
+        (name, text) for name, ended, text in (
+            ("patience", Status.STALLED, "without patience, which ended training"),
+            ("target_loss", Status.REACHED_TARGET, "without target_loss, which ended training"),
+            ("target_accuracy", Status.REACHED_TARGET, "without target_accuracy, which ended training"),
+        ) if call is not None and call[name] is not None and (status == ended).mean() >= 0.5
+    ]  # fmt: skip
+    for name, text in ended_early:
+        suggest(f"no_{name}", text, partial(_without, name), *improving, weight=0.99, whatever_the_scales=True)
+    if not ended_early and (call is None or call["epochs"] * LONGER <= MOST_EPOCHS_TRIED):
+        text = f"{LONGER} times the epochs" if call is None or call["epochs"] else f"{SOME_EPOCHS:,} epochs"
+        suggest("more_epochs", text, _longer, *improving, weight=0.99, whatever_the_scales=True)
     init = "he_uniform" if rectified else "glorot_uniform"
     if call is None or call["init"] != init:
         suggest(
@@ -210,7 +143,8 @@ def fixes_for(label: np.ndarray, given: Given, call: Call | None, dead_from_star
     if given.loss == Loss.MSE and arch.activations[-1] in (Activation.SIGMOID, Activation.SOFTMAX):
         own = "bce" if arch.activations[-1] == Activation.SIGMOID else "cross_entropy"
         within = bool(((given.targets >= 0) & (given.targets <= 1)).all())
-        if within if own == "bce" else given.class_numbers:
+        trained_so = call is None or (call["loss"] or call.architecture.default_loss) == "mse"
+        if trained_so and (within if own == "bce" else given.class_numbers):
             suggest(
                 "cross_entropy", f"cross-entropy in place of the squared error: loss='{own}'",
                 lambda c: _with_loss(c, own), Cause.SATURATED, Cause.VANISHING_GRADIENT, Cause.PLATEAU,
@@ -245,12 +179,14 @@ def fixes_of_overfitting(call: Call | None, given: Given) -> list[Fix]:
     """What keeps nets from learning the noise of their samples."""
     found = [
         Fix("l2", f"L2 regularization: l2={L2:g}", lambda c: c.changed(l2=L2)),
+        Fix("more_l2", f"more L2 regularization: l2={10 * L2:g}", lambda c: c.changed(l2=10 * L2)),
         Fix("fewer_epochs", f"1 / {LONGER} of the epochs", lambda c: c.changed(epochs=-(-c["epochs"] // LONGER))),
         Fix("narrower", "half the hidden units", _narrower),
     ]
     own = given.architecture.n_layers > 1 and (call is None or not isinstance(call["init"], (tuple, list)))
     possible = {
         "l2": call is None or not np.any(np.asarray(call["l2"]) >= L2),
+        "more_l2": call is None or not np.any(np.asarray(call["l2"]) >= 10 * L2),
         "fewer_epochs": call is None or (call["schedule"] is None and call["epochs"] > 1),
         "narrower": own and max(given.architecture.sizes[1:-1], default=1) > 1,
     }
@@ -290,7 +226,15 @@ def _wider(call: Call) -> Call:
     return _with_architecture(call, sizes=(sizes[0], *(2 * size for size in sizes[1:-1]), sizes[-1]))
 
 
+def _without(name: str, call: Call) -> Call:
+    schedule = call["schedule"]
+    adapts = name == "patience" and isinstance(schedule, str)  # which patience alone drives
+    return call.changed(**{name: None}, schedule=None if adapts else schedule)
+
+
 def _longer(call: Call) -> Call:
+    if not call["epochs"]:
+        return call.changed(epochs=SOME_EPOCHS, schedule=None)
     schedule = call["schedule"]
     stretched = schedule
     if callable(schedule):
@@ -298,90 +242,3 @@ def _longer(call: Call) -> Call:
     elif schedule is not None and not isinstance(schedule, str):
         stretched = np.repeat(schedule, LONGER)  # each factor for as many epochs
     return call.changed(epochs=call["epochs"] * LONGER, schedule=stretched)
-
-
-def try_all(
-    runs: TrainedNets, call: Call, fixes: list[Fix], y: Any, given: Given, loss: str, held_out: HeldOut | None,
-    max_nets: int, retraining: Retraining, tell: Callable[[str, tuple[Trial, ...]], Any] = lambda _step, _trials: None,
-) -> tuple[Trial, ...]:  # fmt: skip
-    """Train the first `max_nets` of the nets again with each change, and with the best two; the best first.
-
-    Where the nets have a score on samples `held_out`, each change has one too. Before each change `tell` is called with
-    what is tried next, and the trials so far.
-    """
-    n = min(len(runs), max_nets)
-    ids, own, threads = runs.net_ids[:n], call.of(np.arange(len(runs)) < n), retraining.threads
-    solved, score = _solved_and_score(runs[:n], given, loss, threads)
-
-    def trial(fix: Fix) -> Trial | None:
-        changed, there, targets = scaled_data(fix.scaled, fix.change(own), given, y)
-        try:
-            again = retraining.again(changed, there.samples, targets, ids)
-            used = changed["loss"] or changed.architecture.default_loss
-            there = there._replace(architecture=again.architecture, loss=Loss[used.upper()])
-            unseen = None if held_out is None else held_out_score(again, changed, there, targets, retraining)
-        except (ValueError, TypeError) as error:  # the diagnosis is worth more than one change
-            warnings.warn(f"{fix.text}: could not be tried: {error}", RuntimeWarning, stacklevel=4)
-            return None
-        solved_now, score_now = _solved_and_score(again, there, used, threads)
-        result = Trial(fix, n, solved, solved_now, score, score_now)
-        return result if held_out is None else replace(
-            result, held_out_before=held_out.score, held_out_after=unseen, least_gain=held_out.least_gain,
-            constant_score=held_out.constant_score,
-        )  # fmt: skip
-
-    trials: list[Trial] = []
-    for number, fix in enumerate(fixes, 1):
-        tell(f"change {number} of {len(fixes)}: {fix.text}", tuple(trials))
-        trials = _best_first([*trials, trial(fix)])
-    helpful = [t for t in trials if t.helped]
-    if len(helpful) > 1 and helpful[0].after < n:
-        names = " and ".join(t.fix.name for t in helpful[:2])
-        both = [t.fix.change for t in helpful[:2]]
-        scaled = tuple(dict.fromkeys(name for t in helpful[:2] for name in t.fix.scaled))
-        together = Fix(names, f"both: {names}", lambda c: both[1](both[0](c)), scaled=scaled)
-        tell(f"{names} together", tuple(trials))
-        trials = _best_first([*trials, trial(together)])
-    return tuple(trials)
-
-
-def scaled_data(scaled: tuple[str, ...], call: Call, given: Given, y: Any) -> tuple[Call, Given, Any]:
-    """A call, the data, and `y`, with some columns scaled; validation data are scaled as the training data are."""
-    held_out = validation_data(call, given) if scaled else None
-    y_held_out = None if held_out is None else call["validation"][1]
-    samples, targets = given.samples, given.targets
-    if "inputs" in scaled:
-        scaling = Scaling.standard(samples)
-        samples = scaling.apply(samples)
-        held_out = held_out and (scaling.apply(held_out[0]), held_out[1])
-    if "targets" in scaled or "range" in scaled:
-        scaling = Scaling.standard(targets) if "targets" in scaled else Scaling.to_unit_range(targets)
-        targets = y = scaling.apply(targets)
-        y_held_out = held_out and scaling.apply(held_out[1])
-    if held_out is not None:
-        call = call.changed(validation=(held_out[0], y_held_out, *call["validation"][2:]))
-    return call, given._replace(samples=samples, targets=targets), y
-
-
-def held_out_score(runs: TrainedNets, call: Call, given: Given, y: Any, retraining: Retraining) -> float:
-    """The median score on validation data, or else on folds that are held out in turn."""
-    held_out = validation_data(call, given)
-    if held_out is not None:
-        return validation_score(runs, held_out, given, retraining.threads)
-    return cross_validated_score(retraining, call, given, y, runs.net_ids)
-
-
-def _best_first(trials: Sequence[Trial | None]) -> list[Trial]:
-    """Those that helped before those that did not; by nets solved, then by their score."""
-    done = [t for t in trials if t is not None]
-    return sorted(done, key=lambda t: (not t.helped, -t.after, -(t.held_out_after or t.score_after or 0.0)))
-
-
-def _solved_and_score(runs: TrainedNets, given: Given, loss: str, threads: int | None) -> tuple[int, float | None]:
-    """How many of the nets are solved, and their median score."""
-    facts = inspected(runs.architecture, loss, runs.parameters, given.samples, given.targets, threads)
-    fine = runs.status != Status.DIVERGED
-    score = None
-    if causes.judged_by_score(given):
-        score = float(np.median(causes.score_of(facts, given, ~fine)))
-    return int((causes.solved(facts, given) & fine).sum()), score

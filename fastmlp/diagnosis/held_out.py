@@ -8,12 +8,11 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._engine.trained_nets import Status, TrainedNets
-from fastmlp._engine.unit_statistics import inspected
-from fastmlp.diagnosis.causes import Given, score_of
+from fastmlp.diagnosis.baselines import FOLDS, folds
+from fastmlp.diagnosis.problem import Given, looked_at, score_of
 from fastmlp.diagnosis.retraining import Retraining
 from fastmlp.settings import Call
 
-FOLDS = 5
 MOST_NETS = 10
 
 
@@ -39,21 +38,13 @@ def cross_validated_score(retraining: Retraining, call: Call, given: Given, y: A
     `given` has the samples, scaled as they are to be, and the targets; `y` is what is trained on, in the user's form.
     """
     ids, call = ids[:MOST_NETS], call.of(np.arange(len(ids)) < MOST_NETS)
-    y, fold = np.asarray(y), _folds(given.targets)
+    y, fold = np.asarray(y), folds(given.targets)
     total = np.zeros(len(ids))
     for number in range(FOLDS):
         seen, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         runs = retraining.again(_on(call, seen), given.samples[seen], y[seen], ids)
         total += len(held) * _scores(runs, given.samples[held], given.targets[held], given, retraining.threads)
     return float(np.median(total / len(fold)))
-
-
-def _folds(targets: np.ndarray) -> np.ndarray:
-    """The fold of each sample, at random, but each with its part of every class, or of small and large targets."""
-    order = np.lexsort((np.random.default_rng(0).random(len(targets)), *targets.T))
-    fold = np.empty(len(targets), np.int64)
-    fold[order] = np.arange(len(targets)) % FOLDS
-    return fold
 
 
 def _on(call: Call, rows: np.ndarray) -> Call:
@@ -70,5 +61,5 @@ def _scores(
     runs: TrainedNets, samples: np.ndarray, targets: np.ndarray, given: Given, threads: int | None
 ) -> np.ndarray:
     """Each net's accuracy, or R² against the spread of all targets."""
-    facts = inspected(runs.architecture, given.loss.name.lower(), runs.parameters, samples, targets, threads)
+    facts = looked_at(runs, given._replace(samples=samples, targets=targets), given.loss.name.lower(), threads)
     return score_of(facts, given, runs.status == Status.DIVERGED)

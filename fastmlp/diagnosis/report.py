@@ -9,10 +9,14 @@ import numpy as np
 from fastmlp._html import html_table
 from fastmlp.diagnosis import causes
 from fastmlp.diagnosis.baselines import CONSTANT
-from fastmlp.diagnosis.causes import SCORE_GAIN, Cause, Plateau, clear_gain
-from fastmlp.diagnosis.fixes import Fix, Trial
-from fastmlp.statistics import interval, percent, restarts_needed, spoken_score
+from fastmlp.diagnosis.causes import Cause, Plateau
+from fastmlp.diagnosis.fixes import Fix
+from fastmlp.diagnosis.problem import SCORE_GAIN, clear_gain
+from fastmlp.diagnosis.trials import Trial
+from fastmlp.diagnosis.verdict import CERTAIN, WORTH_A_RESTART, verdict_of
+from fastmlp.statistics import interval, percent, spoken_score
 
+SETTLED = 0.5  # of the nets solved: then what is left is no noise
 NO_NOISE = 0.99  # a score on samples held out above which all of them can be learnt
 OVERFIT_GAP = 0.05  # of an accuracy or R²
 SHOWN = 0.005  # a cause below this share of the nets is left to the last line
@@ -83,6 +87,8 @@ class Diagnosis:
     """The squared error that the output's activation cannot get below, because of targets that it cannot give."""
     n_samples: int = 0
     """How many samples the nets were looked at on."""
+    constant_targets: bool = False
+    """Whether all samples have the same targets."""
     backpropagation: str = field(
         default="The backpropagation is not at fault here: fastmlp's is tested. If a net of your own, with these "
         "settings, does\nworse than these shares, audit its gradients: fastmlp.audit_gradients.",
@@ -96,22 +102,22 @@ class Diagnosis:
 
     @property
     def as_good_as_the_data(self) -> bool:
-        """Whether half of the nets do as well as noise in the data allows: as any net can, or as simple fits.
+        """Whether half of the nets do as well as noise in the data may allow: as any net can, or as simple fits.
 
         Those never saw the samples that they are scored on; nor did the nets, where samples were held out. It takes
-        fits that do learn something, and data that are not learnt to the last sample by some of them or of the nets.
+        fits that do learn something, and samples that neither they nor half of the nets learn all.
         """
         if self.score is None or self.overfits or self._certain:
             return False
         median, few = float(np.median(self.score)), self.success_rate < WORTH_A_RESTART
         if few and self.best_possible < 1 and median >= self.best_possible - SCORE_GAIN:
             return True
-        best = self._best_simple_fit
+        best = self.best_simple_fit
         if best is None:
             return False
         if self.held_out_score is None:
             return few and median >= best - SCORE_GAIN
-        noisy = few or max(best, self.held_out_score) < NO_NOISE
+        noisy = few or (self.success_rate < SETTLED and max(best, self.held_out_score) < NO_NOISE)
         return noisy and self.held_out_score >= best - SCORE_GAIN
 
     @property
@@ -120,10 +126,9 @@ class Diagnosis:
         return bool(np.isin(self.causes, CERTAIN).any())
 
     @property
-    def _best_simple_fit(self) -> float | None:
+    def best_simple_fit(self) -> float | None:
         """The score of the best simple fit; None where none is clearly better than a constant guess."""
         others = [score for name, score in self.baselines.items() if name != CONSTANT]
-        assert self.score is not None
         clear = 2 * clear_gain(self.n_samples)
         return max(others) if others and max(others) >= self.baselines[CONSTANT] + clear else None
 
@@ -133,7 +138,10 @@ class Diagnosis:
         if self.score is None or self.held_out_score is None or not self.baselines or self._certain:
             return False
         median, best = float(np.median(self.score)), max(self.baselines.values())
-        worse = self.held_out_score < min(best - SCORE_GAIN, median - OVERFIT_GAP)
+        if self.best_possible < 1 and median >= self.best_possible - SCORE_GAIN:
+            return False
+        clear = clear_gain(self.n_samples)
+        worse = self.held_out_score < min(best - clear, median - max(OVERFIT_GAP, 2 * clear))
         return worse and median >= best - SCORE_GAIN
 
     @property
@@ -154,7 +162,7 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """What is at fault, in a sentence."""
-        return _verdict(self)
+        return verdict_of(self)
 
     def __str__(self) -> str:
         return "\n".join(_report(self))
@@ -244,130 +252,3 @@ def _details(d: Diagnosis, cause: Cause) -> list[str]:
             than = f"; {alive.sum(axis=1).mean():.2g} in solved nets" if len(alive) else ""
             lines.append(f"{indent}{dead.sum(axis=1).mean():.2g} hidden units are dead in each, on average{than}")
     return lines
-
-
-FAULTS = {
-    Cause.DIVERGED: "the learning rate is too high",
-    Cause.ZERO_INPUT: "missing biases",
-    Cause.SYMMETRIC: "the initial weights: units must begin differently",
-    Cause.SATURATED: "the initial weights, or the loss: nothing is learnt on the flat ends",
-    Cause.VANISHING_GRADIENT: "the initial weights, or the activation: gradients do not reach the first layer",
-    Cause.DEAD_UNITS: "ReLU units that are dead, by their initial weights or by a learning rate that is too high",
-    Cause.OVERSHOOTING: "the learning rate is too high",
-    Cause.STILL_IMPROVING: "too few epochs, or a learning rate that is too low",
-    Cause.INPUT_SCALES: "the scales of the inputs: shift and scale each column to mean 0 and standard deviation 1",
-    Cause.TARGET_RANGE: "the output's activation, which cannot give these targets",
-    Cause.TARGET_SCALE: "the scale of the targets: shift and scale them to mean 0 and standard deviation 1",
-    Cause.CONFLICTING_TARGETS: "samples with the same inputs and different targets, which no net can get all right",
-}
-FAULT_THAT_A_CHANGE_SHOWS = {
-    "bias": "missing biases",
-    "lower_rate": "the learning rate is too high",
-    "more_epochs": "too few epochs, or a learning rate that is too low",
-    "init": "the initial weights, which do not fit the layers",
-    "identity_output": "the output's activation, which cannot give these targets",
-    "sigmoid_output": "the output's ReLU",
-    "cross_entropy": "the squared error, whose gradient vanishes where outputs are flat",
-    "leaky_relu": "ReLU units that died",
-    "tanh": "sigmoid hidden units, which pass small gradients down",
-    "adam": "plain gradient descent at this learning rate",
-    "standardize_inputs": FAULTS[Cause.INPUT_SCALES],
-    "standardize_targets": FAULTS[Cause.TARGET_SCALE],
-    "standardize_both": "the scales of the inputs and of the targets",
-    "targets_in_range": "the output's activation, which cannot give these targets",
-}
-CERTAIN = (Cause.ZERO_INPUT, Cause.TARGET_RANGE)  # no training solves these, whatever else is wrong as well
-MOSTLY_SOLVED = 0.9  # what is left then is luck
-WORTH_A_RESTART = 0.05
-MUCH = 0.3  # of the nets that are not solved: a change that solves as many shows what is at fault
-
-
-def _verdict(d: Diagnosis) -> str:
-    n, share = len(d.causes), d.success_rate
-    if d.overfits:
-        return _overfitting(d)
-    if d.n_solved == n:
-        unseen = (
-            "" if d.score is None or d.held_out_score is not None else "\nHow they do on others, held-out ones tell."
-        )
-        return f"Nothing is wrong: every net is solved.{unseen}"
-    counts = {Cause[name.upper()]: count for name, count in d.counts().items() if name != "solved"}
-    if counts.pop(Cause.UNDECIDED, 0) > sum(counts.values()):
-        return "The cause cannot be told: diagnose the nets that fastmlp.train returned."
-    if share >= MOSTLY_SOLVED:
-        return _luck(share)
-    if d.as_good_as_the_data and d.best_possible < 1:
-        return (
-            "Nothing is wrong with the nets: samples have the same inputs and different targets, and half of the nets "
-            f"get\nclose to the best that any net can, {d.best_possible:.3f}, or to what simple fits do."
-        )
-    if d.as_good_as_the_data:
-        return (
-            "Nothing is wrong: half of the nets do as well as simple fits that never saw the samples they are scored "
-            "on.\nNoise keeps nets from getting every sample right; judge them by samples that are held out."
-        )
-    main = max(counts, key=counts.__getitem__)
-    fault = FAULTS.get(main)
-    if main == Cause.DEAD_LAYER:
-        at_start = (d.dead_from_start or 0.0) >= 0.5
-        fault = "the initial weights" if at_start else "a learning rate that is too high, or ReLU, whose units can die"
-    if main == Cause.TARGET_RANGE:
-        fault = f"{fault}; the squared error is at least {d.least_loss:.4g}"
-    if d.trials:
-        fault = _fault_by_trials(d, main, fault)
-    if fault is not None:
-        return f"Most likely cause: {fault}."
-    if share >= WORTH_A_RESTART:
-        return _luck(share)
-    if d.trials:
-        return "No single cause was found: of the changes that were tried none lets many more nets learn."
-    return "Most likely cause: the architecture or how it is trained; hardly any restart is solved."
-
-
-def _fault_by_trials(d: Diagnosis, main: Cause, fault: str | None) -> str | None:
-    """What is at fault where changes were tried: a cause whose remedy does not help is not the cause."""
-    single = [trial for trial in d.trials if " and " not in trial.fix.name]
-    unsolved = max(1, single[0].n_nets - single[0].before) if single else 1
-
-    reachable = max(d.baselines.values(), default=1.0)
-
-    def gain(trial: Trial) -> float:
-        if not trial.helped:
-            return 0.0
-        of_nets = (trial.after - trial.before) / unsolved
-        before = trial.score_before if trial.held_out_before is None else trial.held_out_before
-        if before is None or not d.baselines:
-            return of_nets
-        room = max(reachable - max(before, trial.constant_score), SCORE_GAIN)
-        return max(of_nets, min(1.0, trial.score_gain / room))
-
-    own = [trial for trial in single if main in trial.fix.causes]
-    best = max(single, key=gain, default=None)
-    most = 0.0 if best is None else gain(best)
-    of_own = max((gain(trial) for trial in own), default=0.0)
-    if fault is not None and (main in CERTAIN or not own or (of_own > 0 and of_own >= most / 2)):
-        return fault
-    if best is not None and most >= MUCH and best.fix.name in FAULT_THAT_A_CHANGE_SHOWS:
-        return FAULT_THAT_A_CHANGE_SHOWS[best.fix.name]
-    return None
-
-
-def _overfitting(d: Diagnosis) -> str:
-    assert d.score is not None
-    seen = float(np.median(d.score))
-    found = (
-        f"Most likely cause: overfitting. The nets' {d.spoken_score_name} is {seen:.3f} on these samples and "
-        f"{d.held_out_score:.3f} on others,\nwhere simple fits have up to {max(d.baselines.values()):.3f}."
-    )
-    if d._best_simple_fit is None:
-        found += " None of those does better than a constant guess: the inputs may say nothing of the targets."
-    return found
-
-
-def _luck(share: float) -> str:
-    needed = restarts_needed(share)
-    enough = "One net" if needed == 1 else f"The best of {needed} restarts"
-    return (
-        "Most likely cause: unlucky initial weights; the same settings solve it from others.\n"
-        f"{enough} is solved with 99 % certainty; more units raise the share."
-    )

@@ -14,9 +14,10 @@ import numpy as np
 from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
 from fastmlp._html import html_table
+from fastmlp._kernels.formulas import Loss
 from fastmlp._pickling import picklable
 from fastmlp.architecture import Architecture
-from fastmlp.diagnosis.causes import SOLVED_SHARE
+from fastmlp.diagnosis.problem import solved_limit
 from fastmlp.diagnosis.retraining import Retraining
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.runs import Runs, Status
@@ -381,7 +382,9 @@ def _solved_limit(call: Call, y: Any, solved_loss: Any) -> float:
     targets = checks.real_array("y", y).astype(np.float64)
     if checks.counts_accuracy(targets) or call.architecture.output == "softmax":
         return np.nan
-    return SOLVED_SHARE * float(np.mean(targets.reshape(len(targets), -1).var(axis=0)))
+    loss = Loss[(call["loss"] or call.architecture.default_loss).upper()]
+    of_numbers = solved_limit(loss, targets.reshape(len(targets), -1), classes=False)
+    return np.nan if of_numbers is None else of_numbers
 
 
 def _rungs(settings: list[_Setting], halving: int | None) -> list[float]:

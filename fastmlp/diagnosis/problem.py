@@ -1,0 +1,179 @@
+"""What nets were trained for: samples and targets as the diagnosis looks at them, what counts as solved, and scores.
+
+"Solved" is defined here: every sample on its target's side of 1/2 (of a softmax, the right class); for numbers, for
+each output a hundredth of what a constant guess loses beyond the least loss there is.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastmlp._engine.predict import predict
+from fastmlp._engine.trained_nets import TrainedNets
+from fastmlp._engine.unit_statistics import Facts, inspected
+from fastmlp._kernels.formulas import Activation, Loss
+from fastmlp.architecture import Architecture
+
+# For data that are no classes: as much of the targets' variance as noise would leave
+SOLVED_SHARE = 0.01
+LEAST_SCORED = 20  # samples: of fewer, an accuracy says less than whether all are right
+NO_SCORE = -1e9  # the least R²: that of a net that diverged; its accuracy is 0
+SCORE_GAIN = 0.02  # of a median accuracy or R²: as much is worth a change
+NUMBERS_AT_ONCE = 2**22  # outputs that are looked at together
+
+
+class Given(NamedTuple):
+    """A problem that nets were trained for."""
+
+    architecture: Architecture
+    loss: Loss
+    samples: np.ndarray  # (S, n_in), in the nets' dtype
+    targets: np.ndarray  # (S, n_out), in the nets' dtype
+    exact_samples: np.ndarray  # (S, n_in) float64, before they were rounded to that
+    exact_targets: np.ndarray  # (S, n_out) float64
+    classes: bool  # targets are 0 and 1
+    solved_loss: float | None
+    class_numbers: bool  # y holds the classes' numbers, not a row of targets for each sample
+    best_possible: float = 1.0  # of accuracy, or R²: below 1 where equal inputs have different targets
+
+    @property
+    def constant_targets(self) -> bool:
+        """Whether all samples have the same targets."""
+        return bool((self.exact_targets == self.exact_targets[0]).all())
+
+    @property
+    def score_name(self) -> str:
+        """What `score_of` is called."""
+        return "Accuracy" if self.classes else "R²" if self.loss == Loss.MSE else "D²"
+
+
+def looked_at(nets: TrainedNets, given: Given, loss: str, threads: int | None) -> Facts:
+    """What is seen in the nets, with the loss of each output where there are several that are numbers."""
+    facts = inspected(nets.architecture, loss, nets.parameters, given.samples, given.targets, threads)
+    n_out = given.targets.shape[1]
+    if n_out == 1 or given.classes or given.loss != Loss.MSE or given.solved_loss is not None:
+        return facts
+    losses = np.empty((len(nets), n_out))
+    block = max(1, NUMBERS_AT_ONCE // given.targets.size)
+    for first in range(0, len(nets), block):
+        some = nets[first : first + block]
+        outputs = predict(some.architecture, some.parameters, given.samples, threads=threads).astype(np.float64)
+        with np.errstate(all="ignore"):
+            losses[first : first + block] = ((outputs - given.targets) ** 2).mean(axis=1)
+    return facts._replace(output_loss=losses)
+
+
+def solved_limit(loss: Loss, targets: np.ndarray, classes: bool, solved_loss: float | None = None) -> float | None:
+    """The mean loss that counts as solved; None where every sample must be on the right side."""
+    if solved_loss is not None or classes:
+        return solved_loss
+    least, spread = least_and_spread(loss, targets)
+    return float(np.mean(least + SOLVED_SHARE * spread))
+
+
+def least_and_spread(loss: Loss, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The least mean loss of each output, (n_out,), and by how much that of the best constant guess is above it.
+
+    The least cross-entropy with targets between 0 and 1 is their entropy. Where all targets are the same, a guess of 0
+    stands for the constant.
+    """
+    t = targets.astype(np.float64)
+    mean = t.mean(axis=0)
+    if loss == Loss.BCE:
+        least, constant = entropy(t).mean(axis=0), entropy(mean)
+    elif loss == Loss.POISSON:
+        least = np.zeros(t.shape[1])
+        constant = _times_log(t, t).mean(axis=0) - _times_log(mean, mean)
+    else:
+        least, constant = np.zeros(t.shape[1]), t.var(axis=0)
+    spread = np.maximum(constant - least, 0.0)
+    size = (t**2).mean(axis=0)
+    same = (t == t[0]).all(axis=0)
+    return least, np.where(same, np.where(size > 0, size, 1.0), np.maximum(spread, 1e-300))
+
+
+def mean_losses(loss: Loss, guess: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The mean loss of each output, (n_out,), for guesses and targets (S, n_out)."""
+    if loss == Loss.MSE:
+        return np.asarray(((guess - targets) ** 2).mean(axis=0))
+    if loss == Loss.POISSON:
+        each = guess - targets + _times_log(targets, targets) - _times_log(targets, np.maximum(guess, 1e-300))
+        return np.asarray(each.mean(axis=0))
+    inside = np.clip(guess, 1e-16, 1 - 1e-16)
+    return np.asarray((-targets * np.log(inside) - (1 - targets) * np.log1p(-inside)).mean(axis=0))
+
+
+def _times_log(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a log b, and 0 where a is 0."""
+    return np.asarray(np.where(a > 0, a * np.log(np.where(a > 0, b, 1.0)), 0.0))
+
+
+def entropy(p: np.ndarray) -> np.ndarray:
+    return -_times_log(p, p) - _times_log(1 - p, 1 - p)
+
+
+def limit_of(given: Given) -> float | None:
+    """The mean loss that counts as solved; None where every sample must be on the right side."""
+    return solved_limit(given.loss, given.targets, given.classes, given.solved_loss)
+
+
+def solved(facts: Facts, given: Given) -> np.ndarray:
+    """Which nets are solved, (n,)."""
+    if facts.output_loss is not None:
+        least, spread = least_and_spread(given.loss, given.targets)
+        return np.asarray((facts.output_loss <= least + SOLVED_SHARE * spread).all(axis=1))
+    limit = limit_of(given)
+    return np.asarray(facts.right == 1 if limit is None else facts.loss <= limit)
+
+
+def judged_by_score(given: Given) -> bool:
+    """Whether there are samples enough for a score to say how good a net is."""
+    return len(given.samples) >= LEAST_SCORED and not given.constant_targets
+
+
+def score_of(facts: Facts, given: Given, diverged: np.ndarray | bool = False) -> np.ndarray:
+    """The accuracy of each net; where targets are no classes its R², or D², the share of the deviance explained, (n,).
+
+    That of several outputs is the mean of theirs.
+    """
+    if given.classes:
+        return np.asarray(np.where(np.isfinite(facts.right) & ~np.asarray(diverged), facts.right, 0.0))
+    least, spread = least_and_spread(given.loss, given.targets)
+    with np.errstate(all="ignore"):
+        if facts.output_loss is not None:
+            score = np.mean(1.0 - (facts.output_loss - least) / spread, axis=1)
+        else:
+            score = 1.0 - (facts.loss.astype(np.float64) - least.mean()) / spread.mean()
+    fine = np.isfinite(score) & ~np.asarray(diverged)
+    return np.asarray(np.where(fine, np.maximum(score, NO_SCORE), NO_SCORE))
+
+
+def clear_gain(n_samples: int) -> float:
+    """The least difference of two scores over so many samples that is no chance: a standard deviation, or `SCORE_GAIN`.
+
+    Of an accuracy of 1/2 the standard deviation is 1 / (2 √n).
+    """
+    return max(SCORE_GAIN, 0.5 / n_samples**0.5)
+
+
+def cannot_be_solved(given: Given) -> bool:
+    """Whether equal inputs with different targets keep every net from being solved."""
+    limit = limit_of(given)
+    if limit is None:
+        return given.best_possible < 1
+    if given.loss != Loss.MSE:
+        return False
+    return (1 - given.best_possible) * float(np.mean(given.targets.astype(np.float64).var(axis=0))) > limit
+
+
+def distances(outputs: np.ndarray, targets: np.ndarray, output: Activation) -> np.ndarray:
+    """How far each sample's worst output is on its target's side of 1/2; of a softmax, ahead of the next class.
+
+    For outputs (n, S, n_out) and targets (S, n_out) of 0 and 1 the distances are (n, S), below 0 on the wrong side.
+    """
+    if output == Activation.SOFTMAX:
+        own = np.where(targets > 0.5, outputs, 0.0).sum(axis=2)
+        return np.asarray(own - np.where(targets > 0.5, -np.inf, outputs).max(axis=2))
+    return np.asarray(((outputs - 0.5) * np.sign(targets - 0.5)).min(axis=2))

@@ -1,0 +1,239 @@
+"""What becomes of the same seeds with a change: `Trial`, and `try_all`, which trains them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmlp._engine.trained_nets import Status, TrainedNets
+from fastmlp._kernels.formulas import Loss
+from fastmlp.architecture import Architecture
+from fastmlp.diagnosis.baselines import Scaling
+from fastmlp.diagnosis.fixes import Fix
+from fastmlp.diagnosis.held_out import cross_validated_score, validation_data, validation_score
+from fastmlp.diagnosis.problem import SCORE_GAIN, Given, judged_by_score, looked_at, score_of, solved
+from fastmlp.diagnosis.retraining import Retraining
+from fastmlp.settings import Call
+from fastmlp.statistics import differ, interval, pairs_differ, percent, spoken_score
+
+HELD_OUT_SLACK = 0.005  # of a score on samples held out: what other folds would change as much
+
+
+class HeldOut(NamedTuple):
+    """How nets do on samples that they were not trained on, and what that is held against."""
+
+    score: float
+    constant_score: float
+    least_gain: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a change did."""
+
+    fix: Fix
+    n_nets: int
+    before: int
+    """How many of these nets were solved as they were,"""
+    after: int
+    """and with the change."""
+    score_before: float | None = None
+    """The nets' median accuracy, or R² where targets are no classes, as they were: of 20 samples or more,"""
+    score_after: float | None = None
+    """and with the change."""
+    held_out_before: float | None = None
+    """The same on samples that the nets were not trained on: validation data where there are some, else in five folds,
+    by up to ten of the nets; as they were,"""
+    held_out_after: float | None = None
+    """and with the change."""
+    least_gain: float = SCORE_GAIN
+    """A score that rises by more than this is a gain: `held_out_after`, where samples were held out,"""
+    constant_score: float = -np.inf
+    """and what a constant guess has counts for scores below it."""
+    gained: int | None = None
+    """How many nets are solved with the change alone,"""
+    lost: int | None = None
+    """and how many without it alone."""
+    diverged_before: int = 0
+    diverged_after: int = 0
+    """How many nets diverged."""
+
+    @property
+    def helped(self) -> bool:
+        """Whether more nets are solved than before, by more than chance explains, or their median score is higher.
+
+        Where samples were held out, the score on those decides: to solve more of the others without it is no help.
+        """
+        more_solved = self._solved_differ and self.after > self.before
+        if self.held_out_after is not None:
+            more_solved &= self.score_gain > HELD_OUT_SLACK
+        return more_solved or self.score_gain > self.least_gain or (self.calmed and not self.held_out_worse)
+
+    @property
+    def calmed(self) -> bool:
+        """Whether fewer nets diverge than before, by more than chance explains."""
+        n, before, after = self.n_nets, self.diverged_before, self.diverged_after
+        return after < before and differ(before, n, after, n)
+
+    @property
+    def held_out_worse(self) -> bool:
+        """Whether samples that were held out have a lower score than before."""
+        return self.held_out_after is not None and self.score_gain < -HELD_OUT_SLACK
+
+    @property
+    def score_gain(self) -> float:
+        """By how much the median score rises, on samples that were held out where there are any."""
+        before, after = self.held_out_before, self.held_out_after
+        if before is None or after is None:
+            before, after = self.score_before, self.score_after
+        if before is None or after is None:
+            return 0.0
+        return max(after, self.constant_score) - max(before, self.constant_score)
+
+    @property
+    def _solved_differ(self) -> bool:
+        if self.gained is None or self.lost is None:
+            return differ(self.before, self.n_nets, self.after, self.n_nets)
+        return pairs_differ(self.gained, self.lost)
+
+    def __str__(self) -> str:
+        before, after = (percent(count / self.n_nets) for count in (self.before, self.after))
+        scores = ""
+        if self.score_after is not None:
+            scores = f", median score {spoken_score(self.score_before)} -> {spoken_score(self.score_after)}"
+        if self.held_out_after is not None:
+            scores += f", held out {spoken_score(self.held_out_before)} -> {spoken_score(self.held_out_after)}"
+        alike = ": no difference" if self.before != self.after or scores else ": the same"
+        if self.diverged_before != self.diverged_after:
+            scores += f", diverged {self.diverged_before:,} -> {self.diverged_after:,}"
+        verdict = "" if self.helped or self._solved_differ or abs(self.score_gain) > self.least_gain else alike
+        if self.held_out_worse:
+            verdict = ": worse on samples held out"
+        return f"{before:>7} -> {after:>7}  ({interval(self.after, self.n_nets)}{scores})  {self.fix.text}{verdict}"
+
+
+def try_all(
+    runs: TrainedNets, call: Call, fixes: list[Fix], y: Any, given: Given, loss: str, held_out: HeldOut | None,
+    max_nets: int, retraining: Retraining, tell: Callable[[str, tuple[Trial, ...]], Any] = lambda _step, _trials: None,
+) -> tuple[Trial, ...]:  # fmt: skip
+    """Train the first `max_nets` of the nets again with each change, and with the best two; the best first.
+
+    Where the nets have a score on samples `held_out`, each change has one too. Before each change `tell` is called with
+    what is tried next, and the trials so far.
+    """
+    n = min(len(runs), max_nets)
+    ids, own, threads = runs.net_ids[:n], call.of(np.arange(len(runs)) < n), retraining.threads
+    as_it_was = _outcome(runs[:n], given, loss, threads)
+
+    def trial(fix: Fix) -> Trial | None:
+        changed, there, targets = scaled_data(fix.scaled, fix.change(own), given, y)
+        try:
+            again = retraining.again(changed, there.samples, targets, ids)
+            used = changed["loss"] or changed.architecture.default_loss
+            there = _for_change(there, again.architecture, Loss[used.upper()])
+            unseen = None if held_out is None else held_out_score(again, changed, there, targets, retraining)
+        except (ValueError, TypeError) as error:  # the diagnosis is worth more than one change
+            warnings.warn(f"{fix.text}: could not be tried: {error}", RuntimeWarning, stacklevel=4)
+            return None
+        now = _outcome(again, there, used, threads)
+        result = Trial(
+            fix, n, int(as_it_was.solved.sum()), int(now.solved.sum()), as_it_was.score, now.score,
+            gained=int((now.solved & ~as_it_was.solved).sum()), lost=int((as_it_was.solved & ~now.solved).sum()),
+            diverged_before=as_it_was.n_diverged, diverged_after=now.n_diverged,
+        )  # fmt: skip
+        return result if held_out is None else replace(
+            result, held_out_before=held_out.score, held_out_after=unseen, least_gain=held_out.least_gain,
+            constant_score=held_out.constant_score,
+        )  # fmt: skip
+
+    trials: list[Trial] = []
+    for number, fix in enumerate(fixes, 1):
+        tell(f"change {number} of {len(fixes)}: {fix.text}", tuple(trials))
+        trials = _best_first([*trials, trial(fix)])
+    pair = _best_pair(trials)
+    if pair and trials[0].after < n:
+        first, second = (t.fix for t in pair)
+        together = Fix(
+            f"{first.name} and {second.name}", f"both: {first.name} and {second.name}",
+            lambda call: second.change(first.change(call)), scaled=tuple(dict.fromkeys(first.scaled + second.scaled)),
+        )  # fmt: skip
+        tell(f"{first.name} and {second.name} together", tuple(trials))
+        trials = _best_first([*trials, trial(together)])
+    return tuple(trials)
+
+
+def _best_pair(trials: list[Trial]) -> tuple[Trial, Trial] | None:
+    """The best change that helped, and the best other one that does not scale what the first does."""
+    helpful = [t for t in trials if t.helped]
+    for second in helpful[1:]:
+        if not set(second.fix.scaled) & set(helpful[0].fix.scaled):
+            return helpful[0], second
+    return None
+
+
+def _for_change(given: Given, architecture: Architecture, loss: Loss) -> Given:
+    """The problem for nets of another architecture and loss; a `solved_loss` goes with its own loss alone."""
+    return given._replace(
+        architecture=architecture, loss=loss, solved_loss=given.solved_loss if loss == given.loss else None
+    )  # fmt: skip
+
+
+def scaled_data(scaled: tuple[str, ...], call: Call, given: Given, y: Any) -> tuple[Call, Given, Any]:
+    """A call, the data, and `y`, with some columns scaled; validation data are scaled as the training data are.
+
+    Numbers are scaled before they are rounded to the nets' dtype.
+    """
+    if not scaled:
+        return call, given, y
+    dtype, held_out = given.samples.dtype, validation_data(call, given)
+    y_held_out = None if held_out is None else call["validation"][1]
+    if "inputs" in scaled:
+        scaling = Scaling.standard(given.exact_samples)
+        exact = scaling.apply(given.exact_samples)
+        given = given._replace(exact_samples=exact, samples=exact.astype(dtype))
+        held_out = held_out and (scaling.apply(held_out[0]), held_out[1])
+    if "targets" in scaled or "range" in scaled:
+        kind = Scaling.standard if "targets" in scaled else Scaling.to_unit_range
+        scaling = kind(given.exact_targets)
+        exact = scaling.apply(given.exact_targets)
+        given = given._replace(exact_targets=exact, targets=exact.astype(dtype))
+        if given.solved_loss is not None:  # in the targets' units squared
+            given = given._replace(solved_loss=given.solved_loss * float(np.mean(1 / scaling.scale**2)))
+        y = given.targets
+        y_held_out = held_out and scaling.apply(held_out[1])
+    if held_out is not None:
+        call = call.changed(validation=(held_out[0], y_held_out, *call["validation"][2:]))
+    return call, given, y
+
+
+def held_out_score(runs: TrainedNets, call: Call, given: Given, y: Any, retraining: Retraining) -> float:
+    """The median score on validation data, or else on folds that are held out in turn."""
+    held_out = validation_data(call, given)
+    if held_out is not None:
+        return validation_score(runs, held_out, given, retraining.threads)
+    return cross_validated_score(retraining, call, given, y, runs.net_ids)
+
+
+def _best_first(trials: Sequence[Trial | None]) -> list[Trial]:
+    """Those that helped before those that did not; by nets solved, then by their score."""
+    done = [t for t in trials if t is not None]
+    return sorted(done, key=lambda t: (not t.helped, -t.after, -(t.held_out_after or t.score_after or 0.0)))
+
+
+class _Outcome(NamedTuple):
+    """What nets came to."""
+
+    solved: np.ndarray  # (n,) bool
+    n_diverged: int
+    score: float | None  # the median, of samples enough
+
+
+def _outcome(runs: TrainedNets, given: Given, loss: str, threads: int | None) -> _Outcome:
+    facts = looked_at(runs, given, loss, threads)
+    diverged = (runs.status == Status.DIVERGED) | ~np.isfinite(facts.loss)
+    score = float(np.median(score_of(facts, given, diverged))) if judged_by_score(given) else None
+    return _Outcome(solved(facts, given) & ~diverged, int(diverged.sum()), score)
