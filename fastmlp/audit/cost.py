@@ -14,6 +14,8 @@ from fastmlp.audit.training import MistakenRuns, placed, train_with_mistakes
 from fastmlp.diagnosis.causes import HAIR
 from fastmlp.statistics import differ, interval, percent
 
+MOSTLY_SOLVED = 0.9
+MUCH_WORSE = 1.1  # times the median loss: what other seeds would not change as much
 AS_IT_IS, RIGHT, ALL = "as it is", "without the mistakes", "without the mistakes, with all changes"
 
 
@@ -71,12 +73,24 @@ class MistakeCost:
         them, they = ("it", "it is") if len(self.mistakes) == 1 else ("them", "they are")
         shares = f"Of {n:,} restarts {percent(with_them.share)} learn with {them}, and {percent(without.share)} without"
         if not differ(with_them.n_solved, n, without.n_solved, n):
-            return f"{shares}: {they} not why nets are stuck."
+            return self._by_losses(shares, they)
         if without.share < with_them.share:
             return f"{shares}: {they} not why nets are stuck; more of them learn with {them}."
         rest = 1 - without.share
         part = "" if rest < 0.5 * (1 - with_them.share) else ", though not of most that are stuck"
         return f"{shares}: {they} why nets are stuck{part}."
+
+    def _by_losses(self, shares: str, they: str) -> str:
+        """The verdict where as many are solved with the mistakes as without: on noisy data, none may be."""
+        with_them, without = self[AS_IT_IS], self[RIGHT]
+        if max(with_them.share, without.share) >= MOSTLY_SOLVED:
+            return f"{shares}: {they} not why nets are stuck."
+        losses = f"the median loss is {with_them.median_loss:.4g} and {without.median_loss:.4g}"
+        if not np.isfinite(without.median_loss):
+            return f"{shares}; {losses}: it cannot be told, for most nets diverge without as well."
+        if with_them.median_loss > MUCH_WORSE * without.median_loss:
+            return f"{shares}, but {losses}: {they} why nets learn worse."
+        return f"{shares}, and {losses}: {they} not why nets are stuck."
 
     def __str__(self) -> str:
         lines = [self.description]
@@ -144,6 +158,9 @@ def cost_of_mistakes(
         raise ValueError("mistakes is empty: needs at least one name from fastmlp.audit.MISTAKES")
     base = {"architecture": architecture, "mistakes": made, **settings}
     changes = changes or {}
+    own = [name for name in changes if name in (AS_IT_IS, RIGHT, ALL) or name in {f"without {m.name}" for m in made}]
+    if own:
+        raise ValueError(f"changes={own}: these are names of rows that every table has; choose others")
     ways: dict[str, dict[str, Any]] = {AS_IT_IS: {}}
     if len(made) > 1:
         for mistake in made:
@@ -155,8 +172,6 @@ def cost_of_mistakes(
         for change in changes.values():
             together |= change
         ways[ALL] = {**together, "mistakes": ()}
-    if len(ways) < 2 + len(changes):
-        raise ValueError(f"changes has names of its own rows, {list(ways)}: choose other names")
     for change in ways.values():  # refuse before any work starts
         train_with_mistakes(X=X, y=y, n_nets=1, **{**base, **change, "epochs": 0})
     rows = []

@@ -265,7 +265,7 @@ def _plateau(size: int, ones: int, n_samples: int, loss: Loss) -> Plateau:
 
 def on_constant(facts: Facts, given: Given) -> tuple[np.ndarray, Plateau]:
     """Whether every output is the same for all samples, and the mean of the targets; and that plateau."""
-    means = given.targets.mean(axis=0)
+    means = given.targets.astype(np.float64).mean(axis=0)
     scale = 1.0 if given.classes else max(float(given.targets.std(axis=0).max()), 1e-300)
     with np.errstate(invalid="ignore"):
         flat = (facts.high - facts.low <= NEAR * scale).all(axis=1)

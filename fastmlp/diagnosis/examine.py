@@ -16,7 +16,7 @@ from fastmlp._engine.trained_nets import Status, Train, TrainedNets
 from fastmlp._engine.unit_statistics import Facts, inspected
 from fastmlp._kernels.formulas import LOSSES, Loss
 from fastmlp.diagnosis import causes
-from fastmlp.diagnosis.baselines import baselines, best_possible, score_of_constant, truth_table
+from fastmlp.diagnosis.baselines import baselines, best_possible, truth_table
 from fastmlp.diagnosis.causes import Cause, Plateau
 from fastmlp.diagnosis.fixes import fixes_for, fixes_of_overfitting
 from fastmlp.diagnosis.problem import Given, clear_gain, judged_by_score, looked_at, score_of, solved
@@ -124,7 +124,7 @@ def _held_out(
         tell("some nets are trained on four fifths of the samples, and scored on the others", None)
     score = held_out_score(runs, call, given, y, retraining)
     number = len(given.samples if call["validation"] is None else call["validation"][0])
-    return HeldOut(score, score_of_constant(given.targets, given.classes), clear_gain(number))
+    return HeldOut(score, -np.inf if given.classes else 0.0, clear_gain(number))
 
 
 def _judged_by_others(given: Given) -> bool:

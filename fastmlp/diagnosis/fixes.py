@@ -24,6 +24,9 @@ MOST_EPOCHS_TRIED = 10**6
 SOME_EPOCHS = 1000  # for nets that were not trained at all
 ADAM_RATE = 0.01
 L2 = 0.01
+OF_ONE_SETTING = {
+    "more_l2": "l2", "fewer_epochs": "epochs", "more_epochs": "epochs", "narrower": "units", "wider": "units",
+}  # fmt: skip
 UNSOLVED = tuple(cause for cause in Cause if cause != Cause.SOLVED)
 
 
@@ -39,6 +42,11 @@ class Fix:
     scaled: tuple[str, ...] = ()
     """Which of "inputs" and "targets" are shifted and scaled to mean 0 and standard deviation 1; "range" brings targets
     to the range from 0 to 1."""
+
+    @property
+    def setting(self) -> str:
+        """What it changes: two changes of one setting do not go together."""
+        return OF_ONE_SETTING.get(self.name, self.name)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the function: a pickle keeps what the change is called."""

@@ -53,7 +53,7 @@ class Trial:
     least_gain: float = SCORE_GAIN
     """A score that rises by more than this is a gain: `held_out_after`, where samples were held out,"""
     constant_score: float = -np.inf
-    """and what a constant guess has counts for scores below it."""
+    """and for R² and D² below that of a constant guess, which have no bounds, its 0 counts."""
     gained: int | None = None
     """How many nets are solved with the change alone,"""
     lost: int | None = None
@@ -69,8 +69,8 @@ class Trial:
         Where samples were held out, the score on those decides: to solve more of the others without it is no help.
         """
         more_solved = self._solved_differ and self.after > self.before
-        if self.held_out_after is not None:
-            more_solved &= self.score_gain > HELD_OUT_SLACK
+        if self.held_out_after is not None:  # where half of the nets learn all samples, these are no noise
+            more_solved &= self.score_gain > (-HELD_OUT_SLACK if 2 * self.before >= self.n_nets else HELD_OUT_SLACK)
         return more_solved or self.score_gain > self.least_gain or (self.calmed and not self.held_out_worse)
 
     @property
@@ -98,7 +98,7 @@ class Trial:
     def _solved_differ(self) -> bool:
         if self.gained is None or self.lost is None:
             return differ(self.before, self.n_nets, self.after, self.n_nets)
-        return pairs_differ(self.gained, self.lost)
+        return pairs_differ(self.gained, self.lost, self.n_nets)
 
     def __str__(self) -> str:
         before, after = (percent(count / self.n_nets) for count in (self.before, self.after))
@@ -107,10 +107,12 @@ class Trial:
             scores = f", median score {spoken_score(self.score_before)} -> {spoken_score(self.score_after)}"
         if self.held_out_after is not None:
             scores += f", held out {spoken_score(self.held_out_before)} -> {spoken_score(self.held_out_after)}"
-        alike = ": no difference" if self.before != self.after or scores else ": the same"
+        alike = ": no clear difference" if self.before != self.after or scores else ": the same"
         if self.diverged_before != self.diverged_after:
             scores += f", diverged {self.diverged_before:,} -> {self.diverged_after:,}"
         verdict = "" if self.helped or self._solved_differ or abs(self.score_gain) > self.least_gain else alike
+        if self._solved_differ and self.after < self.before and not self.helped:
+            verdict = ": solves fewer"
         if self.held_out_worse:
             verdict = ": worse on samples held out"
         return f"{before:>7} -> {after:>7}  ({interval(self.after, self.n_nets)}{scores})  {self.fix.text}{verdict}"
@@ -170,7 +172,8 @@ def _best_pair(trials: list[Trial]) -> tuple[Trial, Trial] | None:
     """The best change that helped, and the best other one that does not scale what the first does."""
     helpful = [t for t in trials if t.helped]
     for second in helpful[1:]:
-        if not set(second.fix.scaled) & set(helpful[0].fix.scaled):
+        both = helpful[0].fix, second.fix
+        if both[0].setting != both[1].setting and not set(both[0].scaled) & set(both[1].scaled):
             return helpful[0], second
     return None
 

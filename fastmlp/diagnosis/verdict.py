@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from fastmlp.diagnosis.baselines import CONSTANT
 from fastmlp.diagnosis.causes import Cause
 from fastmlp.diagnosis.problem import SCORE_GAIN
 from fastmlp.diagnosis.trials import Trial
@@ -45,7 +46,8 @@ FAULT_THAT_A_CHANGE_SHOWS = {
     "standardize_both": "the scales of the inputs and of the targets",
     "targets_in_range": "the output's activation, which cannot give these targets",
 }
-# Changes that show a cause to be the cause; Adam or more units may help whatever the cause is
+WHATEVER_THE_CAUSE = ("adam", "wider")  # these may help
+# Changes that show a cause to be the cause
 PROOFS = {
     Cause.DIVERGED: ("lower_rate",),
     Cause.SYMMETRIC: ("init",),
@@ -58,6 +60,7 @@ PROOFS = {
     Cause.INPUT_SCALES: ("standardize_inputs",),
     Cause.TARGET_SCALE: ("standardize_targets",),
 }
+OF_TWO_FAULTS = (Cause.DEAD_LAYER, Cause.DEAD_UNITS)  # the best change tells which
 AGAINST_OVERFITTING = ("l2", "more_l2", "fewer_epochs", "narrower")
 CERTAIN = (Cause.ZERO_INPUT, Cause.TARGET_RANGE)  # no training solves these, whatever else is wrong as well
 MOSTLY_SOLVED = 0.9  # what is left then is luck
@@ -110,7 +113,7 @@ def verdict_of(d: Findings) -> str:
 
 def _verdict(d: Findings) -> str:
     n, share = len(d.causes), d.success_rate
-    best = max(_single(d), key=lambda trial: gain(d, trial), default=None)
+    best = _best(d)
     helped = best is not None and best.helped
     if d.overfits and (best is None or (helped and best.fix.name in AGAINST_OVERFITTING)):
         return _overfitting(d)
@@ -122,13 +125,13 @@ def _verdict(d: Findings) -> str:
             "The cause cannot be told: how these nets were trained is not recorded. Diagnose nets that fastmlp.train "
             "returned\nand that did not go on from others."
         )
-    unseen = d.score is not None and d.held_out_score is not None and bool(d.baselines)
-    if unseen and d.best_simple_fit is None and not helped:
+    if d.as_good_as_the_data and not helped:
+        return _as_good(d)
+    fitted = d.score is not None and bool(d.baselines) and float(np.median(d.score)) >= d.baselines[CONSTANT]
+    if fitted and d.held_out_score is not None and d.best_simple_fit is None and not helped:
         return _nothing_that_holds(d)
     if share >= MOSTLY_SOLVED:
         return _luck(share)
-    if d.as_good_as_the_data and not helped:
-        return _as_good(d)
     main = max(counts, key=counts.__getitem__)
     fault = FAULTS.get(main)
     if main == Cause.DEAD_LAYER:
@@ -154,6 +157,15 @@ def _single(d: Findings) -> list[Trial]:
     return [trial for trial in d.trials if " and " not in trial.fix.name]
 
 
+def _best(d: Findings) -> Trial | None:
+    """The change that brings most; of those that bring about as much, one that shows a cause."""
+    single = _single(d)
+    most = max((gain(d, trial) for trial in single), default=0.0)
+    near = [trial for trial in single if gain(d, trial) >= most - AS_MUCH]
+    telling = [trial for trial in near if trial.helped and trial.fix.name not in WHATEVER_THE_CAUSE]
+    return max(telling or near, key=lambda trial: gain(d, trial), default=None)
+
+
 def gain(d: Findings, trial: Trial) -> float:
     """What a change brings: the share of the stuck nets that it solves, or of the score that there is to win."""
     if not trial.helped:
@@ -171,12 +183,13 @@ def _fault_by_trials(d: Findings, main: Cause, fault: str | None) -> str | None:
     """What is at fault where changes were tried: a cause whose remedy does not help is not the cause."""
     if main in CERTAIN or main == Cause.CONFLICTING_TARGETS:
         return fault
-    single = _single(d)
-    best = max(single, key=lambda trial: gain(d, trial), default=None)
+    best = _best(d)
     most = 0.0 if best is None else gain(d, best)
-    proofs = [gain(d, trial) for trial in single if trial.fix.name in PROOFS.get(main, ())]
+    proofs = [gain(d, trial) for trial in _single(d) if trial.fix.name in PROOFS.get(main, ())]
     proven = max(proofs, default=0.0)
     if fault is not None and proven > 0 and proven >= most - AS_MUCH:
+        if best is not None and main in OF_TWO_FAULTS and most >= MUCH:
+            return FAULT_THAT_A_CHANGE_SHOWS.get(best.fix.name, fault)
         return fault
     if best is not None and most >= MUCH and best.fix.name in FAULT_THAT_A_CHANGE_SHOWS:
         return FAULT_THAT_A_CHANGE_SHOWS[best.fix.name]

@@ -315,6 +315,9 @@ def _settings(grid: Any, fixed: dict[str, Any]) -> list[_Setting]:
             found.append(_Setting(named, _call(named | fixed)))
     if not found:
         raise ValueError("the grid is empty: needs at least one setting")
+    given = [name for name in ("validation_score", "restore_best") if name in fixed]
+    if given and fixed.get("validation") is None:
+        raise ValueError(f"{' and '.join(given)} need validation, a pair (X, y): pass it, or leave them out")
     losses = sorted({s.call["loss"] or s.call.architecture.default_loss for s in found})
     if fixed.get("validation") is not None and fixed.get("validation_score", "loss") == "loss" and len(losses) > 1:
         raise ValueError(

@@ -293,8 +293,11 @@ def _validation(
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         raise TypeError("validation needs a pair (X, y), or (X, y, sample_weight)")
     choose("validation_score", score, SCORES)
-    samples = checks.inputs(given[0], architecture, dtype)
-    targets = checks.targets(given[1], architecture, loss, len(samples), dtype)
+    try:
+        samples = checks.inputs(given[0], architecture, dtype)
+        targets = checks.targets(given[1], architecture, loss, len(samples), dtype)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"validation: {error}") from None
     weights = None
     if len(given) == 3 and given[2] is not None:
         shape = np.shape(given[2])
