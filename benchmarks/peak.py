@@ -8,7 +8,7 @@ import numpy as np
 
 from fastmlp._simd.arithmetic import broadcast, fma
 from fastmlp._simd.memory import load, store
-from fastmlp._simd.types import Buffer, Lanes, aligned_zeros, register_bytes
+from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros, register_bytes
 
 CHAINS = 6  # of two registers: enough independent sums to hide the latency
 ROUNDS = 500_000
@@ -30,7 +30,7 @@ def peak_flops(dtype="float32", threads=1, repeats=3):
 
     Each thread counts from when all have begun to when it is done itself; the rates of the threads are added.
     """
-    F = Lanes(dtype, 2 * register_bytes() // np.dtype(dtype).itemsize)
+    F = VectorSpec(dtype, 2 * register_bytes() // np.dtype(dtype).itemsize)
     _multiply_and_add(F, Buffer(aligned_zeros((CHAINS, F.count), dtype)), 1)
     return float(np.median([sum(_rates(F, threads)) for _ in range(repeats)]))
 

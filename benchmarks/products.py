@@ -30,21 +30,21 @@ SECONDS = 0.1
 
 
 @kernel
-def weighted_sums(kinds, F, net, plan, data, tiles, scratch, times):  # noqa: ARG001
+def weighted_sums(kinds, F, net, flags, data, tiles, scratch, times):  # noqa: ARG001
     Patch, Line, Column, _, _, _ = kinds
     vectors = net.sizes[LAYER + 1] // ratio(Column, F)
     for _ in range(times):
         for first in range(0, data.n_samples, scratch.capacity):
             count = min(scratch.capacity, data.n_samples - first)
             for j in range(0, vectors, 2):
-                units._weighted_sums(
+                units._linear_forward(
                     Patch, Line, Column, F, net, tiles.rows, 0, LAYER, data, scratch.samples, 0, count, scratch.units,
                     j, False,
                 )  # fmt: skip
 
 
 @kernel
-def gradients_passed_down(kinds, F, net, plan, data, tiles, scratch, times):  # noqa: ARG001
+def gradients_passed_down(kinds, F, net, flags, data, tiles, scratch, times):  # noqa: ARG001
     Patch, Line, Column, _, _, _ = kinds
     vectors = net.sizes[LAYER] // ratio(Column, F)
     for _ in range(times):
@@ -52,18 +52,18 @@ def gradients_passed_down(kinds, F, net, plan, data, tiles, scratch, times):  # 
             count = min(scratch.capacity, data.n_samples - first)
             for i in range(0, vectors, 2):
                 weight = net.weight_rows[LAYER]
-                units._pass_down(Patch, Line, Column, F, net, tiles.rows, weight, LAYER, scratch, 0, count, i)
+                units._input_gradients(Patch, Line, Column, F, net, tiles.rows, weight, LAYER, scratch, 0, count, i)
 
 
 @kernel
-def gradients_of_weights(kinds, F, net, plan, data, tiles, scratch, times):
+def gradients_of_weights(kinds, F, net, flags, data, tiles, scratch, times):
     Patch, Line, Column, _, _, _ = kinds
     active = broadcast(F, 1.0) > 0.0
     for _ in range(times):
         for first in range(0, data.n_samples, scratch.capacity):
             count = min(scratch.capacity, data.n_samples - first)
             gradients(
-                Patch, Line, Column, F, net, plan, tiles, 0, LAYER, data, scratch, count, first == 0, False, active
+                Patch, Line, Column, F, net, flags, tiles, 0, LAYER, data, scratch, count, first == 0, False, active
             )
 
 
@@ -84,7 +84,7 @@ def prepared(shape, dtype):
     tiles = TileArrays(job.vectors, 0, 1, job.n_rows)
     job._fill(tiles, 0)
     scratch = job.new_team().scratches[0]
-    return job.vectors.kinds, job.vectors.F, job.net, job.plan, job.data, tiles.kernel_view, scratch
+    return job.vectors.kinds, job.vectors.F, job.net, job.flags, job.data, tiles.kernel_view, scratch
 
 
 def seconds(product, arguments, times):

@@ -10,12 +10,12 @@ from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
 from fastmlp._engine import workers
 from fastmlp._engine.cost_model import choose_kernels
-from fastmlp._engine.execution_plan import Way
+from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.job import SLICE_SECONDS, epochs_of_orders, tiles_of_a_chunk
 from fastmlp._engine.team import SHARED
 from fastmlp._engine.tile_arrays import TileArrays, rounded_up
 from fastmlp._io.safetensors import PIECE_BYTES
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import structs
 from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
@@ -127,23 +127,25 @@ def estimate(
         architecture, nets, n_samples, batch, float_type, n_threads, epochs, plain=not (held_out or dropout)
     )
     chosen = [(choice, nets - rest.nets), (rest.choice, rest.nets)] if rest else [(choice, nets)]
-    ways = [(Way.of(architecture, architecture.default_loss, float_type, one), count) for one, count in chosen]
-    data = nets * n_samples * size if weights_by_net else 0
-    for samples, fill in ((n_samples, max(way.fill for way, _ in ways)), (held_out, layout.BLOCK)):
-        data += samples * size * (rounded_up(n_in + 1, fill) + n_out)
-    places = len(ways) * 8 * architecture.n_parameters  # where each parameter has its place in a tile
-    working_of = [
-        _working_bytes(way, count, method, n_samples, batch, epochs, n_threads, weights_by_net, dropout, checkpoint)
-        for way, count in ways
+    plans = [
+        (ExecutionPlan.of(architecture, architecture.default_loss, float_type, one), count) for one, count in chosen
     ]
-    busy = min(max(1, n_threads // choice.members), sum(w.chunks for w in working_of))
+    data = nets * n_samples * size if weights_by_net else 0
+    for samples, fill in ((n_samples, max(plan.fill for plan, _ in plans)), (held_out, structs.BLOCK)):
+        data += samples * size * (rounded_up(n_in + 1, fill) + n_out)
+    places = len(plans) * 8 * architecture.n_parameters  # where each parameter has its place in a tile
+    working_of = [
+        _working_bytes(plan, count, method, n_samples, batch, epochs, n_threads, weights_by_net, dropout, checkpoint)
+        for plan, count in plans
+    ]
+    busy = min(max(1, n_threads // choice.threads_per_net), sum(w.chunks for w in working_of))
     tiles = min(busy * max(w.chunk for w in working_of), sum(w.all_tiles for w in working_of))
     training = tiles + busy * (max(w.orders for w in working_of) + sum(w.team for w in working_of))
     # what is held only while the job is laid out, its chunks are cut, or a checkpoint is written
     copied = n_samples * n_in * size
     # the samples, their targets, the held-out ones, and numbers in float64 for one output's spread
     checked = (n_samples + held_out) * (n_in + n_out) * size + held_out * (
-        rounded_up(n_in + 1, layout.BLOCK) * size + 40
+        rounded_up(n_in + 1, structs.BLOCK) * size + 40
     )
     checked -= results + data
     cut = 32 * nets
@@ -163,22 +165,22 @@ class _Working(NamedTuple):
 
 
 def _working_bytes(
-    way: Way, nets: int, optimizer: Optimizer, n_samples: int, batch: int, epochs: int, threads: int,
+    plan: ExecutionPlan, nets: int, optimizer: Optimizer, n_samples: int, batch: int, epochs: int, threads: int,
     weights_by_net: bool, dropout: bool, checkpoint: bool,
 ) -> _Working:  # fmt: skip
-    rows, weighted = way.rows_of_a_tile(optimizer.n_state_rows), n_samples if weights_by_net else 0
-    of_a_tile = TileArrays.nbytes(way.vectors.width, way.vectors, rows, weighted)
-    tiles = -(-nets // way.vectors.width)
-    seconds = way.nanoseconds / 1e9
+    rows, weighted = plan.rows_of_a_tile(optimizer.n_state_rows), n_samples if weights_by_net else 0
+    of_a_tile = TileArrays.nbytes(plan.vectors.width, plan.vectors, rows, weighted)
+    tiles = -(-nets // plan.vectors.width)
+    seconds = plan.nanoseconds / 1e9
     count = tiles_of_a_chunk(tiles, seconds * max(1, epochs), threads, of_a_tile)
-    weights = way.vectors.width * weighted * way.vectors.F.dtype.itemsize
+    weights = plan.vectors.width * weighted * plan.vectors.F.dtype.itemsize
     with_copies = of_a_tile + weights + checkpoint * (of_a_tile - weights)
     orders = 0
     if batch < n_samples:
         drawn = max(1, min(epochs, epochs_of_orders(n_samples), int(2 * SLICE_SECONDS / (count * seconds))))
         orders = 4 * drawn * n_samples + 8 * n_samples
-    scratch = way.new_scratch(batch, dropout)
+    scratch = plan.new_scratch(batch, dropout)
     sizes = {name: part.array.nbytes for name, part in scratch._asdict().items() if isinstance(part, Buffer)}
     of_a_member = sum(nbytes for name, nbytes in sizes.items() if name not in SHARED)
-    team = sum(sizes.values()) + (way.members - 1) * of_a_member
+    team = sum(sizes.values()) + (plan.threads_per_net - 1) * of_a_member
     return _Working(count * with_copies, orders, team, tiles * with_copies, -(-tiles // count))

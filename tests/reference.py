@@ -13,7 +13,7 @@ from fastmlp._simd import arithmetic as simd
 from fastmlp._simd import elementary
 from fastmlp._simd import memory as access
 from fastmlp._simd import sqrt as _roots
-from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
+from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 
 RELU, LEAKY_RELU, TANH, SIGMOID, SOFTMAX, EXP = (
     int(getattr(Activation, n)) for n in ["RELU", "LEAKY_RELU", "TANH", "SIGMOID", "SOFTMAX", "EXP"]
@@ -357,7 +357,7 @@ def dropout_masks(job, net):
 def run_reference(job, net):
     """Train net number `net` of a planned job by the reference; returns its parameters, loss and accuracy."""
     dtype = job.parameters.dtype
-    architecture, plan, data = job.architecture, job.plan, job.data
+    architecture, flags, data = job.architecture, job.flags, job.data
     w = job.initial[net].copy()
     cell = aligned_zeros(16, dtype)
     X = data.inputs.array[: data.n_samples * data.n_columns].reshape(data.n_samples, -1)
@@ -372,14 +372,14 @@ def run_reference(job, net):
         h[row] = values[net] if np.ndim(values) else values
     betas = np.array([beta[net] if np.ndim(beta) else beta for beta in job.betas], np.float64)
     orders = np.tile(np.arange(len(X)), (max(1, job.epochs), 1))
-    if plan.shuffle:
+    if flags.shuffle:
         orders = job._orders(0, job.epochs).array.reshape(job.epochs, len(X)).astype(np.int64)
     masks = dropout_masks(job, net)
     tiny = np.finfo(dtype).tiny
     loss, right = train_reference(
-        Lanes(dtype, 1), Buffer(cell), np.array(architecture.sizes), np.array(architecture.activations, np.int64),
-        job.net.loss, architecture.bias, w, X, T, weights, orders, masks, plan.batch_size, job.epochs, plan.method,
-        plan.nesterov, h, betas, dtype.type(plan.loss_scale), dtype.type(plan.delta_scale),
+        VectorSpec(dtype, 1), Buffer(cell), np.array(architecture.sizes), np.array(architecture.activations, np.int64),
+        job.net.loss, architecture.bias, w, X, T, weights, orders, masks, flags.batch_size, job.epochs, flags.method,
+        flags.nesterov, h, betas, dtype.type(flags.loss_scale), dtype.type(flags.delta_scale),
         np.array([0, 1, 0.5, tiny], dtype),
     )  # fmt: skip
     w[np.isnan(w)] = np.nan

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.diagnosis.examine import _given
+from fastmlp.diagnosis.examine import _problem_of
 from fastmlp.diagnosis.trials import scaled_data
 
 datasets = pytest.importorskip("sklearn.datasets")
@@ -114,7 +114,7 @@ def test_no_advice_makes_samples_that_it_did_not_see_worse(name, setting, scaled
     runs = fastmlp.train(arch, X[seen], y[seen], n_nets=20, epochs=epochs, optimizer=optimizer)
     found = runs.diagnose(X[seen], y[seen], try_fixes=True)
     before = median_score(runs, X[held_out], y[held_out], classes)
-    given, _ = _given(runs, X[seen], y[seen], None, None)
+    given, _ = _problem_of(runs, X[seen], y[seen], None, None)
     for fix in found.fixes:
         # the held-out half goes along as validation data that restore no weights, to be scaled by the other half
         call = fix.change(runs.call).changed(validation=(X[held_out], y[held_out]), restore_best=False)

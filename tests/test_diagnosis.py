@@ -12,7 +12,7 @@ from fastmlp import Cause
 from fastmlp._engine.unit_statistics import inspected
 from fastmlp._kernels.formulas import Loss
 from fastmlp.diagnosis import baselines, causes, examine
-from fastmlp.diagnosis.problem import Given
+from fastmlp.diagnosis.problem import Problem
 from fastmlp.diagnosis.retraining import Retraining
 from fastmlp.diagnosis.trials import HeldOut
 from fastmlp.diagnosis.verdict import CERTAIN, FAULT_THAT_A_CHANGE_SHOWS, FAULTS
@@ -341,7 +341,7 @@ def test_the_facts_do_not_depend_on_threads_or_on_how_many_nets_there_are(n):
 
 
 def test_plateaus_have_their_names_and_losses():
-    given = Given(
+    given = Problem(
         fastmlp.Architecture((2, 2, 1)), Loss.BCE, XOR_X, XOR_Y[:, None], XOR_X, XOR_Y[:, None], True, None, True
     )
     outputs = np.array(
@@ -828,7 +828,7 @@ def test_every_kind_of_nets_is_diagnosed_and_mended_by_every_change(name, rate):
     found = runs.diagnose(X, y, try_fixes=True)
     assert sum(found.counts().values()) == 12
     assert str(found).startswith("12 nets")
-    given, loss = examine._given(runs, X, y, None, None)
+    given, loss = examine._problem_of(runs, X, y, None, None)
     changes = {
         fix.name: fix
         for cause in Cause

@@ -104,8 +104,8 @@ def test_closing_gaps_does_not_show(xor, monkeypatch, pace, optimizer, batch_siz
     settings = {"n_nets": 2000, "optimizer": optimizer, "epochs": 300, "target_loss": 0.1, "patience": 50,
                 "record_every": 20, "batch_size": batch_size, "threads": 1}  # fmt: skip
     closed = []
-    close_gaps = _jobs.close_gaps
-    monkeypatch.setattr(_jobs, "close_gaps", lambda *args: (closed.append(args), close_gaps(*args)))
+    compact = _jobs.compact
+    monkeypatch.setattr(_jobs, "compact", lambda *args: (closed.append(args), compact(*args)))
     pace(slices=20, strides=20, close_after=0.0)
     closing = fastmlp.train(arch, X, y, **settings)
     assert closed[1:]  # the first call is the compilation's
@@ -143,7 +143,7 @@ def test_slices_that_end_early_do_not_show(name, xor, tmp_path, monkeypatch, pac
         X = np.random.default_rng(0).normal(size=(60, 2))
         y = (X[:, 0] * X[:, 1] > 0).astype(int)
     settings = {"n_nets": 60, "epochs": 90, "threads": 1, **LEAVING[name]}
-    train, close_gaps, early, moved = _jobs.Job._train, _jobs.close_gaps, [], []
+    train, compact, early, moved = _jobs.Job._train, _jobs.compact, [], []
 
     def noting(job, tiles, epochs, team):
         stop = train(job, tiles, epochs, team)
@@ -151,13 +151,13 @@ def test_slices_that_end_early_do_not_show(name, xor, tmp_path, monkeypatch, pac
         return stop
 
     def closing(F, tiles, n_samples):
-        before = tiles.slots.array.copy()
-        close_gaps(F, tiles, n_samples)
-        moved.append(not np.array_equal(before, tiles.slots.array))
+        before = tiles.result_index.array.copy()
+        compact(F, tiles, n_samples)
+        moved.append(not np.array_equal(before, tiles.result_index.array))
 
     whole = fastmlp.train(arch, X, y, **settings)
     monkeypatch.setattr(_jobs.Job, "_train", noting)
-    monkeypatch.setattr(_jobs, "close_gaps", closing)
+    monkeypatch.setattr(_jobs, "compact", closing)
     for stride in (1, 7, 20):
         pace(slices=20, strides=stride, close_after=0.0)
         early.clear()

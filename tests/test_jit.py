@@ -7,7 +7,7 @@ from numba.core.caching import NullCache
 from fastmlp._simd.arithmetic import broadcast
 from fastmlp._simd.jit import inline, kernel
 from fastmlp._simd.memory import load, store
-from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
+from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def functions():
 def check(fill, dtype, count, row):
     source, target = (aligned_zeros((4, count), dtype) for _ in range(2))
     source[...] = np.arange(source.size).reshape(source.shape)
-    fill(Lanes(dtype, count), Buffer(source), Buffer(target), row)
+    fill(VectorSpec(dtype, count), Buffer(source), Buffer(target), row)
     assert (target[:3] == [2 * source[0], -3 * source[row], row * source[row]]).all()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from fastmlp._simd import elementary
 from fastmlp._simd.memory import load, store
-from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
+from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 
 LANES = 32
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.625, -0.625, 88.72283, 88.72284, -87.33655, -103.97, -104.0,
@@ -45,7 +45,7 @@ def applied(function):
         padded = aligned_zeros(-(-x.size // LANES) * LANES, x.dtype)
         padded[: x.size] = x
         result = aligned_zeros(padded.size, x.dtype)
-        over(Lanes(x.dtype, LANES), Buffer(padded), Buffer(result), padded.size // LANES)
+        over(VectorSpec(x.dtype, LANES), Buffer(padded), Buffer(result), padded.size // LANES)
         return result[: x.size]
 
     return run
@@ -183,7 +183,7 @@ def test_normal_pair_is_box_and_mullers():
     u, v, x, y = (aligned_zeros(64 * LANES, np.float64) for _ in range(4))
     u[:], v[:] = 1 - rng.random(u.size), rng.random(v.size)
     u[:4], v[:4] = (1.0, 2.0**-52, 0.5, 0.5), (0.0, 0.25, 0.5, 0.75)
-    pairs(Lanes("float64", LANES), *map(Buffer, (u, v, x, y)))
+    pairs(VectorSpec("float64", LANES), *map(Buffer, (u, v, x, y)))
     with mpmath.workdps(40):
         for i in range(u.size):
             radius, angle = mpmath.sqrt(-2 * mpmath.log(mpmath.mpf(u[i]))), 2 * mpmath.pi * mpmath.mpf(v[i])

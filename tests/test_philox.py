@@ -10,9 +10,9 @@ import fastmlp
 from fastmlp._simd.arithmetic import broadcast
 from fastmlp._simd.memory import load, store
 from fastmlp._simd.philox import philox, uniform_pair
-from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
+from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 
-U = Lanes("uint64", 8)
+U = VectorSpec("uint64", 8)
 ONES = 0xFFFFFFFF
 
 

@@ -31,7 +31,7 @@ def test_kernel_has_the_bits_of_the_scalar_reference(seed, monkeypatch):
             }
             assert bits(runs.parameters[net]) == bits(parameters), (net, description)
             assert bits(runs.loss[net]) == bits(loss), (net, description)
-            if job.plan.counts_accuracy:
+            if job.flags.counts_accuracy:
                 assert runs.accuracy[net] == pytest.approx(right, rel=1e-5), (net, description)
             compared += 1
     assert compared >= 10

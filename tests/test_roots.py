@@ -8,7 +8,7 @@ from fastmlp._simd import types
 from fastmlp._simd.jit import kernel
 from fastmlp._simd.memory import load, store
 from fastmlp._simd.sqrt import sqrt_by_newton
-from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
+from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 
 pytestmark = pytest.mark.skipif(types.register_bytes() < 64, reason="the estimates that it begins with need AVX-512")
 
@@ -21,7 +21,7 @@ def roots(lanes, buffer, result, rows):
 
 def assert_rounded(numbers, registers=1):
     """`numbers`, as many as fill whole vectors, have the roots that NumPy gives them."""
-    lanes = Lanes("float64", 8 * registers)
+    lanes = VectorSpec("float64", 8 * registers)
     given, found = (aligned_zeros(numbers.shape, np.float64) for _ in range(2))
     given[:] = numbers
     roots(lanes, Buffer(given), Buffer(found), numbers.size // lanes.count)

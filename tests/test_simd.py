@@ -9,9 +9,9 @@ from fastmlp._simd import arithmetic as simd
 from fastmlp._simd import memory as access
 from fastmlp._simd import sqrt as _roots
 from fastmlp._simd import types
-from fastmlp._simd.types import Buffer, Constants, Lanes, aligned_zeros, host_lanes
+from fastmlp._simd.types import Buffer, Constants, VectorSpec, aligned_zeros, host_lanes
 
-KINDS = [Lanes(dtype, count) for dtype in ("float32", "float64") for count in (2, 8, 32)]
+KINDS = [VectorSpec(dtype, count) for dtype in ("float32", "float64") for count in (2, 8, 32)]
 POLYNOMIAL = Constants(single=(0.25, -1.5, 3.0), double=(0.25, -1.5, 3.0))
 
 OPERATIONS = {
@@ -58,7 +58,7 @@ def test_compiled_and_numpy_agree(name, lanes):
 @pytest.mark.parametrize("lanes", KINDS, ids=repr)
 @pytest.mark.parametrize("count", [1, 3, 4])
 def test_blocks_fold_in_order(lanes, count):
-    block = Lanes(lanes.dtype, 4 * lanes.count)
+    block = VectorSpec(lanes.dtype, 4 * lanes.count)
 
     def fold(block, lanes, buffer, total, result, count):
         a, b = access.load(block, buffer, 0), access.load(block, buffer, 1)
@@ -88,8 +88,8 @@ def test_fma_is_rounded_once():
 
 def test_width_follows_the_environment(monkeypatch):
     monkeypatch.setenv("FASTMLP_LANES", "16")
-    assert host_lanes("float32") == Lanes("float32", 16)
-    assert host_lanes("float64") == Lanes("float64", 8)
+    assert host_lanes("float32") == VectorSpec("float32", 16)
+    assert host_lanes("float64") == VectorSpec("float64", 8)
     monkeypatch.setenv("FASTMLP_LANES", "17")
     with pytest.raises(ValueError, match="FASTMLP_LANES='17'.*must be 2, 4, 8"):
         host_lanes("float32")

@@ -15,9 +15,9 @@ from fastmlp._engine import job as _jobs
 from fastmlp._kernels import units as _units
 
 
-def of_members(monkeypatch, members):
+def of_members(monkeypatch, threads_per_net):
     """Have so many threads train each net together."""
-    monkeypatch.setattr(cost_model, "choose_members", lambda *_: (members, 0.0))
+    monkeypatch.setattr(cost_model, "choose_threads_per_net", lambda *_: (threads_per_net, 0.0))
 
 
 def assert_same_bits(one, other, description=None):
@@ -74,10 +74,10 @@ def test_wide_nets_have_the_bits_of_the_lanes(sizes, n_samples, batch_size, dtyp
     X, y = rng.normal(size=(n_samples, sizes[0])), rng.integers(0, max(2, sizes[-1]), n_samples)
     settings = {"n_nets": 3, "epochs": 3, "batch_size": batch_size, "dtype": dtype, "l2": 1e-3}
     lanes = fastmlp.train(arch, X, y, kernel="lanes", **settings)
-    for members in (1, 2, 5):
-        of_members(monkeypatch, members)
+    for threads_per_net in (1, 2, 5):
+        of_members(monkeypatch, threads_per_net)
         units = fastmlp.train(arch, X, y, kernel="units", threads=6, **settings)
-        assert_same_bits(lanes, units, members)
+        assert_same_bits(lanes, units, threads_per_net)
     assert (units.epochs == 3).all()
 
 
@@ -100,7 +100,7 @@ def test_the_last_nets_have_the_same_bits_in_another_way(seed, monkeypatch):
             job, _ = planned(**settings, **rules, threads=threads)
             nets, tiles = settings["n_nets"], threads * {4: 4, 8: 2}[job.parameters.itemsize]
             rest = nets % tiles if nets > tiles else 0
-            assert (job.stop, job.way_of_rest is not None) == (nets - rest, rest > 0)
+            assert (job.stop, job.plan_of_rest is not None) == (nets - rest, rest > 0)
             assert_same_bits(lanes, fastmlp.train(**settings, **rules, threads=threads), settings["architecture"])
 
 
@@ -119,7 +119,7 @@ def test_what_a_job_keeps_is_kept_of_the_last_nets_too(optimizer, monkeypatch, t
     job, _ = planned(
         architecture=arch, X=X, y=y, epochs=12, seed=0, init="he_uniform", **settings | {"validation": None}
     )
-    assert (job.stop, job.way_of_rest.kernel) == (8, "units")
+    assert (job.stop, job.plan_of_rest.kernel) == (8, "units")
     lanes = fastmlp.train(arch, X, y, epochs=12, kernel="lanes", **settings)
     both = fastmlp.train(arch, X, y, epochs=12, callback=lambda p: seen.append(p) or False, **settings)
     assert_same_bits(lanes, both)
@@ -186,7 +186,7 @@ def test_a_member_that_fails_ends_its_team(monkeypatch):
     train_tiles = _jobs.train_tiles
 
     def fail_in_the_second(*arguments):
-        if arguments[-2].member == 1 and arguments[-3].stop > 0:
+        if arguments[-2].thread_number == 1 and arguments[-3].stop > 0:
             raise RuntimeError("mine")
         train_tiles(*arguments)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastmlp._engine.tile_arrays import is_tiny, rounded_up
-from fastmlp._simd.types import Lanes, host_lanes
+from fastmlp._simd.types import VectorSpec, host_lanes
 
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
@@ -41,8 +41,8 @@ class Choice(NamedTuple):
     """How a job is trained."""
 
     kernel: str  # "tiny", "lanes" or "units"
-    lanes: Lanes  # the vector of one number a net, of the first two
-    members: int = 1  # threads that train a net together, of the last
+    lanes: VectorSpec  # the vector of one number a net, of the first two
+    threads_per_net: int = 1  # threads that train a net together, of the last
     nanoseconds: float = 1.0  # what an epoch of a tile takes, of the last one of a net
 
 
@@ -93,10 +93,10 @@ def _choose_one(
 ) -> tuple[Choice, float]:  # fmt: skip
     """One way for all nets, and what an epoch of them then costs."""
     by_tiles, tiles = _choose_lanes(architecture, n_nets, n_samples, batch, dtype, threads, plain)
-    members, units = choose_members(architecture, n_nets, n_samples, batch, dtype, threads)
+    threads_per_net, units = choose_threads_per_net(architecture, n_nets, n_samples, batch, dtype, threads)
     if asked == "units" or (asked is None and units < tiles):
-        of_a_net = _units_cost(architecture, n_samples, batch, _unit_width(dtype), members)
-        return Choice("units", by_tiles.lanes, members, of_a_net), units
+        of_a_net = _units_cost(architecture, n_samples, batch, _unit_width(dtype), threads_per_net)
+        return Choice("units", by_tiles.lanes, threads_per_net, of_a_net), units
     return by_tiles, tiles
 
 
@@ -107,7 +107,7 @@ def _choose_lanes(
     narrow = host_lanes(dtype, narrow=True)
     if plain and is_tiny(architecture, n_samples, batch):
         wide = host_lanes(dtype)
-        few = Lanes(dtype, min(wide.count, FEW_BYTES // dtype.itemsize))
+        few = VectorSpec(dtype, min(wide.count, FEW_BYTES // dtype.itemsize))
         of_a_parameter = {few: TINY_PARAMETER_OF_FEW, narrow: TINY_PARAMETER_OF_ONE}
         of_a_parameter[wide] = TINY_PARAMETER
         kernel, tile = "tiny", {lanes: architecture.n_parameters * cost for lanes, cost in of_a_parameter.items()}
@@ -128,18 +128,18 @@ def _unit_width(dtype: np.dtype) -> int:
     return host_lanes(dtype, narrow=True).count
 
 
-def choose_members(
+def choose_threads_per_net(
     architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int
 ) -> tuple[int, float]:
     """How many threads to a net of the units kernel, and what an epoch of all nets then costs."""
     width = _unit_width(dtype)
 
-    def cost(members: int) -> float:
-        net = _units_cost(architecture, n_samples, batch, width, members)
-        return -(-n_nets // (threads // members)) * net
+    def cost(threads_per_net: int) -> float:
+        net = _units_cost(architecture, n_samples, batch, width, threads_per_net)
+        return -(-n_nets // (threads // threads_per_net)) * net
 
-    members = min(range(1, threads + 1), key=cost)
-    return members, cost(members)
+    threads_per_net = min(range(1, threads + 1), key=cost)
+    return threads_per_net, cost(threads_per_net)
 
 
 def _lanes_cost(architecture: Architecture, n_samples: int, batch: int, row_bytes: int) -> float:
@@ -154,7 +154,7 @@ def _lanes_cost(architecture: Architecture, n_samples: int, batch: int, row_byte
     return cost * min(LANES_OUT_OF_CACHE, max(1.0, tile_bytes / CACHE_BYTES))
 
 
-def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: int, members: int = 1) -> float:
+def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: int, threads_per_net: int = 1) -> float:
     """Of an epoch of a net."""
     steps = -(-n_samples // batch)
     full, rest = divmod(n_samples, batch)
@@ -164,7 +164,7 @@ def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: i
 
     def shared(vectors: int) -> float:
         pairs = -(-vectors // 2)
-        return -(-pairs // members) / pairs if pairs >= members else 1 / members
+        return -(-pairs // threads_per_net) / pairs if pairs >= threads_per_net else 1 / threads_per_net
 
     cost = 0.0
     for layer, (n_in, n_out) in enumerate(architecture.shapes):
@@ -178,7 +178,7 @@ def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: i
             below = rounded_up(n_in, width) // width
             cost += shared(below) * UNITS_PRODUCT * filled(PATCH_ROWS) * n_out * below
     team = 0.0
-    if members > 1:
+    if threads_per_net > 1:
         team = (MEETING * 2 * steps + SHARED_SAMPLE * n_samples) * architecture.n_layers
     return (
         cost

@@ -10,8 +10,7 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._engine.tile_arrays import TileArrays
-from fastmlp._kernels import formulas
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import formulas, structs
 from fastmlp._kernels.evaluation import N_MEASURES
 from fastmlp._kernels.stopping import LEAST_RATE
 
@@ -49,7 +48,7 @@ class Validation:
     """
 
     def __init__(
-        self, data: layout.Data, targets: np.ndarray, weights: np.ndarray | None, score: str, n_nets: int,
+        self, data: structs.Data, targets: np.ndarray, weights: np.ndarray | None, score: str, n_nets: int,
         n_parameters: int, n_records: int, patience: float | np.ndarray, tol: float | np.ndarray, adaptive: bool,
         restore: bool, decides: bool, sklearn: bool,
     ) -> None:  # fmt: skip
@@ -66,7 +65,7 @@ class Validation:
 
     def judge(
         self, tiles: TileArrays, measures: np.ndarray, epoch: int, record: int | None, at_end: bool,
-        results: layout.Results, keep: Callable[[np.ndarray], None],
+        results: structs.Results, keep: Callable[[np.ndarray], None],
     ) -> None:  # fmt: skip
         """Score the nets that were trained for `epoch` epochs; stop those that have not improved for too long.
 
@@ -74,11 +73,13 @@ class Validation:
         the last epoch of a full-batch job, the kernel has looked at the nets once more than after any other epoch.
         `keep` copies the weights of the lanes in a mask (T, W) to `best_parameters`.
         """
-        slots, active = tiles.slots[: tiles.count], tiles.controls[: tiles.count, layout.ACTIVE]
+        result_index, active = tiles.result_index[: tiles.count], tiles.stop_state[: tiles.count, structs.ACTIVE]
         # a net that has just had its last epoch is scored too, whatever that last look said of it
-        ended = (results.status[slots] == layout.RAN_ALL_EPOCHS) | (at_end & (results.epochs[slots] == epoch))
-        training = (slots >= 0) & ((active != 0) | ended)
-        nets = slots[training]
+        ended = (results.status[result_index] == structs.RAN_ALL_EPOCHS) | (
+            at_end & (results.epochs[result_index] == epoch)
+        )
+        training = (result_index >= 0) & ((active != 0) | ended)
+        nets = result_index[training]
         scores = self._score(measures.astype(np.float64), self._spread)[training]
         if record is not None:
             self.history[nets, record] = scores
@@ -101,7 +102,7 @@ class Validation:
         self.waited[nets] = waited
         stopping = _among(training, stalled) & (active != 0)
         active[stopping] = 0
-        results.status[slots[stopping]], results.epochs[slots[stopping]] = layout.STALLED, epoch
+        results.status[result_index[stopping]], results.epochs[result_index[stopping]] = structs.STALLED, epoch
 
 
 def _among(mask: np.ndarray, chosen: np.ndarray) -> np.ndarray:

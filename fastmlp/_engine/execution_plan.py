@@ -22,39 +22,41 @@ from fastmlp._engine.units_memory import (
     unit_scratch_buffers,
     unit_vectors,
 )
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import structs
 from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
 
 
 @dataclass(frozen=True)
-class Way:
+class ExecutionPlan:
     """What follows from the choice of a kernel for an architecture."""
 
     architecture: Architecture
     kernel: str  # "tiny", "lanes" or "units"
-    members: int  # threads that compute a net together, with the units kernel
+    threads_per_net: int  # threads that compute a net together, with the units kernel
     vectors: Vectors
-    net: layout.Net
+    net: structs.Net
     row_of: Buffer  # for each parameter in the user's order its row in a tile
     nanoseconds: float  # what an epoch of a tile takes, roughly
 
     @classmethod
-    def of(cls, architecture: Architecture, loss: str, dtype: np.dtype, choice: Choice, online: bool = False) -> Way:
+    def of(
+        cls, architecture: Architecture, loss: str, dtype: np.dtype, choice: Choice, online: bool = False
+    ) -> ExecutionPlan:
         """`online` learning, a sample at a time, needs no blocks of samples."""
         if choice.kernel == "units":
             vectors = unit_vectors(dtype)
             net = unit_net_buffers(architecture, loss, vectors)
             order = unit_row_order(architecture, net, vectors)
         else:
-            vectors = Vectors.of(choice.lanes, 1 if online else layout.BLOCK)
+            vectors = Vectors.of(choice.lanes, 1 if online else structs.BLOCK)
             net, order = net_buffers(architecture, loss, vectors), row_order(architecture)
-        return cls(architecture, choice.kernel, choice.members, vectors, net, Buffer(order), choice.nanoseconds)
+        return cls(architecture, choice.kernel, choice.threads_per_net, vectors, net, Buffer(order), choice.nanoseconds)
 
     @property
     def fill(self) -> int:
         """A sample's inputs are filled up to a multiple of so many numbers."""
-        return self.vectors.Units.count if self.kernel == "units" else layout.BLOCK
+        return self.vectors.Units.count if self.kernel == "units" else structs.BLOCK
 
     def rows_of_a_tile(self, n_state_rows: int) -> int:
         """Rows of a tile's parameters, gradients and state; −1 stands for no gradients."""
@@ -62,7 +64,7 @@ class Way:
             return unit_rows_of_a_tile(self.net, n_state_rows, self.vectors)
         return rows_of_a_tile(n_state_rows, self.net.state_step)
 
-    def new_scratch(self, n_samples: int, dropping: bool = False) -> layout.Scratch:
+    def new_scratch(self, n_samples: int, dropping: bool = False) -> structs.Scratch:
         """One thread's working memory, for chunks of at most so many samples."""
         if self.kernel == "tiny":
             return tiny_scratch_buffers(self.net, self.vectors)

@@ -20,17 +20,16 @@ import numpy as np
 
 from fastmlp._engine.cost_model import rounds
 from fastmlp._engine.early_stopping import Validation
-from fastmlp._engine.execution_plan import Way
+from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.optimizer_state import OptimizerState, fill_settings, take_settings
 from fastmlp._engine.team import Team
 from fastmlp._engine.tile_arrays import MAX_CHUNK_BYTES, TileArrays, Vectors
 from fastmlp._engine.workers import call_apart
-from fastmlp._kernels import formulas
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import formulas, structs
 from fastmlp._kernels.epoch_loop import train_tiles
 from fastmlp._kernels.evaluation import N_MEASURES, measure_tiles
 from fastmlp._kernels.formulas import Method
-from fastmlp._kernels.tiles import Groups, close_gaps, copy_in, copy_out, derive_keys, draw, shuffle
+from fastmlp._kernels.tiles import InitSpec, compact, copy_in, copy_out, derive_keys, draw, shuffle
 from fastmlp._kernels.tiny import train_tiny_tiles
 from fastmlp._simd.philox import DROPOUT, SHUFFLING_BY_NET
 from fastmlp._simd.types import Buffer, aligned_zeros
@@ -64,26 +63,26 @@ class Job:
     """Everything that the training of a net depends on, and where its results go."""
 
     architecture: Architecture
-    way: Way
-    data: layout.Data
-    plan: layout.Plan
+    plan: ExecutionPlan
+    data: structs.Data
+    flags: structs.TrainFlags
     epochs: int
     seed: np.uint64
-    groups: Groups | None  # how initial weights are drawn,
+    groups: InitSpec | None  # how initial weights are drawn,
     initial: np.ndarray | None  # or the weights themselves, (n, P)
     net_ids: np.ndarray  # (n,) uint64
     hyper: dict[int, float | np.ndarray]
-    controls: dict[int, float | np.ndarray]
+    stopping: dict[int, float | np.ndarray]
     betas: tuple[float | np.ndarray, float | np.ndarray]
     sample_weights: np.ndarray | None  # (n, S)
     n_state_rows: int
     parameters: np.ndarray  # (n, P)
     gradients: np.ndarray | None  # (n, P), where they are wanted
-    results: layout.Results
+    results: structs.Results
     halt: np.ndarray  # (2,) int8: training is to end at once, or once the slices that it is at are done
     stop: int  # which nets are trained in this way: from `first` on up to this one,
     first: int = 0
-    way_of_rest: Way | None = None  # and in which way those from there on are
+    plan_of_rest: ExecutionPlan | None = None  # and in which way those from there on are
     lock: threading.Lock = field(default_factory=threading.Lock)
     dropout: float | np.ndarray = 0.0
     first_epoch: int = 0  # how many epochs the nets were trained before
@@ -98,9 +97,9 @@ class Job:
 
     def parts(self) -> list[Job]:
         """The job, and where the last nets are trained in another way the job of those."""
-        if self.way_of_rest is None:
+        if self.plan_of_rest is None:
             return [self]
-        return [self, replace(self, way=self.way_of_rest, first=self.stop, stop=len(self.net_ids), way_of_rest=None)]
+        return [self, replace(self, plan=self.plan_of_rest, first=self.stop, stop=len(self.net_ids), plan_of_rest=None)]
 
     @property
     def last_epoch(self) -> int:
@@ -108,15 +107,15 @@ class Job:
 
     @property
     def vectors(self) -> Vectors:
-        return self.way.vectors
+        return self.plan.vectors
 
     @property
-    def net(self) -> layout.Net:
-        return self.way.net
+    def net(self) -> structs.Net:
+        return self.plan.net
 
     @property
     def n_rows(self) -> int:
-        return self.way.rows_of_a_tile(self.n_state_rows)
+        return self.plan.rows_of_a_tile(self.n_state_rows)
 
     @property
     def tile_bytes(self) -> int:
@@ -131,7 +130,7 @@ class Job:
 
         Those of a chunk have been trained equally far, and what has ended among them stays out of it.
         """
-        unfinished = np.flatnonzero(self.results.status.array[: self.stop] == layout.INTERRUPTED)
+        unfinished = np.flatnonzero(self.results.status.array[: self.stop] == structs.INTERRUPTED)
         unfinished = unfinished[unfinished >= self.first]
         trained = self.results.epochs.array[unfinished]
         parts = np.split(unfinished, np.flatnonzero(np.diff(trained)) + 1) if unfinished.size else []
@@ -155,7 +154,7 @@ class Job:
 
     def new_team(self) -> Team:
         """Working memory for `train_chunk`, and the threads beside the caller's."""
-        return Team(self.way.new_scratch(self.plan.batch_size, self.plan.dropping), self.way.members)
+        return Team(self.plan.new_scratch(self.flags.batch_size, self.flags.dropping), self.plan.threads_per_net)
 
     def compile(self) -> float:
         """Compile the kernels, or load them from the cache; returns the seconds it took.
@@ -174,15 +173,15 @@ class Job:
         self._fill(tiles, begin)
         team = self.new_team()
         self._train(tiles, self._epochs(tiles, begin, begin)._replace(last=begin + 1), team)
-        close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)  # without rules too, for nets may diverge
+        compact(self.vectors.F, tiles.kernel_view, self.n_weighted)  # without rules too, for nets may diverge
         if self.validation is not None:
             self._measured(tiles, self.data, False, team.scratches[0])
-        self._copy_out(tiles, tiles.slots >= 0)
+        self._copy_out(tiles, tiles.result_index >= 0)
 
     def train_chunk(self, chunk: tuple[int, int], team: Team, report: Callable[[Report], None]) -> None:
         """Train the nets of one chunk to the end, or until `halt`."""
         tiles = TileArrays(self.vectors, *chunk, self.n_rows, self.n_weighted)
-        unfinished = self.results.status.array[slice(*chunk)] == layout.INTERRUPTED
+        unfinished = self.results.status.array[slice(*chunk)] == structs.INTERRUPTED
         begin, end = int(self.results.epochs.array[slice(*chunk)][unfinished][0]), self.last_epoch
         epoch = begin
         self._fill(tiles, epoch)
@@ -205,7 +204,7 @@ class Job:
             if self.validation is not None and stop > epoch and not cut_short:
                 self._validate(tiles, stop, team.scratches[0])
             seconds = time.perf_counter() - begun
-            still_active = int(np.count_nonzero(tiles.controls[: tiles.count, layout.ACTIVE]))
+            still_active = int(np.count_nonzero(tiles.stop_state[: tiles.count, structs.ACTIVE]))
             left, active, ran = active - still_active, still_active, stop - epoch
             report(Report((active + left) * ran + left * (end - stop), left))
             epoch = stop
@@ -216,27 +215,27 @@ class Job:
             if active < fewest or (active < held and since_closing > CLOSE_GAPS_AFTER):
                 self._close_gaps(tiles, active)
                 held, since_closing = active, 0.0
-        self._copy_out(tiles, tiles.slots >= 0)
+        self._copy_out(tiles, tiles.result_index >= 0)
 
     def _leave_out(self, tiles: TileArrays, ended: np.ndarray) -> None:
         """Take those nets of a chunk that have ended before out of their lanes."""
         if ended.any():
-            leaving = np.resize(ended, tiles.slots.shape) & (tiles.slots >= 0)
-            tiles.controls[:, layout.ACTIVE][leaving] = 0
-            tiles.slots[leaving] = -1
+            leaving = np.resize(ended, tiles.result_index.shape) & (tiles.result_index >= 0)
+            tiles.stop_state[:, structs.ACTIVE][leaving] = 0
+            tiles.result_index[leaving] = -1
             self._close_gaps(tiles, int(np.count_nonzero(~ended)))
 
     def _close_gaps(self, tiles: TileArrays, active: int) -> None:
         """Copy out who has ended, and move the others together."""
-        self._copy_out(tiles, (tiles.slots >= 0) & (tiles.controls[:, layout.ACTIVE] == 0))
-        close_gaps(self.vectors.F, tiles.kernel_view, self.n_weighted)
+        self._copy_out(tiles, (tiles.result_index >= 0) & (tiles.stop_state[:, structs.ACTIVE] == 0))
+        compact(self.vectors.F, tiles.kernel_view, self.n_weighted)
         tiles.count = -(-active // tiles.width)
 
     def _changing(self, tiles: TileArrays) -> list[np.ndarray]:
         """Everything that a slice may change: what steers the nets, and what is noted of them."""
         noted = (self.results.status, self.results.epochs, self.results.loss, self.results.accuracy)
         chunk = slice(tiles.first, tiles.stop)
-        return [tiles.rows, tiles.hyper, tiles.controls, tiles.powers, *(values.array[chunk] for values in noted)]
+        return [tiles.rows, tiles.hyper, tiles.stop_state, tiles.powers, *(values.array[chunk] for values in noted)]
 
     def _kept(self, tiles: TileArrays) -> list[np.ndarray]:
         return [array.copy() for array in self._changing(tiles)]
@@ -253,7 +252,7 @@ class Job:
 
     def _seconds_of_a_tile(self) -> float:
         """An epoch's, roughly."""
-        return self.way.nanoseconds / 1e9
+        return self.plan.nanoseconds / 1e9
 
     def _pace(self, ran: int, seconds: float, tiles: int, calm: int) -> tuple[int, int]:
         """How many epochs are next, and after how many of them the kernel looks for gaps.
@@ -264,18 +263,18 @@ class Job:
             return 1, 1
         speed = ran / max(seconds, 1e-6)
         length = stride = min(8 * ran, SLICE_SECONDS * speed)
-        if self.plan.rules:
+        if self.flags.rules:
             # what a slice that ends early has not used is drawn twice: where orders and the like are, none ends early
-            drawing = self.plan.shuffle or self.plan.dropping or self.rate_factor is not None
+            drawing = self.flags.shuffle or self.flags.dropping or self.rate_factor is not None
             least = SHORT_SLICE_SECONDS if drawing else STRIDE_SECONDS_A_BYTE * tiles * self.tile_bytes
             stride = max(self.epochs / STRIDES, least * speed, STRIDE_OF_CALM * calm)
             length = min(length, stride) if drawing else length
         return self._within_limits(length, tiles), max(1, int(stride))
 
     def _within_limits(self, length: float, tiles: int) -> int:
-        if self.plan.shuffle:
+        if self.flags.shuffle:
             length = min(length, epochs_of_orders(self.data.n_samples))
-        if self.plan.order_by_net:
+        if self.flags.order_by_net:
             length = min(length, 2**24 / (self.data.n_samples * tiles))
         return max(1, int(length))
 
@@ -284,21 +283,21 @@ class Job:
         F, D, U = self.vectors.F, self.vectors.D, self.vectors.U
         self._fill_settings(tiles)
         if self.groups is not None and epoch == self.first_epoch:
-            draw(F, D, U, tiles.kernel_view, self.groups, self.way.row_of, self.seed)
+            draw(F, D, U, tiles.kernel_view, self.groups, self.plan.row_of, self.seed)
         elif self.initial is not None:
             self._copy_in(tiles, self.initial, 0)
         if self.state is not None:
             for k, rows in enumerate(self.state.rows):
                 self._copy_in(tiles, rows, (2 + k) * self.net.state_step)
             fill_settings(tiles, self.state, adaptive=self.adaptive)
-        elif self.plan.method == Method.RPROP:
+        elif self.flags.method == Method.RPROP:
             tiles.rows[:, 3 * self.net.state_step :] = tiles.hyper[:, formulas.LEARNING_RATE, None]
 
     def _fill_settings(self, tiles: TileArrays) -> None:
         for row, values in self.hyper.items():
             tiles.fill(tiles.hyper[:, row], values)
-        for row, values in self.controls.items():
-            tiles.fill(tiles.controls[:, row], values)
+        for row, values in self.stopping.items():
+            tiles.fill(tiles.stop_state[:, row], values)
         for row, values in enumerate(self.betas):
             tiles.fill(tiles.powers[:, row], values)
         tiles.powers[:, 2:] = 1
@@ -309,7 +308,7 @@ class Job:
 
     def _orders(self, first: int, stop: int, seed: np.uint64 | None = None) -> Buffer:
         """The samples' order in each epoch of a slice, by the job's seed or a net's own."""
-        if not self.plan.shuffle:
+        if not self.flags.shuffle:
             return _NO_ORDERS
         if self.order_source is not None:
             return Buffer(self.order_source(first - self.first_epoch, stop - self.first_epoch))
@@ -323,7 +322,7 @@ class Job:
 
     def _orders_by_net(self, tiles: TileArrays, first: int, stop: int) -> Buffer:
         """The samples' order in each epoch of a slice, for each net."""
-        keys = self._keys(tiles.words[: tiles.count, 0].ravel(), SHUFFLING_BY_NET)
+        keys = self._keys(tiles.rng_words[: tiles.count, 0].ravel(), SHUFFLING_BY_NET)
         if not tiles.count:
             return _NO_ORDERS
         return Buffer(np.concatenate([self._orders(first, stop, key).array for key in keys]))
@@ -337,57 +336,60 @@ class Job:
         derive_keys(U, Buffer(padded), Buffer(keys), rows, np.uint64(purpose), self.seed)
         return keys[: max(1, len(numbers))]
 
-    def _epochs(self, tiles: TileArrays, first: int, stop: int) -> layout.Epochs:
+    def _epochs(self, tiles: TileArrays, first: int, stop: int) -> structs.Epochs:
         """A slice of one stride, as the kernels read it."""
         factors = np.ones(max(1, stop - first), self.vectors.F.dtype)
         if self.rate_factor is not None:
             with self.lock:  # functions of the user's are called by one thread at a time
                 factors[: stop - first] = [checked_factor(self.rate_factor(e), e) for e in range(first, stop)]
-        orders = self._orders_by_net(tiles, first, stop) if self.plan.order_by_net else self._orders(first, stop)
-        keys = self._keys(np.arange(first, stop, dtype=np.uint64), DROPOUT) if self.plan.dropping else _NO_KEYS
-        return layout.Epochs(
+        orders = self._orders_by_net(tiles, first, stop) if self.flags.order_by_net else self._orders(first, stop)
+        keys = self._keys(np.arange(first, stop, dtype=np.uint64), DROPOUT) if self.flags.dropping else _NO_KEYS
+        return structs.Epochs(
             orders, Buffer(keys), Buffer(factors), self.first_epoch, first, stop, stride=max(1, stop - first), fewest=0,
             last=self.last_epoch,
         )  # fmt: skip
 
-    def _train(self, tiles: TileArrays, epochs: layout.Epochs, team: Team) -> int:
+    def _train(self, tiles: TileArrays, epochs: structs.Epochs, team: Team) -> int:
         """Train a slice; returns the epoch that it ended before, unless `halt` cut it short."""
         v, halt = self.vectors, Buffer(self.halt)
         # copied before any member changes the original
         views = [tiles.kernel_view, *(tiles.view_of_a_member() for _ in team.scratches[1:])]
 
-        def train(scratch: layout.Scratch) -> int:
-            view, results = views[scratch.member], self.results
-            if self.way.kernel == "tiny":
+        def train(scratch: structs.Scratch) -> int:
+            view, results = views[scratch.thread_number], self.results
+            if self.plan.kernel == "tiny":
                 return train_tiny_tiles(
-                    v.Blk, v.F, self.net, self.data, self.plan, view, results, epochs, scratch, halt
+                    v.Blk, v.F, self.net, self.data, self.flags, view, results, epochs, scratch, halt
                 )
-            return train_tiles(v.kinds, v.F, self.net, self.data, self.plan, view, results, epochs, scratch, halt)
+            return train_tiles(v.kinds, v.F, self.net, self.data, self.flags, view, results, epochs, scratch, halt)
 
         return team.run(train)
 
-    def _validate(self, tiles: TileArrays, epoch: int, scratch: layout.Scratch) -> None:
+    def _validate(self, tiles: TileArrays, epoch: int, scratch: structs.Scratch) -> None:
         """Score the nets after so many epochs, and keep the weights of those that got better."""
         validation = self.validation
         assert validation is not None
         measures = self._measured(tiles, validation.data, validation.counts_accuracy, scratch)
-        trained, every = epoch - self.first_epoch, self.plan.record_every
+        trained, every = epoch - self.first_epoch, self.flags.record_every
         record = trained // every - 1 if every and trained % every == 0 else None
         best = Buffer(validation.best_parameters)
         validation.judge(
-            tiles, measures, epoch, record, self.plan.full_batch and epoch == self.last_epoch, self.results,
+            tiles, measures, epoch, record, self.flags.full_batch and epoch == self.last_epoch, self.results,
             lambda chosen: self._copy_rows(tiles, best, 0, chosen),
         )  # fmt: skip
 
     def _measured(
-        self, tiles: TileArrays, data: layout.Data, counts_accuracy: bool, scratch: layout.Scratch
+        self, tiles: TileArrays, data: structs.Data, counts_accuracy: bool, scratch: structs.Scratch
     ) -> np.ndarray:
         """What `measure_tiles` writes, with one thread: its measures (T, N_MEASURES + 2 n_out, W)."""
         v = self.vectors
         n_measures = N_MEASURES + 2 * self.architecture.sizes[-1]
         measures = aligned_zeros((tiles.count, n_measures, tiles.width), v.F.dtype)
-        plan, alone = self.plan._replace(counts_accuracy=counts_accuracy), scratch._replace(member=0, members=1)
-        measure_tiles(v.kinds, v.F, self.net, data, plan, tiles.kernel_view, Buffer(measures), alone)
+        flags, alone = (
+            self.flags._replace(counts_accuracy=counts_accuracy),
+            scratch._replace(thread_number=0, threads_per_net=1),
+        )
+        measure_tiles(v.kinds, v.F, self.net, data, flags, tiles.kernel_view, Buffer(measures), alone)
         return measures
 
     def settle_chunk(self, chunk: tuple[int, int], team: Team, _report: Callable[[Any], None]) -> None:
@@ -401,15 +403,15 @@ class Job:
         scored = np.zeros(len(self.net_ids), bool)
         scored[slice(*chunk)] = validation.best_epoch[slice(*chunk)] > 0
         if validation.restore:
-            scored &= status != layout.REACHED_TARGET
+            scored &= status != structs.REACHED_TARGET
             self.parameters[scored] = validation.best_parameters[scored]
         else:
-            scored[slice(*chunk)] = status[slice(*chunk)] == layout.STALLED
+            scored[slice(*chunk)] = status[slice(*chunk)] == structs.STALLED
         tiles = TileArrays(self.vectors, *chunk, self.n_rows, self.n_weighted)
         self._fill_settings(tiles)
         self._copy_in(tiles, self.parameters, 0)
-        measures = self._measured(tiles, self.data, self.plan.counts_accuracy, team.scratches[0])
-        lanes = tiles.slots >= 0
+        measures = self._measured(tiles, self.data, self.flags.counts_accuracy, team.scratches[0])
+        lanes = tiles.result_index >= 0
         for values, k in ((self.results.loss, 0), (self.results.accuracy, 1)):
             values.array[scored] = measures[:, k][lanes][scored[slice(*chunk)]]
 
@@ -419,7 +421,7 @@ class Job:
             self.vectors.F,
             tiles.kernel_view,
             Buffer(np.ascontiguousarray(parameters)),
-            self.way.row_of,
+            self.plan.row_of,
             n_parameters,
             tiles.first,
             first_row,
@@ -428,7 +430,7 @@ class Job:
     def _copy_rows(self, tiles: TileArrays, target: Buffer, first_row: int, chosen: np.ndarray) -> None:
         """Copy the nets of the lanes of a mask (T, W) to their places in `target`, (n, P)."""
         mask = Buffer(np.ascontiguousarray(chosen, np.int8))
-        copy_out(self.vectors.F, tiles.kernel_view, target, self.way.row_of, self.net.n_parameters, first_row, mask)
+        copy_out(self.vectors.F, tiles.kernel_view, target, self.plan.row_of, self.net.n_parameters, first_row, mask)
 
     def _copy_out(self, tiles: TileArrays, leaving: np.ndarray) -> None:
         """Copy the nets of the lanes of a mask (T, W) to the results; they leave their lanes."""
@@ -440,7 +442,7 @@ class Job:
             for k, rows in enumerate(self.final_state.rows):
                 self._copy_rows(tiles, Buffer(rows), (2 + k) * step, leaving)
             take_settings(tiles, self.final_state, leaving)
-        tiles.slots[leaving] = -1
+        tiles.result_index[leaving] = -1
 
 
 def tiles_of_a_chunk(tiles: int, seconds_of_a_tile: float, threads: int, tile_bytes: int) -> int:

@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp._engine.tile_arrays import TileArrays
-from fastmlp._kernels import formulas
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import formulas, structs
 from fastmlp._kernels.formulas import Method
 from fastmlp.optimizers import Optimizer
 
 STATE_ARRAYS = ("rows", "powers", "rate", "watched")
-KEPT_CONTROLS = (layout.BEST_LOSS, layout.WAITED)
+KEPT_STOP_STATE = (structs.BEST_LOSS, structs.WAITED)
 
 
 class OptimizerState(NamedTuple):
@@ -54,7 +53,7 @@ def new_state(optimizer: Optimizer, n_nets: int, n_parameters: int, dtype: np.dt
     rows = np.zeros((optimizer.n_state_rows, n_nets, n_parameters), dtype)
     if optimizer.method == Method.RPROP:
         rows[1] = rate[:, None]
-    watched = np.stack([np.full(n_nets, np.inf, dtype), np.zeros(n_nets, dtype)])  # as in KEPT_CONTROLS
+    watched = np.stack([np.full(n_nets, np.inf, dtype), np.zeros(n_nets, dtype)])  # as in KEPT_STOP_STATE
     return OptimizerState(type(optimizer).__name__, rows, np.ones((n_nets, 2)), rate, watched)
 
 
@@ -62,19 +61,19 @@ def fill_settings(tiles: TileArrays, state: OptimizerState, adaptive: bool) -> N
     """Write everything but the rows into the tiles."""
     for k in range(2):
         tiles.fill(tiles.powers[:, 2 + k], state.powers[:, k])
-    for values, control in zip(state.watched, KEPT_CONTROLS, strict=True):
-        tiles.fill(tiles.controls[:, control], values)
+    for values, control in zip(state.watched, KEPT_STOP_STATE, strict=True):
+        tiles.fill(tiles.stop_state[:, control], values)
     if adaptive:
         tiles.fill(tiles.hyper[:, formulas.GIVEN_RATE], state.rate)
 
 
 def take_settings(tiles: TileArrays, state: OptimizerState, leaving: np.ndarray) -> None:
     """Read them back for the lanes of the mask `leaving` (T, W)."""
-    nets = tiles.slots[leaving]
+    nets = tiles.result_index[leaving]
     for k in range(2):
         state.powers[nets, k] = tiles.powers[:, 2 + k][leaving]
-    for values, control in zip(state.watched, KEPT_CONTROLS, strict=True):
-        values[nets] = tiles.controls[:, control][leaving]
+    for values, control in zip(state.watched, KEPT_STOP_STATE, strict=True):
+        values[nets] = tiles.stop_state[:, control][leaving]
     state.rate[nets] = tiles.hyper[:, formulas.GIVEN_RATE][leaving]
 
 

@@ -11,12 +11,11 @@ import numpy as np
 from fastmlp import _check_data as checks
 from fastmlp._engine import workers
 from fastmlp._engine.cost_model import Choice, choose_kernel
-from fastmlp._engine.execution_plan import Way
+from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.interrupts import Stopping
 from fastmlp._engine.memory_limit import refuse_if_too_large
 from fastmlp._engine.tile_arrays import CHUNK_SAMPLES, TileArrays, data_buffers
-from fastmlp._kernels import formulas
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import formulas, structs
 from fastmlp._kernels.evaluation import predict_tiles
 from fastmlp._kernels.tiles import copy_in
 from fastmlp._simd.types import Buffer, host_lanes
@@ -35,21 +34,21 @@ class _Outputs:
         if choice.kernel != "units":
             choice = Choice("lanes", host_lanes(dtype))
         self.halt = np.zeros(2, np.int8)
-        self.way = Way.of(architecture, architecture.default_loss, dtype, choice)
+        self.plan = ExecutionPlan.of(architecture, architecture.default_loss, dtype, choice)
 
-    def new_scratch(self) -> layout.Scratch:
-        return self.way.new_scratch(CHUNK_SAMPLES)
+    def new_scratch(self) -> structs.Scratch:
+        return self.plan.new_scratch(CHUNK_SAMPLES)
 
-    def of(self, parameters: np.ndarray, nets: slice, samples: np.ndarray, scratch: layout.Scratch) -> np.ndarray:
+    def of(self, parameters: np.ndarray, nets: slice, samples: np.ndarray, scratch: structs.Scratch) -> np.ndarray:
         """Outputs of some nets for some samples."""
         own, slope = np.ascontiguousarray(parameters[nets]), self.architecture.leaky_slope
-        way = self.way
-        tiles = TileArrays(way.vectors, 0, len(own), way.rows_of_a_tile(-1))
+        plan = self.plan
+        tiles = TileArrays(plan.vectors, 0, len(own), plan.rows_of_a_tile(-1))
         tiles.fill(tiles.hyper[:, formulas.LEAKY_SLOPE], slope[nets] if isinstance(slope, np.ndarray) else slope)
-        copy_in(way.vectors.F, tiles.kernel_view, Buffer(own), way.row_of, way.net.n_parameters, 0, 0)
+        copy_in(plan.vectors.F, tiles.kernel_view, Buffer(own), plan.row_of, plan.net.n_parameters, 0, 0)
         outputs = np.empty((len(own), len(samples), self.architecture.sizes[-1]), parameters.dtype)
         data = data_buffers(samples, np.zeros_like(outputs[0]), None)
-        predict_tiles(way.vectors.kinds, way.vectors.F, way.net, data, tiles.kernel_view, Buffer(outputs), scratch)
+        predict_tiles(plan.vectors.kinds, plan.vectors.F, plan.net, data, tiles.kernel_view, Buffer(outputs), scratch)
         return outputs
 
 

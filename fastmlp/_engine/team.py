@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import structs
 from fastmlp._kernels.barrier import ABANDONED, N_SHARED
 from fastmlp._simd.types import Buffer, aligned_copy, aligned_zeros
 
@@ -20,25 +20,27 @@ T = TypeVar("T")
 
 
 class Team:
-    """The thread that asks, and `members` − 1 threads more."""
+    """The thread that asks, and `threads_per_net` − 1 threads more."""
 
-    def __init__(self, scratch: layout.Scratch, members: int = 1):
+    def __init__(self, scratch: structs.Scratch, threads_per_net: int = 1):
         self.scratches = [scratch]
-        if members > 1:
-            scratch = scratch._replace(team=Buffer(aligned_zeros((N_SHARED,), np.int64)), members=members)
-            self.scratches = [_own(scratch, member) for member in range(members)]
-            self._threads = ThreadPoolExecutor(members - 1, thread_name_prefix="fastmlp-member")
+        if threads_per_net > 1:
+            scratch = scratch._replace(
+                team=Buffer(aligned_zeros((N_SHARED,), np.int64)), threads_per_net=threads_per_net
+            )
+            self.scratches = [_own(scratch, thread_number) for thread_number in range(threads_per_net)]
+            self._threads = ThreadPoolExecutor(threads_per_net - 1, thread_name_prefix="fastmlp-member")
 
-    def run(self, work: Callable[[layout.Scratch], T]) -> T:
+    def run(self, work: Callable[[structs.Scratch], T]) -> T:
         """Call `work` with every member's working memory, each on a thread of its own; returns what the first did."""
         leader, *others = self.scratches
         if not others:
             return work(leader)
         processors = self._processors()
 
-        def run_member(scratch: layout.Scratch) -> T:
+        def run_member(scratch: structs.Scratch) -> T:
             try:
-                with pinned(processors[scratch.member] if processors else None):
+                with pinned(processors[scratch.thread_number] if processors else None):
                     return work(scratch)
             except BaseException:
                 self._abandon()
@@ -70,14 +72,14 @@ class Team:
         return allowed if len(allowed) == len(self.scratches) else []
 
 
-def _own(scratch: layout.Scratch, member: int) -> layout.Scratch:
+def _own(scratch: structs.Scratch, thread_number: int) -> structs.Scratch:
     """The working memory of one member."""
     fields: dict[str, Any] = {
         name: Buffer(aligned_copy(value.array))
         for name, value in scratch._asdict().items()
         if isinstance(value, Buffer) and name not in SHARED
     }
-    return scratch._replace(**fields, member=member)
+    return scratch._replace(**fields, thread_number=thread_number)
 
 
 @contextlib.contextmanager

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import structs
 from fastmlp._kernels.barrier import N_SHARED
 from fastmlp._kernels.formulas import LOSSES, N_HYPERPARAMETERS, Loss
-from fastmlp._simd.types import MOST_UNITS, Buffer, Lanes, aligned_copy, aligned_zeros, units_at_once
+from fastmlp._simd.types import MOST_UNITS, Buffer, VectorSpec, aligned_copy, aligned_zeros, units_at_once
 
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
@@ -21,45 +21,45 @@ CHUNK_SAMPLES = 112
 CHUNK_BYTES = 2**19
 MAX_CHUNK_BYTES = 2**22  # of a chunk of nets
 CACHED_BYTES = 24 * 1024  # half of the first-level cache of most servers
-MOST_COLUMNS = MOST_UNITS * layout.BLOCK  # of a line of gradients
+MOST_COLUMNS = MOST_UNITS * structs.BLOCK  # of a line of gradients
 ALIASING_BYTES = 4096
 TINY_PARAMETERS = 1024  # up to here at least `_kernels/tiny` is the faster kernel: measured, see docs/performance.md
 
 
 def is_tiny(architecture: Architecture, n_samples: int, batch_size: int) -> bool:
     """Whether a job is for the kernel of tiny jobs."""
-    return batch_size >= n_samples <= layout.BLOCK and architecture.n_parameters <= TINY_PARAMETERS
+    return batch_size >= n_samples <= structs.BLOCK and architecture.n_parameters <= TINY_PARAMETERS
 
 
 @dataclass(frozen=True)
 class Vectors:
     """The kinds of vectors that the kernels of one call work with."""
 
-    F: Lanes  # W numbers of the nets' dtype
-    Blk: Lanes  # B · W of them: B samples of a unit
-    Units: Lanes  # U · B · W: of U units
-    Line: Lanes  # I · W: I columns of a unit's gradients
-    Patch: Lanes  # U · I · W: of U units
-    Column: Lanes  # U · W: one column of U units' gradients
-    D: Lanes  # W float64
-    U: Lanes  # W uint64
-    Words: Lanes  # uint64 that dropout draws at once: W, or with units as lanes V
+    F: VectorSpec  # W numbers of the nets' dtype
+    Blk: VectorSpec  # B · W of them: B samples of a unit
+    Units: VectorSpec  # U · B · W: of U units
+    Line: VectorSpec  # I · W: I columns of a unit's gradients
+    Patch: VectorSpec  # U · I · W: of U units
+    Column: VectorSpec  # U · W: one column of U units' gradients
+    D: VectorSpec  # W float64
+    U: VectorSpec  # W uint64
+    Words: VectorSpec  # uint64 that dropout draws at once: W, or with units as lanes V
 
     @classmethod
-    def of(cls, F: Lanes, samples: int = layout.BLOCK) -> Vectors:
+    def of(cls, F: VectorSpec, samples: int = structs.BLOCK) -> Vectors:
         dtype = F.dtype
-        units = units_at_once(F, layout.BLOCK)
+        units = units_at_once(F, structs.BLOCK)
 
-        def times(number: int) -> Lanes:
-            return Lanes(dtype, F.count * number)
+        def times(number: int) -> VectorSpec:
+            return VectorSpec(dtype, F.count * number)
 
         return cls(
-            F, times(samples), times(units * samples), times(layout.BLOCK), times(units * layout.BLOCK), times(units),
-            Lanes("float64", F.count), Lanes("uint64", F.count), Lanes("uint64", F.count),
+            F, times(samples), times(units * samples), times(structs.BLOCK), times(units * structs.BLOCK), times(units),
+            VectorSpec("float64", F.count), VectorSpec("uint64", F.count), VectorSpec("uint64", F.count),
         )  # fmt: skip
 
     @property
-    def kinds(self) -> tuple[Lanes, ...]:
+    def kinds(self) -> tuple[VectorSpec, ...]:
         return self.Patch, self.Line, self.Column, self.Units, self.Blk, self.Words
 
     @property
@@ -71,7 +71,7 @@ class Vectors:
         return self.Blk.count // self.F.count
 
 
-def net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> layout.Net:
+def net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> structs.Net:
     """The architecture as the kernels read it."""
 
     def span(units: int) -> int:
@@ -84,7 +84,7 @@ def net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> layo
         weight_rows.append(row)
         row += (n_in + architecture.bias) * n_out
         unit_rows.append(unit_rows[-1] + n_out + 1)
-    return layout.Net(
+    return structs.Net(
         sizes=Buffer(sizes),
         activations=Buffer(np.array([int(code) for code in architecture.activations])),
         weight_rows=Buffer(np.array(weight_rows)),
@@ -119,23 +119,23 @@ def row_order(architecture: Architecture) -> np.ndarray:
 
 
 def data_buffers(
-    X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, fill: int = layout.BLOCK
-) -> layout.Data:
+    X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, fill: int = structs.BLOCK
+) -> structs.Data:
     """The samples (S, n_in) and targets (S, n_out), of the nets' dtype; weights (S,), (n, S) or None.
 
     A sample's inputs are filled up to a multiple of `fill` numbers.
     """
-    weighting = layout.UNWEIGHTED if weights is None else (layout.BY_SAMPLE if weights.ndim == 1 else layout.BY_NET)
+    weighting = structs.UNWEIGHTED if weights is None else (structs.BY_SAMPLE if weights.ndim == 1 else structs.BY_NET)
     n_samples, n_in = X.shape
     columns = rounded_up(n_in + 1, fill)
     # a line of gradients may read beyond a sample's inputs, and so beyond the last sample's
     memory = aligned_zeros(n_samples * columns + MOST_COLUMNS, X.dtype)
     inputs = memory[: n_samples * columns].reshape(n_samples, columns)
     inputs[:, :n_in], inputs[:, n_in] = X, 1
-    return layout.Data(
+    return structs.Data(
         inputs=Buffer(memory),
         targets=Buffer(targets),
-        weights=Buffer(weights if weighting == layout.BY_SAMPLE else np.zeros(1, X.dtype)),
+        weights=Buffer(weights if weighting == structs.BY_SAMPLE else np.zeros(1, X.dtype)),
         n_samples=n_samples,
         n_columns=inputs.shape[1],
         weighting=weighting,
@@ -143,8 +143,8 @@ def data_buffers(
 
 
 def scratch_buffers(
-    architecture: Architecture, net: layout.Net, vectors: Vectors, n_samples: int, dropping: bool = False
-) -> layout.Scratch:
+    architecture: Architecture, net: structs.Net, vectors: Vectors, n_samples: int, dropping: bool = False
+) -> structs.Scratch:
     """One thread's working memory, for chunks of at most `n_samples`."""
     dtype, width = vectors.F.dtype, vectors.width
     fitting = min(CHUNK_SAMPLES, max(1, CHUNK_BYTES // (2 * net.n_unit_rows * width * dtype.itemsize)))
@@ -158,7 +158,7 @@ def scratch_buffers(
     return new_scratch(units, deltas, capacity, vectors, dropping=dropping)
 
 
-def tiny_scratch_buffers(net: layout.Net, vectors: Vectors) -> layout.Scratch:
+def tiny_scratch_buffers(net: structs.Net, vectors: Vectors) -> structs.Scratch:
     """One thread's working memory for `_kernels/tiny`."""
     shape = (net.sizes[0] + 1 + net.n_unit_rows, vectors.block, vectors.width)
     units, deltas = (aligned_zeros(shape, vectors.F.dtype) for _ in range(2))
@@ -167,10 +167,10 @@ def tiny_scratch_buffers(net: layout.Net, vectors: Vectors) -> layout.Scratch:
 
 def new_scratch(
     units: np.ndarray, deltas: np.ndarray, capacity: int, vectors: Vectors, dropping: bool = False
-) -> layout.Scratch:
+) -> structs.Scratch:
     """The rest of a thread's working memory, beside the outputs and gradients at its units."""
     dtype, width, block = vectors.F.dtype, vectors.width, vectors.block
-    return layout.Scratch(
+    return structs.Scratch(
         units=Buffer(units),
         deltas=Buffer(deltas),
         outputs=Buffer(deltas),
@@ -185,8 +185,8 @@ def new_scratch(
         corrections=Buffer(aligned_zeros((2, width), dtype)),
         capacity=capacity,
         team=Buffer(np.zeros(N_SHARED, np.int64)),
-        member=0,
-        members=1,
+        thread_number=0,
+        threads_per_net=1,
     )
 
 
@@ -217,37 +217,46 @@ class TileArrays:
         self.width, self.n_rows = width, n_rows
         self.rows = aligned_zeros((self.count, n_rows, width), dtype)
         self.hyper = aligned_zeros((self.count, N_HYPERPARAMETERS, width), dtype)
-        self.controls = aligned_zeros((self.count, layout.N_CONTROLS, width), dtype)
-        self.powers = aligned_zeros((self.count, layout.N_POWERS, width), np.float64)
+        self.stop_state = aligned_zeros((self.count, structs.N_STOP_STATE, width), dtype)
+        self.powers = aligned_zeros((self.count, structs.N_POWERS, width), np.float64)
         self.sample_weights = aligned_zeros((self.count, n_samples_weighted, width), dtype)
-        self.words = aligned_zeros((self.count, 2, width), np.uint64)
-        slots = np.arange(first, first + self.count * width).reshape(self.count, width)
-        self.slots = np.where(slots < stop, slots, -1)
-        self.controls[:, layout.ACTIVE] = self.slots >= 0
+        self.rng_words = aligned_zeros((self.count, 2, width), np.uint64)
+        result_index = np.arange(first, first + self.count * width).reshape(self.count, width)
+        self.result_index = np.where(result_index < stop, result_index, -1)
+        self.stop_state[:, structs.ACTIVE] = self.result_index >= 0
         self._buffers = [
             Buffer(array)
             for array in (
                 self.rows,
                 self.hyper,
-                self.controls,
+                self.stop_state,
                 self.powers,
                 self.sample_weights,
-                self.words,
-                self.slots,
+                self.rng_words,
+                self.result_index,
             )
         ]
 
     @property
-    def kernel_view(self) -> layout.Tiles:
-        rows, hyper, controls, powers, sample_weights, words, slots = self._buffers
-        return layout.Tiles(
-            rows, hyper, controls, powers, sample_weights, words, slots, self.count, self.n_rows, self.width
+    def kernel_view(self) -> structs.Tiles:
+        rows, hyper, stop_state, powers, sample_weights, rng_words, result_index = self._buffers
+        return structs.Tiles(
+            rows,
+            hyper,
+            stop_state,
+            powers,
+            sample_weights,
+            rng_words,
+            result_index,
+            self.count,
+            self.n_rows,
+            self.width,
         )
 
-    def view_of_a_member(self) -> layout.Tiles:
+    def view_of_a_member(self) -> structs.Tiles:
         """For a thread that trains the same nets with another: the same parameters, a copy of what steers them."""
-        hyper, controls, powers = (Buffer(aligned_copy(buffer.array)) for buffer in self._buffers[1:4])
-        return self.kernel_view._replace(hyper=hyper, controls=controls, powers=powers)
+        hyper, stop_state, powers = (Buffer(aligned_copy(buffer.array)) for buffer in self._buffers[1:4])
+        return self.kernel_view._replace(hyper=hyper, stop_state=stop_state, powers=powers)
 
     def fill(self, row: np.ndarray, values: float | np.ndarray) -> None:
         """Write one value a net, or one for all, to a row (T, W) such as `hyper[:, k]`."""
@@ -258,10 +267,10 @@ class TileArrays:
             row[...] = padded.reshape(row.shape)
 
     def fill_words(self, k: int, values: np.ndarray) -> None:
-        """Write one number a net to a row of `words`."""
+        """Write one number a net to a row of `rng_words`."""
         row = np.zeros(self.count * self.width, np.uint64)
         row[: self.stop - self.first] = values[self.first : self.stop]
-        self.words[:, k] = row.reshape(self.count, self.width)
+        self.rng_words[:, k] = row.reshape(self.count, self.width)
 
     def fill_samples(self, weights: np.ndarray) -> None:
         """Write the sample weights (n, S) of these nets."""
@@ -272,9 +281,9 @@ class TileArrays:
     @staticmethod
     def nbytes(nets: int, vectors: Vectors, n_rows: int, n_samples_weighted: int = 0) -> int:
         """Bytes that tiles of so many nets take."""
-        rows = n_rows + N_HYPERPARAMETERS + layout.N_CONTROLS + n_samples_weighted
+        rows = n_rows + N_HYPERPARAMETERS + structs.N_STOP_STATE + n_samples_weighted
         tiles = -(-nets // vectors.width)
-        return tiles * vectors.width * (rows * vectors.F.dtype.itemsize + 8 * (layout.N_POWERS + 3))
+        return tiles * vectors.width * (rows * vectors.F.dtype.itemsize + 8 * (structs.N_POWERS + 3))
 
 
 def loss_scales(loss: int, n_outputs: int, sklearn: bool) -> tuple[float, float]:

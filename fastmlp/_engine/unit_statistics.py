@@ -9,7 +9,7 @@ import numpy as np
 
 from fastmlp._engine import workers
 from fastmlp._engine.cost_model import Choice
-from fastmlp._engine.execution_plan import Way
+from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.interrupts import Stopping
 from fastmlp._engine.tile_arrays import CHUNK_SAMPLES, TileArrays, data_buffers, loss_scales
 from fastmlp._kernels import formulas
@@ -27,7 +27,7 @@ from fastmlp._kernels.unit_statistics import (
     count_distinct,
     inspect_tiles,
 )  # fmt: skip
-from fastmlp._simd.types import Buffer, Lanes, aligned_zeros, host_lanes
+from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros, host_lanes
 from fastmlp.architecture import Architecture
 
 # A leaky ReLU whose slope passes less than a thousandth of a gradient down learns no more than a ReLU
@@ -36,7 +36,7 @@ NETS_A_BLOCK = 4096
 FEW_NETS = 4  # up to here vectors of so many lanes waste less
 
 
-class Facts(NamedTuple):
+class UnitStatistics(NamedTuple):
     """What is seen in n nets of L layers."""
 
     loss: np.ndarray
@@ -62,12 +62,12 @@ class Facts(NamedTuple):
 def inspected(
     architecture: Architecture, loss: str, parameters: np.ndarray, samples: np.ndarray, targets: np.ndarray,
     threads: int | None = None,
-) -> Facts:  # fmt: skip
+) -> UnitStatistics:  # fmt: skip
     """The facts about the nets `parameters` (n, P), for samples and targets of their dtype that have been checked."""
     dtype, n, layers, n_out = parameters.dtype, len(parameters), architecture.n_layers, architecture.sizes[-1]
-    lanes = host_lanes(dtype, narrow=True) if n > FEW_NETS else Lanes(dtype, FEW_NETS)
-    way = Way.of(architecture, loss, dtype, Choice("lanes", lanes))
-    F, data = way.vectors.F, data_buffers(samples, targets, None)
+    lanes = host_lanes(dtype, narrow=True) if n > FEW_NETS else VectorSpec(dtype, FEW_NETS)
+    plan = ExecutionPlan.of(architecture, loss, dtype, Choice("lanes", lanes))
+    F, data = plan.vectors.F, data_buffers(samples, targets, None)
     n_facts = N_OF_NET + layers * N_OF_LAYER + n_out * N_OF_OUTPUT
     facts = np.empty((n, n_facts), dtype)
     distinct = np.ones((n, max(0, layers - 1)), np.int64)
@@ -75,19 +75,19 @@ def inspected(
 
     def work(nets: slice, scratch: Any, _report: Any) -> None:
         own = np.ascontiguousarray(parameters[nets])
-        tiles = TileArrays(way.vectors, 0, len(own), way.rows_of_a_tile(-1))
+        tiles = TileArrays(plan.vectors, 0, len(own), plan.rows_of_a_tile(-1))
         tiles.fill(tiles.hyper[:, formulas.LEAKY_SLOPE], slope[nets] if isinstance(slope, np.ndarray) else slope)
-        copy_in(F, tiles.kernel_view, Buffer(own), way.row_of, way.net.n_parameters, 0, 0)
+        copy_in(F, tiles.kernel_view, Buffer(own), plan.row_of, plan.net.n_parameters, 0, 0)
         found = aligned_zeros((tiles.count, n_facts, tiles.width), dtype)
-        peaks = aligned_zeros((way.net.n_unit_rows, tiles.width), dtype)
+        peaks = aligned_zeros((plan.net.n_unit_rows, tiles.width), dtype)
         inspect_tiles(
-            way.vectors.kinds, F, way.net, data, tiles.kernel_view, Buffer(found), Buffer(peaks), scratch
+            plan.vectors.kinds, F, plan.net, data, tiles.kernel_view, Buffer(found), Buffer(peaks), scratch
         )  # fmt: skip
         facts[nets] = found.transpose(0, 2, 1).reshape(-1, n_facts)[: len(own)]
         if layers > 1:
             counts = np.empty((len(own), layers - 1), np.int64)
             count_distinct(
-                F, Buffer(own), sizes, int(architecture.bias), layers, len(own), way.net.n_parameters, Buffer(counts)
+                F, Buffer(own), sizes, int(architecture.bias), layers, len(own), plan.net.n_parameters, Buffer(counts)
             )
             distinct[nets] = counts
 
@@ -95,7 +95,7 @@ def inspected(
     several = min(workers.thread_count(threads), max(1, len(blocks)))
     with Stopping(signal.SIGINT) as stopping:
         workers.run(
-            blocks, work, lambda: way.new_scratch(min(len(samples), CHUNK_SAMPLES)), several, np.zeros(2, np.int8),
+            blocks, work, lambda: plan.new_scratch(min(len(samples), CHUNK_SAMPLES)), several, np.zeros(2, np.int8),
             lambda _report: None, stopping,
         )  # fmt: skip
     if stopping.received is not None:
@@ -106,8 +106,8 @@ def inspected(
         silent, saturated = (np.nan_to_num(by_layer[:, :, k]).astype(np.int64) for k in (SILENT, SATURATED))
     leaky = np.array([code == Activation.LEAKY_RELU for code in architecture.activations])
     silent[np.broadcast_to(np.asarray(slope) > DEAD_SLOPE, n)[:, None] & leaky] = 0
-    scale = dtype.type(loss_scales(way.net.loss, n_out, False)[0])
-    return Facts(
+    scale = dtype.type(loss_scales(plan.net.loss, n_out, False)[0])
+    return UnitStatistics(
         facts[:, LOSS] * scale, facts[:, RIGHT], silent, saturated, np.sqrt(by_layer[:, :, GRADIENT]),
         by_output[:, :, 0], by_output[:, :, 1], distinct,
     )  # fmt: skip

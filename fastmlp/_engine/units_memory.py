@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastmlp._engine.tile_arrays import MOST_COLUMNS, Vectors, new_scratch, rounded_up, separated
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import structs
 from fastmlp._kernels.formulas import LOSSES
 from fastmlp._kernels.units import PANEL_ROWS
 from fastmlp._kernels.units_weight_gradients import WORTH_COPYING
-from fastmlp._simd.types import Buffer, Lanes, aligned_zeros, host_lanes, register_count
+from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros, host_lanes, register_count
 
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
@@ -27,16 +27,16 @@ def unit_vectors(dtype: np.dtype) -> Vectors:
     rows = register_count() // 4
     V = min(host_lanes(dtype, narrow=True).count, 2 * rows)  # a block of inputs is whole vectors
 
-    def of(count: int) -> Lanes:
-        return Lanes(dtype, count)
+    def of(count: int) -> VectorSpec:
+        return VectorSpec(dtype, count)
 
     return Vectors(
         F=of(1), Blk=of(V), Units=of(max(V, 2 * rows)), Line=of(2 * V), Patch=of(rows * 2 * V), Column=of(V),
-        D=Lanes("float64", 1), U=Lanes("uint64", 1), Words=Lanes("uint64", V),
+        D=VectorSpec("float64", 1), U=VectorSpec("uint64", 1), Words=VectorSpec("uint64", V),
     )  # fmt: skip
 
 
-def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> layout.Net:
+def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> structs.Net:
     """The architecture as the kernels read it."""
     weight_rows, unit_rows, padded = [], [0, 0], []
     # units are filled up to what the loops read at once
@@ -47,7 +47,7 @@ def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) ->
         row += (padded[-1] + architecture.bias) * rounded_up(n_out, V)
         unit_rows.append(unit_rows[-1] + rounded_up(n_out, fill))
     unused = Buffer(np.zeros(architecture.n_layers, np.int64))
-    return layout.Net(
+    return structs.Net(
         sizes=Buffer(np.array(architecture.sizes)),
         activations=Buffer(np.array([int(code) for code in architecture.activations])),
         weight_rows=Buffer(np.array(weight_rows)),
@@ -64,7 +64,7 @@ def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) ->
     )
 
 
-def unit_row_order(architecture: Architecture, net: layout.Net, vectors: Vectors) -> np.ndarray:
+def unit_row_order(architecture: Architecture, net: structs.Net, vectors: Vectors) -> np.ndarray:
     """For each parameter in the user's order (weights (in, out), then biases) its place in a tile."""
     rows, begin, V = np.empty(architecture.n_parameters, np.int64), 0, vectors.Column.count
     for layer, (n_in, n_out) in enumerate(architecture.shapes):
@@ -82,7 +82,7 @@ def unit_row_order(architecture: Architecture, net: layout.Net, vectors: Vectors
     return rows
 
 
-def unit_scratch_buffers(net: layout.Net, vectors: Vectors, n_samples: int, dropping: bool = False) -> layout.Scratch:
+def unit_scratch_buffers(net: structs.Net, vectors: Vectors, n_samples: int, dropping: bool = False) -> structs.Scratch:
     """One thread's working memory, for chunks of at most `n_samples`."""
     dtype, fill = vectors.F.dtype, vectors.Units.count
     fitting = max(CHUNK_SAMPLES, CHUNK_BYTES // (2 * net.n_unit_rows * dtype.itemsize))
@@ -100,7 +100,7 @@ def unit_scratch_buffers(net: layout.Net, vectors: Vectors, n_samples: int, drop
     )
 
 
-def unit_rows_of_a_tile(net: layout.Net, n_state_rows: int, vectors: Vectors) -> int:
+def unit_rows_of_a_tile(net: structs.Net, n_state_rows: int, vectors: Vectors) -> int:
     """Numbers of parameters, gradients and the optimizer's state, and what is read beyond them."""
     fill = MOST_COLUMNS * vectors.Column.count
     return (2 + n_state_rows) * net.state_step + fill

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._engine.optimizer_state import KEPT_CONTROLS, STATE_ARRAYS, OptimizerState
+from fastmlp._engine.optimizer_state import KEPT_STOP_STATE, STATE_ARRAYS, OptimizerState
 from fastmlp._engine.trained_nets import Status, TrainedNets
 from fastmlp._io.safetensors import (
     Entry,
@@ -145,7 +145,7 @@ def wanted_tensors(entries: dict[str, Entry], about: dict[str, Any]) -> dict[str
         kept = entries.get("state.rows", (None, (0,)))[1][:1]
         wanted |= {
             "state.rows": (dtype, (*kept, n, arch.n_parameters)), "state.powers": (np.dtype(np.float64), (n, 2)),
-            "state.rate": (dtype, (n,)), "state.watched": (dtype, (len(KEPT_CONTROLS), n)),
+            "state.rate": (dtype, (n,)), "state.watched": (dtype, (len(KEPT_STOP_STATE), n)),
         }  # fmt: skip
     return wanted
 

@@ -83,14 +83,14 @@ def _pause(_spins):
 
 
 @inline
-def meet(scratch):
+def wait(scratch):
     """Wait until every member of the team is here; what each has written, all can read.
 
     Where a member failed before it came here, the team is abandoned, and nobody waits any more.
     """
-    if scratch.members > 1:
+    if scratch.threads_per_net > 1:
         arrived = add_atomically(scratch.team, ARRIVALS, 1)
-        everyone = (arrived + scratch.members - 1) // scratch.members * scratch.members
+        everyone = (arrived + scratch.threads_per_net - 1) // scratch.threads_per_net * scratch.threads_per_net
         spins = 0
         while read_atomically(scratch.team, ARRIVALS) < everyone and not read_atomically(scratch.team, ABANDONED):
             spins += 1
@@ -100,15 +100,17 @@ def meet(scratch):
 @inline
 def halted(scratch, halt):
     """Whether to end, on which all members agree; nobody returns before everyone has asked."""
-    if scratch.members == 1:
+    if scratch.threads_per_net == 1:
         return halt[0] != 0
-    if scratch.member == 0:
+    if scratch.thread_number == 0:
         scratch.team[HALT] = halt[0]
-    meet(scratch)
+    wait(scratch)
     return scratch.team[HALT] != 0 or read_atomically(scratch.team, ABANDONED) != 0
 
 
 @inline
 def share_of(scratch, count):
     """(first, stop): this member's part of `count` pieces of work."""
-    return count * scratch.member // scratch.members, count * (scratch.member + 1) // scratch.members
+    return count * scratch.thread_number // scratch.threads_per_net, count * (
+        scratch.thread_number + 1
+    ) // scratch.threads_per_net

@@ -8,7 +8,7 @@ for each epoch, and the counter holds the rest, four units a draw. What is left 
 import numpy as np
 
 from fastmlp._kernels import formulas
-from fastmlp._kernels.barrier import meet, share_of
+from fastmlp._kernels.barrier import share_of, wait
 from fastmlp._simd.arithmetic import broadcast, ratio, repeat, select
 from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, store
@@ -28,7 +28,7 @@ def lanes_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
     """What every hidden unit is multiplied with for the first `count` samples, nets as lanes: to `scratch.masks`."""
     U = kinds[5]
     scale = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.DROPOUT_SCALE)
-    net_id, threshold = load(U, tiles.words, 2 * tile), load(U, tiles.words, 2 * tile + 1)
+    net_id, threshold = load(U, tiles.rng_words, 2 * tile), load(U, tiles.rng_words, 2 * tile + 1)
     for s in range(count):
         sample = broadcast(U, np.uint64(samples[s]))
         for layer in range(1, net.n_layers):
@@ -49,7 +49,7 @@ def units_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
     Column, U = kinds[2], kinds[5]
     V = ratio(Column, F)
     scale = repeat(Column, load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.DROPOUT_SCALE))
-    net_id, threshold = broadcast(U, tiles.words[2 * tile]), broadcast(U, tiles.words[2 * tile + 1])
+    net_id, threshold = broadcast(U, tiles.rng_words[2 * tile]), broadcast(U, tiles.rng_words[2 * tile + 1])
     first, stop = share_of(scratch, (count + V - 1) // V)
     for row in range(first, stop):
         sample = load(U, samples, row)
@@ -64,4 +64,4 @@ def units_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
                     here = (row * V + k) * net.n_unit_rows + net.unit_rows[layer] + j
                     for w in range(min(UNITS_A_DRAW, net.sizes[layer] - j)):
                         scratch.masks[here + w] = scratch.transposed[w * V + k]
-    meet(scratch)
+    wait(scratch)

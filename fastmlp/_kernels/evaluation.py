@@ -28,7 +28,7 @@ def forward_chunk(kinds, F, net, rows, base, data, first, slope, scratch):
 
 
 @kernel
-def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
+def measure_tiles(kinds, F, net, data, flags, tiles, measures, scratch):
     """Write each net's mean loss, its accuracy, and each output's weighted sum of squared errors to `measures`.
 
     `measures` is (T, N_MEASURES + 2 n_out, W): what the last rounding leaves out of the errors' sums follows them.
@@ -50,7 +50,7 @@ def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
             for s in range(0, count, B):
                 row, within = s * step + here, min(B, count - s)
                 losses, right = outputs_and_losses(
-                    Blk, F, net, data, samples, s, units, outputs, row, 1, step, True, plan.counts_accuracy
+                    Blk, F, net, data, samples, s, units, outputs, row, 1, step, True, flags.counts_accuracy
                 )
                 weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
                 loss_sum, loss_rest = fold_compensated(loss_sum, loss_rest, weights * losses, within)
@@ -67,8 +67,8 @@ def measure_tiles(kinds, F, net, data, plan, tiles, measures, scratch):
                         store(measures, errors + n_out, rest)
         weight_sum = weight_sum_of(F, data, tiles, tile, samples, -1, 0, n)
         accuracy = right_sum / weight_sum
-        store(measures, target, loss_sum / weight_sum * plan.loss_scale)
-        store(measures, target + 1, accuracy if plan.counts_accuracy else nothing)
+        store(measures, target, loss_sum / weight_sum * flags.loss_scale)
+        store(measures, target + 1, accuracy if flags.counts_accuracy else nothing)
 
 
 @kernel
@@ -86,7 +86,7 @@ def predict_tiles(kinds, F, net, data, tiles, predictions, scratch):
                 row = s * net.n_unit_rows + here
                 outputs_of(Blk, F, net, scratch.units, scratch.outputs, row, 1, net.n_unit_rows)
             for lane in range(width):
-                slot = tiles.slots[tile * width + lane]
+                slot = tiles.result_index[tile * width + lane]
                 if slot >= 0:
                     for s in range(count):
                         for k in range(n_out):

@@ -45,8 +45,8 @@ class Method(IntEnum):
 
 
 HIDDEN_ACTIVATIONS = {
-    member.name.lower(): member
-    for member in (
+    thread_number.name.lower(): thread_number
+    for thread_number in (
         Activation.RELU,
         Activation.LEAKY_RELU,
         Activation.TANH,
@@ -55,8 +55,8 @@ HIDDEN_ACTIVATIONS = {
     )
 }
 OUTPUT_ACTIVATIONS = {
-    member.name.lower(): member
-    for member in (Activation.SIGMOID, Activation.SOFTMAX, Activation.IDENTITY, Activation.RELU, Activation.EXP)
+    thread_number.name.lower(): thread_number
+    for thread_number in (Activation.SIGMOID, Activation.SOFTMAX, Activation.IDENTITY, Activation.RELU, Activation.EXP)
 }
 # the losses that go with an output, the default first
 LOSSES = {

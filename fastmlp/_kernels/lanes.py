@@ -33,8 +33,8 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dro
         span = net.forward_spans[layer]
         for s in range(0, count, span):
             stop = min(count, s + span)
-            _weighted_sums(Units, Blk, F, net, rows, base, layer, data, samples, s, stop, units, 0, several)
-        _weighted_sums(Units, Units, F, net, rows, base, layer, data, samples, 0, count, units, several, n_out)
+            _linear_forward(Units, Blk, F, net, rows, base, layer, data, samples, s, stop, units, 0, several)
+        _linear_forward(Units, Units, F, net, rows, base, layer, data, samples, 0, count, units, several, n_out)
         if layer < net.n_layers - 1 and net.activations[layer] > Activation.RELU:
             _activate(Blk, F, net, layer, slope, units, count)
         if dropping and layer < net.n_layers - 1:
@@ -43,7 +43,7 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dro
 
 
 @inline
-def _weighted_sums(Units, Blk, F, net, rows, base, layer, data, samples, first, stop, units, first_unit, stop_unit):
+def _linear_forward(Units, Blk, F, net, rows, base, layer, data, samples, first, stop, units, first_unit, stop_unit):
     """Bias plus weighted inputs of some units of a layer, and ReLU if that is theirs, for samples `first` to `stop`."""
     n_in, n_columns = net.sizes[layer], net.sizes[layer] + net.bias
     below, here = net.unit_rows[layer], net.unit_rows[layer + 1]
@@ -103,7 +103,7 @@ def squared_norm(kinds, F, net, rows, base, scratch):  # noqa: ARG001
 
 
 @inline
-def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fresh, last, active):
+def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fresh, last, active):
     """Add the gradients of a chunk's first `count` samples to the gradient rows; `fresh` starts them at zero.
 
     After the `last` chunk of a minibatch the optimizer takes its step. Gradients come in bands of U units, whose rows
@@ -118,15 +118,17 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
         several, span, row = net.sizes[layer] & -U, net.backward_spans[layer], net.unit_rows[layer]
         for s in range(0, count, span):
             stop = min(count, s + span)
-            _pass_down(Units, Blk, F, net, tiles, tile, layer, scratch, s, stop, 0, several, deltas, row, step)
-            _pass_down(
+            _input_gradients(Units, Blk, F, net, tiles, tile, layer, scratch, s, stop, 0, several, deltas, row, step)
+            _input_gradients(
                 Blk, Blk, F, net, tiles, tile, layer, scratch, s, stop, several, net.sizes[layer], deltas,
                 row + several, step,
             )  # fmt: skip
-        if plan.dropping:
+        if flags.dropping:
             _drop(Blk, F, net, layer, scratch.masks, count, 0, net.sizes[layer], deltas, row, step)
         if net.activations[layer - 1] > Activation.RELU:
-            _derive(Blk, F, net, plan, layer, slope, kept, scratch.units, count, 0, net.sizes[layer], deltas, row, step)
+            _activation_gradients(
+                Blk, F, net, flags, layer, slope, kept, scratch.units, count, 0, net.sizes[layer], deltas, row, step
+            )
     settings, everyone = adam_settings(F, F, tiles, tile, scratch.corrections), not any_lane(~active)
     waiting, end = 0, 0  # rows of the last band, on which Adam's step is due
     for layer in range(net.n_layers):
@@ -140,50 +142,52 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
                 # gradients by the first hidden layer are needed just once: a band's worth of memory serves them all
                 deltas, row, step = scratch.band, 0, U
                 if first < several:
-                    _pass_down(Units, Blk, F, net, tiles, tile, 1, scratch, 0, count, first, j, deltas, row, step)
+                    _input_gradients(Units, Blk, F, net, tiles, tile, 1, scratch, 0, count, first, j, deltas, row, step)
                 else:
-                    _pass_down(Blk, Blk, F, net, tiles, tile, 1, scratch, 0, count, first, j, deltas, row, step)
-                if plan.dropping:
+                    _input_gradients(Blk, Blk, F, net, tiles, tile, 1, scratch, 0, count, first, j, deltas, row, step)
+                if flags.dropping:
                     _drop(Blk, F, net, 1, scratch.masks, count, first, j, deltas, row, step)
                 if net.activations[0] > Activation.RELU:
-                    _derive(Blk, F, net, plan, 1, slope, kept, scratch.units, count, first, j, deltas, row, step)
+                    _activation_gradients(
+                        Blk, F, net, flags, 1, slope, kept, scratch.units, count, first, j, deltas, row, step
+                    )
             band = tile * tiles.n_rows + net.weight_rows[layer] + first * n_columns
             if first < several:
                 waiting = _gradients(
-                    Patch, Line, Column, F, net, plan, tiles, layer, data, scratch, count, deltas, row, step, fresh,
+                    Patch, Line, Column, F, net, flags, tiles, layer, data, scratch, count, deltas, row, step, fresh,
                     band, waiting, end, everyone, settings,
                 )  # fmt: skip
             else:
                 waiting = _gradients(
-                    Patch, Patch, F, F, net, plan, tiles, layer, data, scratch, count, deltas, row, step, fresh, band,
+                    Patch, Patch, F, F, net, flags, tiles, layer, data, scratch, count, deltas, row, step, fresh, band,
                     waiting, end, everyone, settings,
                 )  # fmt: skip
             if last:
                 stop = band + (j - first) * n_columns
-                if plan.has_l2:
+                if flags.has_l2:
                     for unit in range(band, stop, n_columns):
                         add_l2(F, F, net, tiles, tile, unit, unit + net.sizes[layer])
-                if plan.method == Method.ADAM and register_count() >= ENOUGH_REGISTERS:
-                    _adam(F, net, plan, tiles.rows, waiting, end, everyone, active, settings)
+                if flags.method == Method.ADAM and register_count() >= ENOUGH_REGISTERS:
+                    _adam(F, net, flags, tiles.rows, waiting, end, everyone, active, settings)
                     waiting, end = band, stop
-                elif plan.method == Method.ADAM:
-                    _adam(F, net, plan, tiles.rows, band, stop, everyone, active, settings)
+                elif flags.method == Method.ADAM:
+                    _adam(F, net, flags, tiles.rows, band, stop, everyone, active, settings)
                 else:
-                    update(F, F, net, plan, tiles, tile, band, stop - band, 1, 1, active, scratch.corrections)
-    _adam(F, net, plan, tiles.rows, waiting, end, everyone, active, settings)
+                    update(F, F, net, flags, tiles, tile, band, stop - band, 1, 1, active, scratch.corrections)
+    _adam(F, net, flags, tiles.rows, waiting, end, everyone, active, settings)
 
 
 @inline
-def _adam(F, net, plan, rows, first, stop, everyone, active, settings):
+def _adam(F, net, flags, rows, first, stop, everyone, active, settings):
     """Adam's step on rows of parameters, without a look at the mask where all nets train."""
     if everyone:
-        adam(F, F, net, plan, rows, first, stop, ALL, settings)
+        adam(F, F, net, flags, rows, first, stop, ALL, settings)
     else:
-        adam(F, F, net, plan, rows, first, stop, active, settings)
+        adam(F, F, net, flags, rows, first, stop, active, settings)
 
 
 @inline
-def _pass_down(
+def _input_gradients(
     Units, Blk, F, net, tiles, tile, layer, scratch, first, stop, first_unit, stop_unit, target, target_row, target_step
 ):
     """Gradients by the outputs of some units below `layer`, or by their weighted sums, if they are ReLU units.
@@ -206,14 +210,14 @@ def _pass_down(
 
 
 @inline
-def _derive(
-    Blk, F, net, plan, layer, slope, kept, units, count, first_unit, stop_unit, target, target_row, target_step
+def _activation_gradients(
+    Blk, F, net, flags, layer, slope, kept, units, count, first_unit, stop_unit, target, target_row, target_step
 ):
     """Turn gradients by outputs into gradients by weighted sums; with dropout from the outputs before it."""
     for s in range(0, count, ratio(Blk, F)):
         for i in range(first_unit, stop_unit):
             a = load_grid(Blk, Blk, F, units, s * net.n_unit_rows + net.unit_rows[layer] + i, 0, net.n_unit_rows)
-            if plan.dropping:
+            if flags.dropping:
                 a = a * repeat(Blk, kept)
             row = target_row + s * target_step + i - first_unit
             gradient = load_grid(Blk, Blk, F, target, row, 0, target_step)
@@ -223,7 +227,7 @@ def _derive(
 
 @inline
 def _gradients(
-    Patch, Line, Column, F, net, plan, tiles, layer, data, scratch, count, deltas, delta_row, delta_step, fresh, band,
+    Patch, Line, Column, F, net, flags, tiles, layer, data, scratch, count, deltas, delta_row, delta_step, fresh, band,
     waiting, end, everyone, settings,
 ):  # fmt: skip
     """Gradients of the weights and biases of a band of units, its rows from `band` on, summed over a chunk's samples.
@@ -248,7 +252,7 @@ def _gradients(
                     delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
                     x = repeat(Patch, spread(Line, F, data.inputs, samples[s] * data.n_columns + i))
                     total = fma(delta, x, total)
-                adam(F, F, net, plan, rows, waiting + pair, waiting + pair + 1, ALL, settings)
+                adam(F, F, net, flags, rows, waiting + pair, waiting + pair + 1, ALL, settings)
             for s in range(2 * n_pairs, count):
                 delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
                 x = repeat(Patch, spread(Line, F, data.inputs, samples[s] * data.n_columns + i))
@@ -260,7 +264,7 @@ def _gradients(
                     delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
                     a = load_grid(Patch, Line, F, scratch.units, unit_row + s * n_unit_rows, 0, 1)
                     total = fma(delta, a, total)
-                adam(F, F, net, plan, rows, waiting + pair, waiting + pair + 1, ALL, settings)
+                adam(F, F, net, flags, rows, waiting + pair, waiting + pair + 1, ALL, settings)
             for s in range(2 * n_pairs, count):
                 delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
                 a = load_grid(Patch, Line, F, scratch.units, unit_row + s * n_unit_rows, 0, 1)

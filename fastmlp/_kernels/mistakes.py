@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp._kernels import formulas
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import formulas, structs
 from fastmlp._kernels.formulas import Activation, Loss, Method
 from fastmlp._kernels.mistake_codes import BiasSum, Derivative, Down, Forward, Output, Product
 from fastmlp._kernels.optimizer_step import add_l2, advance_powers, set_rate, update
 from fastmlp._kernels.samples import choose_samples
-from fastmlp._kernels.stopping import leave
+from fastmlp._kernels.stopping import retire
 from fastmlp._simd.arithmetic import any_lane, broadcast, fma, ratio, repeat, select
 from fastmlp._simd.elementary import exp, exp_of_negative, sigmoid
 from fastmlp._simd.jit import inline, kernel
@@ -56,11 +55,11 @@ class Memory(NamedTuple):
     lanes: Buffer  # (3, W) values to be looked at lane by lane
     corrections: Buffer  # (2, W) Adam's factors of this step
     n_rows: int  # of a sample
-    member: int  # 0: one thread trains a net
+    thread_number: int  # 0: one thread trains a net
 
 
 @kernel
-def train_mistaken_tiles(Quad, F, net, data, plan, tiles, results, epochs, memory, halt, made):
+def train_mistaken_tiles(Quad, F, net, data, flags, tiles, results, epochs, memory, halt, made):
     """Train every tile for a slice of epochs, with the mistakes that are `made`; returns `epochs.stop`.
 
     What becomes of a net is noted but for its loss, which is of a forward pass that others don't make: who called works
@@ -68,31 +67,31 @@ def train_mistaken_tiles(Quad, F, net, data, plan, tiles, results, epochs, memor
     """
     n, nothing = data.n_samples, broadcast(F, np.nan)
     for tile in range(tiles.n_tiles):
-        active = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE) != 0.0
+        active = load(F, tiles.stop_state, tile * structs.N_STOP_STATE + structs.ACTIVE) != 0.0
         cut_short = False
         for epoch in range(epochs.first, epochs.stop):
             if halt[0] or not any_lane(active):
                 cut_short = halt[0] != 0
                 break
-            set_rate(F, plan, tiles, tile, epochs.rate_factors[epoch - epochs.first])
-            for start in range(0, n, plan.batch_size):
-                count = min(plan.batch_size, n - start)
-                order = (epoch - epochs.first) * n if plan.shuffle else -1
+            set_rate(F, flags, tiles, tile, epochs.rate_factors[epoch - epochs.first])
+            for start in range(0, n, flags.batch_size):
+                count = min(flags.batch_size, n - start)
+                order = (epoch - epochs.first) * n if flags.shuffle else -1
                 choose_samples(epochs.orders, order, start, count, count, memory.samples)
-                if plan.method == Method.ADAM:
-                    advance_powers(F, plan, tiles, tile, active, memory)
+                if flags.method == Method.ADAM:
+                    advance_powers(F, flags, tiles, tile, active, memory)
                 _forward(Quad, F, net, data, tiles, tile, count, memory, made)
-                probe = _output_deltas(F, net, data, plan, count, memory, made)
+                probe = _output_deltas(F, net, data, flags, count, memory, made)
                 broken = active & ~(probe == 0.0)
-                leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, memory.lanes)
+                retire(F, tiles, tile, results, broken, structs.DIVERGED, epoch, nothing, nothing, memory.lanes)
                 active = active & ~broken
-                _backward(Quad, F, net, plan, tiles, tile, count, memory, made, active)
+                _backward(Quad, F, net, flags, tiles, tile, count, memory, made, active)
         if epochs.stop == epochs.last and not cut_short:
-            leave(F, tiles, tile, results, active, layout.RAN_ALL_EPOCHS, epochs.stop, nothing, nothing, memory.lanes)
+            retire(F, tiles, tile, results, active, structs.RAN_ALL_EPOCHS, epochs.stop, nothing, nothing, memory.lanes)
             active = active & ~active
         else:
-            leave(F, tiles, tile, results, active, layout.INTERRUPTED, epochs.stop, nothing, nothing, memory.lanes)
-        store(tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE, select(active, broadcast(F, 1.0), 0.0))
+            retire(F, tiles, tile, results, active, structs.INTERRUPTED, epochs.stop, nothing, nothing, memory.lanes)
+        store(tiles.stop_state, tile * structs.N_STOP_STATE + structs.ACTIVE, select(active, broadcast(F, 1.0), 0.0))
     return epochs.stop
 
 
@@ -112,8 +111,8 @@ def _forward(Quad, F, net, data, tiles, tile, count, memory, made):
         n_out = net.sizes[layer + 1]
         several = n_out & -4
         for s in range(count):
-            _weighted_sums(Quad, F, net, tiles.rows, base, layer, s, memory, made, 0, several)
-            _weighted_sums(F, F, net, tiles.rows, base, layer, s, memory, made, several, n_out)
+            _linear_forward(Quad, F, net, tiles.rows, base, layer, s, memory, made, 0, several)
+            _linear_forward(F, F, net, tiles.rows, base, layer, s, memory, made, several, n_out)
             here = s * memory.n_rows + memory.first[layer + 1]
             for j in range(n_out):
                 z = load(F, memory.z, here + j)
@@ -143,7 +142,7 @@ def _forward(Quad, F, net, data, tiles, tile, count, memory, made):
 
 
 @inline
-def _weighted_sums(V, F, net, rows, base, layer, s, memory, made, first_unit, stop_unit):
+def _linear_forward(V, F, net, rows, base, layer, s, memory, made, first_unit, stop_unit):
     """z of some units of a layer, as many at once as V holds."""
     n_in, n_columns = net.sizes[layer], net.sizes[layer] + net.bias
     below, here = s * memory.n_rows + memory.first[layer], s * memory.n_rows + memory.first[layer + 1]
@@ -182,13 +181,13 @@ def _softmax(F, memory, first, n_outer, outer_step, n_inner, inner_step):
 
 
 @inline
-def _output_deltas(F, net, data, plan, count, memory, made):
+def _output_deltas(F, net, data, flags, count, memory, made):
     """δ of the output layer; returns a sum of zeros, NaN where one of them is not finite."""
     last = net.n_layers
     n_out, code = net.sizes[last], net.activations[last - 1]
     squared = net.loss == Loss.MSE
     # a cross-entropy's own scale lacks the squared error's 2
-    scale = plan.delta_scale / broadcast(F, count)
+    scale = flags.delta_scale / broadcast(F, count)
     if made.output == Output.SQUARED_ERROR:
         scale = 2.0 * scale
     probe, one = broadcast(F, 0.0), broadcast(F, 1.0)
@@ -247,39 +246,39 @@ def _cross_entropy_by_output(o, t):
 
 
 @inline
-def _backward(Quad, F, net, plan, tiles, tile, count, memory, made, active):
+def _backward(Quad, F, net, flags, tiles, tile, count, memory, made, active):
     """The gradients of all layers, from the top down, and the optimizer's step."""
     for layer in range(net.n_layers - 1, -1, -1):
         _gradients(Quad, F, net, tiles, tile, layer, count, memory, made)
         if made.down[layer] == Down.UPDATED:
-            _step(F, net, plan, tiles, tile, layer, memory, active)
+            _step(F, net, flags, tiles, tile, layer, memory, active)
         if layer > 0:
             n_below = net.sizes[layer]
             several = n_below & -4
             if made.down[layer] == Down.UNTRANSPOSED:
                 several = 0
             for s in range(count):
-                _pass_down(Quad, F, net, tiles, tile, layer, s, memory, made, 0, several)
-                _pass_down(F, F, net, tiles, tile, layer, s, memory, made, several, n_below)
-            _derive(F, net, tiles, tile, layer, count, memory, made)
+                _input_gradients(Quad, F, net, tiles, tile, layer, s, memory, made, 0, several)
+                _input_gradients(F, F, net, tiles, tile, layer, s, memory, made, several, n_below)
+            _activation_gradients(F, net, tiles, tile, layer, count, memory, made)
     for layer in range(net.n_layers):
         if made.down[layer] != Down.UPDATED:
-            _step(F, net, plan, tiles, tile, layer, memory, active)
+            _step(F, net, flags, tiles, tile, layer, memory, active)
 
 
 @inline
-def _step(F, net, plan, tiles, tile, layer, memory, active):
+def _step(F, net, flags, tiles, tile, layer, memory, active):
     """The optimizer's step on a layer's weights and biases."""
     n_in, n_columns = net.sizes[layer], net.sizes[layer] + net.bias
     first, length = tile * tiles.n_rows + net.weight_rows[layer], n_columns * net.sizes[layer + 1]
-    if plan.has_l2:
+    if flags.has_l2:
         for unit in range(first, first + length, n_columns):
             add_l2(F, F, net, tiles, tile, unit, unit + n_in)
-    update(F, F, net, plan, tiles, tile, first, length, 1, 1, active, memory.corrections)
+    update(F, F, net, flags, tiles, tile, first, length, 1, 1, active, memory.corrections)
 
 
 @inline
-def _pass_down(V, F, net, tiles, tile, layer, s, memory, made, first_unit, stop_unit):
+def _input_gradients(V, F, net, tiles, tile, layer, s, memory, made, first_unit, stop_unit):
     """δ Wᵀ for some units below a layer, or what stands in its place, to those units' rows of δ."""
     source = made.down_weights[layer]
     base, n_columns = tile * tiles.n_rows + net.weight_rows[source], net.sizes[source] + net.bias
@@ -297,7 +296,7 @@ def _pass_down(V, F, net, tiles, tile, layer, s, memory, made, first_unit, stop_
 
 
 @inline
-def _derive(F, net, tiles, tile, layer, count, memory, made):
+def _activation_gradients(F, net, tiles, tile, layer, count, memory, made):
     """Multiply the gradients by the outputs below a layer with their derivatives, or with what stands there."""
     code, n_below, how = net.activations[layer - 1], net.sizes[layer], made.derivative[layer - 1]
     slope = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.LEAKY_SLOPE)

@@ -16,41 +16,41 @@ from fastmlp._simd.sqrt import sqrt
 
 
 @inline
-def set_rate(F, plan, tiles, tile, factor):
+def set_rate(F, flags, tiles, tile, factor):
     """The learning rate of this epoch, where a schedule or a rule changes it."""
-    if plan.scheduled:
+    if flags.scheduled:
         hyper, h = tiles.hyper, tile * formulas.N_HYPERPARAMETERS
         rate = load(F, hyper, h + formulas.GIVEN_RATE) * factor
         store(hyper, h + formulas.LEARNING_RATE, rate)
-        if plan.method == Method.ADAM:
+        if flags.method == Method.ADAM:
             decay = fma(-rate, load(F, hyper, h + formulas.WEIGHT_DECAY), broadcast(F, 1.0))
             store(hyper, h + formulas.DECAY_FACTOR, decay)
 
 
 @inline
-def set_l2(F, plan, tiles, tile, weight_sum):
+def set_l2(F, flags, tiles, tile, weight_sum):
     """L2 of this minibatch: scikit-learn divides it by the sum of the samples' weights."""
-    if plan.sklearn:
+    if flags.sklearn:
         hyper, h = tiles.hyper, tile * formulas.N_HYPERPARAMETERS
         l2 = load(F, hyper, h + formulas.GIVEN_L2) / weight_sum
         store(hyper, h + formulas.L2, select(weight_sum > 0.0, l2, 0.0))
 
 
 @inline
-def update(V, F, net, plan, tiles, tile, first, length, n_runs, step, active, corrections):
+def update(V, F, net, flags, tiles, tile, first, length, n_runs, step, active, corrections):
     """Take the step of the plan's method on `n_runs` runs of `length` rows, the first at `first`, `step` rows apart."""
     h, end = tile * formulas.N_HYPERPARAMETERS, first + n_runs * step
-    if plan.method == Method.SGD:
+    if flags.method == Method.SGD:
         for run in range(first, end, step):
-            _sgd(V, F, net, plan, tiles, run, run + length, h, active)
-    elif plan.method == Method.ADAM:
+            _sgd(V, F, net, flags, tiles, run, run + length, h, active)
+    elif flags.method == Method.ADAM:
         settings = adam_settings(V, F, tiles, tile, corrections)
         for run in range(first, end, step):
-            adam(V, F, net, plan, tiles.rows, run, run + length, active, settings)
-    elif plan.method == Method.RMSPROP:
+            adam(V, F, net, flags, tiles.rows, run, run + length, active, settings)
+    elif flags.method == Method.RMSPROP:
         for run in range(first, end, step):
-            _rmsprop(V, F, net, plan, tiles, run, run + length, h, active)
-    elif plan.method == Method.RPROP:
+            _rmsprop(V, F, net, flags, tiles, run, run + length, h, active)
+    elif flags.method == Method.RPROP:
         for run in range(first, end, step):
             _rprop(V, F, net, tiles, run, run + length, h, active)
 
@@ -70,18 +70,18 @@ def add_l2(V, F, net, tiles, tile, first, stop):
 
 
 @inline
-def _sgd(V, F, net, plan, tiles, first, stop, h, active):
+def _sgd(V, F, net, flags, tiles, first, stop, h, active):
     rows, step = tiles.rows, net.state_step // ratio(V, F)
     learning_rate = _setting(V, F, tiles, h, formulas.LEARNING_RATE)
     momentum, changing = _setting(V, F, tiles, h, formulas.MOMENTUM), repeat(V, active)
     for r in range(first, stop):
         w, g = load(V, rows, r), load(V, rows, r + step)
-        if plan.has_momentum:
+        if flags.has_momentum:
             before = load(V, rows, r + 2 * step)
-            if plan.sklearn:
-                new, velocity = formulas.sgd_rate_in_velocity(w, g, before, learning_rate, momentum, plan.nesterov)
+            if flags.sklearn:
+                new, velocity = formulas.sgd_rate_in_velocity(w, g, before, learning_rate, momentum, flags.nesterov)
             else:
-                new, velocity = formulas.sgd_momentum(w, g, before, learning_rate, momentum, plan.nesterov)
+                new, velocity = formulas.sgd_momentum(w, g, before, learning_rate, momentum, flags.nesterov)
             store(rows, r + 2 * step, select(changing, velocity, before))
         else:
             new = formulas.sgd(w, g, learning_rate)
@@ -104,18 +104,18 @@ def adam_settings(V, F, tiles, tile, corrections):
 
 
 @inline
-def adam(V, F, net, plan, rows, first, stop, active, settings):
+def adam(V, F, net, flags, rows, first, stop, active, settings):
     """Adam's step on the rows from `first` up to `stop`."""
     step, changing = net.state_step // ratio(V, F), repeat(V, active)
     for r in range(first, stop):
-        adam_step(V, plan, rows, r, step, load(V, rows, r + step), changing, settings)
+        adam_step(V, flags, rows, r, step, load(V, rows, r + step), changing, settings)
 
 
 @inline
-def adam_step(V, plan, rows, r, state_step, g, changing, settings):
+def adam_step(V, flags, rows, r, state_step, g, changing, settings):
     """Adam's step on row r; its moments are two and three times `state_step` further on."""
     mean, root = begin_adam(V, rows, r, state_step, g, changing, settings)
-    finish_adam(V, plan, rows, r, mean, root, changing, settings)
+    finish_adam(V, flags, rows, r, mean, root, changing, settings)
 
 
 @inline
@@ -132,17 +132,17 @@ def begin_adam(V, rows, r, state_step, g, changing, settings):
 
 
 @inline
-def finish_adam(V, plan, rows, r, mean, root, changing, settings):
+def finish_adam(V, flags, rows, r, mean, root, changing, settings):
     """The second half: the parameters of row r."""
     _, _, epsilon, decay_factor, rate, square_correction = settings
     w = load(V, rows, r)
-    decayed = w * decay_factor if plan.has_decay else w
+    decayed = w * decay_factor if flags.has_decay else w
     new = formulas.adam(decayed, mean, root, rate, square_correction, epsilon)
     store(rows, r, select(changing, new, w))
 
 
 @inline
-def _rmsprop(V, F, net, plan, tiles, first, stop, h, active):
+def _rmsprop(V, F, net, flags, tiles, first, stop, h, active):
     rows, step = tiles.rows, net.state_step // ratio(V, F)
     learning_rate = _setting(V, F, tiles, h, formulas.LEARNING_RATE)
     momentum, changing = _setting(V, F, tiles, h, formulas.MOMENTUM), repeat(V, active)
@@ -154,7 +154,7 @@ def _rmsprop(V, F, net, plan, tiles, first, stop, h, active):
         square = formulas.decaying_square(old_square, one_minus_alpha, g)
         direction = formulas.rmsprop_direction(g, square, epsilon)
         store(rows, r + 2 * step, select(changing, square, old_square))
-        if plan.has_momentum:
+        if flags.has_momentum:
             before = load(V, rows, r + 3 * step)
             new, velocity = formulas.sgd_momentum(w, direction, before, learning_rate, momentum, False)
             store(rows, r + 3 * step, select(changing, velocity, before))
@@ -179,22 +179,22 @@ def _rprop(V, F, net, tiles, first, stop, h, active):
 
 
 @inline
-def advance_powers(F, plan, tiles, tile, active, scratch):
+def advance_powers(F, flags, tiles, tile, active, scratch):
     """Adam's 1 / (1 − β₁ᵗ) and 1 / √(1 − β₂ᵗ) of the next step, by repeated multiplication in float64."""
     powers, width, corrections, lanes = tiles.powers, tiles.width, scratch.corrections, scratch.lanes
     first = tile * 4 * width
     store(lanes, 0, select(active, broadcast(F, 1.0), 0.0))
-    for lane in range(1 if plan.same_powers else width):
+    for lane in range(1 if flags.same_powers else width):
         power1, power2 = first + 2 * width + lane, first + 3 * width + lane
-        if plan.same_powers or lanes[lane] != 0.0:
+        if flags.same_powers or lanes[lane] != 0.0:
             powers[power1] = _normal_or_zero(powers[power1] * powers[first + lane])
             powers[power2] = _normal_or_zero(powers[power2] * powers[first + width + lane])
         corrections[lane] = 1.0 / (1.0 - powers[power1])
         corrections[width + lane] = 1.0 / np.sqrt(1.0 - powers[power2])
-        if plan.sklearn:  # both corrections in the step, so that ε is added to the uncorrected root
+        if flags.sklearn:  # both corrections in the step, so that ε is added to the uncorrected root
             corrections[lane] = np.sqrt(1.0 - powers[power2]) / (1.0 - powers[power1])
             corrections[width + lane] = 1.0
-    if plan.same_powers:
+    if flags.same_powers:
         store(corrections, 0, broadcast(F, corrections[0]))
         store(corrections, 1, broadcast(F, corrections[width]))
         # in every lane, for a net may move to any

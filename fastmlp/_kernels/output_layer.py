@@ -104,9 +104,9 @@ def _losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, st
 
 
 @inline
-def knows_bound(net, plan):
+def knows_bound(net, flags):
     """Whether the only rule is a target for a loss that has a lower bound."""
-    return plan.rules and plan.bound_will_do and net.loss <= Loss.CROSS_ENTROPY
+    return flags.rules and flags.bound_will_do and net.loss <= Loss.CROSS_ENTROPY
 
 
 @inline

@@ -3,7 +3,7 @@
 F is the vector of W numbers, Blk that of B · W, B samples of W nets; other symbols are those of `structs`.
 """
 
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import structs
 from fastmlp._kernels.sums import add_compensated
 from fastmlp._simd.arithmetic import broadcast, ratio, select
 from fastmlp._simd.jit import inline
@@ -29,9 +29,9 @@ def _sample_at(orders, order, place):
 def block_weights(Blk, F, data, tiles, tile, samples, s, scratch):
     """The weights of one block of samples."""
     weights = broadcast(Blk, 1.0)
-    if data.weighting == layout.BY_SAMPLE:
+    if data.weighting == structs.BY_SAMPLE:
         weights = spread_samples(Blk, F, data.weights, samples, s, 1, 0)
-    elif data.weighting == layout.BY_NET:
+    elif data.weighting == structs.BY_NET:
         for b in range(ratio(Blk, F)):
             store(scratch.weights, b, load(F, tiles.sample_weights, tile * data.n_samples + samples[s + b]))
         weights = load(Blk, scratch.weights, 0)
@@ -39,21 +39,21 @@ def block_weights(Blk, F, data, tiles, tile, samples, s, scratch):
 
 
 @inline
-def inverse_of(plan, weight_sum):
+def inverse_of(flags, weight_sum):
     """What turns a sum over samples into the gradient of the mean; 0 for a minibatch without weight."""
-    return select(weight_sum > 0.0, plan.delta_scale / weight_sum, 0.0)
+    return select(weight_sum > 0.0, flags.delta_scale / weight_sum, 0.0)
 
 
 @inline
 def weight_sum_of(F, data, tiles, tile, orders, order, start, stop):
     """Sum of the weights of the samples from `start` to `stop`."""
     total = rest = broadcast(F, 0.0)
-    if data.weighting == layout.UNWEIGHTED:
+    if data.weighting == structs.UNWEIGHTED:
         total = broadcast(F, stop - start)
     else:
         for position in range(start, stop):
             sample = _sample_at(orders, order, position)
-            if data.weighting == layout.BY_SAMPLE:
+            if data.weighting == structs.BY_SAMPLE:
                 weight = broadcast(F, data.weights[sample])
             else:
                 weight = load(F, tiles.sample_weights, tile * data.n_samples + sample)

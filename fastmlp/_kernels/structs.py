@@ -12,7 +12,7 @@ BLOCK = 4  # samples of a block, and columns of a line of gradients
 
 # Rows of a tile's controls
 ACTIVE, BEST_LOSS, WAITED, TARGET_LOSS, TARGET_ACCURACY, PATIENCE, TOLERANCE = range(7)
-N_CONTROLS = 7
+N_STOP_STATE = 7
 N_POWERS = 4
 
 # What became of a net
@@ -56,11 +56,11 @@ class Tiles(NamedTuple):
 
     rows: Buffer  # (T, R, W): P parameters, P gradients, the optimizer's state, room to read over the end
     hyper: Buffer  # (T, N_HYPERPARAMETERS, W)
-    controls: Buffer  # (T, N_CONTROLS, W)
+    stop_state: Buffer  # (T, N_STOP_STATE, W)
     powers: Buffer  # (T, 4, W) float64: Adam's β₁, β₂, β₁ᵗ, β₂ᵗ
     sample_weights: Buffer  # (T, S, W) for BY_NET
-    words: Buffer  # (T, 2, W) uint64: the nets' numbers, and 2³² times their dropout
-    slots: Buffer  # (T, W) where in the results the lane's net belongs, −1 for none
+    rng_words: Buffer  # (T, 2, W) uint64: the nets' numbers, and 2³² times their dropout
+    result_index: Buffer  # (T, W) where in the results the lane's net belongs, −1 for none
     n_tiles: int  # T
     n_rows: int  # R
     width: int  # W
@@ -71,7 +71,9 @@ class Epochs(NamedTuple):
 
     orders: Buffer  # (stop − first, S) shuffled sample numbers, or for each tile such
     keys: Buffer  # (stop − first,) of dropout
-    rate_factors: Buffer  # (stop − first,) what each epoch's learning rate is multiplied with, if `Plan.scheduled`
+    rate_factors: (
+        Buffer  # (stop − first,) what each epoch's learning rate is multiplied with, if `TrainFlags.scheduled`
+    )
     begin: int  # where training began, from where records are counted
     first: int
     stop: int
@@ -91,7 +93,7 @@ class Results(NamedTuple):
     n_records: int
 
 
-class Plan(NamedTuple):
+class TrainFlags(NamedTuple):
     """How to train."""
 
     method: int  # formulas.Method
@@ -138,5 +140,5 @@ class Scratch(NamedTuple):
     corrections: Buffer  # (2, W) Adam's factors of this step
     capacity: int  # C
     team: Buffer  # (N_SHARED,) int64: what the members of a team share
-    member: int  # which of them this thread is,
-    members: int  # of how many
+    thread_number: int  # which of them this thread is,
+    threads_per_net: int  # of how many

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import structs
 from fastmlp._kernels.formulas import N_HYPERPARAMETERS
 from fastmlp._simd.arithmetic import broadcast, convert, fma, lane_count, lane_numbers
 from fastmlp._simd.elementary import normal_pair
@@ -21,7 +21,7 @@ from fastmlp._simd.types import Buffer
 CONSTANT, UNIFORM, NORMAL = range(3)
 
 
-class Groups(NamedTuple):
+class InitSpec(NamedTuple):
     """How each layer's weights, and each layer's biases, are drawn: 2 L groups in the user's order."""
 
     sizes: Buffer  # (2 L,) parameters
@@ -36,7 +36,7 @@ def draw(F, D, U, tiles, groups, row_of, seed):
     """Fill the parameter rows: in float64 from Philox, then rounded."""
     key, purpose = broadcast(U, seed), broadcast(U, np.uint64(INITIAL_WEIGHTS))
     for tile in range(tiles.n_tiles):
-        net = load(U, tiles.words, 2 * tile)
+        net = load(U, tiles.rng_words, 2 * tile)
         u = v = broadcast(D, 0.0)
         position = 0
         for group in range(groups.n_groups):
@@ -62,7 +62,7 @@ def copy_in(F, tiles, parameters, row_of, n_parameters, first_net, first_row):
     """
     for tile in range(tiles.n_tiles):
         for lane in range(tiles.width):
-            if tiles.slots[tile * tiles.width + lane] >= 0:
+            if tiles.result_index[tile * tiles.width + lane] >= 0:
                 source = (first_net + tile * tiles.width + lane) * n_parameters
                 for p in range(n_parameters):
                     row = tile * tiles.n_rows + first_row + row_of[p]
@@ -79,7 +79,7 @@ def copy_out(F, tiles, parameters, row_of, n_parameters, first_row, chosen):
     for tile in range(tiles.n_tiles):
         for lane in range(tiles.width):
             if chosen[tile * tiles.width + lane]:
-                slot = tiles.slots[tile * tiles.width + lane]
+                slot = tiles.result_index[tile * tiles.width + lane]
                 for p in range(n_parameters):
                     row = tile * tiles.n_rows + first_row + row_of[p]
                     value = tiles.rows[row * tiles.width + lane]
@@ -96,28 +96,28 @@ def _move_lane(buffer, n_rows, width, source, target):
 
 
 @kernel
-def close_gaps(F, tiles, n_samples):
+def compact(F, tiles, n_samples):
     """Move the last nets into the lanes of those that left.
 
     `n_samples` is S where every net has sample weights of its own, else 0.
     """
     width, front, back = tiles.width, 0, tiles.n_tiles * tiles.width
     while True:
-        while front < back and tiles.slots[front] >= 0:
+        while front < back and tiles.result_index[front] >= 0:
             front += 1
-        while front < back and tiles.slots[back - 1] < 0:
+        while front < back and tiles.result_index[back - 1] < 0:
             back -= 1
         if front == back:
             return
         lane = back - 1
         _move_lane(tiles.rows, tiles.n_rows, width, lane, front)
         _move_lane(tiles.hyper, N_HYPERPARAMETERS, width, lane, front)
-        _move_lane(tiles.controls, layout.N_CONTROLS, width, lane, front)
-        _move_lane(tiles.powers, layout.N_POWERS, width, lane, front)
-        _move_lane(tiles.words, 2, width, lane, front)
+        _move_lane(tiles.stop_state, structs.N_STOP_STATE, width, lane, front)
+        _move_lane(tiles.powers, structs.N_POWERS, width, lane, front)
+        _move_lane(tiles.rng_words, 2, width, lane, front)
         _move_lane(tiles.sample_weights, n_samples, width, lane, front)
-        tiles.slots[front], tiles.slots[lane] = tiles.slots[lane], -1
-        tiles.controls[(lane // width * layout.N_CONTROLS + layout.ACTIVE) * width + lane % width] = 0.0
+        tiles.result_index[front], tiles.result_index[lane] = tiles.result_index[lane], -1
+        tiles.stop_state[(lane // width * structs.N_STOP_STATE + structs.ACTIVE) * width + lane % width] = 0.0
 
 
 @kernel

@@ -11,13 +11,12 @@ ones as the input of the biases, and the layers' units, each layer followed by o
 
 import numpy as np
 
-from fastmlp._kernels import formulas
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import formulas, structs
 from fastmlp._kernels.formulas import Method
 from fastmlp._kernels.optimizer_step import adam_settings, add_l2, advance_powers, begin_adam, finish_adam, update
 from fastmlp._kernels.output_layer import knows_bound, least_losses_of, output_deltas, outputs_and_losses
 from fastmlp._kernels.samples import block_weights, choose_samples, inverse_of, weight_sum_of
-from fastmlp._kernels.stopping import apply_rules, empty_lanes, leave, nets_in_training, record_losses, target_in_doubt
+from fastmlp._kernels.stopping import apply_rules, empty_lanes, nets_in_training, record_losses, retire, target_in_doubt
 from fastmlp._kernels.tiny_xor import is_small, train_small
 from fastmlp._simd.arithmetic import any_lane, broadcast, fma, fold_compensated, fold_fma, ratio, repeat, select
 from fastmlp._simd.jit import inline, kernel
@@ -54,7 +53,7 @@ def _forward(Blk, F, net, rows, base, slope, units):
 
 
 @inline
-def _pass_down(Blk, F, net, rows, base, slope, units, deltas):
+def _input_gradients(Blk, F, net, rows, base, slope, units, deltas):
     """Gradients by the weighted sums of all hidden units, from those of the outputs."""
     first_unit = net.sizes[0] + 1
     for layer in range(net.n_layers - 1, 0, -1):
@@ -71,12 +70,12 @@ def _pass_down(Blk, F, net, rows, base, slope, units, deltas):
 
 
 @inline
-def _descend(Blk, F, net, plan, tiles, tile, units, deltas, n_samples, active, corrections):
+def _descend(Blk, F, net, flags, tiles, tile, units, deltas, n_samples, active, corrections):
     """Work out all gradients and take the optimizer's step; a bias is the weight of an input that is always 1."""
     rows, base, zero = tiles.rows, tile * tiles.n_rows, broadcast(F, 0.0)
     # Adam's divisions and roots overlap with the next gradients' products if each half of its step follows at once: the
     # second half, which waits for a root, after the next gradient
-    at_once = plan.method == Method.ADAM and not plan.has_l2
+    at_once = flags.method == Method.ADAM and not flags.has_l2
     settings = adam_settings(F, F, tiles, tile, corrections)
     below, here, r = 0, net.sizes[0] + 1, base
     mean = root = zero  # of row r − 1
@@ -88,95 +87,95 @@ def _descend(Blk, F, net, plan, tiles, tile, units, deltas, n_samples, active, c
                 g = fold_fma(zero, delta, load(Blk, units, below + i), n_samples)
                 if at_once:
                     if r > base:
-                        finish_adam(F, plan, rows, r - 1, mean, root, active, settings)
+                        finish_adam(F, flags, rows, r - 1, mean, root, active, settings)
                     mean, root = begin_adam(F, rows, r, net.state_step, g, active, settings)
                 else:
                     store(rows, r + net.state_step, g)
                 r += 1
-        if plan.has_l2:
+        if flags.has_l2:
             for unit in range(base + net.weight_rows[layer], r, n_columns):
                 add_l2(F, F, net, tiles, tile, unit, unit + net.sizes[layer])
         below, here = here, here + net.sizes[layer + 1] + 1
     if at_once:
-        finish_adam(F, plan, rows, r - 1, mean, root, active, settings)
+        finish_adam(F, flags, rows, r - 1, mean, root, active, settings)
     else:
-        update(F, F, net, plan, tiles, tile, base, net.n_parameters, 1, 1, active, corrections)
+        update(F, F, net, flags, tiles, tile, base, net.n_parameters, 1, 1, active, corrections)
 
 
 @inline
-def _train_tile(Blk, F, net, data, plan, tiles, tile, results, epochs, begin, end, scratch, halt):
+def _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, end, scratch, halt):
     """Train one tile from epoch `begin` to `end`; the inputs are laid out."""
     n, B, last_epoch = data.n_samples, ratio(Blk, F), epochs.last
     samples, units, deltas = scratch.samples, scratch.units, scratch.deltas
     outputs = (net.sizes[0] + 1 + net.unit_rows[net.n_layers]) * B
-    small = is_small(net, plan)
+    small = is_small(net, flags)
     nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
     base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
     slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
-    active = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE) != 0.0
+    active = load(F, tiles.stop_state, tile * structs.N_STOP_STATE + structs.ACTIVE) != 0.0
     empty = empty_lanes(F, tiles, tile, scratch.lanes)
     weights = block_weights(Blk, F, data, tiles, tile, samples, 0, scratch)
     weight_sum = weight_sum_of(F, data, tiles, tile, samples, -1, 0, n)
-    scale = weights * repeat(Blk, inverse_of(plan, weight_sum))
+    scale = weights * repeat(Blk, inverse_of(flags, weight_sum))
     epoch = begin - 1
     while True:
         epoch += 1
         if small and any_lane(active):
             epoch += train_small(
-                Blk, F, net, data, plan, tiles, tile, base, load(F, tiles.hyper, h + formulas.LEARNING_RATE), scale,
+                Blk, F, net, data, flags, tiles, tile, base, load(F, tiles.hyper, h + formulas.LEARNING_RATE), scale,
                 active, empty, end - epoch, scratch, halt,
             )  # fmt: skip
         if epoch == end + (end == last_epoch) or not any_lane(active) or halt[0]:
             break
         learn = epoch < last_epoch
-        recording = plan.record_every > 0 and (epoch - epochs.begin) % plan.record_every == 0
-        if learn and plan.method == Method.ADAM:
-            advance_powers(F, plan, tiles, tile, active, scratch)
+        recording = flags.record_every > 0 and (epoch - epochs.begin) % flags.record_every == 0
+        if learn and flags.method == Method.ADAM:
+            advance_powers(F, flags, tiles, tile, active, scratch)
         _forward(Blk, F, net, tiles.rows, base, slope, units)
         # the loss need not be known as long as a bound of it shows that the target is not reached
-        cautious = knows_bound(net, plan) and learn and not recording
-        measured = (plan.rules or recording or not learn) and not cautious
+        cautious = knows_bound(net, flags) and learn and not recording
+        measured = (flags.rules or recording or not learn) and not cautious
         losses, right = outputs_and_losses(
-            Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, measured, plan.counts_accuracy
+            Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, measured, flags.counts_accuracy
         )
         if cautious:
             bounds = least_losses_of(Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1)
             least = fold_fma(zero, scale, bounds, n)
-            if target_in_doubt(F, plan, tiles, tile, active, least):
+            if target_in_doubt(F, flags, tiles, tile, active, least):
                 measured = True
                 losses, right = outputs_and_losses(
-                    Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, True, plan.counts_accuracy
+                    Blk, F, net, data, samples, 0, units, deltas, outputs, B, 1, True, flags.counts_accuracy
                 )
         if measured:
             loss_sum, _ = fold_compensated(zero, zero, weights * losses, n)
-            loss = loss_sum / weight_sum * plan.loss_scale
+            loss = loss_sum / weight_sum * flags.loss_scale
             accuracy = nothing
-            if plan.counts_accuracy:
+            if flags.counts_accuracy:
                 right_sum, _ = fold_compensated(zero, zero, weights * right, n)
                 accuracy = right_sum / weight_sum
             if recording:
-                record = (epoch - epochs.begin) // plan.record_every
+                record = (epoch - epochs.begin) // flags.record_every
                 record_losses(F, tiles, tile, results, active, loss, record, scratch.lanes)
-            if plan.rules or not learn:
+            if flags.rules or not learn:
                 active = apply_rules(
-                    F, plan, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, True, scratch.lanes
+                    F, flags, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, True, scratch.lanes
                 )
         if learn:
             probe = output_deltas(Blk, F, net, data, samples, 0, scale, deltas, outputs, B, 1, zero, n)
             broken = active & ~(probe == 0.0)
-            leave(F, tiles, tile, results, broken, layout.DIVERGED, epoch, nothing, nothing, scratch.lanes)
+            retire(F, tiles, tile, results, broken, structs.DIVERGED, epoch, nothing, nothing, scratch.lanes)
             active = active & ~broken
-            _pass_down(Blk, F, net, tiles.rows, base, slope, units, deltas)
+            _input_gradients(Blk, F, net, tiles.rows, base, slope, units, deltas)
             if any_lane(~(active | empty)):
-                _descend(Blk, F, net, plan, tiles, tile, units, deltas, n, active, scratch.corrections)
+                _descend(Blk, F, net, flags, tiles, tile, units, deltas, n, active, scratch.corrections)
             else:
-                _descend(Blk, F, net, plan, tiles, tile, units, deltas, n, ALL, scratch.corrections)
-    leave(F, tiles, tile, results, active, layout.INTERRUPTED, epoch, nothing, nothing, scratch.lanes)
-    store(tiles.controls, tile * layout.N_CONTROLS + layout.ACTIVE, select(active, broadcast(F, 1.0), 0.0))
+                _descend(Blk, F, net, flags, tiles, tile, units, deltas, n, ALL, scratch.corrections)
+    retire(F, tiles, tile, results, active, structs.INTERRUPTED, epoch, nothing, nothing, scratch.lanes)
+    store(tiles.stop_state, tile * structs.N_STOP_STATE + structs.ACTIVE, select(active, broadcast(F, 1.0), 0.0))
 
 
 @kernel
-def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, epochs, scratch, halt):
+def train_tiny_tiles(Blk, F, net, data, flags, tiles, results, epochs, scratch, halt):
     """Do what `_lanes.train_tiles` does, for a full batch of at most B samples and a learning rate that stays."""
     choose_samples(scratch.samples, -1, 0, data.n_samples, ratio(Blk, F), scratch.samples)
     _lay_out_inputs(Blk, F, net, data, scratch.samples, scratch.units)
@@ -184,6 +183,6 @@ def train_tiny_tiles(Blk, F, net, data, plan, tiles, results, epochs, scratch, h
     while True:
         begin, end = end, min(end + epochs.stride, epochs.stop)
         for tile in range(tiles.n_tiles):
-            _train_tile(Blk, F, net, data, plan, tiles, tile, results, epochs, begin, end, scratch, halt)
+            _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, end, scratch, halt)
         if halt[0] or end == epochs.stop or nets_in_training(F, tiles, scratch.lanes) < epochs.fewest:
             return end

@@ -8,8 +8,7 @@ the bits are the same; whatever is out of the ordinary is left to it. Symbols ar
 
 import numpy as np
 
-from fastmlp._kernels import formulas
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import formulas, structs
 from fastmlp._kernels.formulas import Activation, Loss, Method
 from fastmlp._kernels.output_layer import NEAR_OVERFLOW
 from fastmlp._kernels.stopping import MARGIN
@@ -24,7 +23,7 @@ OVERFLOW_FACTOR = 16 * NEAR_OVERFLOW
 
 
 @inline
-def is_small(net, plan):
+def is_small(net, flags):
     """Whether the short cut serves this job, which is a tiny one."""
     return (
         net.n_layers == 2
@@ -33,16 +32,18 @@ def is_small(net, plan):
         and net.activations[0] == Activation.RELU
         and net.loss == Loss.BCE
         and net.bias
-        and plan.method == Method.SGD
-        and not plan.has_l2
-        and not plan.has_momentum
-        and plan.record_every == 0
-        and (plan.bound_will_do or not plan.rules)
+        and flags.method == Method.SGD
+        and not flags.has_l2
+        and not flags.has_momentum
+        and flags.record_every == 0
+        and (flags.bound_will_do or not flags.rules)
     )
 
 
 @inline
-def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale, active, empty, epochs, scratch, halt):
+def train_small(
+    Blk, F, net, data, flags, tiles, tile, base, learning_rate, scale, active, empty, epochs, scratch, halt
+):
     """Run up to so many epochs; returns how many it ran.
 
     It stops before an epoch at which a net of the mask `active` may have reached its target or diverged. Steps may
@@ -52,7 +53,7 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
     targets_row, scale_row, sides_row = n_hidden, n_hidden + 1, n_hidden + 2
     first_weight, second_weight = base + net.weight_rows[0], base + net.weight_rows[1]
     second_bias = second_weight + n_hidden
-    limit = load(F, tiles.controls, tile * layout.N_CONTROLS + layout.TARGET_LOSS) * MARGIN + plan.loss_slack
+    limit = load(F, tiles.stop_state, tile * structs.N_STOP_STATE + structs.TARGET_LOSS) * MARGIN + flags.loss_slack
     zero, everyone = broadcast(F, 0.0), not any_lane(~(active | empty))
     x0 = spread_samples(Blk, F, data.inputs, scratch.samples, 0, data.n_columns, 0)
     x1 = spread_samples(Blk, F, data.inputs, scratch.samples, 0, data.n_columns, 1)
@@ -71,7 +72,7 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
             store(units, j, a)
             z = fma(repeat(Blk, load(F, rows, second_weight + j)), a, z)
         greatest = zero
-        if plan.rules:  # infinite or NaN if one of the weighted sums is near overflow, in whatever order
+        if flags.rules:  # infinite or NaN if one of the weighted sums is near overflow, in whatever order
             greatest = fold_fma(zero, z, broadcast(Blk, OVERFLOW_FACTOR), count)
         o = sigmoid(z)
         delta = fma(o, load(Blk, units, scale_row), -load(Blk, units, targets_row))  # formulas.output_delta
@@ -79,7 +80,7 @@ def train_small(Blk, F, net, data, plan, tiles, tile, base, learning_rate, scale
         # each gradient is at most 1, so their sum is finite just when they all are
         total = fold_add(zero, delta, count)
         attention = active & ~(absolute(total) < np.inf)
-        if plan.rules:
+        if flags.rules:
             # Σ |o − t| bounds the loss from below (`_outputs.least_losses_of`), and any sum of o − t and t − o that
             least = fold_fma(zero, delta, load(Blk, units, sides_row), count)
             attention = active & ~(fma(greatest, zero, least) > limit)

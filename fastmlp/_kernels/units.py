@@ -12,7 +12,7 @@ the lanes kernel, so the bits are the same.
 """
 
 from fastmlp._kernels import formulas
-from fastmlp._kernels.barrier import meet
+from fastmlp._kernels.barrier import wait
 from fastmlp._kernels.formulas import Activation
 from fastmlp._kernels.units_weight_gradients import column_of, deltas_of, gradients, part_of
 from fastmlp._simd.arithmetic import broadcast, fma, ratio, repeat
@@ -34,11 +34,11 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dro
         n_vectors = (net.sizes[layer + 1] + V - 1) // V
         first, stop, s_first, s_stop = part_of(Patch, Line, scratch, n_vectors, count)
         for j in range(first, stop & -2, 2):
-            _weighted_sums(
+            _linear_forward(
                 Patch, Line, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, j, j == first
             )
         if stop & 1:
-            _weighted_sums(
+            _linear_forward(
                 Patch, Column, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, stop - 1,
                 stop - 1 == first,
             )  # fmt: skip
@@ -50,7 +50,7 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dro
                     store(units, r, formulas.activate(net.activations[layer], z, repeat(Column, slope)))
         if dropping and layer < net.n_layers - 1:
             _drop(Column, net, layer + 1, scratch.masks, units, V, s_first, s_stop, first, stop)
-        meet(scratch)
+        wait(scratch)
 
 
 @inline
@@ -63,7 +63,7 @@ def _drop(Column, net, layer, masks, target, V, s_first, s_stop, first, stop):
 
 
 @inline
-def _weighted_sums(Patch, Line, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, j, fetching):
+def _linear_forward(Patch, Line, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, j, fetching):
     """Bias plus weighted inputs of the units from vector `j` of a layer on, and ReLU if that is theirs.
 
     A pass that is `fetching` is the first over these samples, and calls for the next ones' inputs in time.
@@ -122,7 +122,7 @@ def squared_norm(kinds, F, net, rows, base, scratch):
 
 
 @inline
-def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fresh, last, active):
+def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fresh, last, active):
     """Add the gradients of a chunk's first `count` samples to the gradient rows; `fresh` starts them at zero.
 
     After the `last` chunk of a minibatch the optimizer takes its step on each few rows of parameters as soon as their
@@ -137,27 +137,29 @@ def backward(kinds, F, net, plan, tiles, tile, data, scratch, count, slope, fres
         if s_first < s_stop:
             weight = tile * tiles.n_rows + net.weight_rows[layer]
             for i in range(first, stop & -2, 2):
-                _pass_down(Patch, Line, Column, F, net, tiles.rows, weight, layer, scratch, s_first, s_stop, i)
+                _input_gradients(Patch, Line, Column, F, net, tiles.rows, weight, layer, scratch, s_first, s_stop, i)
             if stop & 1:
-                _pass_down(Patch, Column, Column, F, net, tiles.rows, weight, layer, scratch, s_first, s_stop, stop - 1)
-        if plan.dropping:
+                _input_gradients(
+                    Patch, Column, Column, F, net, tiles.rows, weight, layer, scratch, s_first, s_stop, stop - 1
+                )
+        if flags.dropping:
             _drop(Column, net, layer, scratch.masks, deltas, V, s_first, s_stop, first, stop)
         if net.activations[layer - 1] > Activation.RELU:
             step, here = net.n_unit_rows // V, net.unit_rows[layer] // V
             for s in range(s_first, s_stop):
                 for r in range(s * step + here + first, s * step + here + stop):
                     a, gradient = load(Column, units, r), load(Column, deltas, r)
-                    if plan.dropping:  # the output before it
+                    if flags.dropping:  # the output before it
                         a = a * kept
                     delta = formulas.activation_backward(net.activations[layer - 1], a, gradient, repeat(Column, slope))
                     store(deltas, r, delta)
-        meet(scratch)
+        wait(scratch)
     for layer in range(net.n_layers):
-        gradients(Patch, Line, Column, F, net, plan, tiles, tile, layer, data, scratch, count, fresh, last, active)
+        gradients(Patch, Line, Column, F, net, flags, tiles, tile, layer, data, scratch, count, fresh, last, active)
 
 
 @inline
-def _pass_down(Patch, Line, Column, F, net, rows, weight, layer, scratch, s_first, s_stop, i):
+def _input_gradients(Patch, Line, Column, F, net, rows, weight, layer, scratch, s_first, s_stop, i):
     """Gradients by the outputs of the units from vector `i` below `layer` on, or by their weighted sums if ReLU's.
 
     The layer's weights, from number `weight` on, are turned round panel by panel, so that each stays in the cache.

@@ -24,7 +24,7 @@ def part_of(Patch, Line, scratch, n_vectors, count):
     Vectors are shared out two by two, which keeps a member's weights in its cache, or else samples.
     """
     pairs = (n_vectors + 1) // 2
-    if pairs >= scratch.members:
+    if pairs >= scratch.threads_per_net:
         first, stop = share_of(scratch, pairs)
         return 2 * first, min(2 * stop, n_vectors), 0, count
     rows = 2 * ratio(Patch, Line)
@@ -49,7 +49,7 @@ def deltas_of(net, layer, scratch):
 
 
 @inline
-def gradients(Patch, Line, Column, F, net, plan, tiles, tile, layer, data, scratch, count, fresh, last, active):
+def gradients(Patch, Line, Column, F, net, flags, tiles, tile, layer, data, scratch, count, fresh, last, active):
     """Gradients of a layer's weights and biases, summed over a chunk's samples, and the step.
 
     Blocks of 2 R inputs are worked on one after the other; the optimizer's step on a block's weights follows at once.
@@ -74,13 +74,13 @@ def gradients(Patch, Line, Column, F, net, plan, tiles, tile, layer, data, scrat
         for j in range(first, stop & -2, 2):
             target, delta = weight + j * n_rows + 2 * i, row + (j - first) // 2 * pair_step
             _block(
-                Patch, Line, Column, F, net, plan, tiles, tile, scratch, count, fresh, last, active, inputs, x,
+                Patch, Line, Column, F, net, flags, tiles, tile, scratch, count, fresh, last, active, inputs, x,
                 input_step, deltas, delta, step, target, length,
             )  # fmt: skip
         if stop & 1:
             target, delta = weight + (stop - 1) * n_rows + i, row + (stop - 1 - first) // 2 * pair_step
             _block(
-                Patch, Column, Column, F, net, plan, tiles, tile, scratch, count, fresh, last, active, inputs, x,
+                Patch, Column, Column, F, net, flags, tiles, tile, scratch, count, fresh, last, active, inputs, x,
                 input_step, deltas, delta, step, target, length,
             )  # fmt: skip
     if net.bias and i_first < i_stop == n_in:
@@ -88,20 +88,34 @@ def gradients(Patch, Line, Column, F, net, plan, tiles, tile, layer, data, scrat
             column, row_step = column_of(net, layer, j, V)
             bias = weight + column + net.padded[layer] * row_step
             _bias(
-                Column, F, net, plan, tiles, tile, scratch, count, fresh, last, active, own, own_row + j, own_step, bias
+                Column,
+                F,
+                net,
+                flags,
+                tiles,
+                tile,
+                scratch,
+                count,
+                fresh,
+                last,
+                active,
+                own,
+                own_row + j,
+                own_step,
+                bias,
             )
 
 
 @inline
 def _block(
-    Patch, Line, Column, F, net, plan, tiles, tile, scratch, count, fresh, last, active, inputs, x, input_step, deltas,
+    Patch, Line, Column, F, net, flags, tiles, tile, scratch, count, fresh, last, active, inputs, x, input_step, deltas,
     delta, delta_step, target, length,
 ):  # fmt: skip
     """Gradients of the weights from `length` of 2 R inputs to a Line of units, from row `target` on, and the step."""
     wide, R = ratio(Line, Column), ratio(Patch, Line)
     state_step = net.state_step // ratio(Column, F)
     # Adam's gradients never leave the first-level cache: a large net's step waits for memory
-    at_once = last and plan.method == Method.ADAM
+    at_once = last and flags.method == Method.ADAM
     places, here = (scratch.band, 0) if at_once else (tiles.rows, target + state_step)
     for part in range(0, length, R):
         total = broadcast(Patch, 0.0)
@@ -111,13 +125,13 @@ def _block(
         store_grid(Line, Column, places, here + part * wide, wide, 1, total, wide)
     if at_once:
         if any_lane(active):
-            _adam(Column, F, plan, tiles, tile, target, length * wide, state_step, scratch)
+            _adam(Column, F, flags, tiles, tile, target, length * wide, state_step, scratch)
     elif last:
-        _step(Column, F, net, plan, tiles, tile, target, length * wide, plan.has_l2, active, scratch)
+        _step(Column, F, net, flags, tiles, tile, target, length * wide, flags.has_l2, active, scratch)
 
 
 @inline
-def _bias(Column, F, net, plan, tiles, tile, scratch, count, fresh, last, active, deltas, delta, delta_step, bias):
+def _bias(Column, F, net, flags, tiles, tile, scratch, count, fresh, last, active, deltas, delta, delta_step, bias):
     """The gradients of a vector of biases, and the step."""
     state_step, total = net.state_step // ratio(Column, F), broadcast(Column, 0.0)
     if not fresh:
@@ -126,7 +140,7 @@ def _bias(Column, F, net, plan, tiles, tile, scratch, count, fresh, last, active
         total = total + load(Column, deltas, delta + s * delta_step)
     store(tiles.rows, bias + state_step, total)
     if last:
-        _step(Column, F, net, plan, tiles, tile, bias, 1, False, active, scratch)
+        _step(Column, F, net, flags, tiles, tile, bias, 1, False, active, scratch)
 
 
 @inline
@@ -166,22 +180,22 @@ def _patch(Patch, Line, Column, total, count, inputs, x, input_step, deltas, del
 
 
 @inline
-def _adam(Column, F, plan, tiles, tile, first, length, state_step, scratch):
+def _adam(Column, F, flags, tiles, tile, first, length, state_step, scratch):
     """Adam's step on so many vectors, whose gradients are in the band."""
     rows, settings = tiles.rows, adam_settings(Column, F, tiles, tile, scratch.corrections)
     l2 = repeat(Column, load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.L2))
     for k in range(length):
         g = load(Column, scratch.band, k)
-        if plan.has_l2:
+        if flags.has_l2:
             g = formulas.add_l2(g, load(Column, rows, first + k), l2)
-        adam_step(Column, plan, rows, first + k, state_step, g, ALL, settings)
+        adam_step(Column, flags, rows, first + k, state_step, g, ALL, settings)
 
 
 @inline
-def _step(Column, F, net, plan, tiles, tile, first, length, has_l2, active, scratch):
+def _step(Column, F, net, flags, tiles, tile, first, length, has_l2, active, scratch):
     """The optimizer's step on so many vectors, if the net still trains."""
     if not any_lane(active):
         return
     if has_l2:
         add_l2(Column, F, net, tiles, tile, first, first + length)
-    update(Column, F, net, plan, tiles, tile, first, length, 1, 1, ALL, scratch.corrections)
+    update(Column, F, net, flags, tiles, tile, first, length, 1, 1, ALL, scratch.corrections)

@@ -1,8 +1,8 @@
 """What a vector is: kinds of vectors, buffers, embedded constants, their Numba types, and how operations are compiled.
 
-It knows no operation; those are in `arithmetic`. A `Lanes` object says which vectors are meant (`float32x32`). Kernels
-take it as an argument: it is part of their compiled signature, so one process may run several widths, and numba's cache
-keeps them apart.
+It knows no operation; those are in `arithmetic`. A `VectorSpec` object says which vectors are meant (`float32x32`).
+Kernels take it as an argument: it is part of their compiled signature, so one process may run several widths, and
+numba's cache keeps them apart.
 """
 
 import functools
@@ -31,7 +31,7 @@ BOUNDS_CHECKED = bool(config.BOUNDSCHECK)  # type: ignore[attr-defined]
 _FINGERPRINT = f"{sources_hash()}{' checked' if BOUNDS_CHECKED else ''}"
 
 
-class Lanes:
+class VectorSpec:
     """A kind of vector: `count` numbers of `dtype` (float32, float64, uint32 or uint64)."""
 
     __slots__ = ("_numba_type_", "count", "dtype")
@@ -45,7 +45,7 @@ class Lanes:
         return f"{self.dtype}x{self.count}"
 
     def __eq__(self, other):
-        return isinstance(other, Lanes) and (self.dtype, self.count) == (other.dtype, other.count)
+        return isinstance(other, VectorSpec) and (self.dtype, self.count) == (other.dtype, other.count)
 
     def __hash__(self):
         return hash((self.dtype, self.count))
@@ -118,10 +118,10 @@ def host_lanes(dtype, narrow=False):
     asked = os.environ.get("FASTMLP_LANES")
     if asked is None:
         wide = 128 if register_bytes() == 64 else 64
-        return Lanes(dtype, (register_bytes() if narrow else wide) // dtype.itemsize)
+        return VectorSpec(dtype, (register_bytes() if narrow else wide) // dtype.itemsize)
     if asked not in ("2", "4", "8", "16", "32", "64"):
         raise ValueError(f"FASTMLP_LANES={asked!r}: the number of float32 lanes must be 2, 4, 8, 16, 32 or 64")
-    return Lanes(dtype, max(2, int(asked) * 4 // dtype.itemsize))  # one lane would ask for the units kernel
+    return VectorSpec(dtype, max(2, int(asked) * 4 // dtype.itemsize))  # one lane would ask for the units kernel
 
 
 MOST_UNITS = 4
@@ -243,7 +243,7 @@ register_model(LanesType)(models.OpaqueModel)
 register_model(ConstantsType)(models.OpaqueModel)
 register_model(AllLanesType)(models.OpaqueModel)
 _lanes_type = functools.cache(LanesType)
-typeof_impl.register(Lanes)(lambda lanes, _context: lanes._numba_type_)
+typeof_impl.register(VectorSpec)(lambda lanes, _context: lanes._numba_type_)
 typeof_impl.register(Constants)(lambda constants, _context: ConstantsType(constants))
 typeof_impl.register(AllLanes)(lambda _all, _context: AllLanesType())
 

@@ -16,10 +16,10 @@ from fastmlp._engine.memory_limit import refuse_if_too_large
 from fastmlp._engine.team import Team
 from fastmlp._engine.trained_nets import Status
 from fastmlp._kernels import mistakes as mistaken
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import structs
 from fastmlp._kernels.formulas import LOSSES, Activation, Loss
 from fastmlp._kernels.mistake_codes import BiasSum, Derivative, Down, Forward, Output, Part, Product, Scale
-from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
+from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 from fastmlp.architecture import Architecture
 from fastmlp.audit.backpropagation import Problem
 from fastmlp.audit.mistakes import FORWARD, MISTAKES, Placed
@@ -67,7 +67,7 @@ class _MistakenJob(Job):
     def new_team(self) -> Team:
         sizes, width, dtype = self.architecture.sizes, self.vectors.width, self.vectors.F.dtype
         first = np.concatenate([[0], np.cumsum(sizes)])
-        samples = min(self.plan.batch_size, self.data.n_samples)
+        samples = min(self.flags.batch_size, self.data.n_samples)
         rows = aligned_zeros((4, samples * int(first[-1]) + QUAD, width), dtype)
         a, z, slope, delta = (Buffer(array) for array in rows)
         memory = mistaken.Memory(
@@ -76,11 +76,11 @@ class _MistakenJob(Job):
         )  # fmt: skip
         return Team(memory)  # type: ignore[arg-type]
 
-    def _train(self, tiles: Any, epochs: layout.Epochs, team: Team) -> int:
+    def _train(self, tiles: Any, epochs: structs.Epochs, team: Team) -> int:
         F = self.vectors.F
-        quad = Lanes(F.dtype, QUAD * F.count)
+        quad = VectorSpec(F.dtype, QUAD * F.count)
         return mistaken.train_mistaken_tiles(
-            quad, F, self.net, self.data, self.plan, tiles.kernel_view, self.results, epochs, team.scratches[0],
+            quad, F, self.net, self.data, self.flags, tiles.kernel_view, self.results, epochs, team.scratches[0],
             Buffer(self.halt), self.switches,
         )  # fmt: skip
 
@@ -167,10 +167,10 @@ def train_with_mistakes(
         "train fewer nets at once, in shards of net_ids",
     )  # fmt: skip
     wrong = _MistakenJob(**{entry.name: getattr(job, entry.name) for entry in fields(Job)})
-    wrong.switches = switches(made, architecture, job.way.net)
+    wrong.switches = switches(made, architecture, job.plan.net)
     runs.compile_seconds = wrong.compile()
     received = run(wrong, runs, threads, progress)
-    targets = checks.targets(y, architecture, Loss(job.way.net.loss), n_samples, np.dtype(np.float64))
+    targets = checks.targets(y, architecture, Loss(job.plan.net.loss), n_samples, np.dtype(np.float64))
     found = _looked_at(made, runs, checks.inputs(X, architecture, np.dtype(np.float64)), targets, loss)
     if received is not None:
         raise TrainingInterrupted(runs, received, None)
@@ -229,7 +229,7 @@ def _placed(given: Any, problem: Problem, architecture: Architecture) -> Placed:
     return Placed(name, tuple(sorted(int(layer) for layer in chosen)))
 
 
-def switches(made: list[Placed], architecture: Architecture, net: layout.Net) -> mistaken.Switches:
+def switches(made: list[Placed], architecture: Architecture, net: structs.Net) -> mistaken.Switches:
     """The mistakes as the kernel reads them."""
     L = architecture.n_layers
     kinds: tuple[type[IntEnum], ...] = (Forward, Derivative, Product, BiasSum, Down)
@@ -275,7 +275,7 @@ def switches(made: list[Placed], architecture: Architecture, net: layout.Net) ->
 
 
 def _scale(
-    code: Scale, architecture: Architecture, net: layout.Net, factors: np.ndarray, powers: np.ndarray, lost: np.ndarray
+    code: Scale, architecture: Architecture, net: structs.Net, factors: np.ndarray, powers: np.ndarray, lost: np.ndarray
 ) -> None:
     if code in (Scale.SUM, Scale.BY_FEATURES, Scale.ONE_SAMPLE):
         powers += 1

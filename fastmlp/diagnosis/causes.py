@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp._engine.unit_statistics import Facts
+from fastmlp._engine.unit_statistics import UnitStatistics
 from fastmlp._kernels.formulas import Activation, Loss
 from fastmlp.architecture import Architecture
-from fastmlp.diagnosis.problem import Given, cannot_be_solved, entropy, least_and_spread, limit_of, score_of, solved
+from fastmlp.diagnosis.problem import Problem, cannot_be_solved, entropy, least_and_spread, limit_of, score_of, solved
 
 
 class Cause(IntEnum):
@@ -83,35 +83,35 @@ def keeps_zero(architecture: Architecture) -> bool:
     return not architecture.bias and Activation.SIGMOID not in architecture.activations[:-1]
 
 
-def never_solved_at_zero(given: Given) -> bool:
+def never_solved_at_zero(problem: Problem) -> bool:
     """Whether a sample of zeros has an output that no training changes, and with which no net is solved."""
-    if not keeps_zero(given.architecture):
+    if not keeps_zero(problem.architecture):
         return False
-    zero = ~given.samples.any(axis=1)
-    targets = given.targets[zero].astype(np.float64)
+    zero = ~problem.samples.any(axis=1)
+    targets = problem.targets[zero].astype(np.float64)
     if not len(targets):
         return False
-    code, n_out = given.architecture.activations[-1], given.architecture.sizes[-1]
+    code, n_out = problem.architecture.activations[-1], problem.architecture.sizes[-1]
     output = {Activation.SIGMOID: 0.5, Activation.SOFTMAX: 1 / n_out, Activation.EXP: 1.0}.get(code, 0.0)
-    limit = limit_of(given)
+    limit = limit_of(problem)
     if limit is None:  # 1/2 is no side, and classes of equal probability are not told apart
         return bool(((output - 0.5) * (targets - 0.5) <= 0).any())
-    if given.loss == Loss.MSE:
+    if problem.loss == Loss.MSE:
         least = ((output - targets) ** 2).mean(axis=1)
-    elif given.loss == Loss.POISSON:
+    elif problem.loss == Loss.POISSON:
         least = (output - targets + targets * np.log(np.maximum(targets, 1e-300) / output)).mean(axis=1)
-    elif given.loss == Loss.BCE:
+    elif problem.loss == Loss.BCE:
         least = np.log(2) - entropy(targets).mean(axis=1)  # above what the others' targets leave
     else:
         least = np.full(len(targets), np.log(n_out))
-    return float(least.sum()) / len(given.samples) > limit - float(
-        least_and_spread(given.loss, given.targets)[0].mean()
+    return float(least.sum()) / len(problem.samples) > limit - float(
+        least_and_spread(problem.loss, problem.targets)[0].mean()
     )
 
 
-def badly_scaled_inputs(given: Given) -> bool:
+def badly_scaled_inputs(problem: Problem) -> bool:
     """Whether inputs are far from 0 and 1, or their columns spread very differently."""
-    samples = given.exact_samples
+    samples = problem.exact_samples
     spread = samples.std(axis=0)
     spread = spread[spread > 0]
     if not len(spread):
@@ -120,108 +120,112 @@ def badly_scaled_inputs(given: Given) -> bool:
     return bool(size.max() > FAR or spread.max() > TIMES_AS_SPREAD * spread.min() or size.max() < LITTLE_SPREAD)
 
 
-def badly_scaled_targets(given: Given) -> bool:
+def badly_scaled_targets(problem: Problem) -> bool:
     """Whether targets that are no classes are far from 0 and 1, or spread too much or too little."""
-    if given.classes or given.loss != Loss.MSE or given.constant_targets:
+    if problem.classes or problem.loss != Loss.MSE or problem.constant_targets:
         return False
-    spread = given.exact_targets.std(axis=0)
+    spread = problem.exact_targets.std(axis=0)
     spread = spread[spread > 0]
-    size = np.sqrt((given.exact_targets**2).mean(axis=0))
+    size = np.sqrt((problem.exact_targets**2).mean(axis=0))
     return bool(size.max() > FAR or spread.min() < LITTLE_SPREAD)
 
 
-def least_loss(given: Given) -> float:
+def least_loss(problem: Problem) -> float:
     """The squared error that outputs of this activation cannot get below, because of targets that they cannot give."""
     low, high = {
         Activation.SIGMOID: (0.0, 1.0), Activation.SOFTMAX: (0.0, 1.0), Activation.RELU: (0.0, np.inf),
-    }.get(given.architecture.activations[-1], (-np.inf, np.inf))  # fmt: skip
-    if given.loss != Loss.MSE:
+    }.get(problem.architecture.activations[-1], (-np.inf, np.inf))  # fmt: skip
+    if problem.loss != Loss.MSE:
         return 0.0
-    targets = given.targets.astype(np.float64)
+    targets = problem.targets.astype(np.float64)
     return float((np.maximum(np.maximum(low - targets, targets - high), 0.0) ** 2).mean())
 
 
-def targets_out_of_range(given: Given) -> bool:
+def targets_out_of_range(problem: Problem) -> bool:
     """Whether targets that the output cannot give keep every net from being solved."""
-    limit = limit_of(given)
-    return limit is not None and least_loss(given) > limit
+    limit = limit_of(problem)
+    return limit is not None and least_loss(problem) > limit
 
 
-def certain_causes(facts: Facts, given: Given, diverged: np.ndarray, learnt_some: np.ndarray) -> np.ndarray:
+def certain_causes(
+    stats: UnitStatistics, problem: Problem, diverged: np.ndarray, learnt_some: np.ndarray
+) -> np.ndarray:
     """The causes that are seen in a net as it stands, (n,) of `Cause`; −1 where none of them holds.
 
     Where a net has `learnt_some` of the samples, gradients did reach its first layer.
     """
-    architecture = given.architecture
-    cause = np.full(len(facts.loss), -1, np.int8)
+    architecture = problem.architecture
+    cause = np.full(len(stats.loss), -1, np.int8)
 
     def mark(which: np.ndarray, label: Cause) -> None:
         cause[which & (cause < 0)] = label
 
-    broken = diverged | ~np.isfinite(facts.loss)
-    mark(~broken & solved(facts, given), Cause.SOLVED)
-    if cannot_be_solved(given):
-        mark(~broken & (score_of(facts, given) >= given.best_possible - AS_GOOD), Cause.CONFLICTING_TARGETS)
-    if targets_out_of_range(given):
+    broken = diverged | ~np.isfinite(stats.loss)
+    mark(~broken & solved(stats, problem), Cause.SOLVED)
+    if cannot_be_solved(problem):
+        mark(~broken & (score_of(stats, problem) >= problem.best_possible - AS_GOOD), Cause.CONFLICTING_TARGETS)
+    if targets_out_of_range(problem):
         mark(np.ones(len(cause), bool), Cause.TARGET_RANGE)
-    if never_solved_at_zero(given):
+    if never_solved_at_zero(problem):
         mark(np.ones(len(cause), bool), Cause.ZERO_INPUT)
     widths = np.array(architecture.sizes[1:])
     hidden = widths[:-1]
-    mark(((facts.distinct == 1) & (hidden > 1)).any(axis=1) & ~broken, Cause.SYMMETRIC)
-    if badly_scaled_inputs(given):
+    mark(((stats.distinct == 1) & (hidden > 1)).any(axis=1) & ~broken, Cause.SYMMETRIC)
+    if badly_scaled_inputs(problem):
         mark(np.ones(len(cause), bool), Cause.INPUT_SCALES)
-    if badly_scaled_targets(given):
+    if badly_scaled_targets(problem):
         mark(np.ones(len(cause), bool), Cause.TARGET_SCALE)
     mark(broken, Cause.DIVERGED)
-    mark((facts.silent == widths).any(axis=1), Cause.DEAD_LAYER)
+    mark((stats.silent == widths).any(axis=1), Cause.DEAD_LAYER)
     squashing = np.isin(architecture.activations[:-1], (Activation.SIGMOID, Activation.TANH))
-    asleep = ((facts.saturated[:, :-1] == hidden) & squashing).any(axis=1)
-    if given.loss == Loss.MSE:  # with cross-entropy a wrong output passes its whole error down, saturated or not
-        asleep |= facts.saturated[:, -1] > 0
+    asleep = ((stats.saturated[:, :-1] == hidden) & squashing).any(axis=1)
+    if problem.loss == Loss.MSE:  # with cross-entropy a wrong output passes its whole error down, saturated or not
+        asleep |= stats.saturated[:, -1] > 0
     mark(asleep, Cause.SATURATED)
     if architecture.n_layers > 1:
         with np.errstate(invalid="ignore"):
-            small = facts.gradient[:, 0] < VANISHING_BELOW * facts.gradient[:, -1]
+            small = stats.gradient[:, 0] < VANISHING_BELOW * stats.gradient[:, -1]
         mark(small & ~learnt_some, Cause.VANISHING_GRADIENT)
     # a single living unit sees a single direction of what is below it
     mark(
-        ((hidden - facts.silent[:, :-1] <= 1) & (hidden > 1) & (facts.silent[:, :-1] > 0)).any(axis=1), Cause.DEAD_UNITS
+        ((hidden - stats.silent[:, :-1] <= 1) & (hidden > 1) & (stats.silent[:, :-1] > 0)).any(axis=1), Cause.DEAD_UNITS
     )
     return cause
 
 
-def mostly_dead(facts: Facts, architecture: Architecture) -> np.ndarray:
+def mostly_dead(stats: UnitStatistics, architecture: Architecture) -> np.ndarray:
     """Whether half of a hidden layer's units or more are dead: what a net that is on no plateau is then stuck for."""
     hidden = np.array(architecture.sizes[1:-1])
-    return np.asarray(((2 * facts.silent[:, :-1] >= hidden) & (facts.silent[:, :-1] > 0)).any(axis=1))
+    return np.asarray(((2 * stats.silent[:, :-1] >= hidden) & (stats.silent[:, :-1] > 0)).any(axis=1))
 
 
-def has_groups(given: Given) -> bool:
+def has_groups(problem: Problem) -> bool:
     """Whether plateaus are looked for sample by sample: few of them, of two classes."""
-    return given.classes and len(given.samples) <= MOST_GROUPED and _binary(given.targets[None], given) is not None
+    return (
+        problem.classes and len(problem.samples) <= MOST_GROUPED and _binary(problem.targets[None], problem) is not None
+    )
 
 
-def _binary(outputs: np.ndarray, given: Given) -> np.ndarray | None:
+def _binary(outputs: np.ndarray, problem: Problem) -> np.ndarray | None:
     """Outputs (n, S) of the one class; None where there are more than two."""
-    targets = given.targets
+    targets = problem.targets
     if targets.shape[1] == 1 or (targets.shape[1] == 2 and (targets.sum(axis=1) == 1).all()):
         return outputs[:, :, -1]
     return None
 
 
-def plateaus_of(outputs: np.ndarray, given: Given) -> tuple[np.ndarray, list[Plateau]]:
+def plateaus_of(outputs: np.ndarray, problem: Problem) -> tuple[np.ndarray, list[Plateau]]:
     """For each of the outputs (n, S, n_out) of few samples which plateau it is on, −1 for none; and the plateaus."""
-    return named_plateaus(plateau_keys(outputs, given), given)
+    return named_plateaus(plateau_keys(outputs, problem), problem)
 
 
-def plateau_keys(outputs: np.ndarray, given: Given) -> np.ndarray:
+def plateau_keys(outputs: np.ndarray, problem: Problem) -> np.ndarray:
     """For outputs (n, S, n_out): 1,000 times the samples on the plateau and how many of them are of class 1; or −1.
 
     On a plateau some samples that are not told apart have the same output, which is the mean of their targets (that has
     the least loss of all single values), and all others are learnt.
     """
-    o, t = _binary(outputs, given), given.targets[:, -1]
+    o, t = _binary(outputs, problem), problem.targets[:, -1]
     assert o is not None
     with np.errstate(invalid="ignore"):
         missed = np.abs(o - t) >= LEARNT_WITHIN
@@ -233,22 +237,22 @@ def plateau_keys(outputs: np.ndarray, given: Given) -> np.ndarray:
         on_one = (count > 0) & (missed <= grouped).all(axis=1) & (ones > 0) & (ones < size)
         on_one &= np.abs(value - ones / np.maximum(size, 1)) <= NEAR
     keys = np.where(on_one, size * 1000 + ones, -1)
-    zero = ~given.samples.any(axis=1)
-    if keeps_zero(given.architecture) and zero.any():  # these have one output for ever, whatever the others learn
+    zero = ~problem.samples.any(axis=1)
+    if keeps_zero(problem.architecture) and zero.any():  # these have one output for ever, whatever the others learn
         with np.errstate(invalid="ignore"):
             alone = (missed == zero).all(axis=1) & (np.abs(o[:, zero] - 0.5) <= NEAR).all(axis=1)
         keys[alone & (keys < 0)] = int(zero.sum()) * 1000 + ZEROS
     return keys
 
 
-def named_plateaus(keys: np.ndarray, given: Given) -> tuple[np.ndarray, list[Plateau]]:
+def named_plateaus(keys: np.ndarray, problem: Problem) -> tuple[np.ndarray, list[Plateau]]:
     """From such keys which of the plateaus each net is on, −1 for none; and the plateaus, the most frequent first."""
     plateau = np.full(len(keys), -1, np.int16)
     found, counts = np.unique(keys[keys >= 0], return_counts=True)
     names = []
     for number, key in enumerate(found[np.argsort(-counts, kind="stable")]):
         size, ones = int(key) // 1000, int(key) % 1000
-        names.append(_plateau(size, ones, len(given.targets), given.loss))
+        names.append(_plateau(size, ones, len(problem.targets), problem.loss))
         plateau[keys == key] = number
     return plateau, names
 
@@ -263,24 +267,24 @@ def _plateau(size: int, ones: int, n_samples: int, loss: Loss) -> Plateau:
     return Plateau(size, p, at, f"{at:.4f}: {which} samples at {Fraction(ones, size)}")
 
 
-def on_constant(facts: Facts, given: Given) -> tuple[np.ndarray, Plateau]:
+def on_constant(stats: UnitStatistics, problem: Problem) -> tuple[np.ndarray, Plateau]:
     """Whether every output is the same for all samples, and the mean of the targets; and that plateau."""
-    means = given.targets.astype(np.float64).mean(axis=0)
-    scale = 1.0 if given.classes else max(float(given.targets.std(axis=0).max()), 1e-300)
+    means = problem.targets.astype(np.float64).mean(axis=0)
+    scale = 1.0 if problem.classes else max(float(problem.targets.std(axis=0).max()), 1e-300)
     with np.errstate(invalid="ignore"):
-        flat = (facts.high - facts.low <= NEAR * scale).all(axis=1)
-        flat &= (np.abs((facts.high + facts.low) / 2 - means) <= NEAR * scale).all(axis=1)
-    if given.loss == Loss.MSE:
-        at = float(np.mean(given.targets.var(axis=0)))
-    elif given.loss == Loss.BCE:
+        flat = (stats.high - stats.low <= NEAR * scale).all(axis=1)
+        flat &= (np.abs((stats.high + stats.low) / 2 - means) <= NEAR * scale).all(axis=1)
+    if problem.loss == Loss.MSE:
+        at = float(np.mean(problem.targets.var(axis=0)))
+    elif problem.loss == Loss.BCE:
         inside = np.clip(means, 1e-16, 1 - 1e-16)
         at = float(np.mean(-means * np.log(inside) - (1 - means) * np.log1p(-inside)))
-    elif given.loss == Loss.CROSS_ENTROPY:
+    elif problem.loss == Loss.CROSS_ENTROPY:
         at = float(-(means[means > 0] * np.log(means[means > 0])).sum())
     else:
         at = float("nan")
     name = f"{at:.4f}: every output at the mean of the targets"
-    return flat, Plateau(len(given.targets), float(means[0]), at, name)
+    return flat, Plateau(len(problem.targets), float(means[0]), at, name)
 
 
 def causes_of_curves(curves: np.ndarray, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

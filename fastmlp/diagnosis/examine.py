@@ -13,13 +13,13 @@ from fastmlp._check_values import choose
 from fastmlp._engine.optimizer_state import fits
 from fastmlp._engine.predict import predict
 from fastmlp._engine.trained_nets import Status, Train, TrainedNets
-from fastmlp._engine.unit_statistics import Facts, inspected
+from fastmlp._engine.unit_statistics import UnitStatistics, inspected
 from fastmlp._kernels.formulas import LOSSES, Loss
 from fastmlp.diagnosis import causes
 from fastmlp.diagnosis.baselines import baselines, best_possible, truth_table
 from fastmlp.diagnosis.causes import Cause, Plateau
 from fastmlp.diagnosis.fixes import fixes_for, fixes_of_overfitting
-from fastmlp.diagnosis.problem import Given, clear_gain, judged_by_score, looked_at, score_of, solved
+from fastmlp.diagnosis.problem import Problem, clear_gain, judged_by_score, looked_at, score_of, solved
 from fastmlp.diagnosis.problem import distances as distances_of
 from fastmlp.diagnosis.report import Diagnosis
 from fastmlp.diagnosis.retraining import Retraining
@@ -47,7 +47,7 @@ def diagnose(
     tried = checks.whole_number("max_nets_tried", max_nets_tried, 1)
     if not len(runs):
         raise ValueError("there are no nets to diagnose: the selection is empty")
-    given, loss = _given(runs, X, y, loss, solved_loss)
+    problem, loss = _problem_of(runs, X, y, loss, solved_loss)
     call = runs.call or Call.of_record(runs.settings, runs.architecture, runs.parameters.dtype, len(runs))
     if try_fixes and call is None:
         raise ValueError(
@@ -56,11 +56,11 @@ def diagnose(
             "are names and numbers, without arrays, functions, initializers, weights or validation"
         )
     retraining = Retraining(train, runs.seed, threads)
-    facts = looked_at(runs, given, loss, threads)
+    stats = looked_at(runs, problem, loss, threads)
     diverged = (runs.status == Status.DIVERGED) | ~np.isfinite(runs.parameters).all(axis=1)
-    plateau, plateaus = _plateaus(runs, facts, given, ~diverged & ~solved(facts, given), threads)
-    partial = np.array([*(p.n_samples < len(given.samples) for p in plateaus), False])
-    label = causes.certain_causes(facts, given, diverged, partial[plateau])
+    plateau, plateaus = _plateaus(runs, stats, problem, ~diverged & ~solved(stats, problem), threads)
+    partial = np.array([*(p.n_samples < len(problem.samples) for p in plateaus), False])
+    label = causes.certain_causes(stats, problem, diverged, partial[plateau])
     label[(label < 0) & (plateau >= 0)] = Cause.PLATEAU
     undecided = np.flatnonzero(label < 0)
     if len(undecided):
@@ -69,22 +69,22 @@ def diagnose(
         some = undecided[first : first + NETS_A_BLOCK]
         label[some] = _probed(runs, some, loss, call, retraining, X, y)
     rest = label < 0  # those that were trained further, and neither improved nor overshot
-    label[rest & causes.mostly_dead(facts, runs.architecture)] = Cause.DEAD_UNITS
+    label[rest & causes.mostly_dead(stats, runs.architecture)] = Cause.DEAD_UNITS
     label[label < 0] = Cause.LOCAL_MINIMUM
 
-    dead = facts.silent == np.array(runs.architecture.sizes[1:])
-    from_start = _dead_from_start(runs, label == Cause.DEAD_LAYER, given, loss, call, retraining, X, y)
-    suggestions = fixes_for(label, given, call, from_start, runs.status)
-    unseen = _held_out(runs[:tried], call, given, y, retraining, try_fixes, tell)
+    dead = stats.silent == np.array(runs.architecture.sizes[1:])
+    from_start = _dead_from_start(runs, label == Cause.DEAD_LAYER, problem, loss, call, retraining, X, y)
+    suggestions = fixes_for(label, problem, call, from_start, runs.status)
+    unseen = _held_out(runs[:tried], call, problem, y, retraining, try_fixes, tell)
     found = Diagnosis(
-        label, dead, facts.silent, plateau, tuple(plateaus), facts.loss, from_start, tuple(suggestions), (),
-        _description(runs, loss, call), least_loss=causes.least_loss(given), best_possible=given.best_possible,
-        n_samples=len(given.samples), constant_targets=given.constant_targets,
-        margin=_margin(runs, label, given, threads),
-        held_out_score=unseen and unseen.score, **_scores(facts, given, unseen),
+        label, dead, stats.silent, plateau, tuple(plateaus), stats.loss, from_start, tuple(suggestions), (),
+        _description(runs, loss, call), least_loss=causes.least_loss(problem), best_possible=problem.best_possible,
+        n_samples=len(problem.samples), constant_targets=problem.constant_targets,
+        margin=_margin(runs, label, problem, threads),
+        held_out_score=unseen and unseen.score, **_scores(stats, problem, unseen),
     )  # fmt: skip
     if found.overfits:
-        suggestions += fixes_of_overfitting(call, given)
+        suggestions += fixes_of_overfitting(call, problem)
         found = replace(found, fixes=tuple(suggestions))
     if not try_fixes:  # where data may be noisy, changes that were not tried might make nets learn the noise
         return replace(found, fixes=()) if found.as_good_as_the_data else found
@@ -94,56 +94,56 @@ def diagnose(
         return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials if trial.helped) or found.fixes)
 
     trials = try_all(
-        runs, call, suggestions, y, given, loss, unseen, tried, retraining,
+        runs, call, suggestions, y, problem, loss, unseen, tried, retraining,
         lambda step, so_far: tell(f"trying {step}", with_trials(so_far)),
     )  # fmt: skip
     return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials if trial.helped))
 
 
-def _margin(runs: TrainedNets, label: np.ndarray, given: Given, threads: int | None) -> float | None:
+def _margin(runs: TrainedNets, label: np.ndarray, problem: Problem, threads: int | None) -> float | None:
     """The median margin of the nets that are solved."""
     some = np.flatnonzero(label == Cause.SOLVED)[:MOST_LOOKED_AT]
-    if not len(some) or not given.classes or given.solved_loss is not None:
+    if not len(some) or not problem.classes or problem.solved_loss is not None:
         return None
     chosen = runs[some]
-    outputs = predict(chosen.architecture, chosen.parameters, given.samples, threads=threads).astype(np.float64)
-    distances = distances_of(outputs, given.targets.astype(np.float64), chosen.architecture.activations[-1])
+    outputs = predict(chosen.architecture, chosen.parameters, problem.samples, threads=threads).astype(np.float64)
+    distances = distances_of(outputs, problem.targets.astype(np.float64), chosen.architecture.activations[-1])
     return float(np.median(distances.min(axis=1)))
 
 
 def _held_out(
-    runs: TrainedNets, call: Call | None, given: Given, y: Any, retraining: Retraining, try_fixes: bool,
+    runs: TrainedNets, call: Call | None, problem: Problem, y: Any, retraining: Retraining, try_fixes: bool,
     tell: Callable[..., Any],
 ) -> HeldOut | None:  # fmt: skip
     """The median score on samples that the nets were not trained on; None where there are or shall be none."""
-    if call is None or given.constant_targets:
+    if call is None or problem.constant_targets:
         return None
     if call["validation"] is None:
-        if not try_fixes or not _judged_by_others(given):
+        if not try_fixes or not _judged_by_others(problem):
             return None
         tell("some nets are trained on four fifths of the samples, and scored on the others", None)
-    score = held_out_score(runs, call, given, y, retraining)
-    number = len(given.samples if call["validation"] is None else call["validation"][0])
-    return HeldOut(score, -np.inf if given.classes else 0.0, clear_gain(number))
+    score = held_out_score(runs, call, problem, y, retraining)
+    number = len(problem.samples if call["validation"] is None else call["validation"][0])
+    return HeldOut(score, -np.inf if problem.classes else 0.0, clear_gain(number))
 
 
-def _judged_by_others(given: Given) -> bool:
+def _judged_by_others(problem: Problem) -> bool:
     """Whether samples that nets have not seen can say how good they are."""
-    return judged_by_score(given) and not truth_table(given.samples)
+    return judged_by_score(problem) and not truth_table(problem.samples)
 
 
-def _scores(facts: Facts, given: Given, held_out: HeldOut | None) -> dict[str, Any]:
+def _scores(stats: UnitStatistics, problem: Problem, held_out: HeldOut | None) -> dict[str, Any]:
     """How well the nets do, and what they are to be held against."""
-    if not judged_by_score(given):
+    if not judged_by_score(problem):
         return {}
-    known = {"score": score_of(facts, given), "score_name": given.score_name}
-    mostly_solved = solved(facts, given).mean() >= MOSTLY_SOLVED
-    if not _judged_by_others(given) or (mostly_solved and held_out is None):
+    known = {"score": score_of(stats, problem), "score_name": problem.score_name}
+    mostly_solved = solved(stats, problem).mean() >= MOSTLY_SOLVED
+    if not _judged_by_others(problem) or (mostly_solved and held_out is None):
         return known
-    return known | {"baselines": baselines(given.exact_samples, given.targets, given.classes, given.loss)}
+    return known | {"baselines": baselines(problem.exact_samples, problem.targets, problem.classes, problem.loss)}
 
 
-def _given(runs: TrainedNets, X: Any, y: Any, loss: str | None, solved_loss: Any) -> tuple[Given, str]:
+def _problem_of(runs: TrainedNets, X: Any, y: Any, loss: str | None, solved_loss: Any) -> tuple[Problem, str]:
     architecture, dtype = runs.architecture, runs.parameters.dtype
     loss = loss or runs.settings.get("loss") or architecture.default_loss
     code = Loss(choose("loss", loss, LOSSES[architecture.activations[-1]]))
@@ -157,26 +157,26 @@ def _given(runs: TrainedNets, X: Any, y: Any, loss: str | None, solved_loss: Any
     exact_samples = checks.inputs(X, architecture, np.dtype(np.float64))
     exact_targets = checks.targets(y, architecture, code, len(samples), np.dtype(np.float64))
     possible = best_possible(exact_samples, exact_targets, classes) if classes or code == Loss.MSE else 1.0
-    return Given(
+    return Problem(
         architecture, code, samples, targets, exact_samples, exact_targets, classes, solved_loss, numbers, possible
     ), loss  # fmt: skip
 
 
 def _plateaus(
-    runs: TrainedNets, facts: Facts, given: Given, stuck: np.ndarray, threads: int | None
+    runs: TrainedNets, stats: UnitStatistics, problem: Problem, stuck: np.ndarray, threads: int | None
 ) -> tuple[np.ndarray, list[Plateau]]:
     """Which plateau each of the nets that are stuck is on; −1 for none."""
     plateau = np.full(len(runs), -1, np.int16)
     some = np.flatnonzero(stuck)
-    if len(some) and causes.has_groups(given):
+    if len(some) and causes.has_groups(problem):
         keys = np.full(len(runs), -1)
         for first in range(0, len(some), NETS_A_BLOCK):
             block = some[first : first + NETS_A_BLOCK]
             chosen = runs[block]
-            outputs = predict(chosen.architecture, chosen.parameters, given.samples, threads=threads)
-            keys[block] = causes.plateau_keys(outputs, given)
-        return causes.named_plateaus(keys, given)
-    flat, constant = causes.on_constant(facts, given)
+            outputs = predict(chosen.architecture, chosen.parameters, problem.samples, threads=threads)
+            keys[block] = causes.plateau_keys(outputs, problem)
+        return causes.named_plateaus(keys, problem)
+    flat, constant = causes.on_constant(stats, problem)
     plateau[flat & stuck] = 0
     return plateau, [constant] if (flat & stuck).any() else []
 
@@ -220,7 +220,7 @@ def _probed(
 
 
 def _dead_from_start(
-    runs: TrainedNets, dead: np.ndarray, given: Given, loss: str, call: Call | None, retraining: Retraining, X: Any,
+    runs: TrainedNets, dead: np.ndarray, problem: Problem, loss: str, call: Call | None, retraining: Retraining, X: Any,
     y: Any,
 ) -> float | None:  # fmt: skip
     """Of the dead nets the share whose initial weights were dead already."""
@@ -228,8 +228,8 @@ def _dead_from_start(
         return None
     some = np.flatnonzero(dead)[:NETS_A_BLOCK]
     first = retraining.initial(call.of(some), X, y, runs.net_ids[some])
-    facts = inspected(first.architecture, loss, first.parameters, given.samples, given.targets, retraining.threads)
-    return float((facts.silent == np.array(first.architecture.sizes[1:])).any(axis=1).mean())
+    stats = inspected(first.architecture, loss, first.parameters, problem.samples, problem.targets, retraining.threads)
+    return float((stats.silent == np.array(first.architecture.sizes[1:])).any(axis=1).mean())
 
 
 def _description(runs: TrainedNets, loss: str, call: Call | None) -> str:

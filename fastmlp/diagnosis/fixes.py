@@ -14,7 +14,7 @@ from fastmlp._kernels.formulas import Activation, Loss
 from fastmlp._pickling import LostFunction
 from fastmlp.diagnosis import causes
 from fastmlp.diagnosis.causes import Cause
-from fastmlp.diagnosis.problem import Given
+from fastmlp.diagnosis.problem import Problem
 from fastmlp.optimizers import Adam
 from fastmlp.settings import Call
 
@@ -61,7 +61,7 @@ class Fix:
 
 
 def fixes_for(
-    label: np.ndarray, given: Given, call: Call | None, dead_from_start: float | None, status: np.ndarray
+    label: np.ndarray, problem: Problem, call: Call | None, dead_from_start: float | None, status: np.ndarray
 ) -> list[Fix]:
     """What the nets' causes ask for, by the share of nets that it is for, the greatest first.
 
@@ -80,10 +80,10 @@ def fixes_for(
         if of_nets >= WORTH_A_FIX:
             found.append((of_nets * weight, Fix(name, text, change, for_causes, scaled)))
 
-    arch = given.architecture
+    arch = problem.architecture
     hidden = arch.activations[:-1]
     rectified = any(code == Activation.RELU for code in hidden)
-    inputs, targets = causes.badly_scaled_inputs(given), causes.badly_scaled_targets(given)
+    inputs, targets = causes.badly_scaled_inputs(problem), causes.badly_scaled_targets(problem)
     if inputs:
         suggest(
             "standardize_inputs", "inputs shifted and scaled to mean 0 and standard deviation 1", lambda c: c,
@@ -99,7 +99,7 @@ def fixes_for(
             "standardize_both", "inputs and targets shifted and scaled to mean 0 and standard deviation 1", lambda c: c,
             *UNSOLVED, weight=1.2, scaled=("inputs", "targets"),
         )  # fmt: skip
-    if causes.targets_out_of_range(given):
+    if causes.targets_out_of_range(problem):
         suggest(
             "identity_output", "an output that gives any number: output='identity'",
             lambda c: _with_architecture(c, loss="mse", output="identity"), Cause.TARGET_RANGE, weight=1.1,
@@ -136,23 +136,23 @@ def fixes_for(
             lambda c: c.changed(init=init), Cause.SYMMETRIC, Cause.VANISHING_GRADIENT, Cause.SATURATED,
             Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU, Cause.LOCAL_MINIMUM,
         )  # fmt: skip
-    if arch.activations[-1] == Activation.RELU and not given.classes and not causes.targets_out_of_range(given):
+    if arch.activations[-1] == Activation.RELU and not problem.classes and not causes.targets_out_of_range(problem):
         suggest(
             "identity_output", "an output without ReLU: output='identity'",
             lambda c: _with_architecture(c, output="identity"), Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU,
             Cause.LOCAL_MINIMUM,
         )  # fmt: skip
-    elif arch.activations[-1] == Activation.RELU and given.classes:
+    elif arch.activations[-1] == Activation.RELU and problem.classes:
         suggest(
             "sigmoid_output", "a sigmoid output with its cross-entropy in place of ReLU: output='sigmoid'",
             lambda c: _with_architecture(c, loss=None, output="sigmoid"), Cause.DEAD_LAYER, Cause.DEAD_UNITS,
             Cause.PLATEAU, Cause.LOCAL_MINIMUM,
         )  # fmt: skip
-    if given.loss == Loss.MSE and arch.activations[-1] in (Activation.SIGMOID, Activation.SOFTMAX):
+    if problem.loss == Loss.MSE and arch.activations[-1] in (Activation.SIGMOID, Activation.SOFTMAX):
         own = "bce" if arch.activations[-1] == Activation.SIGMOID else "cross_entropy"
-        within = bool(((given.targets >= 0) & (given.targets <= 1)).all())
+        within = bool(((problem.targets >= 0) & (problem.targets <= 1)).all())
         trained_so = call is None or (call["loss"] or call.architecture.default_loss) == "mse"
-        if trained_so and (within if own == "bce" else given.class_numbers):
+        if trained_so and (within if own == "bce" else problem.class_numbers):
             suggest(
                 "cross_entropy", f"cross-entropy in place of the squared error: loss='{own}'",
                 lambda c: _with_loss(c, own), Cause.SATURATED, Cause.VANISHING_GRADIENT, Cause.PLATEAU,
@@ -183,7 +183,7 @@ def fixes_for(
     return [fix for _, fix in sorted(found, key=lambda pair: -pair[0])]
 
 
-def fixes_of_overfitting(call: Call | None, given: Given) -> list[Fix]:
+def fixes_of_overfitting(call: Call | None, problem: Problem) -> list[Fix]:
     """What keeps nets from learning the noise of their samples."""
     found = [
         Fix("l2", f"L2 regularization: l2={L2:g}", lambda c: c.changed(l2=L2)),
@@ -191,12 +191,12 @@ def fixes_of_overfitting(call: Call | None, given: Given) -> list[Fix]:
         Fix("fewer_epochs", f"1 / {LONGER} of the epochs", lambda c: c.changed(epochs=-(-c["epochs"] // LONGER))),
         Fix("narrower", "half the hidden units", _narrower),
     ]
-    own = given.architecture.n_layers > 1 and (call is None or not isinstance(call["init"], (tuple, list)))
+    own = problem.architecture.n_layers > 1 and (call is None or not isinstance(call["init"], (tuple, list)))
     possible = {
         "l2": call is None or not np.any(np.asarray(call["l2"]) >= L2),
         "more_l2": call is None or not np.any(np.asarray(call["l2"]) >= 10 * L2),
         "fewer_epochs": call is None or (call["schedule"] is None and call["epochs"] > 1),
-        "narrower": own and max(given.architecture.sizes[1:-1], default=1) > 1,
+        "narrower": own and max(problem.architecture.sizes[1:-1], default=1) > 1,
     }
     return [fix for fix in found if possible[fix.name]]
 

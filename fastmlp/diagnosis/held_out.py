@@ -9,41 +9,41 @@ import numpy as np
 from fastmlp import _check_data as checks
 from fastmlp._engine.trained_nets import Status, TrainedNets
 from fastmlp.diagnosis.baselines import FOLDS, folds
-from fastmlp.diagnosis.problem import Given, looked_at, score_of
+from fastmlp.diagnosis.problem import Problem, looked_at, score_of
 from fastmlp.diagnosis.retraining import Retraining
 from fastmlp.settings import Call
 
 MOST_NETS = 10
 
 
-def validation_data(call: Call, given: Given) -> tuple[np.ndarray, np.ndarray] | None:
+def validation_data(call: Call, problem: Problem) -> tuple[np.ndarray, np.ndarray] | None:
     """The samples and targets that the nets were validated on."""
     if call["validation"] is None:
         return None
-    dtype = given.samples.dtype
+    dtype = problem.samples.dtype
     samples = checks.inputs(call["validation"][0], call.architecture, dtype)
-    return samples, checks.targets(call["validation"][1], call.architecture, given.loss, len(samples), dtype)
+    return samples, checks.targets(call["validation"][1], call.architecture, problem.loss, len(samples), dtype)
 
 
 def validation_score(
-    runs: TrainedNets, held_out: tuple[np.ndarray, np.ndarray], given: Given, threads: int | None
+    runs: TrainedNets, held_out: tuple[np.ndarray, np.ndarray], problem: Problem, threads: int | None
 ) -> float:
     """The nets' median accuracy, or R², on validation data."""
-    return float(np.median(_scores(runs, *held_out, given, threads)))
+    return float(np.median(_scores(runs, *held_out, problem, threads)))
 
 
-def cross_validated_score(retraining: Retraining, call: Call, given: Given, y: Any, ids: np.ndarray) -> float:
+def cross_validated_score(retraining: Retraining, call: Call, problem: Problem, y: Any, ids: np.ndarray) -> float:
     """The median accuracy, or R², of some of the nets, each sample scored by nets that were trained without its fold.
 
-    `given` has the samples, scaled as they are to be, and the targets; `y` is what is trained on, in the user's form.
+    `problem` has the samples, scaled as they are to be, and the targets; `y` is what is trained on, in the user's form.
     """
     ids, call = ids[:MOST_NETS], call.of(np.arange(len(ids)) < MOST_NETS)
-    y, fold = np.asarray(y), folds(given.targets)
+    y, fold = np.asarray(y), folds(problem.targets)
     total = np.zeros(len(ids))
     for number in range(FOLDS):
         seen, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        runs = retraining.again(_on(call, seen), given.samples[seen], y[seen], ids)
-        total += len(held) * _scores(runs, given.samples[held], given.targets[held], given, retraining.threads)
+        runs = retraining.again(_on(call, seen), problem.samples[seen], y[seen], ids)
+        total += len(held) * _scores(runs, problem.samples[held], problem.targets[held], problem, retraining.threads)
     return float(np.median(total / len(fold)))
 
 
@@ -58,8 +58,8 @@ def _on(call: Call, rows: np.ndarray) -> Call:
 
 
 def _scores(
-    runs: TrainedNets, samples: np.ndarray, targets: np.ndarray, given: Given, threads: int | None
+    runs: TrainedNets, samples: np.ndarray, targets: np.ndarray, problem: Problem, threads: int | None
 ) -> np.ndarray:
     """Each net's accuracy, or R² against the spread of all targets."""
-    facts = looked_at(runs, given._replace(samples=samples, targets=targets), given.loss.name.lower(), threads)
-    return score_of(facts, given, runs.status == Status.DIVERGED)
+    stats = looked_at(runs, problem._replace(samples=samples, targets=targets), problem.loss.name.lower(), threads)
+    return score_of(stats, problem, runs.status == Status.DIVERGED)

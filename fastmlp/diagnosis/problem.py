@@ -12,7 +12,7 @@ import numpy as np
 
 from fastmlp._engine.predict import predict
 from fastmlp._engine.trained_nets import TrainedNets
-from fastmlp._engine.unit_statistics import Facts, inspected
+from fastmlp._engine.unit_statistics import UnitStatistics, inspected
 from fastmlp._kernels.formulas import Activation, Loss
 from fastmlp.architecture import Architecture
 
@@ -24,7 +24,7 @@ SCORE_GAIN = 0.02  # of a median accuracy or R²: as much is worth a change
 NUMBERS_AT_ONCE = 2**22  # outputs that are looked at together
 
 
-class Given(NamedTuple):
+class Problem(NamedTuple):
     """A problem that nets were trained for."""
 
     architecture: Architecture
@@ -49,20 +49,20 @@ class Given(NamedTuple):
         return "Accuracy" if self.classes else "R²" if self.loss == Loss.MSE else "D²"
 
 
-def looked_at(nets: TrainedNets, given: Given, loss: str, threads: int | None) -> Facts:
+def looked_at(nets: TrainedNets, problem: Problem, loss: str, threads: int | None) -> UnitStatistics:
     """What is seen in the nets, with the loss of each output where there are several that are numbers."""
-    facts = inspected(nets.architecture, loss, nets.parameters, given.samples, given.targets, threads)
-    n_out = given.targets.shape[1]
-    if n_out == 1 or given.classes or given.loss != Loss.MSE or given.solved_loss is not None:
-        return facts
+    stats = inspected(nets.architecture, loss, nets.parameters, problem.samples, problem.targets, threads)
+    n_out = problem.targets.shape[1]
+    if n_out == 1 or problem.classes or problem.loss != Loss.MSE or problem.solved_loss is not None:
+        return stats
     losses = np.empty((len(nets), n_out))
-    block = max(1, NUMBERS_AT_ONCE // given.targets.size)
+    block = max(1, NUMBERS_AT_ONCE // problem.targets.size)
     for first in range(0, len(nets), block):
         some = nets[first : first + block]
-        outputs = predict(some.architecture, some.parameters, given.samples, threads=threads).astype(np.float64)
+        outputs = predict(some.architecture, some.parameters, problem.samples, threads=threads).astype(np.float64)
         with np.errstate(all="ignore"):
-            losses[first : first + block] = ((outputs - given.targets) ** 2).mean(axis=1)
-    return facts._replace(output_loss=losses)
+            losses[first : first + block] = ((outputs - problem.targets) ** 2).mean(axis=1)
+    return stats._replace(output_loss=losses)
 
 
 def solved_limit(loss: Loss, targets: np.ndarray, classes: bool, solved_loss: float | None = None) -> float | None:
@@ -114,38 +114,38 @@ def entropy(p: np.ndarray) -> np.ndarray:
     return -_times_log(p, p) - _times_log(1 - p, 1 - p)
 
 
-def limit_of(given: Given) -> float | None:
+def limit_of(problem: Problem) -> float | None:
     """The mean loss that counts as solved; None where every sample must be on the right side."""
-    return solved_limit(given.loss, given.targets, given.classes, given.solved_loss)
+    return solved_limit(problem.loss, problem.targets, problem.classes, problem.solved_loss)
 
 
-def solved(facts: Facts, given: Given) -> np.ndarray:
+def solved(stats: UnitStatistics, problem: Problem) -> np.ndarray:
     """Which nets are solved, (n,)."""
-    if facts.output_loss is not None:
-        least, spread = least_and_spread(given.loss, given.targets)
-        return np.asarray((facts.output_loss <= least + SOLVED_SHARE * spread).all(axis=1))
-    limit = limit_of(given)
-    return np.asarray(facts.right == 1 if limit is None else facts.loss <= limit)
+    if stats.output_loss is not None:
+        least, spread = least_and_spread(problem.loss, problem.targets)
+        return np.asarray((stats.output_loss <= least + SOLVED_SHARE * spread).all(axis=1))
+    limit = limit_of(problem)
+    return np.asarray(stats.right == 1 if limit is None else stats.loss <= limit)
 
 
-def judged_by_score(given: Given) -> bool:
+def judged_by_score(problem: Problem) -> bool:
     """Whether there are samples enough for a score to say how good a net is."""
-    return len(given.samples) >= LEAST_SCORED and not given.constant_targets
+    return len(problem.samples) >= LEAST_SCORED and not problem.constant_targets
 
 
-def score_of(facts: Facts, given: Given, diverged: np.ndarray | bool = False) -> np.ndarray:
+def score_of(stats: UnitStatistics, problem: Problem, diverged: np.ndarray | bool = False) -> np.ndarray:
     """The accuracy of each net; where targets are no classes its R², or D², the share of the deviance explained, (n,).
 
     That of several outputs is the mean of theirs.
     """
-    if given.classes:
-        return np.asarray(np.where(np.isfinite(facts.right) & ~np.asarray(diverged), facts.right, 0.0))
-    least, spread = least_and_spread(given.loss, given.targets)
+    if problem.classes:
+        return np.asarray(np.where(np.isfinite(stats.right) & ~np.asarray(diverged), stats.right, 0.0))
+    least, spread = least_and_spread(problem.loss, problem.targets)
     with np.errstate(all="ignore"):
-        if facts.output_loss is not None:
-            score = np.mean(1.0 - (facts.output_loss - least) / spread, axis=1)
+        if stats.output_loss is not None:
+            score = np.mean(1.0 - (stats.output_loss - least) / spread, axis=1)
         else:
-            score = 1.0 - (facts.loss.astype(np.float64) - least.mean()) / spread.mean()
+            score = 1.0 - (stats.loss.astype(np.float64) - least.mean()) / spread.mean()
     fine = np.isfinite(score) & ~np.asarray(diverged)
     return np.asarray(np.where(fine, np.maximum(score, NO_SCORE), NO_SCORE))
 
@@ -158,14 +158,14 @@ def clear_gain(n_samples: int) -> float:
     return max(SCORE_GAIN, 0.5 / n_samples**0.5)
 
 
-def cannot_be_solved(given: Given) -> bool:
+def cannot_be_solved(problem: Problem) -> bool:
     """Whether equal inputs with different targets keep every net from being solved."""
-    limit = limit_of(given)
+    limit = limit_of(problem)
     if limit is None:
-        return given.best_possible < 1
-    if given.loss != Loss.MSE:
+        return problem.best_possible < 1
+    if problem.loss != Loss.MSE:
         return False
-    return (1 - given.best_possible) * float(np.mean(given.targets.astype(np.float64).var(axis=0))) > limit
+    return (1 - problem.best_possible) * float(np.mean(problem.targets.astype(np.float64).var(axis=0))) > limit
 
 
 def distances(outputs: np.ndarray, targets: np.ndarray, output: Activation) -> np.ndarray:

@@ -15,7 +15,7 @@ from fastmlp.architecture import Architecture
 from fastmlp.diagnosis.baselines import Scaling
 from fastmlp.diagnosis.fixes import Fix
 from fastmlp.diagnosis.held_out import cross_validated_score, validation_data, validation_score
-from fastmlp.diagnosis.problem import SCORE_GAIN, Given, judged_by_score, looked_at, score_of, solved
+from fastmlp.diagnosis.problem import SCORE_GAIN, Problem, judged_by_score, looked_at, score_of, solved
 from fastmlp.diagnosis.retraining import Retraining
 from fastmlp.settings import Call
 from fastmlp.statistics import differ, interval, pairs_differ, percent, spoken_score
@@ -119,7 +119,7 @@ class Trial:
 
 
 def try_all(
-    runs: TrainedNets, call: Call, fixes: list[Fix], y: Any, given: Given, loss: str, held_out: HeldOut | None,
+    runs: TrainedNets, call: Call, fixes: list[Fix], y: Any, problem: Problem, loss: str, held_out: HeldOut | None,
     max_nets: int, retraining: Retraining, tell: Callable[[str, tuple[Trial, ...]], Any] = lambda _step, _trials: None,
 ) -> tuple[Trial, ...]:  # fmt: skip
     """Train the first `max_nets` of the nets again with each change, and with the best two; the best first.
@@ -129,10 +129,10 @@ def try_all(
     """
     n = min(len(runs), max_nets)
     ids, own, threads = runs.net_ids[:n], call.of(np.arange(len(runs)) < n), retraining.threads
-    as_it_was = _outcome(runs[:n], given, loss, threads)
+    as_it_was = _outcome(runs[:n], problem, loss, threads)
 
     def trial(fix: Fix) -> Trial | None:
-        changed, there, targets = scaled_data(fix.scaled, fix.change(own), given, y)
+        changed, there, targets = scaled_data(fix.scaled, fix.change(own), problem, y)
         try:
             again = retraining.again(changed, there.samples, targets, ids)
             used = changed["loss"] or changed.architecture.default_loss
@@ -178,47 +178,47 @@ def _best_pair(trials: list[Trial]) -> tuple[Trial, Trial] | None:
     return None
 
 
-def _for_change(given: Given, architecture: Architecture, loss: Loss) -> Given:
+def _for_change(problem: Problem, architecture: Architecture, loss: Loss) -> Problem:
     """The problem for nets of another architecture and loss; a `solved_loss` goes with its own loss alone."""
-    return given._replace(
-        architecture=architecture, loss=loss, solved_loss=given.solved_loss if loss == given.loss else None
+    return problem._replace(
+        architecture=architecture, loss=loss, solved_loss=problem.solved_loss if loss == problem.loss else None
     )  # fmt: skip
 
 
-def scaled_data(scaled: tuple[str, ...], call: Call, given: Given, y: Any) -> tuple[Call, Given, Any]:
+def scaled_data(scaled: tuple[str, ...], call: Call, problem: Problem, y: Any) -> tuple[Call, Problem, Any]:
     """A call, the data, and `y`, with some columns scaled; validation data are scaled as the training data are.
 
     Numbers are scaled before they are rounded to the nets' dtype.
     """
     if not scaled:
-        return call, given, y
-    dtype, held_out = given.samples.dtype, validation_data(call, given)
+        return call, problem, y
+    dtype, held_out = problem.samples.dtype, validation_data(call, problem)
     y_held_out = None if held_out is None else call["validation"][1]
     if "inputs" in scaled:
-        scaling = Scaling.standard(given.exact_samples)
-        exact = scaling.apply(given.exact_samples)
-        given = given._replace(exact_samples=exact, samples=exact.astype(dtype))
+        scaling = Scaling.standard(problem.exact_samples)
+        exact = scaling.apply(problem.exact_samples)
+        problem = problem._replace(exact_samples=exact, samples=exact.astype(dtype))
         held_out = held_out and (scaling.apply(held_out[0]), held_out[1])
     if "targets" in scaled or "range" in scaled:
         kind = Scaling.standard if "targets" in scaled else Scaling.to_unit_range
-        scaling = kind(given.exact_targets)
-        exact = scaling.apply(given.exact_targets)
-        given = given._replace(exact_targets=exact, targets=exact.astype(dtype))
-        if given.solved_loss is not None:  # in the targets' units squared
-            given = given._replace(solved_loss=given.solved_loss * float(np.mean(1 / scaling.scale**2)))
-        y = given.targets
+        scaling = kind(problem.exact_targets)
+        exact = scaling.apply(problem.exact_targets)
+        problem = problem._replace(exact_targets=exact, targets=exact.astype(dtype))
+        if problem.solved_loss is not None:  # in the targets' units squared
+            problem = problem._replace(solved_loss=problem.solved_loss * float(np.mean(1 / scaling.scale**2)))
+        y = problem.targets
         y_held_out = held_out and scaling.apply(held_out[1])
     if held_out is not None:
         call = call.changed(validation=(held_out[0], y_held_out, *call["validation"][2:]))
-    return call, given, y
+    return call, problem, y
 
 
-def held_out_score(runs: TrainedNets, call: Call, given: Given, y: Any, retraining: Retraining) -> float:
+def held_out_score(runs: TrainedNets, call: Call, problem: Problem, y: Any, retraining: Retraining) -> float:
     """The median score on validation data, or else on folds that are held out in turn."""
-    held_out = validation_data(call, given)
+    held_out = validation_data(call, problem)
     if held_out is not None:
-        return validation_score(runs, held_out, given, retraining.threads)
-    return cross_validated_score(retraining, call, given, y, runs.net_ids)
+        return validation_score(runs, held_out, problem, retraining.threads)
+    return cross_validated_score(retraining, call, problem, y, runs.net_ids)
 
 
 def _best_first(trials: Sequence[Trial | None]) -> list[Trial]:
@@ -235,8 +235,8 @@ class _Outcome(NamedTuple):
     score: float | None  # the median, of samples enough
 
 
-def _outcome(runs: TrainedNets, given: Given, loss: str, threads: int | None) -> _Outcome:
-    facts = looked_at(runs, given, loss, threads)
-    diverged = (runs.status == Status.DIVERGED) | ~np.isfinite(facts.loss)
-    score = float(np.median(score_of(facts, given, diverged))) if judged_by_score(given) else None
-    return _Outcome(solved(facts, given) & ~diverged, int(diverged.sum()), score)
+def _outcome(runs: TrainedNets, problem: Problem, loss: str, threads: int | None) -> _Outcome:
+    stats = looked_at(runs, problem, loss, threads)
+    diverged = (runs.status == Status.DIVERGED) | ~np.isfinite(stats.loss)
+    score = float(np.median(score_of(stats, problem, diverged))) if judged_by_score(problem) else None
+    return _Outcome(solved(stats, problem) & ~diverged, int(diverged.sum()), score)

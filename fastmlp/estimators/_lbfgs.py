@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp._engine.tile_arrays import TileArrays
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import structs
 from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
 from fastmlp.runs import Runs, Status
@@ -39,13 +39,13 @@ class _Objective:
         job, tiles = self._job, self._tiles
         assert job.gradients is not None
         assert self._runs.history is not None
-        tiles.controls[:, layout.ACTIVE] = tiles.slots >= 0
+        tiles.stop_state[:, structs.ACTIVE] = tiles.result_index >= 0
         self._runs.history[...] = np.nan
         own = np.empty_like(parameters)
         own[self.place] = parameters
         job._copy_in(tiles, own[None], 0)
         job._train(tiles, self._epochs, self._team)
-        job._copy_rows(tiles, Buffer(job.gradients), job.net.state_step, tiles.slots >= 0)
+        job._copy_rows(tiles, Buffer(job.gradients), job.net.state_step, tiles.result_index >= 0)
         return float(self._runs.history[0, 0]), job.gradients[0][self.place]
 
 

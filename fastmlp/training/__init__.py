@@ -382,7 +382,7 @@ def run(
         job.settle_chunk(chunk, teams[0], report)
 
     def on_threads(work: Any, chunks: list[Any], halt: np.ndarray, stopping: Stopping) -> list[Any]:
-        several = min(max(1, n_threads // job.way.members), max(1, len(chunks)))
+        several = min(max(1, n_threads // job.plan.threads_per_net), max(1, len(chunks)))
         return workers.run(chunks, work, new_teams, several, halt, on_report, stopping)
 
     with Stopping() as stopping:

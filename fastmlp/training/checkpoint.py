@@ -23,8 +23,8 @@ from fastmlp._engine.optimizer_state import STATE_ARRAYS, OptimizerState
 from fastmlp._engine.tile_arrays import MOST_COLUMNS, rounded_up
 from fastmlp._io import nets
 from fastmlp._io.safetensors import Entry, FileFormatError, read, refuse_other_kinds, refuse_other_tensors, write
-from fastmlp._kernels import structs as layout
-from fastmlp._kernels.tiles import CONSTANT, NORMAL, Groups
+from fastmlp._kernels import structs
+from fastmlp._kernels.tiles import CONSTANT, NORMAL, InitSpec
 from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS
@@ -129,10 +129,10 @@ def _hashes(job: Job) -> dict[str, str | None]:
     }  # fmt: skip
 
 
-def _inputs(data: layout.Data, n_in: int) -> list[np.ndarray]:
+def _inputs(data: structs.Data, n_in: int) -> list[np.ndarray]:
     """The inputs as the lanes kernel reads them, filled up to lines: whichever kernel runs, the job is the same."""
     rows = data.inputs.array[: data.n_samples * data.n_columns].reshape(data.n_samples, -1)
-    lines = rows[:, : rounded_up(n_in + 1, layout.BLOCK)]
+    lines = rows[:, : rounded_up(n_in + 1, structs.BLOCK)]
     pieces = [lines[first : first + ROWS_A_PIECE] for first in range(0, len(lines), ROWS_A_PIECE)]
     return [*pieces, np.zeros(MOST_COLUMNS, lines.dtype)]
 
@@ -154,7 +154,7 @@ class Saved(NamedTuple):
     runs: Runs
     state: OptimizerState
     settings: dict[str, Any]  # of `train`
-    groups: Groups | None
+    groups: InitSpec | None
     first_epoch: int
     arrays: dict[str, np.ndarray]
     hashes: dict[str, str | None]
@@ -219,7 +219,7 @@ def load_checkpoint(path: str | os.PathLike) -> Saved:
             raise FileFormatError("the initial weights' distributions are out of range")
         if sizes.tolist() != _group_sizes(runs.architecture):
             raise FileFormatError("the initial weights' distributions are not those of the net's layers")
-        groups = Groups(Buffer(sizes), Buffer(kinds), Buffer(first), Buffer(second), len(sizes))
+        groups = InitSpec(Buffer(sizes), Buffer(kinds), Buffer(first), Buffer(second), len(sizes))
     own = {s.name: settings.pop(f"optimizer.{s.name}") for s in _optimizer_fields(settings["optimizer"])}
     try:
         settings["optimizer"] = OPTIMIZERS[settings["optimizer"]](**own)

@@ -12,17 +12,16 @@ from fastmlp._check_values import choose
 from fastmlp._engine import workers
 from fastmlp._engine.cost_model import Choice, Rest, choose_kernels
 from fastmlp._engine.early_stopping import SCORES, Validation, curves
-from fastmlp._engine.execution_plan import Way
+from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.job import Job, checked_factor
 from fastmlp._engine.memory_limit import refuse_if_too_large
 from fastmlp._engine.optimizer_state import STATE_ARRAYS, for_optimizer, new_state
 from fastmlp._engine.tile_arrays import data_buffers, loss_scales
-from fastmlp._kernels import formulas
-from fastmlp._kernels import structs as layout
+from fastmlp._kernels import formulas, structs
 from fastmlp._kernels.formulas import LOSSES, Loss, Method
 from fastmlp._kernels.output_layer import MOST_WEIGHT
-from fastmlp._kernels.tiles import Groups, draw_samples
-from fastmlp._simd.types import Buffer, Lanes, aligned_zeros
+from fastmlp._kernels.tiles import InitSpec, draw_samples
+from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 from fastmlp.architecture import Architecture
 from fastmlp.estimation import results_bytes
 from fastmlp.initializers import INITIALIZERS, Initializer
@@ -45,11 +44,11 @@ def planned(
 ) -> tuple[Job, Runs]:  # fmt: skip
     """Check everything, and lay out the job and its still empty results.
 
-    `sklearn` stands for scikit-learn's conventions: those that the kernels follow where `Plan.sklearn` is set, and for
-    the squared error half of it, its gradient summed over the outputs, as that of the binary loss. With `watch_only`
-    validation data neither stop a net nor choose its weights. `orders` gives the order of samples of each epoch of this
-    call from one up to another, (epochs, S) int32. `first_epoch` is where a job begins that goes on without
-    `warm_start`; one that is `resumable` keeps, in its results, all that it can go on from at any time.
+    `sklearn` stands for scikit-learn's conventions: those that the kernels follow where `TrainFlags.sklearn` is set,
+    and for the squared error half of it, its gradient summed over the outputs, as that of the binary loss. With
+    `watch_only` validation data neither stop a net nor choose its weights. `orders` gives the order of samples of each
+    epoch of this call from one up to another, (epochs, S) int32. `first_epoch` is where a job begins that goes on
+    without `warm_start`; one that is `resumable` keeps, in its results, all that it can go on from at any time.
     """
     if not isinstance(architecture, Architecture):
         raise TypeError(f"architecture={architecture!r}: needs a fastmlp.Architecture, such as Architecture((2, 4, 1))")
@@ -126,25 +125,25 @@ def planned(
     hyper[formulas.WEIGHT_DECAY] = getattr(optimizer, "weight_decay", 0.0)
     rate_factor, adaptive = _schedule(schedule, optimizer, first_epoch, epochs, patience)
     hyper[formulas.LEAKY_SLOPE] = checks.in_dtype("leaky_slope", slope, float_type)
-    controls = {
-        layout.BEST_LOSS: np.inf,
-        layout.TARGET_LOSS: checks.bounded("target_loss", target_loss, nets, 0.0, none=-np.inf),
-        layout.TARGET_ACCURACY: checks.bounded("target_accuracy", target_accuracy, nets, 0.0, 1.0, none=np.inf),
-        layout.PATIENCE: checks.bounded("patience", patience, nets, 1.0, MAX_PATIENCE, none=np.inf),
-        layout.TOLERANCE: checks.bounded("tol", tol, nets, 0.0, float(np.finfo(float_type).max)),
+    stopping = {
+        structs.BEST_LOSS: np.inf,
+        structs.TARGET_LOSS: checks.bounded("target_loss", target_loss, nets, 0.0, none=-np.inf),
+        structs.TARGET_ACCURACY: checks.bounded("target_accuracy", target_accuracy, nets, 0.0, 1.0, none=np.inf),
+        structs.PATIENCE: checks.bounded("patience", patience, nets, 1.0, MAX_PATIENCE, none=np.inf),
+        structs.TOLERANCE: checks.bounded("tol", tol, nets, 0.0, float(np.finfo(float_type).max)),
     }
     held_out = None
     if validation is not None:
         held_out = _validation(
-            validation, validation_score, architecture, loss_code, float_type, nets, n_records, controls, adaptive,
+            validation, validation_score, architecture, loss_code, float_type, nets, n_records, stopping, adaptive,
             bool(restore_best), watch_only, sklearn,
         )  # fmt: skip
         if not watch_only:  # whom the validation data stop, no loss on the training data does
-            controls[layout.PATIENCE], patience = np.inf, None
+            stopping[structs.PATIENCE], patience = np.inf, None
     # an array counts even if it is all 0, for then nets beside it must not change what the rules look at
     dropping = (np.ndim(dropout) > 0 or bool(dropout)) and not gradients_only
     loss_scale, delta_scale = loss_scales(loss_code, architecture.sizes[-1], sklearn)
-    plan = layout.Plan(
+    flags = structs.TrainFlags(
         method=int(Method.NONE if gradients_only else optimizer.method),
         batch_size=batch,
         full_batch=batch >= n_samples and not sklearn and not dropping,
@@ -171,17 +170,17 @@ def planned(
     )
     if kernel is not None:
         kernel = choose("kernel", kernel, {"lanes": "lanes", "units": "units"})
-    if plan.order_by_net:
+    if flags.order_by_net:
         if kernel == "lanes":
             raise ValueError("shuffle='by_net' needs one net at a time: leave kernel out, or pass kernel='units'")
         kernel = "units"
     choice, rest = choose_kernels(
         architecture, nets, n_samples, batch, float_type, workers.thread_count(threads), epochs, kernel,
-        plain=not (plan.scheduled or sklearn or held_out is not None or plan.dropping),
+        plain=not (flags.scheduled or sklearn or held_out is not None or flags.dropping),
     )  # fmt: skip
     job, runs = _allocated(
         architecture, loss, optimizer, init, initial, numbers, seed, epochs, samples, target_array, weights, hyper,
-        controls, plan, n_records, choice, rest,
+        stopping, flags, n_records, choice, rest,
     )  # fmt: skip
     job.first_epoch, job.rate_factor, job.state, job.validation = first_epoch, rate_factor, state, held_out
     job.order_source, job.dropout, job.adaptive = orders, rate_of_dropout, adaptive
@@ -222,7 +221,7 @@ def _drawn_samples(
     weights: np.ndarray | None, n_samples: int, net_ids: np.ndarray, seed: np.uint64, dtype: np.dtype
 ) -> np.ndarray:
     """Sample weights (n, S): how often each net has drawn each sample, times the weights there are."""
-    D, U = Lanes("float64", 8), Lanes("uint64", 8)
+    D, U = VectorSpec("float64", 8), VectorSpec("uint64", 8)
     refuse_if_too_large(
         len(net_ids) * n_samples * dtype.itemsize, f"the weights of {n_samples:,} samples for {len(net_ids):,} nets",
         "train fewer nets at once, in shards of net_ids",
@@ -288,7 +287,7 @@ def _schedule(
 
 def _validation(
     given: Any, score: Any, architecture: Architecture, loss: int, dtype: np.dtype, nets: int, n_records: int,
-    controls: dict, adaptive: bool, restore: bool, watch_only: bool, sklearn: bool,
+    stopping: dict, adaptive: bool, restore: bool, watch_only: bool, sklearn: bool,
 ) -> Validation:  # fmt: skip
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         raise TypeError("validation needs a pair (X, y), or (X, y, sample_weight)")
@@ -313,7 +312,7 @@ def _validation(
         raise ValueError("validation_score='r2' is for loss='mse' and 'poisson': use 'loss' or 'accuracy'")
     return Validation(
         data_buffers(samples, targets, weights), targets, weights, score, nets, architecture.n_parameters, n_records,
-        np.inf if watch_only else controls[layout.PATIENCE], controls[layout.TOLERANCE], adaptive and not watch_only,
+        np.inf if watch_only else stopping[structs.PATIENCE], stopping[structs.TOLERANCE], adaptive and not watch_only,
         restore and not watch_only, not watch_only, sklearn,
     )  # fmt: skip
 
@@ -327,13 +326,13 @@ def _optimizer(given: Any) -> Optimizer:
 def _allocated(
     architecture: Architecture, loss: str, optimizer: Optimizer, init: Any, initial: np.ndarray | None,
     net_ids: np.ndarray, seed: int, epochs: int, samples: np.ndarray, target_array: np.ndarray,
-    weights: np.ndarray | None, hyper: dict, controls: dict, plan: layout.Plan, n_records: int, choice: Choice,
+    weights: np.ndarray | None, hyper: dict, stopping: dict, flags: structs.TrainFlags, n_records: int, choice: Choice,
     rest: Rest | None,
 ) -> tuple[Job, Runs]:  # fmt: skip
     nets, dtype, n_parameters = len(net_ids), samples.dtype, architecture.n_parameters
-    online = plan.batch_size == 1 and len(samples) > 1
-    way = Way.of(architecture, loss, dtype, choice, online)
-    way_of_rest = Way.of(architecture, loss, dtype, rest.choice, online) if rest else None
+    online = flags.batch_size == 1 and len(samples) > 1
+    plan = ExecutionPlan.of(architecture, loss, dtype, choice, online)
+    plan_of_rest = ExecutionPlan.of(architecture, loss, dtype, rest.choice, online) if rest else None
     by_net = weights is not None and weights.ndim == 2
     runs = Runs(
         architecture=architecture,
@@ -341,41 +340,41 @@ def _allocated(
         loss=np.full(nets, np.nan, dtype),
         accuracy=np.full(nets, np.nan, dtype),
         epochs=np.zeros(nets, np.int64),
-        status=np.full(nets, layout.INTERRUPTED, np.int8),
+        status=np.full(nets, structs.INTERRUPTED, np.int8),
         net_ids=net_ids,
         seed=seed,
-        history=curves(nets, n_records, dtype, plan.sklearn) if n_records else None,
+        history=curves(nets, n_records, dtype, flags.sklearn) if n_records else None,
     )
     curve = runs.history if runs.history is not None else np.zeros((1, 1), dtype)
-    results = layout.Results(
+    results = structs.Results(
         Buffer(runs.loss), Buffer(runs.accuracy), Buffer(runs.epochs), Buffer(runs.status), Buffer(curve), n_records
     )
     job = Job(
         architecture=architecture,
-        way=way,
-        data=data_buffers(samples, target_array, weights, max(way.fill, way_of_rest.fill if way_of_rest else 1)),
         plan=plan,
+        data=data_buffers(samples, target_array, weights, max(plan.fill, plan_of_rest.fill if plan_of_rest else 1)),
+        flags=flags,
         epochs=epochs,
         seed=np.uint64(seed),
         groups=None if initial is not None else _groups(init, architecture),
         initial=initial,
         net_ids=net_ids,
         hyper=hyper,
-        controls=controls,
+        stopping=stopping,
         betas=(getattr(optimizer, "beta1", 0.0), getattr(optimizer, "beta2", 0.0)),
         sample_weights=weights if by_net else None,
         n_state_rows=optimizer.n_state_rows,
         parameters=runs.parameters,
-        gradients=np.zeros((nets, n_parameters), dtype) if plan.method == Method.NONE else None,
+        gradients=np.zeros((nets, n_parameters), dtype) if flags.method == Method.NONE else None,
         results=results,
         halt=np.zeros(2, np.int8),
         stop=nets - rest.nets if rest else nets,
-        way_of_rest=way_of_rest,
+        plan_of_rest=plan_of_rest,
     )
     return job, runs
 
 
-def _groups(init: Any, architecture: Architecture) -> Groups:
+def _groups(init: Any, architecture: Architecture) -> InitSpec:
     """How each layer's weights and biases are drawn, as the kernels read it."""
     initializer = init if isinstance(init, Initializer) else choose("init", init, INITIALIZERS)
     sizes, distributions = [], []
@@ -386,7 +385,7 @@ def _groups(init: Any, architecture: Architecture) -> Groups:
             sizes.append(n_out)
             distributions.append(initializer.biases(n_in, n_out))
     kinds, first, second = zip(*distributions, strict=True)
-    return Groups(
+    return InitSpec(
         Buffer(np.array(sizes, np.int64)), Buffer(np.array(kinds, np.int64)), Buffer(np.array(first, np.float64)),
         Buffer(np.array(second, np.float64)), len(sizes),
     )  # fmt: skip
