@@ -2,7 +2,7 @@
 
 They know nothing of nets, and give the same bits in every lane, at every width and on every processor. The
 bounds in the docstrings are measured: float32 over all 2^32 inputs, float64 over 10^7 random and all special
-ones (tests/test_math.py), in units in the last place (ulp). NaN gives NaN. The coefficients come from
+ones (tests/simd/test_math.py), in units in the last place (ulp). NaN gives NaN. The coefficients come from
 tools/minimax.py; the methods are those of Muller, Elementary Functions, 3rd edition (2016), chapters 9 to 11.
 """
 

@@ -2,7 +2,7 @@
 
 Intel's processors with AVX-512 take some 25 cycles for the roots of a register of float64 numbers, in which they could
 start 50 multiply-adds. There Newton's method begins from the processor's estimate of 14 bits, and a last correction by
-the exact remainder rounds as IEEE 754 asks; tests/test_roots.py shows that it does. float32 roots take half as long,
+the exact remainder rounds as IEEE 754 asks; tests/simd/test_roots.py shows it. float32 roots take half as long,
 and overlap with other work, so that the same was no gain there. Reference: Markstein, Computation of elementary
 functions on the IBM RISC System/6000 processor, 1990.
 """

@@ -1,0 +1,88 @@
+"""Hashes of a few small jobs, the same on every instruction set: `python tests/support/golden.py [--write] [NAME …]`.
+
+Run by itself (it needs numpy and numba alone), so that other processors, and an emulated one, can be asked too.
+"""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import fastmlp
+
+FILE = Path(__file__).with_name("golden.json")
+X4, Y4 = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+
+
+def _data(seed, n, n_in, classes):
+    rng = np.random.Generator(np.random.PCG64(seed))
+    X = rng.integers(-512, 513, (n, n_in)) / 256
+    return X, rng.integers(0, classes, n)
+
+
+def _xor(**settings):
+    arch = fastmlp.Architecture((2, 4, 1))
+    return lambda kernel: fastmlp.train(arch, X4, Y4, n_nets=40, epochs=60, kernel=kernel, **settings)
+
+
+def _classes(dtype):
+    X, y = _data(1, 37, 5, 3)
+    arch = fastmlp.Architecture((5, 9, 6, 3), ("tanh", "leaky_relu"), "softmax")
+    return lambda kernel: fastmlp.train(
+        arch, X, y, n_nets=35, epochs=5, batch_size=8, optimizer="adam", init="glorot_normal", l2=0.01, dtype=dtype,
+        kernel=kernel,
+    )  # fmt: skip
+
+
+def _values(kernel):
+    X, y = _data(2, 10, 3, 7)
+    arch = fastmlp.Architecture((3, 7, 2), "sigmoid", "identity")
+    targets = np.stack([y, -y], axis=1) / 8
+    return fastmlp.train(
+        arch, X, targets, n_nets=20, epochs=8, optimizer="rprop", init="torch", sample_weight=np.arange(1, 11),
+        kernel=kernel,
+    )  # fmt: skip
+
+
+def _counts(kernel):
+    X, y = _data(3, 40, 4, 6)
+    arch = fastmlp.Architecture((4, 7, 5, 2), ("tanh", "relu"), "exp")
+    counts = np.stack([y, 6 - y], axis=1)
+    return fastmlp.train(
+        arch, X[:30], counts[:30], n_nets=20, epochs=12, batch_size=7, optimizer=fastmlp.Adam(0.02, weight_decay=0.1),
+        dropout=np.arange(20) / 40, bootstrap=True, schedule=2.0 ** -np.arange(12),
+        validation=(X[30:], counts[30:], np.arange(1, 11)), patience=2, validation_score="r2", kernel=kernel,
+    )  # fmt: skip
+
+
+JOBS = {
+    "xor sgd": _xor(optimizer=fastmlp.SGD(0.5), target_loss=0.3),
+    "xor online momentum": _xor(optimizer=fastmlp.SGD(0.1, 0.5, True), batch_size=1),
+    "xor adam float64": _xor(optimizer=fastmlp.Adam(0.05), dtype="float64"),
+    "xor rmsprop": _xor(optimizer="rmsprop", init=fastmlp.Normal(0.5, bias=fastmlp.Uniform(-1, 1))),
+    "classes float32": _classes("float32"),
+    "classes float64": _classes("float64"),
+    "values rprop": _values,
+    "counts, dropout, validation": _counts,
+}
+
+
+def golden_hash(name, kernel=None):
+    runs = JOBS[name](kernel)
+    digest = hashlib.sha256()
+    for array in (runs.parameters, runs.loss, runs.epochs, runs.status):
+        digest.update(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"))).tobytes())
+    return digest.hexdigest()[:32]
+
+
+if __name__ == "__main__":
+    names = [name for name in sys.argv[1:] if name != "--write"] or list(JOBS)
+    hashes = {name: golden_hash(name) for name in names}
+    for name in names:
+        if golden_hash(name, "units") != hashes[name]:
+            sys.exit(f"{name}: the units kernel gives other bits")
+    if "--write" in sys.argv:
+        FILE.write_text(json.dumps(hashes, indent=2) + "\n")
+    print(json.dumps(hashes))
