@@ -184,9 +184,10 @@ def test_a_damaged_cache_is_compiled_again(tmp_path):
 
 @pytest.mark.slow
 def test_without_a_folder_for_the_cache_there_is_one_warning(tmp_path):
-    """The package's own __pycache__ is a file here, since read-only folders do not keep root out."""
+    """The kernels' own __pycache__ is a file here, since read-only folders do not keep root out."""
     shutil.copytree(ROOT / "fastmlp", tmp_path / "fastmlp", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "fastmlp" / "__pycache__").write_text("")
+    for package in SOURCES:
+        (tmp_path / "fastmlp" / package / "__pycache__").write_text("")
     nowhere = {"NUMBA_CACHE_DIR": "/dev/null/a", "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null/b"}
     code = TRAINING.format(batch_size=None) + "print(fastmlp.__file__)"
     output, errors = outcome(in_a_process(code, tmp_path, **nowhere))
