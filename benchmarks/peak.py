@@ -7,8 +7,9 @@ import numba
 import numpy as np
 
 from fastmlp._simd.arithmetic import broadcast, fma
+from fastmlp._simd.cpu import register_bytes
 from fastmlp._simd.memory import load, store
-from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros, register_bytes
+from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 
 CHAINS = 6  # of two registers: enough independent sums to hide the latency
 ROUNDS = 500_000

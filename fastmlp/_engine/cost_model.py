@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastmlp._engine.tile_arrays import is_tiny, rounded_up
-from fastmlp._simd.types import VectorSpec, host_lanes
+from fastmlp._simd.cpu import host_lanes
+from fastmlp._simd.types import VectorSpec
 
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture

@@ -18,7 +18,8 @@ from fastmlp._engine.tile_arrays import CHUNK_SAMPLES, TileArrays, data_buffers
 from fastmlp._kernels import formulas, structs
 from fastmlp._kernels.evaluation import predict_tiles
 from fastmlp._kernels.tiles import copy_in
-from fastmlp._simd.types import Buffer, host_lanes
+from fastmlp._simd.cpu import host_lanes
+from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
 
 NETS_A_BLOCK = 1024  # a fixed number: the mean adds up the nets of a block first, and must not depend on the machine

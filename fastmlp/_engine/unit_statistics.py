@@ -27,7 +27,8 @@ from fastmlp._kernels.unit_statistics import (
     count_distinct,
     inspect_tiles,
 )  # fmt: skip
-from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros, host_lanes
+from fastmlp._simd.cpu import host_lanes
+from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 from fastmlp.architecture import Architecture
 
 # A leaky ReLU whose slope passes less than a thousandth of a gradient down learns no more than a ReLU

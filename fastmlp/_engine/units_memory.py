@@ -12,7 +12,8 @@ from fastmlp._kernels import structs
 from fastmlp._kernels.formulas import LOSSES
 from fastmlp._kernels.units import PANEL_ROWS
 from fastmlp._kernels.units_weight_gradients import WORTH_COPYING
-from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros, host_lanes, register_count
+from fastmlp._simd.cpu import host_lanes, register_count
+from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture

@@ -13,8 +13,9 @@ import time
 from llvmlite import ir
 from numba.core import cgutils, types
 
+from fastmlp._simd.codegen import as_index, compiles, place
 from fastmlp._simd.jit import inline
-from fastmlp._simd.types import BufferType, as_index, compiles, place
+from fastmlp._simd.types import BufferType
 
 # Places in the team's shared memory, in different cache lines
 ARRIVALS, HALT, ABANDONED = 0, 8, 16

@@ -13,9 +13,10 @@ from fastmlp._kernels import formulas
 from fastmlp._kernels.formulas import Activation, Method
 from fastmlp._kernels.optimizer_step import adam, adam_settings, add_l2, update
 from fastmlp._simd.arithmetic import any_lane, broadcast, fma, ratio, repeat
+from fastmlp._simd.cpu import register_count
 from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, load_grid, spread, spread_samples, store_grid
-from fastmlp._simd.types import ALL, register_count
+from fastmlp._simd.types import ALL
 
 # With fewer registers Adam's constants don't stay in them beside a product's sums
 ENOUGH_REGISTERS = 32

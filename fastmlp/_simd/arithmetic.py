@@ -16,20 +16,9 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from fastmlp._simd.types import (
-    ALL,
-    AllLanesType,
-    ConstantsType,
-    LanesType,
-    VectorType,
-    as_vectors,
-    compiles,
-    concatenate,
-    intrinsic,
-    part,
-    register_count,
-    splat,
-)
+from fastmlp._simd.codegen import as_vectors, compiles, concatenate, intrinsic, part, splat
+from fastmlp._simd.cpu import register_count
+from fastmlp._simd.types import ALL, AllLanesType, ConstantsType, LanesType, VectorType
 
 # ------------------------------------------------------------------------------------- constants and copies
 

@@ -9,18 +9,8 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from fastmlp._simd.types import (
-    BufferType,
-    LanesType,
-    VectorType,
-    as_index,
-    compiles,
-    concatenate,
-    part,
-    place,
-    rows_of,
-    splat,
-)
+from fastmlp._simd.codegen import as_index, compiles, concatenate, part, place, splat
+from fastmlp._simd.types import BufferType, LanesType, VectorType, rows_of
 
 
 def load(lanes, buffer, row):

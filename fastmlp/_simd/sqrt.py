@@ -11,7 +11,9 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
 
-from fastmlp._simd.types import VectorType, compiles, concatenate, intrinsic, part, roots_are_slow
+from fastmlp._simd.codegen import compiles, concatenate, intrinsic, part
+from fastmlp._simd.cpu import roots_are_slow
+from fastmlp._simd.types import VectorType
 
 REGISTER = 8  # float64 numbers
 # As bits of a number: between these no remainder is subnormal

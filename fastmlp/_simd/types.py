@@ -1,25 +1,19 @@
-"""What a vector is: kinds of vectors, buffers, embedded constants, their Numba types, and how operations are compiled.
+"""What a vector is: kinds of vectors, buffers, embedded constants, and their Numba types.
 
-It knows no operation; those are in `arithmetic`. A `VectorSpec` object says which vectors are meant (`float32x32`).
-Kernels take it as an argument: it is part of their compiled signature, so one process may run several widths, and
-numba's cache keeps them apart.
+It knows no operation; those are in `arithmetic` and `memory`. A `VectorSpec` object says which vectors are meant
+(`float32x32`). Kernels take it as an argument: it is part of their compiled signature, so one process may run several
+widths, and numba's cache keeps them apart.
 """
 
 import functools
 import math
-import os
-import platform
 
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_name
 from numba.core import cgutils, config, types
-from numba.core.codegen import get_host_cpu_features
 from numba.core.datamodel import models
 from numba.core.imputils import lower_constant
-from numba.core.typing import signature
-from numba.core.typing.templates import AbstractTemplate, infer_global
-from numba.extending import NativeValue, lower_builtin, register_model, typeof_impl, unbox
+from numba.extending import NativeValue, register_model, typeof_impl, unbox
 
 from fastmlp._simd.cache import sources_hash
 
@@ -106,61 +100,6 @@ class AllLanes:
 
 
 ALL = AllLanes()
-
-
-def host_lanes(dtype, narrow=False):
-    """The vectors to use on this processor: 128 bytes with AVX-512, 64 without; FASTMLP_LANES overrides.
-
-    Several registers a value hide the latency of a fused multiply-add: two of 64 bytes with AVX-512, two of
-    32 with AVX2, four of 16 with NEON and SSE2. `narrow` asks for one register, where other sums do that.
-    """
-    dtype = np.dtype(dtype)
-    asked = os.environ.get("FASTMLP_LANES")
-    if asked is None:
-        wide = 128 if register_bytes() == 64 else 64
-        return VectorSpec(dtype, (register_bytes() if narrow else wide) // dtype.itemsize)
-    if asked not in ("2", "4", "8", "16", "32", "64"):
-        raise ValueError(f"FASTMLP_LANES={asked!r}: the number of float32 lanes must be 2, 4, 8, 16, 32 or 64")
-    return VectorSpec(dtype, max(2, int(asked) * 4 // dtype.itemsize))  # one lane would ask for the units kernel
-
-
-MOST_UNITS = 4
-
-
-def units_at_once(lanes, samples):
-    """How many units' sums of so many samples fit into half of the registers."""
-    fitting = register_count() // 2 * register_bytes() // (samples * lanes.count * lanes.dtype.itemsize)
-    return max(1, min(fitting, MOST_UNITS))
-
-
-def register_count():
-    return 32 if "+avx512f" in cpu_features() or _is_arm() else 16
-
-
-def register_bytes():
-    features = cpu_features()
-    return 64 if "+avx512f" in features else 32 if "+avx2" in features else 16
-
-
-def roots_are_slow():
-    """Whether float64 roots by multiply-adds are faster than the processor's: with AVX-512, but not on AMD's."""
-    name = _host_name() if config.CPU_NAME in (None, "host") else config.CPU_NAME
-    return register_bytes() == 64 and not name.startswith("znver")
-
-
-def _is_arm():
-    return platform.machine().lower() in ("aarch64", "arm64")
-
-
-def cpu_features():
-    """LLVM's feature flags of the processor that numba compiles for."""
-    if config.CPU_NAME in (None, "host"):
-        return (config.CPU_FEATURES or _host_features()).split(",")
-    return (config.CPU_FEATURES or "").split(",")
-
-
-_host_features = functools.cache(get_host_cpu_features)
-_host_name = functools.cache(get_host_cpu_name)
 
 
 # ------------------------------------------------------------------------------------------- Numba's types
@@ -279,88 +218,6 @@ def _with_length(value, unboxing, pointer):
 @unbox(LanesType)
 def _unbox_lanes(_type, _value, unboxing):
     return NativeValue(unboxing.context.get_dummy_value())
-
-
-# -------------------------------------------------------------------------------- how an operation is compiled
-
-
-def compiles(function, *kinds):
-    """Give `function` on arguments of these kinds its code.
-
-    The decorated `define(*types)` returns the result's Numba type and `emit(context, builder, *values)`.
-    """
-
-    def register(define):
-        class Template(AbstractTemplate):
-            key = function
-
-            def generic(self, args, keywords):
-                fits = len(args) == len(kinds) and all(map(isinstance, args, kinds))
-                return signature(define(*args)[0], *args) if fits and not keywords else None
-
-        infer_global(function)(Template)
-
-        @lower_builtin(function, *kinds)
-        def lower(context, builder, sig, values):
-            return define(*sig.args)[1](context, builder, *values)
-
-        return define
-
-    return register
-
-
-def splat(context, builder, scalar_type, scalar, vector):
-    """`scalar`, cast to the dtype of `vector`, in every lane."""
-    value = context.cast(builder, scalar, types.unliteral(scalar_type), vector.dtype)
-    first = builder.insert_element(ir.Constant(vector.llvm, ir.Undefined), value, ir.IntType(32)(0))
-    return shuffled(builder, first, [0] * vector.count)
-
-
-def as_vectors(context, builder, vector, kinds, values):
-    """`values`, those that are plain numbers in every lane."""
-    return [
-        value if isinstance(kind, VectorType) else splat(context, builder, kind, value, vector)
-        for kind, value in zip(kinds, values, strict=True)
-    ]
-
-
-def shuffled(builder, value, mask):
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(mask)), mask)
-    return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
-
-
-def part(builder, value, count, index):
-    return shuffled(builder, value, list(range(index * count, (index + 1) * count)))
-
-
-def concatenate(builder, parts):
-    while len(parts) > 1:
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), 2 * parts[0].type.count), list(range(2 * parts[0].type.count)))
-        parts = [builder.shuffle_vector(a, b, mask) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-    return parts[0]
-
-
-def intrinsic(builder, name, vector, *values):
-    suffix = f"v{vector.count}f{vector.dtype.bitwidth}"
-    function_type = ir.FunctionType(vector.llvm, [vector.llvm] * len(values))
-    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, f"llvm.{name}.{suffix}"), values)
-
-
-def place(context, builder, buffer, index, vector=None):
-    """Where a number of a buffer is, or a row of it, seen as consecutive vectors; the index is an intp."""
-    pointer = buffer
-    if BOUNDS_CHECKED:
-        pointer, length = builder.extract_value(buffer, 0), builder.extract_value(buffer, 1)
-        rows = length if vector is None else builder.sdiv(length, length.type(vector.count))
-        cgutils.do_boundscheck(context, builder, index, rows)
-    if vector is not None:
-        pointer = builder.bitcast(pointer, vector.llvm.as_pointer())
-    return builder.gep(pointer, [index])
-
-
-def as_index(context, builder, kind, value):
-    """A whole number as an intp."""
-    return context.cast(builder, value, types.unliteral(kind), types.intp)
 
 
 def rows_of(array, count):

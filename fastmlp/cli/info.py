@@ -18,7 +18,7 @@ from fastmlp._engine import workers
 from fastmlp._engine.tile_arrays import TINY_PARAMETERS
 from fastmlp._kernels import epoch_loop
 from fastmlp._simd.cache import ADVICE
-from fastmlp._simd.types import cpu_features, host_lanes
+from fastmlp._simd.cpu import cpu_features, host_lanes
 
 
 def cache_folder() -> str:

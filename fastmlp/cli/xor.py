@@ -15,7 +15,7 @@ from fastmlp._check_values import choose
 from fastmlp._engine import workers
 from fastmlp._engine.tile_arrays import is_tiny
 from fastmlp._io.paths import refuse_output
-from fastmlp._simd.types import host_lanes
+from fastmlp._simd.cpu import host_lanes
 from fastmlp.cli.recipes import X, Y
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.runs import Runs, Status

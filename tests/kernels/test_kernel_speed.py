@@ -7,9 +7,10 @@ import fastmlp
 from benchmarks.workloads import Workload
 from fastmlp._engine.tile_arrays import TileArrays
 from fastmlp._simd import elementary
+from fastmlp._simd.cpu import host_lanes
 from fastmlp._simd.jit import kernel
 from fastmlp._simd.memory import load, store
-from fastmlp._simd.types import Buffer, aligned_zeros, host_lanes
+from fastmlp._simd.types import Buffer, aligned_zeros
 from fastmlp.training import prepare
 
 ROWS = 1000

@@ -8,7 +8,8 @@ from fastmlp._simd import arithmetic as simd
 from fastmlp._simd import memory as access
 from fastmlp._simd import sqrt as _roots
 from fastmlp._simd import types
-from fastmlp._simd.types import Buffer, Constants, VectorSpec, aligned_zeros, host_lanes
+from fastmlp._simd.cpu import host_lanes
+from fastmlp._simd.types import Buffer, Constants, VectorSpec, aligned_zeros
 from tests.support.data import bits
 
 KINDS = [VectorSpec(dtype, count) for dtype in ("float32", "float64") for count in (2, 8, 32)]

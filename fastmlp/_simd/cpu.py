@@ -1,0 +1,67 @@
+"""The processor that kernels are compiled for: its registers, and the vectors that fit them."""
+
+import functools
+import os
+import platform
+
+import numpy as np
+from llvmlite.binding import get_host_cpu_name
+from numba.core import config
+from numba.core.codegen import get_host_cpu_features
+
+from fastmlp._simd.types import VectorSpec
+
+
+def host_lanes(dtype, narrow=False):
+    """The vectors to use on this processor: 128 bytes with AVX-512, 64 without; FASTMLP_LANES overrides.
+
+    Several registers a value hide the latency of a fused multiply-add: two of 64 bytes with AVX-512, two of
+    32 with AVX2, four of 16 with NEON and SSE2. `narrow` asks for one register, where other sums do that.
+    """
+    dtype = np.dtype(dtype)
+    asked = os.environ.get("FASTMLP_LANES")
+    if asked is None:
+        wide = 128 if register_bytes() == 64 else 64
+        return VectorSpec(dtype, (register_bytes() if narrow else wide) // dtype.itemsize)
+    if asked not in ("2", "4", "8", "16", "32", "64"):
+        raise ValueError(f"FASTMLP_LANES={asked!r}: the number of float32 lanes must be 2, 4, 8, 16, 32 or 64")
+    return VectorSpec(dtype, max(2, int(asked) * 4 // dtype.itemsize))  # one lane would ask for the units kernel
+
+
+MOST_UNITS = 4
+
+
+def units_at_once(lanes, samples):
+    """How many units' sums of so many samples fit into half of the registers."""
+    fitting = register_count() // 2 * register_bytes() // (samples * lanes.count * lanes.dtype.itemsize)
+    return max(1, min(fitting, MOST_UNITS))
+
+
+def register_count():
+    return 32 if "+avx512f" in cpu_features() or _is_arm() else 16
+
+
+def register_bytes():
+    features = cpu_features()
+    return 64 if "+avx512f" in features else 32 if "+avx2" in features else 16
+
+
+def roots_are_slow():
+    """Whether float64 roots by multiply-adds are faster than the processor's: with AVX-512, but not on AMD's."""
+    name = _host_name() if config.CPU_NAME in (None, "host") else config.CPU_NAME
+    return register_bytes() == 64 and not name.startswith("znver")
+
+
+def _is_arm():
+    return platform.machine().lower() in ("aarch64", "arm64")
+
+
+def cpu_features():
+    """LLVM's feature flags of the processor that numba compiles for."""
+    if config.CPU_NAME in (None, "host"):
+        return (config.CPU_FEATURES or _host_features()).split(",")
+    return (config.CPU_FEATURES or "").split(",")
+
+
+_host_features = functools.cache(get_host_cpu_features)
+_host_name = functools.cache(get_host_cpu_name)
