@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._kernels.formulas import Activation, Loss
+from fastmlp._kernels.formulas.activations import Activation
+from fastmlp._kernels.formulas.losses import Loss
 from fastmlp.architecture import Architecture
 
 MAX_SAMPLES = 2**31 - 1

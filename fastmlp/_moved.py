@@ -13,7 +13,11 @@ MOVED = {
     "fastmlp._calls": ("fastmlp.settings",),
     "fastmlp._causes": ("fastmlp.diagnosis.causes",),
     "fastmlp._fixes": ("fastmlp.diagnosis.fixes", "fastmlp.diagnosis.trials"),
-    "fastmlp._formulas": ("fastmlp._kernels.formulas",),
+    "fastmlp._formulas": (
+        "fastmlp._kernels.formulas.activations",
+        "fastmlp._kernels.formulas.losses",
+        "fastmlp._kernels.formulas.optimizers",
+    ),
     "fastmlp._state": ("fastmlp._engine.optimizer_state",),
 }
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fastmlp._check_values import choose
-from fastmlp._kernels.formulas import HIDDEN_ACTIVATIONS, LOSSES, OUTPUT_ACTIVATIONS, Activation
+from fastmlp._kernels.formulas.activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, Activation
+from fastmlp._kernels.formulas.losses import LOSSES
 
 MAX_PARAMETERS = 2**31 - 1
 

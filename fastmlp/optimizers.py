@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from fastmlp._kernels import formulas
-from fastmlp._kernels.formulas import Method
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.optimizers import Method
 
 Setting = float | np.ndarray
 
@@ -112,7 +112,7 @@ class SGD(Optimizer):
         return int(np.any(self.momentum))
 
     def rows(self) -> dict[int, Setting]:
-        return {formulas.LEARNING_RATE: self.learning_rate, formulas.MOMENTUM: self.momentum}
+        return {optimizers.LEARNING_RATE: self.learning_rate, optimizers.MOMENTUM: self.momentum}
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,11 +158,11 @@ class Adam(Optimizer):
 
     def rows(self) -> dict[int, Setting]:
         return {
-            formulas.LEARNING_RATE: self.learning_rate,
-            formulas.ONE_MINUS_BETA1: 1.0 - self.beta1,
-            formulas.ONE_MINUS_BETA2: 1.0 - self.beta2,
-            formulas.EPSILON: self.epsilon,
-            formulas.DECAY_FACTOR: 1.0 - self.learning_rate * self.weight_decay,
+            optimizers.LEARNING_RATE: self.learning_rate,
+            optimizers.ONE_MINUS_BETA1: 1.0 - self.beta1,
+            optimizers.ONE_MINUS_BETA2: 1.0 - self.beta2,
+            optimizers.EPSILON: self.epsilon,
+            optimizers.DECAY_FACTOR: 1.0 - self.learning_rate * self.weight_decay,
         }
 
 
@@ -204,10 +204,10 @@ class RMSprop(Optimizer):
 
     def rows(self) -> dict[int, Setting]:
         return {
-            formulas.LEARNING_RATE: self.learning_rate,
-            formulas.MOMENTUM: self.momentum,
-            formulas.ONE_MINUS_BETA2: 1.0 - self.alpha,
-            formulas.EPSILON: self.epsilon,
+            optimizers.LEARNING_RATE: self.learning_rate,
+            optimizers.MOMENTUM: self.momentum,
+            optimizers.ONE_MINUS_BETA2: 1.0 - self.alpha,
+            optimizers.EPSILON: self.epsilon,
         }
 
 
@@ -254,11 +254,11 @@ class Rprop(Optimizer):
 
     def rows(self) -> dict[int, Setting]:
         return {
-            formulas.LEARNING_RATE: self.learning_rate,
-            formulas.ETA_MINUS: self.eta_minus,
-            formulas.ETA_PLUS: self.eta_plus,
-            formulas.MIN_STEP: self.min_step,
-            formulas.MAX_STEP: self.max_step,
+            optimizers.LEARNING_RATE: self.learning_rate,
+            optimizers.ETA_MINUS: self.eta_minus,
+            optimizers.ETA_PLUS: self.eta_plus,
+            optimizers.MIN_STEP: self.min_step,
+            optimizers.MAX_STEP: self.max_step,
         }
 
 

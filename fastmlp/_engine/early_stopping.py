@@ -10,8 +10,9 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._engine.tile_arrays import TileArrays
-from fastmlp._kernels import formulas, structs
+from fastmlp._kernels import structs
 from fastmlp._kernels.evaluation import N_MEASURES
+from fastmlp._kernels.formulas import optimizers
 from fastmlp._kernels.stopping import LEAST_RATE
 
 
@@ -94,7 +95,7 @@ class Validation:
             keep(_among(training, better))
         stalled = waited >= self._patience[nets]
         if self._adaptive:
-            rates = tiles.hyper[: tiles.count, formulas.GIVEN_RATE]
+            rates = tiles.hyper[: tiles.count, optimizers.GIVEN_RATE]
             slower = stalled & (rates[training] > LEAST_RATE)
             rates[_among(training, slower)] /= rates.dtype.type(5)
             waited[slower] = 0

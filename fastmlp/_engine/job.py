@@ -25,10 +25,11 @@ from fastmlp._engine.optimizer_state import OptimizerState, fill_settings, take_
 from fastmlp._engine.team import Team
 from fastmlp._engine.tile_arrays import MAX_CHUNK_BYTES, TileArrays, Vectors
 from fastmlp._engine.workers import call_apart
-from fastmlp._kernels import formulas, structs
+from fastmlp._kernels import structs
 from fastmlp._kernels.epoch_loop import train_tiles
 from fastmlp._kernels.evaluation import N_MEASURES, measure_tiles
-from fastmlp._kernels.formulas import Method
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.tiles import InitSpec, compact, copy_in, copy_out, derive_keys, draw, shuffle
 from fastmlp._kernels.tiny import train_tiny_tiles
 from fastmlp._simd.philox import DROPOUT, SHUFFLING_BY_NET
@@ -291,7 +292,7 @@ class Job:
                 self._copy_in(tiles, rows, (2 + k) * self.net.state_step)
             fill_settings(tiles, self.state, adaptive=self.adaptive)
         elif self.flags.method == Method.RPROP:
-            tiles.rows[:, 3 * self.net.state_step :] = tiles.hyper[:, formulas.LEARNING_RATE, None]
+            tiles.rows[:, 3 * self.net.state_step :] = tiles.hyper[:, optimizers.LEARNING_RATE, None]
 
     def _fill_settings(self, tiles: TileArrays) -> None:
         for row, values in self.hyper.items():

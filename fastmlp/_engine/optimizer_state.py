@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp._engine.tile_arrays import TileArrays
-from fastmlp._kernels import formulas, structs
-from fastmlp._kernels.formulas import Method
+from fastmlp._kernels import structs
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp.optimizers import Optimizer
 
 STATE_ARRAYS = ("rows", "powers", "rate", "watched")
@@ -49,7 +50,7 @@ def joined(states: list[OptimizerState]) -> OptimizerState:
 
 def new_state(optimizer: Optimizer, n_nets: int, n_parameters: int, dtype: np.dtype) -> OptimizerState:
     """The state of so many nets before their first step."""
-    rate = np.broadcast_to(optimizer.rows()[formulas.LEARNING_RATE], n_nets).astype(dtype)
+    rate = np.broadcast_to(optimizer.rows()[optimizers.LEARNING_RATE], n_nets).astype(dtype)
     rows = np.zeros((optimizer.n_state_rows, n_nets, n_parameters), dtype)
     if optimizer.method == Method.RPROP:
         rows[1] = rate[:, None]
@@ -64,7 +65,7 @@ def fill_settings(tiles: TileArrays, state: OptimizerState, adaptive: bool) -> N
     for values, control in zip(state.watched, KEPT_STOP_STATE, strict=True):
         tiles.fill(tiles.stop_state[:, control], values)
     if adaptive:
-        tiles.fill(tiles.hyper[:, formulas.GIVEN_RATE], state.rate)
+        tiles.fill(tiles.hyper[:, optimizers.GIVEN_RATE], state.rate)
 
 
 def take_settings(tiles: TileArrays, state: OptimizerState, leaving: np.ndarray) -> None:
@@ -74,7 +75,7 @@ def take_settings(tiles: TileArrays, state: OptimizerState, leaving: np.ndarray)
         state.powers[nets, k] = tiles.powers[:, 2 + k][leaving]
     for values, control in zip(state.watched, KEPT_STOP_STATE, strict=True):
         values[nets] = tiles.stop_state[:, control][leaving]
-    state.rate[nets] = tiles.hyper[:, formulas.GIVEN_RATE][leaving]
+    state.rate[nets] = tiles.hyper[:, optimizers.GIVEN_RATE][leaving]
 
 
 def fits(state: OptimizerState, optimizer: Optimizer) -> bool:

@@ -15,8 +15,9 @@ from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.interrupts import Stopping
 from fastmlp._engine.memory_limit import refuse_if_too_large
 from fastmlp._engine.tile_arrays import CHUNK_SAMPLES, TileArrays, data_buffers
-from fastmlp._kernels import formulas, structs
+from fastmlp._kernels import structs
 from fastmlp._kernels.evaluation import predict_tiles
+from fastmlp._kernels.formulas import optimizers
 from fastmlp._kernels.tiles import copy_in
 from fastmlp._simd.cpu import host_lanes
 from fastmlp._simd.types import Buffer
@@ -45,7 +46,7 @@ class _Outputs:
         own, slope = np.ascontiguousarray(parameters[nets]), self.architecture.leaky_slope
         plan = self.plan
         tiles = TileArrays(plan.vectors, 0, len(own), plan.rows_of_a_tile(-1))
-        tiles.fill(tiles.hyper[:, formulas.LEAKY_SLOPE], slope[nets] if isinstance(slope, np.ndarray) else slope)
+        tiles.fill(tiles.hyper[:, optimizers.LEAKY_SLOPE], slope[nets] if isinstance(slope, np.ndarray) else slope)
         copy_in(plan.vectors.F, tiles.kernel_view, Buffer(own), plan.row_of, plan.net.n_parameters, 0, 0)
         outputs = np.empty((len(own), len(samples), self.architecture.sizes[-1]), parameters.dtype)
         data = data_buffers(samples, np.zeros_like(outputs[0]), None)

@@ -9,7 +9,8 @@ import numpy as np
 
 from fastmlp._kernels import structs
 from fastmlp._kernels.barrier import N_SHARED
-from fastmlp._kernels.formulas import LOSSES, N_HYPERPARAMETERS, Loss
+from fastmlp._kernels.formulas.losses import LOSSES, Loss
+from fastmlp._kernels.formulas.optimizers import N_HYPERPARAMETERS
 from fastmlp._simd.cpu import MOST_UNITS, units_at_once
 from fastmlp._simd.types import Buffer, VectorSpec, aligned_copy, aligned_zeros
 

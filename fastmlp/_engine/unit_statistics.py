@@ -12,8 +12,8 @@ from fastmlp._engine.cost_model import Choice
 from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.interrupts import Stopping
 from fastmlp._engine.tile_arrays import CHUNK_SAMPLES, TileArrays, data_buffers, loss_scales
-from fastmlp._kernels import formulas
-from fastmlp._kernels.formulas import Activation
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.activations import Activation
 from fastmlp._kernels.tiles import copy_in
 from fastmlp._kernels.unit_statistics import (
     GRADIENT,
@@ -77,7 +77,7 @@ def inspected(
     def work(nets: slice, scratch: Any, _report: Any) -> None:
         own = np.ascontiguousarray(parameters[nets])
         tiles = TileArrays(plan.vectors, 0, len(own), plan.rows_of_a_tile(-1))
-        tiles.fill(tiles.hyper[:, formulas.LEAKY_SLOPE], slope[nets] if isinstance(slope, np.ndarray) else slope)
+        tiles.fill(tiles.hyper[:, optimizers.LEAKY_SLOPE], slope[nets] if isinstance(slope, np.ndarray) else slope)
         copy_in(F, tiles.kernel_view, Buffer(own), plan.row_of, plan.net.n_parameters, 0, 0)
         found = aligned_zeros((tiles.count, n_facts, tiles.width), dtype)
         peaks = aligned_zeros((plan.net.n_unit_rows, tiles.width), dtype)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastmlp._engine.tile_arrays import MOST_COLUMNS, Vectors, new_scratch, rounded_up, separated
 from fastmlp._kernels import structs
-from fastmlp._kernels.formulas import LOSSES
+from fastmlp._kernels.formulas.losses import LOSSES
 from fastmlp._kernels.units import PANEL_ROWS
 from fastmlp._kernels.units_weight_gradients import WORTH_COPYING
 from fastmlp._simd.cpu import host_lanes, register_count

@@ -7,8 +7,8 @@ for each epoch, and the counter holds the rest, four units a draw. What is left 
 
 import numpy as np
 
-from fastmlp._kernels import formulas
 from fastmlp._kernels.barrier import share_of, wait
+from fastmlp._kernels.formulas import optimizers
 from fastmlp._simd.arithmetic import broadcast, ratio, repeat, select
 from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, store
@@ -27,7 +27,7 @@ def _words(U, net_id, sample, layer, unit, key):
 def lanes_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
     """What every hidden unit is multiplied with for the first `count` samples, nets as lanes: to `scratch.masks`."""
     U = kinds[5]
-    scale = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.DROPOUT_SCALE)
+    scale = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.DROPOUT_SCALE)
     net_id, threshold = load(U, tiles.rng_words, 2 * tile), load(U, tiles.rng_words, 2 * tile + 1)
     for s in range(count):
         sample = broadcast(U, np.uint64(samples[s]))
@@ -48,7 +48,7 @@ def units_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
     """The same for one net: a draw is for four units of V samples, which are put into their rows one by one."""
     Column, U = kinds[2], kinds[5]
     V = ratio(Column, F)
-    scale = repeat(Column, load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.DROPOUT_SCALE))
+    scale = repeat(Column, load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.DROPOUT_SCALE))
     net_id, threshold = broadcast(U, tiles.rng_words[2 * tile]), broadcast(U, tiles.rng_words[2 * tile + 1])
     first, stop = share_of(scratch, (count + V - 1) // V)
     for row in range(first, stop):

@@ -6,10 +6,11 @@ stay in the thread's scratch memory. Symbols are those of `structs`, the kinds o
 
 import numpy as np
 
-from fastmlp._kernels import formulas, structs
+from fastmlp._kernels import structs
 from fastmlp._kernels.barrier import halted
 from fastmlp._kernels.dispatch import backward, draw_masks, forward, squared_norm
-from fastmlp._kernels.formulas import Method
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.optimizer_step import advance_powers, set_l2, set_rate
 from fastmlp._kernels.output_layer import knows_bound, least_losses_of, output_deltas, outputs_and_losses
 from fastmlp._kernels.samples import block_weights, choose_samples, inverse_of, weight_sum_of
@@ -42,8 +43,8 @@ def _train_tile(kinds, F, net, data, flags, tiles, tile, results, epochs, begin,
     full_batch, last_epoch = flags.full_batch, epochs.last
     chosen = False  # whether `samples` holds all of them
     nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
-    base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
-    slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
+    base, h = tile * tiles.n_rows, tile * optimizers.N_HYPERPARAMETERS
+    slope = load(F, tiles.hyper, h + optimizers.LEAKY_SLOPE)
     active = load(F, tiles.stop_state, tile * structs.N_STOP_STATE + structs.ACTIVE) != 0.0
     suspects, empty = active & ~active, empty_lanes(F, tiles, tile, scratch.lanes)
     epoch, cut_short, exact_until = begin - 1, False, 0
@@ -132,7 +133,7 @@ def _train_tile(kinds, F, net, data, flags, tiles, tile, results, epochs, begin,
                         all_right, all_right_rest = add_compensated(all_right, all_right_rest, right_sum)
                     if not whole:
                         loss = select(weight_sum > 0.0, loss, 0.0)
-                        loss = fma(0.5 * load(F, tiles.hyper, h + formulas.L2), norm, loss)
+                        loss = fma(0.5 * load(F, tiles.hyper, h + optimizers.L2), norm, loss)
                         mean_loss, mean_rest = add_compensated(
                             mean_loss, mean_rest, broadcast(F, (stop - start) / n) * loss
                         )

@@ -5,9 +5,9 @@ Symbols are those of `structs`, the kinds of vectors those of `lanes`.
 
 import numpy as np
 
-from fastmlp._kernels import formulas
 from fastmlp._kernels.dispatch import forward
-from fastmlp._kernels.formulas import Loss
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.losses import Loss, squared_error
 from fastmlp._kernels.output_layer import outputs_and_losses, outputs_of
 from fastmlp._kernels.samples import block_weights, choose_samples, weight_sum_of
 from fastmlp._simd.arithmetic import broadcast, fold_compensated, ratio
@@ -39,7 +39,7 @@ def measure_tiles(kinds, F, net, data, flags, tiles, measures, scratch):
     step, here = net.n_unit_rows, net.unit_rows[net.n_layers]
     zero, nothing = broadcast(F, 0.0), broadcast(F, np.nan)
     for tile in range(tiles.n_tiles):
-        slope = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.LEAKY_SLOPE)
+        slope = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.LEAKY_SLOPE)
         base = tile * tiles.n_rows
         loss_sum, loss_rest, right_sum, right_rest = zero, zero, zero, zero
         target = tile * (N_MEASURES + 2 * n_out)
@@ -58,7 +58,7 @@ def measure_tiles(kinds, F, net, data, flags, tiles, measures, scratch):
                 if net.loss >= Loss.MSE:
                     for k in range(n_out):
                         o = load_grid(Blk, Blk, F, outputs, row + k, 0, step)
-                        error = formulas.squared_error(o, spread_samples(Blk, F, data.targets, samples, s, n_out, k))
+                        error = squared_error(o, spread_samples(Blk, F, data.targets, samples, s, n_out, k))
                         errors = target + N_MEASURES + k
                         total, rest = fold_compensated(
                             load(F, measures, errors), load(F, measures, errors + n_out), weights * error, within
@@ -79,7 +79,7 @@ def predict_tiles(kinds, F, net, data, tiles, predictions, scratch):
     n_out, here = net.sizes[net.n_layers], net.unit_rows[net.n_layers]
     for tile in range(tiles.n_tiles):
         base = tile * tiles.n_rows
-        slope = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.LEAKY_SLOPE)
+        slope = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.LEAKY_SLOPE)
         for first in range(0, n, scratch.capacity):
             count = forward_chunk(kinds, F, net, tiles.rows, base, data, first, slope, scratch)
             for s in range(0, count, B):

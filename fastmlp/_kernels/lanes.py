@@ -9,8 +9,9 @@ unit by unit, U times as many samples or columns at once.
 Every sum runs through one accumulator in index order, so a net's bits do not depend on what lies beside it.
 """
 
-from fastmlp._kernels import formulas
-from fastmlp._kernels.formulas import Activation, Method
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.activations import Activation, activate, activation_backward, relu, relu_backward
+from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.optimizer_step import adam, adam_settings, add_l2, update
 from fastmlp._simd.arithmetic import any_lane, broadcast, fma, ratio, repeat
 from fastmlp._simd.cpu import register_count
@@ -63,7 +64,7 @@ def _linear_forward(Units, Blk, F, net, rows, base, layer, data, samples, first,
                     a = load_grid(Units, Blk, F, units, source + i, 0, net.n_unit_rows)
                     z = fma(load_grid(Units, Blk, F, rows, weight + i, n_columns, 0), a, z)
             if rectify:
-                z = formulas.relu(z)
+                z = relu(z)
             store_grid(Blk, F, units, s * net.n_unit_rows + here + j, 1, net.n_unit_rows, z, ratio(Blk, F))
 
 
@@ -74,7 +75,7 @@ def _activate(Blk, F, net, layer, slope, units, count):
         row = s * net.n_unit_rows + net.unit_rows[layer + 1]
         for j in range(net.sizes[layer + 1]):
             z = load_grid(Blk, Blk, F, units, row + j, 0, net.n_unit_rows)
-            a = formulas.activate(net.activations[layer], z, repeat(Blk, slope))
+            a = activate(net.activations[layer], z, repeat(Blk, slope))
             store_grid(Blk, F, units, row + j, 0, net.n_unit_rows, a, ratio(Blk, F))
 
 
@@ -113,7 +114,7 @@ def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fre
     after gradients were passed down through them.
     """
     Patch, Line, Column, Units, Blk, _ = kinds
-    kept = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.KEPT)
+    kept = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.KEPT)
     U, deltas, step = ratio(Units, Blk), scratch.deltas, net.n_unit_rows
     for layer in range(net.n_layers - 1, 1, -1):
         several, span, row = net.sizes[layer] & -U, net.backward_spans[layer], net.unit_rows[layer]
@@ -205,7 +206,7 @@ def _input_gradients(
                 delta = load_grid(Units, Blk, F, scratch.deltas, above + j, 0, n_unit_rows)
                 down = fma(load_grid(Units, Blk, F, tiles.rows, base + i + j * n_columns, 1, 0), delta, down)
             if net.activations[layer - 1] == Activation.RELU:
-                down = formulas.relu_backward(load_grid(Units, Blk, F, scratch.units, here, 1, n_unit_rows), down)
+                down = relu_backward(load_grid(Units, Blk, F, scratch.units, here, 1, n_unit_rows), down)
             row = target_row + s * target_step + i - first_unit
             store_grid(Blk, F, target, row, 1, target_step, down, ratio(Blk, F))
 
@@ -222,7 +223,7 @@ def _activation_gradients(
                 a = a * repeat(Blk, kept)
             row = target_row + s * target_step + i - first_unit
             gradient = load_grid(Blk, Blk, F, target, row, 0, target_step)
-            delta = formulas.activation_backward(net.activations[layer - 1], a, gradient, repeat(Blk, slope))
+            delta = activation_backward(net.activations[layer - 1], a, gradient, repeat(Blk, slope))
             store_grid(Blk, F, target, row, 0, target_step, delta, ratio(Blk, F))
 
 

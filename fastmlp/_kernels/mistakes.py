@@ -9,8 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp._kernels import formulas, structs
-from fastmlp._kernels.formulas import Activation, Loss, Method
+from fastmlp._kernels import structs
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.activations import Activation, activate, activation_backward, output_backward
+from fastmlp._kernels.formulas.losses import Loss, output_delta, without_negligible
+from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.mistake_codes import BiasSum, Derivative, Down, Forward, Output, Product
 from fastmlp._kernels.optimizer_step import add_l2, advance_powers, set_rate, update
 from fastmlp._kernels.samples import choose_samples
@@ -102,7 +105,7 @@ def train_mistaken_tiles(Quad, F, net, data, flags, tiles, results, epochs, memo
 def _forward(Quad, F, net, data, tiles, tile, count, memory, made):
     """z and a of every layer, for the minibatch's samples."""
     base = tile * tiles.n_rows
-    slope = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.LEAKY_SLOPE)
+    slope = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.LEAKY_SLOPE)
     for s in range(count):
         for i in range(net.sizes[0]):
             x = data.inputs[memory.samples[s] * data.n_columns + i]
@@ -121,7 +124,7 @@ def _forward(Quad, F, net, data, tiles, tile, count, memory, made):
                 elif made.forward[layer] == Forward.SOFTMAX_UNNORMALISED or made.applied[layer] == Activation.EXP:
                     a = exp(z)
                 else:
-                    a = formulas.activate(made.applied[layer], z, slope)
+                    a = activate(made.applied[layer], z, slope)
                 store(memory.a, here + j, a)
         if made.applied[layer] == Activation.SOFTMAX:
             first, n_rows = memory.first[layer + 1], memory.n_rows
@@ -198,11 +201,11 @@ def _output_deltas(F, net, data, flags, count, memory, made):
             for k in range(n_out):
                 o = load(F, memory.a, row + k)
                 t = broadcast(F, data.targets[memory.samples[s] * n_out + k])
-                dot = fma(formulas.output_delta(o, t, scale), o, dot)
+                dot = fma(output_delta(o, t, scale), o, dot)
         for k in range(n_out):
             o = load(F, memory.a, row + k)
             t = broadcast(F, data.targets[memory.samples[s] * n_out + k])
-            error = formulas.output_delta(o, t, scale)
+            error = output_delta(o, t, scale)
             slope = one
             if code == Activation.SIGMOID or code == Activation.SOFTMAX:
                 slope = o * (1.0 - o)
@@ -228,12 +231,12 @@ def _output_deltas(F, net, data, flags, count, memory, made):
                 elif code == Activation.RELU:
                     delta = select(load(F, memory.z, row + k) > 0.0, error, 0.0)
                 else:
-                    delta = formulas.output_backward(code, o, error)
+                    delta = output_backward(code, o, error)
                 if made.output == Output.DERIVATIVE_TWICE:
                     delta = delta * slope
             else:
                 delta = error * slope if made.output == Output.DERIVATIVE_TWICE else error
-            delta = formulas.without_negligible(delta)
+            delta = without_negligible(delta)
             probe = fma(delta, broadcast(F, 0.0), probe)
             store(memory.delta, row + k, delta)
     return probe
@@ -299,7 +302,7 @@ def _input_gradients(V, F, net, tiles, tile, layer, s, memory, made, first_unit,
 def _activation_gradients(F, net, tiles, tile, layer, count, memory, made):
     """Multiply the gradients by the outputs below a layer with their derivatives, or with what stands there."""
     code, n_below, how = net.activations[layer - 1], net.sizes[layer], made.derivative[layer - 1]
-    slope = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.LEAKY_SLOPE)
+    slope = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.LEAKY_SLOPE)
     for s in range(count):
         row = s * memory.n_rows + memory.first[layer]
         below, above = s * memory.n_rows + memory.first[layer - 1], s * memory.n_rows + memory.first[layer + 1]
@@ -315,7 +318,7 @@ def _activation_gradients(F, net, tiles, tile, layer, count, memory, made):
             elif how == Derivative.OF_LAYER_ABOVE:
                 f = z = load(F, memory.a, above + (0 if net.sizes[layer + 1] == 1 else i))
             elif how == Derivative.OF_OUTPUT:
-                f, z = formulas.activate(code, a, slope), a
+                f, z = activate(code, a, slope), a
             if how == Derivative.LEFT_OUT:
                 delta = gradient
             elif how == Derivative.ONE_MINUS_OUTPUT:
@@ -327,9 +330,9 @@ def _activation_gradients(F, net, tiles, tile, layer, count, memory, made):
             else:
                 if code == Activation.RELU or code == Activation.LEAKY_RELU:
                     f = z
-                delta = formulas.activation_backward(code, f, gradient, slope)
+                delta = activation_backward(code, f, gradient, slope)
                 if how == Derivative.TWICE:
-                    delta = formulas.activation_backward(code, f, delta, slope)
+                    delta = activation_backward(code, f, delta, slope)
             store(memory.delta, row + i, delta)
 
 
@@ -383,14 +386,14 @@ def _scaled(factor, power, count):
 def _store_derivatives(F, net, tiles, tile, layer, count, memory):
     """f'(z) of the layer below a layer."""
     code = net.activations[layer - 1]
-    slope = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.LEAKY_SLOPE)
+    slope = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.LEAKY_SLOPE)
     for s in range(count):
         row = s * memory.n_rows + memory.first[layer]
         for i in range(net.sizes[layer]):
             at = load(F, memory.z, row + i)
             if code == Activation.TANH or code == Activation.SIGMOID:
                 at = load(F, memory.a, row + i)
-            store(memory.slope, row + i, formulas.activation_backward(code, at, broadcast(F, 1.0), slope))
+            store(memory.slope, row + i, activation_backward(code, at, broadcast(F, 1.0), slope))
 
 
 @inline

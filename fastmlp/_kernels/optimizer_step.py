@@ -7,8 +7,8 @@ parameters are counted in V. Nets outside the mask `active`, which may be ALL, k
 
 import numpy as np
 
-from fastmlp._kernels import formulas
-from fastmlp._kernels.formulas import Method
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._simd.arithmetic import broadcast, fma, ratio, repeat, select
 from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, store
@@ -19,27 +19,27 @@ from fastmlp._simd.sqrt import sqrt
 def set_rate(F, flags, tiles, tile, factor):
     """The learning rate of this epoch, where a schedule or a rule changes it."""
     if flags.scheduled:
-        hyper, h = tiles.hyper, tile * formulas.N_HYPERPARAMETERS
-        rate = load(F, hyper, h + formulas.GIVEN_RATE) * factor
-        store(hyper, h + formulas.LEARNING_RATE, rate)
+        hyper, h = tiles.hyper, tile * optimizers.N_HYPERPARAMETERS
+        rate = load(F, hyper, h + optimizers.GIVEN_RATE) * factor
+        store(hyper, h + optimizers.LEARNING_RATE, rate)
         if flags.method == Method.ADAM:
-            decay = fma(-rate, load(F, hyper, h + formulas.WEIGHT_DECAY), broadcast(F, 1.0))
-            store(hyper, h + formulas.DECAY_FACTOR, decay)
+            decay = fma(-rate, load(F, hyper, h + optimizers.WEIGHT_DECAY), broadcast(F, 1.0))
+            store(hyper, h + optimizers.DECAY_FACTOR, decay)
 
 
 @inline
 def set_l2(F, flags, tiles, tile, weight_sum):
     """L2 of this minibatch: scikit-learn divides it by the sum of the samples' weights."""
     if flags.sklearn:
-        hyper, h = tiles.hyper, tile * formulas.N_HYPERPARAMETERS
-        l2 = load(F, hyper, h + formulas.GIVEN_L2) / weight_sum
-        store(hyper, h + formulas.L2, select(weight_sum > 0.0, l2, 0.0))
+        hyper, h = tiles.hyper, tile * optimizers.N_HYPERPARAMETERS
+        l2 = load(F, hyper, h + optimizers.GIVEN_L2) / weight_sum
+        store(hyper, h + optimizers.L2, select(weight_sum > 0.0, l2, 0.0))
 
 
 @inline
 def update(V, F, net, flags, tiles, tile, first, length, n_runs, step, active, corrections):
     """Take the step of the plan's method on `n_runs` runs of `length` rows, the first at `first`, `step` rows apart."""
-    h, end = tile * formulas.N_HYPERPARAMETERS, first + n_runs * step
+    h, end = tile * optimizers.N_HYPERPARAMETERS, first + n_runs * step
     if flags.method == Method.SGD:
         for run in range(first, end, step):
             _sgd(V, F, net, flags, tiles, run, run + length, h, active)
@@ -64,40 +64,40 @@ def _setting(V, F, tiles, h, number):
 def add_l2(V, F, net, tiles, tile, first, stop):
     """Add L2's part to the gradients of such rows, which must be of weights."""
     rows, step = tiles.rows, net.state_step // ratio(V, F)
-    l2 = _setting(V, F, tiles, tile * formulas.N_HYPERPARAMETERS, formulas.L2)
+    l2 = _setting(V, F, tiles, tile * optimizers.N_HYPERPARAMETERS, optimizers.L2)
     for r in range(first, stop):
-        store(rows, r + step, formulas.add_l2(load(V, rows, r + step), load(V, rows, r), l2))
+        store(rows, r + step, optimizers.add_l2(load(V, rows, r + step), load(V, rows, r), l2))
 
 
 @inline
 def _sgd(V, F, net, flags, tiles, first, stop, h, active):
     rows, step = tiles.rows, net.state_step // ratio(V, F)
-    learning_rate = _setting(V, F, tiles, h, formulas.LEARNING_RATE)
-    momentum, changing = _setting(V, F, tiles, h, formulas.MOMENTUM), repeat(V, active)
+    learning_rate = _setting(V, F, tiles, h, optimizers.LEARNING_RATE)
+    momentum, changing = _setting(V, F, tiles, h, optimizers.MOMENTUM), repeat(V, active)
     for r in range(first, stop):
         w, g = load(V, rows, r), load(V, rows, r + step)
         if flags.has_momentum:
             before = load(V, rows, r + 2 * step)
             if flags.sklearn:
-                new, velocity = formulas.sgd_rate_in_velocity(w, g, before, learning_rate, momentum, flags.nesterov)
+                new, velocity = optimizers.sgd_rate_in_velocity(w, g, before, learning_rate, momentum, flags.nesterov)
             else:
-                new, velocity = formulas.sgd_momentum(w, g, before, learning_rate, momentum, flags.nesterov)
+                new, velocity = optimizers.sgd_momentum(w, g, before, learning_rate, momentum, flags.nesterov)
             store(rows, r + 2 * step, select(changing, velocity, before))
         else:
-            new = formulas.sgd(w, g, learning_rate)
+            new = optimizers.sgd(w, g, learning_rate)
         store(rows, r, select(changing, new, w))
 
 
 @inline
 def adam_settings(V, F, tiles, tile, corrections):
     """What Adam's step needs beside a parameter and its gradient."""
-    h = tile * formulas.N_HYPERPARAMETERS
-    rate = load(F, tiles.hyper, h + formulas.LEARNING_RATE) * load(F, corrections, 0)
+    h = tile * optimizers.N_HYPERPARAMETERS
+    rate = load(F, tiles.hyper, h + optimizers.LEARNING_RATE) * load(F, corrections, 0)
     return (
-        _setting(V, F, tiles, h, formulas.ONE_MINUS_BETA1),
-        _setting(V, F, tiles, h, formulas.ONE_MINUS_BETA2),
-        _setting(V, F, tiles, h, formulas.EPSILON),
-        _setting(V, F, tiles, h, formulas.DECAY_FACTOR),
+        _setting(V, F, tiles, h, optimizers.ONE_MINUS_BETA1),
+        _setting(V, F, tiles, h, optimizers.ONE_MINUS_BETA2),
+        _setting(V, F, tiles, h, optimizers.EPSILON),
+        _setting(V, F, tiles, h, optimizers.DECAY_FACTOR),
         repeat(V, rate),
         repeat(V, load(F, corrections, 1)),
     )
@@ -124,8 +124,8 @@ def begin_adam(V, rows, r, state_step, g, changing, settings):
     one_minus_beta1, one_minus_beta2, _, _, _, _ = settings
     means, squares = r + 2 * state_step, r + 3 * state_step
     old_mean, old_square = load(V, rows, means), load(V, rows, squares)
-    mean = formulas.decaying_mean(old_mean, one_minus_beta1, g)
-    square = formulas.decaying_square(old_square, one_minus_beta2, g)
+    mean = optimizers.decaying_mean(old_mean, one_minus_beta1, g)
+    square = optimizers.decaying_square(old_square, one_minus_beta2, g)
     store(rows, means, select(changing, mean, old_mean))
     store(rows, squares, select(changing, square, old_square))
     return mean, sqrt(square)
@@ -137,42 +137,42 @@ def finish_adam(V, flags, rows, r, mean, root, changing, settings):
     _, _, epsilon, decay_factor, rate, square_correction = settings
     w = load(V, rows, r)
     decayed = w * decay_factor if flags.has_decay else w
-    new = formulas.adam(decayed, mean, root, rate, square_correction, epsilon)
+    new = optimizers.adam(decayed, mean, root, rate, square_correction, epsilon)
     store(rows, r, select(changing, new, w))
 
 
 @inline
 def _rmsprop(V, F, net, flags, tiles, first, stop, h, active):
     rows, step = tiles.rows, net.state_step // ratio(V, F)
-    learning_rate = _setting(V, F, tiles, h, formulas.LEARNING_RATE)
-    momentum, changing = _setting(V, F, tiles, h, formulas.MOMENTUM), repeat(V, active)
-    one_minus_alpha = _setting(V, F, tiles, h, formulas.ONE_MINUS_BETA2)
-    epsilon = _setting(V, F, tiles, h, formulas.EPSILON)
+    learning_rate = _setting(V, F, tiles, h, optimizers.LEARNING_RATE)
+    momentum, changing = _setting(V, F, tiles, h, optimizers.MOMENTUM), repeat(V, active)
+    one_minus_alpha = _setting(V, F, tiles, h, optimizers.ONE_MINUS_BETA2)
+    epsilon = _setting(V, F, tiles, h, optimizers.EPSILON)
     for r in range(first, stop):
         w, g = load(V, rows, r), load(V, rows, r + step)
         old_square = load(V, rows, r + 2 * step)
-        square = formulas.decaying_square(old_square, one_minus_alpha, g)
-        direction = formulas.rmsprop_direction(g, square, epsilon)
+        square = optimizers.decaying_square(old_square, one_minus_alpha, g)
+        direction = optimizers.rmsprop_direction(g, square, epsilon)
         store(rows, r + 2 * step, select(changing, square, old_square))
         if flags.has_momentum:
             before = load(V, rows, r + 3 * step)
-            new, velocity = formulas.sgd_momentum(w, direction, before, learning_rate, momentum, False)
+            new, velocity = optimizers.sgd_momentum(w, direction, before, learning_rate, momentum, False)
             store(rows, r + 3 * step, select(changing, velocity, before))
         else:
-            new = formulas.sgd(w, direction, learning_rate)
+            new = optimizers.sgd(w, direction, learning_rate)
         store(rows, r, select(changing, new, w))
 
 
 @inline
 def _rprop(V, F, net, tiles, first, stop, h, active):
     rows, state_step = tiles.rows, net.state_step // ratio(V, F)
-    eta_minus, eta_plus = _setting(V, F, tiles, h, formulas.ETA_MINUS), _setting(V, F, tiles, h, formulas.ETA_PLUS)
-    min_step, max_step = _setting(V, F, tiles, h, formulas.MIN_STEP), _setting(V, F, tiles, h, formulas.MAX_STEP)
+    eta_minus, eta_plus = _setting(V, F, tiles, h, optimizers.ETA_MINUS), _setting(V, F, tiles, h, optimizers.ETA_PLUS)
+    min_step, max_step = _setting(V, F, tiles, h, optimizers.MIN_STEP), _setting(V, F, tiles, h, optimizers.MAX_STEP)
     changing = repeat(V, active)
     for r in range(first, stop):
         w, g = load(V, rows, r), load(V, rows, r + state_step)
         before, old_step = load(V, rows, r + 2 * state_step), load(V, rows, r + 3 * state_step)
-        new, previous, step = formulas.rprop(w, g, before, old_step, eta_minus, eta_plus, min_step, max_step)
+        new, previous, step = optimizers.rprop(w, g, before, old_step, eta_minus, eta_plus, min_step, max_step)
         store(rows, r + 2 * state_step, select(changing, previous, before))
         store(rows, r + 3 * state_step, select(changing, step, old_step))
         store(rows, r, select(changing, new, w))

@@ -6,8 +6,16 @@ unit, `unit_step` rows before the next unit, `step` rows before the next sample;
 
 import numpy as np
 
-from fastmlp._kernels import formulas
-from fastmlp._kernels.formulas import Activation, Loss
+from fastmlp._kernels.formulas.activations import Activation, activate_output, output_backward
+from fastmlp._kernels.formulas.losses import (
+    Loss,
+    bce,
+    cross_entropy,
+    output_delta,
+    poisson,
+    squared_error,
+    without_negligible,
+)
 from fastmlp._simd.arithmetic import absolute, broadcast, fma, fold_fma, ratio, select
 from fastmlp._simd.elementary import exp_of_negative, log, sigmoid_from
 from fastmlp._simd.jit import inline
@@ -41,7 +49,7 @@ def outputs_of(Blk, F, net, units, outputs, row, unit_step, step):
     else:
         for k in range(n_out):
             z = load_grid(Blk, Blk, F, units, row + k * unit_step, 0, step)
-            store_grid(Blk, F, outputs, row + k * unit_step, 0, step, formulas.activate_output(code, z), ratio(Blk, F))
+            store_grid(Blk, F, outputs, row + k * unit_step, 0, step, activate_output(code, z), ratio(Blk, F))
     return greatest, log_sum
 
 
@@ -60,7 +68,7 @@ def outputs_and_losses(Blk, F, net, data, samples, s, units, outputs, row, unit_
             o = sigmoid_from(z, e)
             store_grid(Blk, F, outputs, row + k * unit_step, 0, step, o, ratio(Blk, F))
             t = spread_samples(Blk, F, data.targets, samples, s, net.sizes[net.n_layers], k)
-            losses = losses + formulas.bce(z, e, t)
+            losses = losses + bce(z, e, t)
             if counting:
                 right = _still_right(o, t, right)
     else:
@@ -89,11 +97,11 @@ def _losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, st
         o = load_grid(Blk, Blk, F, outputs, row + k * unit_step, 0, step)
         t = spread_samples(Blk, F, data.targets, samples, s, n_out, k)
         if net.loss == Loss.CROSS_ENTROPY:
-            losses = losses + formulas.cross_entropy(z, greatest, log_sum, t)
+            losses = losses + cross_entropy(z, greatest, log_sum, t)
         elif net.loss == Loss.POISSON:
-            losses = losses + formulas.poisson(z, o, t)
+            losses = losses + poisson(z, o, t)
         else:
-            losses = losses + formulas.squared_error(o, t)
+            losses = losses + squared_error(o, t)
         right = _still_right(o, t, right)
         better = best < z
         best = select(better, z, best)
@@ -139,14 +147,14 @@ def output_deltas(Blk, F, net, data, samples, s, scale, deltas, row, unit_step, 
         for k in range(n_out):
             o = load_grid(Blk, Blk, F, deltas, row + k * unit_step, 0, step)
             t = spread_samples(Blk, F, data.targets, samples, s, n_out, k)
-            dot = fma(formulas.output_delta(o, t, scale), o, dot)
+            dot = fma(output_delta(o, t, scale), o, dot)
     for k in range(n_out):
         o = load_grid(Blk, Blk, F, deltas, row + k * unit_step, 0, step)
         t = spread_samples(Blk, F, data.targets, samples, s, n_out, k)
-        delta = formulas.output_delta(o, t, scale)
+        delta = output_delta(o, t, scale)
         if net.loss == Loss.MSE:
-            delta = o * (delta - dot) if code == Activation.SOFTMAX else formulas.output_backward(code, o, delta)
-        delta = formulas.without_negligible(delta)
+            delta = o * (delta - dot) if code == Activation.SOFTMAX else output_backward(code, o, delta)
+        delta = without_negligible(delta)
         probe = fold_fma(probe, delta, broadcast(Blk, 0.0), within)
         store_grid(Blk, F, deltas, row + k * unit_step, 0, step, delta, ratio(Blk, F))
     return probe

@@ -6,7 +6,8 @@ It knows nothing of how nets compute. A mask or a vector has one entry for each 
 
 import numpy as np
 
-from fastmlp._kernels import formulas, structs
+from fastmlp._kernels import structs
+from fastmlp._kernels.formulas import optimizers
 from fastmlp._simd.arithmetic import any_lane, broadcast, select
 from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, store
@@ -101,7 +102,7 @@ def _out_of_patience(F, flags, tiles, tile, active, loss):
     store(stop_state, c + structs.BEST_LOSS, select(active & (loss < best), loss, best))
     stalled = waited >= load(F, stop_state, c + structs.PATIENCE)
     if flags.adaptive:
-        given = tile * formulas.N_HYPERPARAMETERS + formulas.GIVEN_RATE
+        given = tile * optimizers.N_HYPERPARAMETERS + optimizers.GIVEN_RATE
         rate = load(F, tiles.hyper, given)
         slower = active & stalled & (rate > LEAST_RATE)
         store(tiles.hyper, given, select(slower, rate / 5.0, rate))

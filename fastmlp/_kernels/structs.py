@@ -26,7 +26,7 @@ class Net(NamedTuple):
     """The architecture and its loss, the same for every net of a call."""
 
     sizes: Buffer  # (L + 1,) units of each layer, the inputs first
-    activations: Buffer  # (L,) formulas.Activation
+    activations: Buffer  # (L,) activations.Activation
     weight_rows: Buffer  # (L,) first parameter row of a layer: for each unit its weights, then its bias
     unit_rows: Buffer  # (L + 1,) first scratch row of a layer's outputs; [0] is unused
     padded: Buffer  # (L,) units as lanes: rows of a layer's weights, the inputs filled up
@@ -37,7 +37,7 @@ class Net(NamedTuple):
     state_step: int  # rows from a parameter to its gradient, from there to the optimizer's first state, and so on
     n_unit_rows: int  # scratch rows a sample
     bias: bool
-    loss: int  # formulas.Loss
+    loss: int  # losses.Loss
 
 
 class Data(NamedTuple):
@@ -96,7 +96,7 @@ class Results(NamedTuple):
 class TrainFlags(NamedTuple):
     """How to train."""
 
-    method: int  # formulas.Method
+    method: int  # optimizers.Method
     batch_size: int  # S for the full batch
     full_batch: bool  # one update an epoch, and the rules look at the weights between epochs
     shuffle: bool

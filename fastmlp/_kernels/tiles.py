@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmlp._kernels import structs
-from fastmlp._kernels.formulas import N_HYPERPARAMETERS
+from fastmlp._kernels.formulas.optimizers import N_HYPERPARAMETERS
 from fastmlp._simd.arithmetic import broadcast, convert, fma, lane_count, lane_numbers
 from fastmlp._simd.elementary import normal_pair
 from fastmlp._simd.jit import inline, kernel

@@ -11,8 +11,10 @@ ones as the input of the biases, and the layers' units, each layer followed by o
 
 import numpy as np
 
-from fastmlp._kernels import formulas, structs
-from fastmlp._kernels.formulas import Method
+from fastmlp._kernels import structs
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.activations import activate, activation_backward
+from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.optimizer_step import adam_settings, add_l2, advance_powers, begin_adam, finish_adam, update
 from fastmlp._kernels.output_layer import knows_bound, least_losses_of, output_deltas, outputs_and_losses
 from fastmlp._kernels.samples import block_weights, choose_samples, inverse_of, weight_sum_of
@@ -46,7 +48,7 @@ def _forward(Blk, F, net, rows, base, slope, units):
             for i in range(n_in):
                 z = fma(repeat(Blk, load(F, rows, weight + i)), load(Blk, units, below + i), z)
             if hidden:
-                z = formulas.activate(net.activations[layer], z, repeat(Blk, slope))
+                z = activate(net.activations[layer], z, repeat(Blk, slope))
             store(units, here + j, z)
             weight += n_in + net.bias
         below, here = here, here + net.sizes[layer + 1] + 1
@@ -66,7 +68,7 @@ def _input_gradients(Blk, F, net, rows, base, slope, units, deltas):
                 down = fma(repeat(Blk, load(F, rows, weight)), load(Blk, deltas, above + j), down)
                 weight += n_columns
             a = load(Blk, units, here + i)
-            store(deltas, here + i, formulas.activation_backward(code, a, down, repeat(Blk, slope)))
+            store(deltas, here + i, activation_backward(code, a, down, repeat(Blk, slope)))
 
 
 @inline
@@ -110,8 +112,8 @@ def _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, e
     outputs = (net.sizes[0] + 1 + net.unit_rows[net.n_layers]) * B
     small = is_small(net, flags)
     nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
-    base, h = tile * tiles.n_rows, tile * formulas.N_HYPERPARAMETERS
-    slope = load(F, tiles.hyper, h + formulas.LEAKY_SLOPE)
+    base, h = tile * tiles.n_rows, tile * optimizers.N_HYPERPARAMETERS
+    slope = load(F, tiles.hyper, h + optimizers.LEAKY_SLOPE)
     active = load(F, tiles.stop_state, tile * structs.N_STOP_STATE + structs.ACTIVE) != 0.0
     empty = empty_lanes(F, tiles, tile, scratch.lanes)
     weights = block_weights(Blk, F, data, tiles, tile, samples, 0, scratch)
@@ -122,7 +124,7 @@ def _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, e
         epoch += 1
         if small and any_lane(active):
             epoch += train_small(
-                Blk, F, net, data, flags, tiles, tile, base, load(F, tiles.hyper, h + formulas.LEARNING_RATE), scale,
+                Blk, F, net, data, flags, tiles, tile, base, load(F, tiles.hyper, h + optimizers.LEARNING_RATE), scale,
                 active, empty, end - epoch, scratch, halt,
             )  # fmt: skip
         if epoch == end + (end == last_epoch) or not any_lane(active) or halt[0]:

@@ -8,8 +8,11 @@ the bits are the same; whatever is out of the ordinary is left to it. Symbols ar
 
 import numpy as np
 
-from fastmlp._kernels import formulas, structs
-from fastmlp._kernels.formulas import Activation, Loss, Method
+from fastmlp._kernels import structs
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.activations import Activation, relu, relu_backward
+from fastmlp._kernels.formulas.losses import Loss, without_negligible
+from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.output_layer import NEAR_OVERFLOW
 from fastmlp._kernels.stopping import MARGIN
 from fastmlp._simd.arithmetic import absolute, any_lane, broadcast, fma, fold_add, fold_fma, repeat, select
@@ -68,15 +71,15 @@ def train_small(
             a = repeat(Blk, load(F, rows, first_weight + 3 * j + 2))
             a = fma(repeat(Blk, load(F, rows, first_weight + 3 * j)), x0, a)
             a = fma(repeat(Blk, load(F, rows, first_weight + 3 * j + 1)), x1, a)
-            a = formulas.relu(a)
+            a = relu(a)
             store(units, j, a)
             z = fma(repeat(Blk, load(F, rows, second_weight + j)), a, z)
         greatest = zero
         if flags.rules:  # infinite or NaN if one of the weighted sums is near overflow, in whatever order
             greatest = fold_fma(zero, z, broadcast(Blk, OVERFLOW_FACTOR), count)
         o = sigmoid(z)
-        delta = fma(o, load(Blk, units, scale_row), -load(Blk, units, targets_row))  # formulas.output_delta
-        delta = formulas.without_negligible(delta)
+        delta = fma(o, load(Blk, units, scale_row), -load(Blk, units, targets_row))  # output_delta
+        delta = without_negligible(delta)
         # each gradient is at most 1, so their sum is finite just when they all are
         total = fold_add(zero, delta, count)
         attention = active & ~(absolute(total) < np.inf)
@@ -100,7 +103,7 @@ def _descend(Blk, F, net, rows, base, units, x0, x1, delta, total, count, active
     first_weight, second_weight = base + net.weight_rows[0], base + net.weight_rows[1]
     for j in range(n_hidden):
         a, w = load(Blk, units, j), load(F, rows, second_weight + j)
-        hidden_delta = formulas.relu_backward(a, fma(repeat(Blk, w), delta, 0.0))
+        hidden_delta = relu_backward(a, fma(repeat(Blk, w), delta, 0.0))
         _step(F, rows, second_weight + j, fold_fma(zero, delta, a, count), active, learning_rate)
         _step(F, rows, first_weight + 3 * j, fold_fma(zero, hidden_delta, x0, count), active, learning_rate)
         _step(F, rows, first_weight + 3 * j + 1, fold_fma(zero, hidden_delta, x1, count), active, learning_rate)
@@ -111,4 +114,4 @@ def _descend(Blk, F, net, rows, base, units, x0, x1, delta, total, count, active
 @inline
 def _step(F, rows, row, gradient, active, learning_rate):
     w = load(F, rows, row)
-    store(rows, row, select(active, formulas.sgd(w, gradient, learning_rate), w))
+    store(rows, row, select(active, optimizers.sgd(w, gradient, learning_rate), w))

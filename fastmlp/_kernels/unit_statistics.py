@@ -6,9 +6,9 @@ does.
 
 import numpy as np
 
-from fastmlp._kernels import formulas
 from fastmlp._kernels.evaluation import forward_chunk
-from fastmlp._kernels.formulas import Activation
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.activations import Activation, activation_backward
 from fastmlp._kernels.output_layer import output_deltas, outputs_and_losses
 from fastmlp._simd.arithmetic import absolute, broadcast, fma, fold_add, fold_compensated, ratio, select
 from fastmlp._simd.jit import inline, kernel
@@ -44,7 +44,7 @@ def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch):
     code, zero = net.activations[last - 1], broadcast(F, 0.0)
     squashing = code == Activation.SIGMOID or code == Activation.SOFTMAX
     for tile in range(tiles.n_tiles):
-        slope = load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.LEAKY_SLOPE)
+        slope = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.LEAKY_SLOPE)
         base, fact = tile * tiles.n_rows, tile * n_facts
         loss_sum, loss_rest, right_sum, stuck, probe = zero, zero, zero, zero, zero
         for row in range(step):
@@ -120,7 +120,7 @@ def _backward(F, net, tiles, tile, scratch, count, slope, facts, fact, peaks):
                     weight = tile * tiles.n_rows + net.weight_rows[layer] + i
                     for j in range(net.sizes[layer + 1]):
                         down = fma(load(F, tiles.rows, weight + j * n_columns), load(F, deltas, above + j), down)
-                    store(deltas, row, formulas.activation_backward(code, a, down, slope))
+                    store(deltas, row, activation_backward(code, a, down, slope))
                     liveliness = _liveliness(F, code, a)
                     peak = select(peak < liveliness, liveliness, peak)
                 delta = load(F, deltas, row)

@@ -11,9 +11,9 @@ Gradients of the weights are in `units_weight_gradients`. Every sum runs through
 the lanes kernel, so the bits are the same.
 """
 
-from fastmlp._kernels import formulas
 from fastmlp._kernels.barrier import wait
-from fastmlp._kernels.formulas import Activation
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.activations import Activation, activate, activation_backward, relu, relu_backward
 from fastmlp._kernels.units_weight_gradients import column_of, deltas_of, gradients, part_of
 from fastmlp._simd.arithmetic import broadcast, fma, ratio, repeat
 from fastmlp._simd.jit import inline
@@ -47,7 +47,7 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dro
             for s in range(s_first, s_stop):
                 for r in range(s * step + here + first, s * step + here + stop):
                     z = load(Column, units, r)
-                    store(units, r, formulas.activate(net.activations[layer], z, repeat(Column, slope)))
+                    store(units, r, activate(net.activations[layer], z, repeat(Column, slope)))
         if dropping and layer < net.n_layers - 1:
             _drop(Column, net, layer + 1, scratch.masks, units, V, s_first, s_stop, first, stop)
         wait(scratch)
@@ -98,7 +98,7 @@ def _linear_forward(Patch, Line, Column, F, net, rows, base, layer, data, sample
                     w = load_grid(Line, Line, Column, rows, weight + i * wide, 0, 1)
                     total = fma(repeat(Patch, w), x, total)
             if rectify and stop == n_in:
-                total = formulas.relu(total)
+                total = relu(total)
             store_grid(Line, Column, units, target, step // V, 1, total, wide)
 
 
@@ -129,7 +129,7 @@ def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fre
     gradients are known. A layer's weights change only after gradients were passed down through them.
     """
     Patch, Line, Column, _, _, _ = kinds
-    kept = repeat(Column, load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.KEPT))
+    kept = repeat(Column, load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.KEPT))
     V, units, deltas = ratio(Column, F), scratch.units, scratch.deltas
     for layer in range(net.n_layers - 1, 0, -1):
         n_vectors = (net.sizes[layer] + V - 1) // V
@@ -151,7 +151,7 @@ def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fre
                     a, gradient = load(Column, units, r), load(Column, deltas, r)
                     if flags.dropping:  # the output before it
                         a = a * kept
-                    delta = formulas.activation_backward(net.activations[layer - 1], a, gradient, repeat(Column, slope))
+                    delta = activation_backward(net.activations[layer - 1], a, gradient, repeat(Column, slope))
                     store(deltas, r, delta)
         wait(scratch)
     for layer in range(net.n_layers):
@@ -184,5 +184,5 @@ def _input_gradients(Patch, Line, Column, F, net, rows, weight, layer, scratch, 
                 w = load_grid(Line, Line, Column, scratch.transposed, (j - first) * wide, 0, 1)
                 down = fma(repeat(Patch, w), delta, down)
             if stop == n_out and net.activations[layer - 1] == Activation.RELU:
-                down = formulas.relu_backward(load_grid(Patch, Line, Column, scratch.units, target, step // V, 1), down)
+                down = relu_backward(load_grid(Patch, Line, Column, scratch.units, target, step // V, 1), down)
             store_grid(Line, Column, deltas, target, step // V, 1, down, wide)

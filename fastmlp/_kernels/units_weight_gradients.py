@@ -3,9 +3,9 @@
 Vectors and symbols are those of `units`. Every sum runs through one accumulator in index order.
 """
 
-from fastmlp._kernels import formulas
 from fastmlp._kernels.barrier import share_of
-from fastmlp._kernels.formulas import Method
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.optimizer_step import adam_settings, adam_step, add_l2, update
 from fastmlp._simd.arithmetic import any_lane, broadcast, fma, ratio, repeat
 from fastmlp._simd.jit import inline
@@ -183,11 +183,11 @@ def _patch(Patch, Line, Column, total, count, inputs, x, input_step, deltas, del
 def _adam(Column, F, flags, tiles, tile, first, length, state_step, scratch):
     """Adam's step on so many vectors, whose gradients are in the band."""
     rows, settings = tiles.rows, adam_settings(Column, F, tiles, tile, scratch.corrections)
-    l2 = repeat(Column, load(F, tiles.hyper, tile * formulas.N_HYPERPARAMETERS + formulas.L2))
+    l2 = repeat(Column, load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.L2))
     for k in range(length):
         g = load(Column, scratch.band, k)
         if flags.has_l2:
-            g = formulas.add_l2(g, load(Column, rows, first + k), l2)
+            g = optimizers.add_l2(g, load(Column, rows, first + k), l2)
         adam_step(Column, flags, rows, first + k, state_step, g, ALL, settings)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
-from fastmlp._kernels.formulas import LOSSES, Loss
+from fastmlp._kernels.formulas.losses import LOSSES, Loss
 from fastmlp.architecture import Architecture
 from fastmlp.audit.backpropagation import Arrays, Problem
 from fastmlp.audit.mistakes import MISTAKES, Placed, said_layers

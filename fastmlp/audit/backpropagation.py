@@ -13,7 +13,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from fastmlp._kernels.formulas import Activation, Loss
+from fastmlp._kernels.formulas.activations import Activation
+from fastmlp._kernels.formulas.losses import Loss
 from fastmlp._kernels.mistake_codes import BiasSum, Derivative, Down, Forward, Output, Product, Scale
 from fastmlp.audit.mistakes import BACKWARD, FORWARD, MISTAKES, Placed
 

@@ -17,7 +17,8 @@ from fastmlp._engine.team import Team
 from fastmlp._engine.trained_nets import Status
 from fastmlp._kernels import mistakes as mistaken
 from fastmlp._kernels import structs
-from fastmlp._kernels.formulas import LOSSES, Activation, Loss
+from fastmlp._kernels.formulas.activations import Activation
+from fastmlp._kernels.formulas.losses import LOSSES, Loss
 from fastmlp._kernels.mistake_codes import BiasSum, Derivative, Down, Forward, Output, Part, Product, Scale
 from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 from fastmlp.architecture import Architecture

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastmlp._check_values import choose
 from fastmlp._io.paths import refuse_output
-from fastmlp._kernels.formulas import Activation
+from fastmlp._kernels.formulas.activations import Activation
 from fastmlp.architecture import Architecture
 from fastmlp.cli.recipes import X as XOR_X
 from fastmlp.cli.recipes import Y as XOR_Y

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp._kernels.formulas import Loss
+from fastmlp._kernels.formulas.losses import Loss
 from fastmlp.diagnosis.problem import least_and_spread, mean_losses
 
 NEIGHBOURS = 5

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmlp._engine.unit_statistics import UnitStatistics
-from fastmlp._kernels.formulas import Activation, Loss
+from fastmlp._kernels.formulas.activations import Activation
+from fastmlp._kernels.formulas.losses import Loss
 from fastmlp.architecture import Architecture
 from fastmlp.diagnosis.problem import Problem, cannot_be_solved, entropy, least_and_spread, limit_of, score_of, solved
 

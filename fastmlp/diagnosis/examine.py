@@ -14,7 +14,7 @@ from fastmlp._engine.optimizer_state import fits
 from fastmlp._engine.predict import predict
 from fastmlp._engine.trained_nets import Status, Train, TrainedNets
 from fastmlp._engine.unit_statistics import UnitStatistics, inspected
-from fastmlp._kernels.formulas import LOSSES, Loss
+from fastmlp._kernels.formulas.losses import LOSSES, Loss
 from fastmlp.diagnosis import causes
 from fastmlp.diagnosis.baselines import baselines, best_possible, truth_table
 from fastmlp.diagnosis.causes import Cause, Plateau

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from fastmlp._engine.trained_nets import Status
-from fastmlp._kernels.formulas import Activation, Loss
+from fastmlp._kernels.formulas.activations import Activation
+from fastmlp._kernels.formulas.losses import Loss
 from fastmlp._pickling import LostFunction
 from fastmlp.diagnosis import causes
 from fastmlp.diagnosis.causes import Cause

@@ -13,7 +13,8 @@ import numpy as np
 from fastmlp._engine.predict import predict
 from fastmlp._engine.trained_nets import TrainedNets
 from fastmlp._engine.unit_statistics import UnitStatistics, inspected
-from fastmlp._kernels.formulas import Activation, Loss
+from fastmlp._kernels.formulas.activations import Activation
+from fastmlp._kernels.formulas.losses import Loss
 from fastmlp.architecture import Architecture
 
 # For data that are no classes: as much of the targets' variance as noise would leave

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp._engine.trained_nets import Status, TrainedNets
-from fastmlp._kernels.formulas import Loss
+from fastmlp._kernels.formulas.losses import Loss
 from fastmlp.architecture import Architecture
 from fastmlp.diagnosis.baselines import Scaling
 from fastmlp.diagnosis.fixes import Fix

@@ -10,7 +10,7 @@ import numpy as np
 from fastmlp import _check_data as checks
 from fastmlp._engine.trained_nets import Train, TrainedNets
 from fastmlp._engine.unit_statistics import inspected
-from fastmlp._kernels.formulas import LOSSES
+from fastmlp._kernels.formulas.losses import LOSSES
 from fastmlp.diagnosis import Diagnosis
 from fastmlp.plotting.animation import write_animation
 from fastmlp.plotting.planes import checked_plane, outputs_over, plane

@@ -14,7 +14,7 @@ import numpy as np
 from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
 from fastmlp._html import html_table
-from fastmlp._kernels.formulas import Loss
+from fastmlp._kernels.formulas.losses import Loss
 from fastmlp._pickling import picklable
 from fastmlp.architecture import Architecture
 from fastmlp.diagnosis.problem import solved_limit

@@ -17,8 +17,10 @@ from fastmlp._engine.job import Job, checked_factor
 from fastmlp._engine.memory_limit import refuse_if_too_large
 from fastmlp._engine.optimizer_state import STATE_ARRAYS, for_optimizer, new_state
 from fastmlp._engine.tile_arrays import data_buffers, loss_scales
-from fastmlp._kernels import formulas, structs
-from fastmlp._kernels.formulas import LOSSES, Loss, Method
+from fastmlp._kernels import structs
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.losses import LOSSES, Loss
+from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.output_layer import MOST_WEIGHT
 from fastmlp._kernels.tiles import InitSpec, draw_samples
 from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
@@ -116,15 +118,15 @@ def planned(
     for name, value in optimizer.settings.items():
         checks.in_dtype(f"{owner}({name}=…)", checks.one_each(f"{owner}({name}=…)", value, nets), float_type)
     hyper = optimizer.rows()
-    hyper[formulas.L2] = checks.in_dtype("l2", checks.bounded("l2", l2, nets, 0.0), float_type)
-    hyper[formulas.GIVEN_L2], hyper[formulas.GIVEN_RATE] = hyper[formulas.L2], hyper[formulas.LEARNING_RATE]
+    hyper[optimizers.L2] = checks.in_dtype("l2", checks.bounded("l2", l2, nets, 0.0), float_type)
+    hyper[optimizers.GIVEN_L2], hyper[optimizers.GIVEN_RATE] = hyper[optimizers.L2], hyper[optimizers.LEARNING_RATE]
     rate_of_dropout = checks.bounded("dropout", dropout, nets, 0.0, np.nextafter(1.0, 0.0))
     if np.any(rate_of_dropout) and architecture.n_layers == 1:
         raise ValueError(f"dropout={dropout!r} leaves out hidden units, and sizes={architecture.sizes} has none")
-    hyper[formulas.KEPT], hyper[formulas.DROPOUT_SCALE] = 1.0 - rate_of_dropout, 1.0 / (1.0 - rate_of_dropout)
-    hyper[formulas.WEIGHT_DECAY] = getattr(optimizer, "weight_decay", 0.0)
+    hyper[optimizers.KEPT], hyper[optimizers.DROPOUT_SCALE] = 1.0 - rate_of_dropout, 1.0 / (1.0 - rate_of_dropout)
+    hyper[optimizers.WEIGHT_DECAY] = getattr(optimizer, "weight_decay", 0.0)
     rate_factor, adaptive = _schedule(schedule, optimizer, first_epoch, epochs, patience)
-    hyper[formulas.LEAKY_SLOPE] = checks.in_dtype("leaky_slope", slope, float_type)
+    hyper[optimizers.LEAKY_SLOPE] = checks.in_dtype("leaky_slope", slope, float_type)
     stopping = {
         structs.BEST_LOSS: np.inf,
         structs.TARGET_LOSS: checks.bounded("target_loss", target_loss, nets, 0.0, none=-np.inf),
@@ -153,9 +155,9 @@ def planned(
         record_every=every,
         rules=any(rule is not None for rule in (target_loss, target_accuracy, patience)),
         bound_will_do=target_accuracy is None and patience is None and _are_moderate(weights, architecture.sizes[-1]),
-        has_l2=bool(np.any(hyper[formulas.L2])),
-        has_momentum=bool(np.any(hyper.get(formulas.MOMENTUM, 0.0))),
-        has_decay=bool(np.any(hyper.get(formulas.DECAY_FACTOR, 1.0) != 1.0)),
+        has_l2=bool(np.any(hyper[optimizers.L2])),
+        has_momentum=bool(np.any(hyper.get(optimizers.MOMENTUM, 0.0))),
+        has_decay=bool(np.any(hyper.get(optimizers.DECAY_FACTOR, 1.0) != 1.0)),
         nesterov=bool(getattr(optimizer, "nesterov", False)),
         same_powers=not (keep_state or resumable)
         and state is None

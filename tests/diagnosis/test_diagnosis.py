@@ -9,7 +9,7 @@ import pytest
 import fastmlp
 from fastmlp import Cause
 from fastmlp._engine.unit_statistics import inspected
-from fastmlp._kernels.formulas import Loss
+from fastmlp._kernels.formulas.losses import Loss
 from fastmlp.diagnosis import baselines, causes, examine
 from fastmlp.diagnosis.problem import Problem
 from fastmlp.diagnosis.retraining import Retraining

@@ -5,7 +5,7 @@ import pytest
 
 import fastmlp
 from fastmlp import _check_data as checks
-from fastmlp._kernels.formulas import LOSSES, Loss
+from fastmlp._kernels.formulas.losses import LOSSES, Loss
 from fastmlp.audit.backpropagation import Problem
 from fastmlp.audit.mistakes import FORWARD, MISTAKES, Placed
 from fastmlp.audit.training import L2_ADDED, train_with_mistakes

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from fastmlp._simd import types
+from fastmlp._simd.cpu import register_bytes
 from fastmlp._simd.jit import kernel
 from fastmlp._simd.memory import load, store
 from fastmlp._simd.sqrt import sqrt_by_newton
 from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 from tests.support.data import bits
 
-pytestmark = pytest.mark.skipif(types.register_bytes() < 64, reason="the estimates that it begins with need AVX-512")
+pytestmark = pytest.mark.skipif(register_bytes() < 64, reason="the estimates that it begins with need AVX-512")
 
 
 @kernel

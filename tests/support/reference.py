@@ -7,8 +7,10 @@ checks by themselves. Numbers keep the dtype of the arrays: a literal would make
 import numpy as np
 from numba import njit
 
-from fastmlp._kernels import formulas
-from fastmlp._kernels.formulas import Activation, Loss, Method
+from fastmlp._kernels.formulas import losses, optimizers
+from fastmlp._kernels.formulas.activations import Activation
+from fastmlp._kernels.formulas.losses import Loss
+from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._simd import arithmetic as simd
 from fastmlp._simd import elementary
 from fastmlp._simd import memory as access
@@ -44,7 +46,7 @@ exp, exp_of_negative, sigmoid, tanh, log, log1p_of_fraction, sqrt, without_negli
         elementary.log,
         elementary.log1p_of_fraction,
         _roots.sqrt,
-        formulas.without_negligible,
+        losses.without_negligible,
     ),
 )
 
@@ -192,7 +194,7 @@ def add_compensated(total, rest, term):
 @njit
 def step(lane, cell, method, nesterov, h, w, g, state1, state2, corrections, zero, one, tiny):
     """One optimizer step on every parameter."""
-    rate, momentum = h[formulas.LEARNING_RATE], h[formulas.MOMENTUM]
+    rate, momentum = h[optimizers.LEARNING_RATE], h[optimizers.MOMENTUM]
     for p in range(len(w)):
         if method == SGD:
             direction = g[p]
@@ -202,17 +204,17 @@ def step(lane, cell, method, nesterov, h, w, g, state1, state2, corrections, zer
                 state1[p] = zero if abs(velocity) < tiny else velocity
             w[p] = fma(lane, cell, -rate, direction, w[p])
         elif method == ADAM:
-            m = fma(lane, cell, h[formulas.ONE_MINUS_BETA1], g[p] - state1[p], state1[p])
+            m = fma(lane, cell, h[optimizers.ONE_MINUS_BETA1], g[p] - state1[p], state1[p])
             change = fma(lane, cell, g[p], g[p], -state2[p])
-            v = fma(lane, cell, h[formulas.ONE_MINUS_BETA2], change, state2[p])
+            v = fma(lane, cell, h[optimizers.ONE_MINUS_BETA2], change, state2[p])
             state1[p], state2[p] = zero if abs(m) < tiny else m, zero if abs(v) < tiny else v
-            root = fma(lane, cell, sqrt(lane, cell, state2[p]), corrections[1], h[formulas.EPSILON])
-            w[p] = fma(lane, cell, -(rate * corrections[0]), state1[p] / root, w[p] * h[formulas.DECAY_FACTOR])
+            root = fma(lane, cell, sqrt(lane, cell, state2[p]), corrections[1], h[optimizers.EPSILON])
+            w[p] = fma(lane, cell, -(rate * corrections[0]), state1[p] / root, w[p] * h[optimizers.DECAY_FACTOR])
         elif method == RMSPROP:
             change = fma(lane, cell, g[p], g[p], -state1[p])
-            v = fma(lane, cell, h[formulas.ONE_MINUS_BETA2], change, state1[p])
+            v = fma(lane, cell, h[optimizers.ONE_MINUS_BETA2], change, state1[p])
             state1[p] = zero if abs(v) < tiny else v
-            direction = g[p] / (sqrt(lane, cell, state1[p]) + h[formulas.EPSILON])
+            direction = g[p] / (sqrt(lane, cell, state1[p]) + h[optimizers.EPSILON])
             if momentum != zero:
                 direction = fma(lane, cell, momentum, state2[p], direction)
                 state2[p] = zero if abs(direction) < tiny else direction
@@ -220,10 +222,10 @@ def step(lane, cell, method, nesterov, h, w, g, state1, state2, corrections, zer
         else:
             agreement = np.sign(g[p]) * np.sign(state1[p])
             if agreement > zero:
-                state2[p] = state2[p] * h[formulas.ETA_PLUS]
+                state2[p] = state2[p] * h[optimizers.ETA_PLUS]
             elif agreement < zero:
-                state2[p] = state2[p] * h[formulas.ETA_MINUS]
-            state2[p] = min(max(state2[p], h[formulas.MIN_STEP]), h[formulas.MAX_STEP])
+                state2[p] = state2[p] * h[optimizers.ETA_MINUS]
+            state2[p] = min(max(state2[p], h[optimizers.MIN_STEP]), h[optimizers.MAX_STEP])
             state1[p] = zero if agreement < zero else g[p]
             w[p] = fma(lane, cell, -np.sign(state1[p]), state2[p], w[p])
 
@@ -262,9 +264,9 @@ def train_reference(
     o, g = np.zeros(sizes[-1], w.dtype), np.zeros_like(w)
     state1, state2, corrections = np.zeros_like(w), np.zeros_like(w), np.zeros(2, w.dtype)
     if method not in (SGD, ADAM, RMSPROP):
-        state2[:] = h[formulas.LEARNING_RATE]
+        state2[:] = h[optimizers.LEARNING_RATE]
     powers, whole = np.ones(2), np.ones_like(masks[0, 0])
-    slope, l2 = h[formulas.LEAKY_SLOPE], h[formulas.L2]
+    slope, l2 = h[optimizers.LEAKY_SLOPE], h[optimizers.L2]
     for epoch in range(epochs):
         for start in range(0, n, batch):
             chosen = orders[epoch, start : start + batch]
@@ -293,7 +295,7 @@ def train_reference(
                     deltas,
                     g,
                     masks[epoch, s],
-                    h[formulas.KEPT],
+                    h[optimizers.KEPT],
                     zero,
                     one,
                 )
@@ -367,7 +369,7 @@ def run_reference(job, net):
         weights = job.sample_weights[net]
     elif data.weighting:
         weights = data.weights.array
-    h = np.zeros(formulas.N_HYPERPARAMETERS, dtype)
+    h = np.zeros(optimizers.N_HYPERPARAMETERS, dtype)
     for row, values in job.hyper.items():
         h[row] = values[net] if np.ndim(values) else values
     betas = np.array([beta[net] if np.ndim(beta) else beta for beta in job.betas], np.float64)
