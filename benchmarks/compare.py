@@ -1,4 +1,4 @@
-"""fastmlp beside pure NumPy and every installed peer, in one table from one run: `python -m benchmarks.compare`.
+"""fastmlp, pure NumPy and every installed peer, in one table from one run: `python -m benchmarks.compare`.
 
 In each round everything is measured once, one after the other, and the ratios are taken within the round; the table
 gives medians over the rounds. Competitors use as many threads as they like, and each may split the nets into the

@@ -1,4 +1,4 @@
-"""The estimators beside scikit-learn's, on the data sets inside scikit-learn: `python -m benchmarks.estimators`.
+"""The estimators and scikit-learn's, on the data sets inside scikit-learn: `python -m benchmarks.estimators`.
 
 For each data set and solver 50 nets of different seeds: scikit-learn's with joblib over all cores, one `random_state`
 a net, and as many restarts in one call of ours; the ratio of the times, medians of a few rounds taken one after the

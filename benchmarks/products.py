@@ -94,7 +94,7 @@ def seconds(product, arguments, times):
 
 
 def shares_of_peak(shape, dtype, rounds):
-    """Of each product, the median over the rounds; the peak is measured beside it."""
+    """Of each product, the median over the rounds; the peak is measured in the same run."""
     arguments = prepared(shape, dtype)
     flops = 2 * np.prod(shape)
     found = []

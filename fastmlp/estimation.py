@@ -28,7 +28,7 @@ class Estimate(NamedTuple):
     """Memory in bytes, at the most."""
 
     results: int
-    """What `Runs` holds, and what is kept beside it while nets are trained."""
+    """What `Runs` holds, and what else is kept while nets are trained."""
     data: int
     """The library's own copies of the samples."""
     working: int
@@ -77,7 +77,7 @@ def estimate(
     dtype: Any = "float32",
     threads: int | None = None,
 ) -> Estimate:
-    """How much memory `train` will take, at the most, beside what the caller holds.
+    """How much memory `train` will take, at most, in addition to what the caller holds.
 
     That is with the kernel that it chooses itself, and one order of samples for all nets.
 

@@ -70,7 +70,7 @@ class Optimizer:
 
     @property
     def n_state_rows(self) -> int:
-        """Numbers the optimizer keeps beside each parameter."""
+        """Numbers the optimizer keeps for each parameter."""
         raise NotImplementedError
 
     def rows(self) -> dict[int, Setting]:

@@ -153,7 +153,7 @@ class Runs(_Parameters):
     state : OptimizerState or None
         What training can go on from, if `keep_state` was set.
     restarts : ndarray of shape (n_nets,), int64, or None
-        How often each net was begun anew, with `restart_stuck`; `net_ids` are then the numbers of the last ones.
+        How often each net was started again, with `restart_stuck`; `net_ids` are then the numbers of the last ones.
     settings : dict
         What `train` was asked for, as names and numbers, "an array" where there is one for each net or epoch: for the
         record, and kept in files. Empty for nets of the estimators.
@@ -368,7 +368,7 @@ class Runs(_Parameters):
     def save(self, path: str | os.PathLike) -> None:
         """Write everything to a file that `fastmlp.load` reads, in the safetensors format (extra ``files``).
 
-        The file is written beside `path` first and then takes its place, so that at any moment there is a whole one.
+        The file is written next to `path` first and then takes its place, so that at any moment there is a whole one.
         """
         save(path, self)
 

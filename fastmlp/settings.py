@@ -1,4 +1,4 @@
-"""What `train` was asked for, kept beside its results, so that the same nets can be trained again with a change.
+"""What `train` was asked for, kept with its results, so that the same nets can be trained again with a change.
 
 The samples are not kept, but for those of a validation. Arrays are copied. What has one value a net follows when some
 of the nets are chosen.
@@ -20,7 +20,7 @@ from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 
 BY_NET = ("l2", "dropout", "sample_weight", "target_loss", "target_accuracy", "patience", "tol")
-# What says which nets are trained, and on what: `Runs` and whoever trains again know
+# What says which nets are trained, and on what: `Runs` and the code that trains again know
 LEFT_OUT = ("X", "y", "n_nets", "net_ids", "seed", "kernel", "threads", "keep_state", "record_every")
 
 

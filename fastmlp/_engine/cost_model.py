@@ -1,10 +1,10 @@
 """Which kernels train a job fastest: what each costs, from counts of what it does and what one of each takes.
 
 The result has the same bits whichever is chosen, so this decides about speed alone. What matters is the ratio of two
-costs; how long a job takes, by which it is cut into chunks, may be roughly right. The constants are nanoseconds on
-one core of an AMD Zen 4 server, fitted to epochs of 63 jobs from 2-4-1 to 784-256-10 (docs/performance.md). Those of
-the units kernel are an eighth less than fitted there, those of a layer and an update a third to a half, for it is that
-much faster beside the other on an Intel Sapphire Rapids server. What a team costs is of that server. The benchmark
+costs; how long a job takes, by which it is cut into chunks, may be roughly right. The constants are nanoseconds on one
+core of an AMD Zen 4 server, fitted to epochs of 63 jobs from 2-4-1 to 784-256-10 (docs/performance.md). Those of the
+units kernel are an eighth less than fitted there, those of a layer and an update a third to a half, for it is that much
+faster, compared with the other, on an Intel Sapphire Rapids server. What a team costs is of that server. The benchmark
 `benchmarks.choice` says how often, and by how much, they are wrong.
 """
 

@@ -36,7 +36,7 @@ from fastmlp._simd.philox import DROPOUT, SHUFFLING_BY_NET
 from fastmlp._simd.types import Buffer, aligned_zeros
 from fastmlp.architecture import Architecture
 
-# What was tried beside these values of slices, strides and gaps stands in docs/performance.md
+# What else was tried for the values of slices, strides and gaps stands in docs/performance.md
 SLICE_SECONDS = 0.05
 FIRST_SLICE_SECONDS = 0.003  # roughly, until the speed is known
 SHORT_SLICE_SECONDS = 0.005  # with rules, where a slice is one stride
@@ -45,7 +45,7 @@ STRIDE_SECONDS_A_BYTE = 6e-9  # of the chunk: but none shorter, since each bring
 STRIDE_OF_CALM = 1 / 3  # nor than this part of the epochs so far, if no net left in the last slice
 CLOSE_GAPS_BELOW = 0.85  # as soon as no more than this part of the nets in the tiles still train,
 CLOSE_GAPS_AFTER = 0.005  # and at the end of a slice if any has left, but so many seconds after the last time
-WORTHWHILE_CHUNK_SECONDS = 0.02  # roughly: a chunk costs some tenths of a millisecond beside its training
+WORTHWHILE_CHUNK_SECONDS = 0.02  # roughly: a chunk costs some tenths of a millisecond on top of its training
 LEAST_CHUNK_SECONDS = 0.0015  # where there is less, another thread does not pay
 MAX_CHUNK_TILES = 256
 MOST_IN_ORDERS = 2**20  # numbers of samples
@@ -154,7 +154,7 @@ class Job:
         return tiles_of_a_chunk(-(-nets // width), seconds, threads, self.tile_bytes) * width
 
     def new_team(self) -> Team:
-        """Working memory for `train_chunk`, and the threads beside the caller's."""
+        """Working memory for `train_chunk`, and the threads in addition to the caller's."""
         return Team(self.plan.new_scratch(self.flags.batch_size, self.flags.dropping), self.plan.threads_per_net)
 
     def compile(self) -> float:
@@ -196,7 +196,7 @@ class Job:
             before = self._kept(tiles) if self.resumable else None
             epochs = self._epochs(tiles, epoch, min(end, epoch + length))._replace(stride=stride, fewest=fewest)
             stop = self._train(tiles, epochs, team)
-            del epochs  # the next slice's orders need no memory beside these
+            del epochs  # the next slice's orders need no memory in addition to these
             cut_short = bool(self.halt[0])  # read once: it may change at any time
             if before is not None and cut_short:
                 self._put_back(tiles, before)

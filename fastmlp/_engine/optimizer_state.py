@@ -1,4 +1,4 @@
-"""What training goes on from, beside the weights: the optimizer's state, and what the rules have seen."""
+"""What training continues from, in addition to the weights: the optimizer's state, and what the rules have seen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class OptimizerState(NamedTuple):
     optimizer: str
     """Its class."""
     rows: np.ndarray
-    """Numbers beside each parameter, in its order: Adam's two moments, a velocity, Rprop's steps; (k, n, P)."""
+    """Numbers for each parameter, in its order: Adam's two moments, a velocity, Rprop's steps; (k, n, P)."""
     powers: np.ndarray
     """Adam's β₁ᵗ and β₂ᵗ, float64 (n, 2)."""
     rate: np.ndarray
@@ -89,6 +89,6 @@ def for_optimizer(state: OptimizerState, optimizer: Optimizer) -> OptimizerState
         raise ValueError(
             f"warm_start holds the state of {state.optimizer} with {len(state.rows)} numbers a parameter; "
             f"{type(optimizer).__name__} with these settings keeps {optimizer.n_state_rows}: pass the optimizer that "
-            "the runs were trained with, or begin its state anew with init=(runs.weights, runs.biases)"
+            "the runs were trained with, or start with a fresh state by init=(runs.weights, runs.biases)"
         )
     return state._replace(rows=state.rows[: optimizer.n_state_rows])

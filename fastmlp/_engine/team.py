@@ -61,7 +61,7 @@ class Team:
         return result
 
     def _abandon(self) -> None:
-        """Let nobody wait for a member that will not come."""
+        """Release waiting threads after a failure."""
         self.scratches[0].team[ABANDONED] = 1
 
     def _processors(self) -> list[int]:

@@ -170,7 +170,7 @@ def tiny_scratch_buffers(net: structs.Net, vectors: Vectors) -> structs.Scratch:
 def new_scratch(
     units: np.ndarray, deltas: np.ndarray, capacity: int, vectors: Vectors, dropping: bool = False
 ) -> structs.Scratch:
-    """The rest of a thread's working memory, beside the outputs and gradients at its units."""
+    """A thread's working memory, except the outputs and gradients of its units."""
     dtype, width, block = vectors.F.dtype, vectors.width, vectors.block
     return structs.Scratch(
         units=Buffer(units),

@@ -21,7 +21,7 @@ from fastmlp._io.safetensors import (
 from fastmlp._version import version
 from fastmlp.architecture import Architecture
 
-# Arrays beside the weights: dtype (None for the weights' own), and whether every file has it
+# Arrays in addition to the weights: dtype (None for the weights' own), and whether every file has it
 ARRAYS: dict[str, tuple[Any, bool]] = {
     "loss": (None, True), "accuracy": (None, True), "epochs": (np.int64, True), "status": (np.int8, True),
     "net_ids": (np.uint64, True), "history": (None, False), "validation_score": (np.float64, False),

@@ -1,8 +1,8 @@
 """Arrays in a file of the safetensors format, written whole or not at all, and checked before they are believed.
 
-Beside the arrays there is one JSON text under the key "fastmlp" of the metadata. In it is a SHA-256 of the whole file,
-header included, taken with 64 zeros in the place of the checksum itself. Any reader of safetensors can read such a
-file; nothing in it is ever executed. Reference: https://github.com/huggingface/safetensors, "Format".
+In addition to the arrays there is one JSON text under the key "fastmlp" of the metadata. In it is a SHA-256 of the
+whole file, header included, taken with 64 zeros in the place of the checksum itself. Any reader of safetensors can read
+such a file; nothing in it is ever executed. Reference: https://github.com/huggingface/safetensors, "Format".
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class ReadOptions(NamedTuple):
     sep: str | None = None  # None for a comma, in .tsv files a tab
     encoding: str = "utf-8"
     decimal: str = "."
-    na: tuple[str, ...] = ()  # spellings of missing values, beside empty fields
+    na: tuple[str, ...] = ()  # spellings of missing values, in addition to empty fields
 
 
 @dataclass(frozen=True)

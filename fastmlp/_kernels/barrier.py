@@ -87,7 +87,7 @@ def _pause(_spins):
 def wait(scratch):
     """Wait until every member of the team is here; what each has written, all can read.
 
-    Where a member failed before it came here, the team is abandoned, and nobody waits any more.
+    Where a thread failed before it came here, the team is abandoned, and no thread waits any more.
     """
     if scratch.threads_per_net > 1:
         arrived = add_atomically(scratch.team, ARRIVALS, 1)
@@ -100,7 +100,7 @@ def wait(scratch):
 
 @inline
 def halted(scratch, halt):
-    """Whether to end, on which all members agree; nobody returns before everyone has asked."""
+    """Whether to end, on which all threads agree; no thread returns before all have asked."""
     if scratch.threads_per_net == 1:
         return halt[0] != 0
     if scratch.thread_number == 0:

@@ -1,6 +1,6 @@
 """Dropout: which hidden units a net leaves out of a sample's pass, drawn from Philox.
 
-A unit is left out or not as a function of (seed, epoch, net number, sample, layer, unit) alone: the key is drawn anew
+A unit is left out or not as a function of (seed, epoch, net number, sample, layer, unit) alone: the key is drawn again
 for each epoch, and the counter holds the rest, four units a draw. What is left out is 0; what stays is multiplied with
 1 / (1 − p). Reference: Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, JMLR 2014.
 """

@@ -14,7 +14,7 @@ from fastmlp._simd.arithmetic import broadcast, fold_compensated, ratio
 from fastmlp._simd.jit import inline, kernel
 from fastmlp._simd.memory import load, load_grid, spread_samples, store
 
-N_MEASURES = 2  # beside those of each output
+N_MEASURES = 2  # in addition to those of each output
 
 
 @inline

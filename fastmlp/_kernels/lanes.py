@@ -6,7 +6,7 @@ column of U units. A vector that was loaded serves 4 or more multiply-adds, and 
 of the registers, which hides the latency of a multiply-add. What is left over when U does not divide a layer is done
 unit by unit, U times as many samples or columns at once.
 
-Every sum runs through one accumulator in index order, so a net's bits do not depend on what lies beside it.
+Every sum runs through one accumulator in index order, so a net's bits do not depend on its neighbours.
 """
 
 from fastmlp._kernels.formulas import optimizers
@@ -19,7 +19,7 @@ from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, load_grid, spread, spread_samples, store_grid
 from fastmlp._simd.types import ALL
 
-# With fewer registers Adam's constants don't stay in them beside a product's sums
+# With fewer registers Adam's constants don't stay in them together with a product's sums
 ENOUGH_REGISTERS = 32
 
 

@@ -1,6 +1,6 @@
 """The compiled training of nets with mistakes of the catalogue in it: `audit/backpropagation`'s program, a net a lane.
 
-It is written to be read beside that program, and as fast as a plain loop over vectors is. Without a mistake it has the
+It is written to be read next to that program, and as fast as a plain loop over vectors is. Without a mistake it has the
 bits of `epoch_loop`. A minibatch is worked on as a whole: some mistakes mix its samples up. Symbols are those of
 `structs`; Quad is the vector of four numbers for each net of a tile, of four units.
 """
@@ -37,7 +37,7 @@ class Switches(NamedTuple):
     bias: Buffer  # (L,) BiasSum
     down: Buffer  # (L,) Down
     down_weights: Buffer  # (L,) the layer whose weights δ is passed down by
-    weight_factor: Buffer  # (L,) of the weights' gradient, beside
+    weight_factor: Buffer  # (L,) of the weights' gradient, in addition
     weight_power: Buffer  # (L,) the minibatch's size to this power; the same for the biases:
     bias_factor: Buffer  # (L,)
     bias_power: Buffer  # (L,)

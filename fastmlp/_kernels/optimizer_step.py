@@ -90,7 +90,7 @@ def _sgd(V, F, net, flags, tiles, first, stop, h, active):
 
 @inline
 def adam_settings(V, F, tiles, tile, corrections):
-    """What Adam's step needs beside a parameter and its gradient."""
+    """What Adam's step needs in addition to a parameter and its gradient."""
     h = tile * optimizers.N_HYPERPARAMETERS
     rate = load(F, tiles.hyper, h + optimizers.LEARNING_RATE) * load(F, corrections, 0)
     return (

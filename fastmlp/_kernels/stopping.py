@@ -22,7 +22,7 @@ LEAST_RATE = 1e-6  # an adaptive learning rate that is no greater is not lowered
 
 @inline
 def empty_lanes(F, tiles, tile, lanes):
-    """The mask of a tile's lanes that hold no net: steps may be taken there, for nobody looks at them."""
+    """The mask of a tile's lanes that hold no net: steps may be taken there: they are never read."""
     for lane in range(tiles.width):
         lanes[lane] = 1.0 if tiles.result_index[tile * tiles.width + lane] < 0 else 0.0
     return load(F, lanes, 0) != 0.0

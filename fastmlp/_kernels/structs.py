@@ -109,14 +109,14 @@ class TrainFlags(NamedTuple):
     has_momentum: bool
     nesterov: bool
     has_decay: bool  # of weights, by Adam
-    same_powers: bool  # Adam's βᵗ are the same in every lane, and nobody asks for those of nets that have stopped
+    same_powers: bool  # Adam's βᵗ are the same in every lane, and those of nets that have stopped are never asked for
     loss_scale: float  # 1 / n_out for bce and mse, 1 for cross entropy
     delta_scale: float  # the same, twice that for mse
     counts_accuracy: bool
     scheduled: bool  # learning rates change from epoch to epoch
     adaptive: bool  # a net that is out of patience goes on with a fifth of its learning rate
     sklearn: bool  # scikit-learn's conventions; what they are is said where the kernels ask
-    loss_slack: float  # how far rounding may put a lower bound of the loss above it, beside a thousandth
+    loss_slack: float  # how far rounding may put a lower bound of the loss above it, in addition to a thousandth
 
 
 class Scratch(NamedTuple):

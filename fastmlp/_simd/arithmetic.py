@@ -1,7 +1,7 @@
 """The operations on vectors, compiled to the processor's vector instructions.
 
 They know nothing of nets. Each is a plain function on NumPy arrays, which is its meaning and what runs under
-NUMBA_DISABLE_JIT=1; beside it stands the LLVM code that compiled kernels get instead. Only operations that IEEE 754
+NUMBA_DISABLE_JIT=1; next to it stands the LLVM code that compiled kernels get instead. Only operations that IEEE 754
 rounds in one way are here, and none carries a fast-math flag, so both give one result.
 """
 

@@ -44,13 +44,13 @@ def sources_hash() -> str:
 @functools.cache
 def _warn_once(reason: str) -> None:
     warnings.warn(
-        f"{reason}: the kernels are compiled anew in every process, which takes some seconds; {ADVICE}",
+        f"{reason}: the kernels are compiled again in every process, which takes some seconds; {ADVICE}",
         RuntimeWarning, stacklevel=2,
     )  # fmt: skip
 
 
 class _Files:
-    """One file for each signature and processor, in a folder that nobody else can write to."""
+    """One file for each signature and processor, in a folder that no other user can write to."""
 
     def __init__(self, folder: str, base: str) -> None:
         self._folder, self._base = Path(folder), base
@@ -94,7 +94,7 @@ class _Files:
 
 @functools.cache
 def _is_private(folder: Path) -> bool:
-    """Whether nobody else can put code there that would be run here."""
+    """Whether no other user can put code there that would be run here."""
     try:
         about = folder.stat()
     except OSError:
@@ -106,7 +106,7 @@ def _is_private(folder: Path) -> bool:
 
 
 def _is_ours(about: os.stat_result) -> bool:
-    """Whether a file or folder is the user's or root's, and nobody else can write to it.
+    """Whether a file or folder is the user's or root's, and no other user can write to it.
 
     The group that many systems make for each user alone, of the same name, is the user.
     """

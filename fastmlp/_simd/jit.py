@@ -1,7 +1,7 @@
 """How the library's functions are compiled: `kernel` for those that Python calls, `inline` for those inside them.
 
 Numba would optimise every function by itself, again inside each of its callers, and turn each into machine code
-that nobody calls. A function marked `inline` is only translated, and optimised once, in the kernel. Both kinds skip
+that is never called. A function marked `inline` is only translated, and optimised once, in the kernel. Both kinds skip
 Numba's passes for closures, inlining, array expressions and the like, which they do not use. Together this makes
 compiling several times faster and changes nothing in the result.
 """
@@ -100,7 +100,7 @@ def inline(function: Callable[..., Any]) -> Any:
 class Kernel:
     """A compiled function that Python calls.
 
-    Numba works out the types of all arguments anew at each call, field by field, which takes many times as long as the
+    Numba works out the types of all arguments again at each call, field by field, which takes many times as long as the
     way into the machine code. Here each argument says of what kind it is: a buffer or a kind of vector by its Numba
     type, a number by its class, a tuple by its fields. For each combination the code is looked up once.
     """

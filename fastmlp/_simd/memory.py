@@ -1,6 +1,6 @@
 """How vectors are read from memory and written to it, compiled to the processor's vector instructions.
 
-As in `arithmetic`, each is a plain function on NumPy arrays, which is its meaning, and beside it stands its LLVM code.
+As in `arithmetic`, each is a plain function on NumPy arrays, which is its meaning; its LLVM code stands next to it.
 """
 
 import operator

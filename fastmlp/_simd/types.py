@@ -49,7 +49,7 @@ class Buffer:
     """An array as kernels see it: its numbers one after another, with no shape and no reference count.
 
     A kernel that gets arrays counts references to them at every use, which costs more than a small net's
-    arithmetic. Whoever makes a buffer from an array keeps it alive: the buffer does, for as long as it lives.
+    arithmetic. A buffer keeps its array alive.
     """
 
     __slots__ = ("_numba_type_", "address", "array")

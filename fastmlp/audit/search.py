@@ -22,7 +22,7 @@ TOLERANCE = 1e-4
 # is the mistake's, though both are within the tolerance.
 EXACT = 1e-9
 CLEARLY = 1e-3
-SMALL = 1e-3  # numbers smaller than this beside the array's largest are compared with that: 1e-7 of it is rounding
+SMALL = 1e-3  # numbers smaller than this relative to the array's largest are compared with that: 1e-7 of it is rounding
 MOST_MISTAKES = 2
 MOST_RANGES = 512  # samples: in larger data a minibatch is looked for at the usual sizes alone
 USUAL_SIZES = (8, 10, 16, 20, 25, 32, 50, 64, 100, 128, 200, 256, 500, 512, 1000, 1024)
@@ -273,7 +273,7 @@ class Search:
         return found
 
     def _factor_of_weights(self, made: Made) -> float:
-        """How much of the weights is in the output layer's gradient, beside what belongs there."""
+        """How much of the weights is in the output layer's gradient, in addition to what belongs there."""
         top = self.problem.n_layers - 1
         w = self.problem.weights[top]
         with np.errstate(all="ignore"):

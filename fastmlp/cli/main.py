@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("data", metavar="DATA", help="a .csv or .parquet file with one row a sample")
     fit.add_argument("--target", required=True, help="the column to predict")
     _add_table_options(fit)
-    fit.add_argument("--out", metavar="FILE", help="where the model goes; by default beside DATA")
+    fit.add_argument("--out", metavar="FILE", help="where the model goes; by default next to DATA")
     fit.add_argument("--force", action="store_true", help="replace a model that is there")
     fit.add_argument("--members", type=_count, default=32, help="nets of the ensemble")
     fit.add_argument("--hidden", type=_widths, default="32", metavar="64-32", help="units of each hidden layer")
@@ -169,7 +169,7 @@ def _add_reading_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--na", action="append", default=[], metavar="TEXT",
-        help="a spelling of missing values, beside empty fields; repeatable",
+        help="a spelling of missing values, in addition to empty fields; repeatable",
     )  # fmt: skip
 
 

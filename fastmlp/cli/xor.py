@@ -182,7 +182,7 @@ def _median_epochs(runs: Runs) -> int:
 
 
 def histogram(losses: np.ndarray, width: int = 50, step: float = 0.025) -> str:
-    """A histogram in text; the plateaus are named beside their bins."""
+    """A histogram in text; the plateaus are named next to their bins."""
     finite = losses[np.isfinite(losses)]
     if not finite.size:
         return "  (none is finite)"

@@ -310,7 +310,7 @@ class BaseMLP(BaseEstimator):
         runs = copy(self.runs_)
         if runs.parameters.dtype != dtype:
             runs.parameters, runs.state = runs.parameters.astype(dtype), None
-        if len(runs) == 1:  # whoever has changed coefs_ goes on from there
+        if len(runs) == 1:  # where the user has changed coefs_, training continues from there
             runs.parameters = _packed(self.coefs_, self.intercepts_)[None].astype(dtype)
         return runs
 

@@ -106,7 +106,7 @@ class Orders:
         return block
 
     def finish(self, n_epochs: int) -> None:
-        """Leave the generator as it is after so many epochs, for whoever goes on with it."""
+        """Leave the generator as it is after `n` epochs, for training that continues."""
         number, rest = divmod(n_epochs, self._length)
         with self._lock:
             if number:

@@ -80,7 +80,7 @@ def train(
 ) -> Runs:
     """Train many nets of one architecture on the same samples, at once.
 
-    The same data, settings, seed and net number give the same bits, whatever the number of nets beside it, the number
+    The same data, settings, seed and net number give the same bits, whatever the number of other nets, the number
     of threads, or the processor.
 
     Parameters
@@ -153,7 +153,7 @@ def train(
         Whether each net in the end gets back the weights that scored best on the validation data, but for those that
         reached a target.
     restart_stuck : int, optional
-        Begin a net that ends unsolved anew, from a fresh seed, at most so many times, until all `n_nets` are solved:
+        Start a net that ends unsolved again, from a fresh seed, at most this many times, until all `n_nets` are solved:
         have reached `target_loss` or `target_accuracy`, or without these have every sample on the right side. The k-th
         restart of net i is the net of number i + k · 2**40; ``runs.restarts`` counts them, and ``runs.net_ids`` has the
         numbers of those that stayed. With `patience` a net that is stuck is found out before its epochs are over.
@@ -161,7 +161,7 @@ def train(
         Train these nets, stopped or not, for `epochs` more, with their weights, numbers and seed; leave `n_nets`,
         `net_ids`, `init` and `seed` out. If they were trained with `keep_state`, the optimizer's state, what `patience`
         has seen of the training loss, and the order of samples go on too, so that a + b epochs give the bits of a and b
-        in one go; else those begin anew. What was seen of validation data is not kept.
+        in one go; else those start fresh. What was seen of validation data is not kept.
     keep_state : bool, default False
         Whether to keep what `warm_start` can go on from, in ``runs.state``.
     dtype : {"float32", "float64"}, default "float32"
@@ -174,7 +174,7 @@ def train(
     checkpoint : path, optional
         A new file to keep the job in while it runs (extra ``files``): `resume` goes on from it, to the same bits,
         after a kill, an interrupt or a crash. At any moment there is a whole one; the data are not in it. It takes the
-        memory of the optimizer's state beside the results, and of a copy of the weights while it is written.
+        memory of the optimizer's state in addition to the results, and of a copy of the weights while it is written.
     checkpoint_every : float, default 60.0
         Seconds from one writing of the checkpoint to the next, at least; an epoch is not cut short for it.
     progress : bool, default False

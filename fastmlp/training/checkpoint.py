@@ -2,7 +2,7 @@
 
 A checkpoint is a file of nets, as `_io/nets` writes them, with the optimizer's state, what early stopping has seen, and
 the settings of the call. The data are not in it, but a hash of them is. It is written between two epochs of every net,
-when no kernel runs, so that whoever reads it sees one moment.
+when no kernel runs, so that a reader sees one moment.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Checkpoint:
         if hashes is None and (self.path.exists() or self.path.is_symlink()):
             raise ValueError(
                 f"checkpoint={str(path)!r} is there already: go on with it by fastmlp.resume({str(path)!r}, X, y), or "
-                "remove it to begin anew"
+                "remove it to start again"
             )
         if not self.path.parent.is_dir():
             raise ValueError(f"checkpoint={str(path)!r}: there is no folder {self.path.parent}")

@@ -140,9 +140,9 @@ def planned(
             validation, validation_score, architecture, loss_code, float_type, nets, n_records, stopping, adaptive,
             bool(restore_best), watch_only, sklearn,
         )  # fmt: skip
-        if not watch_only:  # whom the validation data stop, no loss on the training data does
+        if not watch_only:  # patience on validation data replaces patience on the training loss
             stopping[structs.PATIENCE], patience = np.inf, None
-    # an array counts even if it is all 0, for then nets beside it must not change what the rules look at
+    # an array counts even if it is all 0, for then neighbours must not change what the rules look at
     dropping = (np.ndim(dropout) > 0 or bool(dropout)) and not gradients_only
     loss_scale, delta_scale = loss_scales(loss_code, architecture.sizes[-1], sklearn)
     flags = structs.TrainFlags(

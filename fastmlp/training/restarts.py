@@ -24,7 +24,7 @@ def most_restarts(restart_stuck: Any, settings: dict[str, Any], others: dict[str
     most = checks.whole_number("restart_stuck", restart_stuck, 1, MOST_RESTARTS)
     for name in _REFUSED:
         if {**settings, **others}[name]:
-            raise ValueError(f"restart_stuck begins nets anew, which does not go with {name}: leave one of them out")
+            raise ValueError(f"restart_stuck starts nets again, which does not go with {name}: leave one of them out")
     if isinstance(settings["init"], (tuple, list)):
         raise ValueError(
             "restart_stuck draws new initial weights: pass init as a name or an initializer, not as arrays"
