@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from fastmlp._simd import arithmetic as simd
+from fastmlp._simd import cpu
 from fastmlp._simd import memory as access
 from fastmlp._simd import sqrt as _roots
-from fastmlp._simd import types
 from fastmlp._simd.cpu import host_lanes
 from fastmlp._simd.types import Buffer, Constants, VectorSpec, aligned_zeros
 from tests.support.data import bits
@@ -99,7 +99,7 @@ def test_width_follows_the_environment(monkeypatch):
 @pytest.mark.parametrize(("features", "lanes"), [("+avx2,+avx512f", 32), ("+avx2,+fma", 16), ("+neon", 16), ("", 16)])
 def test_width_follows_the_processor(monkeypatch, features, lanes):
     monkeypatch.delenv("FASTMLP_LANES", raising=False)
-    monkeypatch.setattr(types, "cpu_features", lambda: features.split(","))
+    monkeypatch.setattr(cpu, "cpu_features", lambda: features.split(","))
     assert host_lanes("float32").count == lanes
     assert host_lanes("float64").count == lanes // 2
 
