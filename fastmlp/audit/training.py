@@ -24,7 +24,7 @@ from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 from fastmlp.architecture import Architecture
 from fastmlp.audit.backpropagation import Problem
 from fastmlp.audit.mistakes import FORWARD, MISTAKES, Placed
-from fastmlp.diagnosis.problem import SOLVED_SHARE, distances, least_and_spread, solved_limit
+from fastmlp.diagnosis.problem import distances, every_output_solved, solved_limit
 from fastmlp.runs import Runs
 from fastmlp.training import TrainingInterrupted, run
 from fastmlp.training.prepare import planned
@@ -319,11 +319,11 @@ def _looked_at(
     with np.errstate(all="ignore"):
         losses = losses_of(outputs, targets, code)
         limit = solved_limit(code, targets, classes)
-        solved = losses <= (np.nan if limit is None else limit)
-        if code == Loss.MSE and not classes:
-            least, spread = least_and_spread(code, targets)
-            solved = (((outputs - targets) ** 2).mean(axis=1) <= least + SOLVED_SHARE * spread).all(axis=1)
-        if classes:
+        if limit is not None and code == Loss.MSE:
+            solved = every_output_solved(((outputs - targets) ** 2).mean(axis=1), code, targets)
+        elif limit is not None:
+            solved = losses <= limit
+        else:
             of_samples = distances(outputs, targets, architecture.activations[-1])
             right, margin = (of_samples > 0).mean(axis=1), of_samples.min(axis=1)
             solved = margin > 0

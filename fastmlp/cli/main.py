@@ -22,34 +22,30 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if action.default is None else super()._get_help_string(action)
 
 
-def _sizes(text: str) -> tuple[int, ...]:
+def _numbers(text: str, least: int, what: str) -> tuple[int, ...]:
+    """At least `least` whole numbers from 1 on, joined by hyphens."""
     try:
-        sizes = tuple(int(part) for part in text.split("-"))
+        numbers = tuple(int(part) for part in text.split("-"))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of layer sizes such as 2-4-1") from None
-    if len(sizes) < 2 or sizes[0] != 2 or sizes[-1] != 1 or min(sizes) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: XOR has 2 inputs and 1 output, such as 2-4-1 or 2-8-8-1")
-    return sizes
+        numbers = ()
+    if len(numbers) < least or min(numbers) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of {what}")
+    return numbers
 
 
 def _layers(text: str) -> tuple[int, ...]:
-    try:
-        sizes = tuple(int(part) for part in text.split("-"))
-    except ValueError:
-        sizes = ()
-    if len(sizes) < 2 or min(sizes) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of layer sizes such as 2-4-1")
-    return sizes
+    return _numbers(text, 2, "layer sizes such as 2-4-1")
 
 
 def _widths(text: str) -> tuple[int, ...]:
-    try:
-        widths = tuple(int(part) for part in text.split("-"))
-    except ValueError:
-        widths = ()
-    if not widths or min(widths) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of layer widths such as 64-32")
-    return widths
+    return _numbers(text, 1, "layer widths such as 64-32")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    sizes = _layers(text)
+    if sizes[0] != 2 or sizes[-1] != 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: XOR has 2 inputs and 1 output, such as 2-4-1 or 2-8-8-1")
+    return sizes
 
 
 def _count(text: str) -> int:

@@ -120,11 +120,16 @@ def limit_of(problem: Problem) -> float | None:
     return solved_limit(problem.loss, problem.targets, problem.classes, problem.solved_loss)
 
 
+def every_output_solved(output_loss: np.ndarray, loss: Loss, targets: np.ndarray) -> np.ndarray:
+    """Which nets have a loss that counts as solved in each of their outputs, (n,), from those losses (n, n_out)."""
+    least, spread = least_and_spread(loss, targets)
+    return np.asarray((output_loss <= least + SOLVED_SHARE * spread).all(axis=1))
+
+
 def solved(stats: UnitStatistics, problem: Problem) -> np.ndarray:
     """Which nets are solved, (n,)."""
     if stats.output_loss is not None:
-        least, spread = least_and_spread(problem.loss, problem.targets)
-        return np.asarray((stats.output_loss <= least + SOLVED_SHARE * spread).all(axis=1))
+        return every_output_solved(stats.output_loss, problem.loss, problem.targets)
     limit = limit_of(problem)
     return np.asarray(stats.right == 1 if limit is None else stats.loss <= limit)
 

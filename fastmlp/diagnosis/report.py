@@ -67,14 +67,14 @@ class Diagnosis:
     description: str
     """The nets in a line."""
     score: np.ndarray | None = None
-    """The accuracy of each net, or its R² where targets are no classes, (n,): of 20 samples or more."""
+    """The accuracy of each net, or its R² or D² where targets are no classes, (n,): of 20 samples or more."""
     score_name: str = "Accuracy"
-    """Which of the two it is."""
+    """Which of these it is: "Accuracy", "R²" for the squared error, or "D²", the share of the deviance explained."""
     margin: float | None = None
     """By how much the worst sample of a solved net is on its target's side of 1/2 (of a softmax, ahead of the next
     class): the median of up to 1,000 of them; None where targets are no classes, or none is solved."""
     held_out_score: float | None = None
-    """The nets' median accuracy, or R², on samples that they were not trained on: the validation data, where the nets
+    """The nets' median score on samples that they were not trained on: the validation data, where the nets
     were trained with some; else, with `try_fixes`, each of five folds by ten of the nets trained again without it."""
     baselines: dict[str, float] = field(default_factory=dict)
     """The same of a constant guess, of the nearest neighbours with each sample left out, and by scikit-learn, where it

@@ -42,7 +42,7 @@ class Trial:
     after: int
     """and with the change."""
     score_before: float | None = None
-    """The nets' median accuracy, or R² where targets are no classes, as they were: of 20 samples or more,"""
+    """The nets' median accuracy, or R² or D² where targets are no classes, as they were: of 20 samples or more,"""
     score_after: float | None = None
     """and with the change."""
     held_out_before: float | None = None
@@ -55,7 +55,7 @@ class Trial:
     constant_score: float = -np.inf
     """and for R² and D² below that of a constant guess, which have no bounds, its 0 counts."""
     gained: int | None = None
-    """How many nets are solved with the change alone,"""
+    """How many nets are solved with the change alone (None in trials of older versions),"""
     lost: int | None = None
     """and how many without it alone."""
     diverged_before: int = 0
@@ -223,8 +223,12 @@ def held_out_score(runs: TrainedNets, call: Call, problem: Problem, y: Any, retr
 
 def _best_first(trials: Sequence[Trial | None]) -> list[Trial]:
     """Those that helped before those that did not; by nets solved, then by their score."""
-    done = [t for t in trials if t is not None]
-    return sorted(done, key=lambda t: (not t.helped, -t.after, -(t.held_out_after or t.score_after or 0.0)))
+
+    def place(trial: Trial) -> tuple[bool, int, float]:
+        score = trial.score_after if trial.held_out_after is None else trial.held_out_after
+        return not trial.helped, -trial.after, 0.0 if score is None else -score
+
+    return sorted((trial for trial in trials if trial is not None), key=place)
 
 
 class _Outcome(NamedTuple):

@@ -10,7 +10,7 @@ from fastmlp.diagnosis.baselines import CONSTANT
 from fastmlp.diagnosis.causes import Cause
 from fastmlp.diagnosis.problem import SCORE_GAIN
 from fastmlp.diagnosis.trials import Trial
-from fastmlp.statistics import restarts_needed
+from fastmlp.statistics import restarts_needed, spoken_score
 
 FAULTS = {
     Cause.DIVERGED: "the learning rate is too high",
@@ -210,12 +210,16 @@ def _as_good(d: Findings) -> str:
     )
 
 
+def _best_of_fits(d: Findings) -> str:
+    return spoken_score(max(d.baselines.values()))
+
+
 def _overfitting(d: Findings) -> str:
     assert d.score is not None
     seen = float(np.median(d.score))
     return (
-        f"Most likely cause: overfitting. The nets' {d.spoken_score_name} is {seen:.3f} on these samples and "
-        f"{d.held_out_score:.3f} on others,\nwhere simple fits have up to {max(d.baselines.values()):.3f}."
+        f"Most likely cause: overfitting. The nets' {d.spoken_score_name} is {spoken_score(seen)} on these samples and "
+        f"{spoken_score(d.held_out_score)} on others,\nwhere simple fits have up to {_best_of_fits(d)}."
     )
 
 
@@ -223,7 +227,7 @@ def _nothing_that_holds(d: Findings) -> str:
     """Of data that neither the nets nor simple fits learn anything from that holds for other samples."""
     return (
         f"No cause was found in the nets: on samples that they were not trained on their {d.spoken_score_name} is "
-        f"{d.held_out_score:.3f}, and simple fits\nhave {max(d.baselines.values()):.3f} at best, no better than a "
+        f"{spoken_score(d.held_out_score)}, and simple fits\nhave {_best_of_fits(d)} at best, no better than a "
         "constant guess. If the inputs say anything of the targets, neither neighbours nor lines show it."
     )
 
@@ -234,7 +238,9 @@ def _on_others(d: Findings) -> str:
         return ""
     if d.held_out_score is None:
         return "\nHow they do on others, held-out ones tell."
-    return f"\nOn samples that they were not trained on their {d.spoken_score_name} is {d.held_out_score:.3f}."
+    return (
+        f"\nOn samples that they were not trained on their {d.spoken_score_name} is {spoken_score(d.held_out_score)}."
+    )
 
 
 def _luck(share: float) -> str:
