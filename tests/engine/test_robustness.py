@@ -307,7 +307,8 @@ def peak_and_estimate(sizes, n_samples, output="sigmoid", validation_samples=0, 
         with tempfile.TemporaryDirectory() as folder:
             where = os.path.join(folder, "job") if checkpoint else None
             fastmlp.train(arch, X, y, validation=validation, checkpoint=where, threads=threads, **settings)
-    train()
+    for _ in range(2):  # Python's table of interned strings may grow in the second call: 2 MB that are none of a job's
+        train()
     gc.collect()
     tracemalloc.start()
     train()
