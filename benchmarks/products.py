@@ -13,13 +13,15 @@ import time
 import numpy as np
 
 from benchmarks.peak import peak_flops
-from fastmlp._engine.tile_arrays import TileArrays
+from fastmlp._engine.chunk_trainer import ChunkTrainer
 from fastmlp._kernels import units
 from fastmlp._kernels.units_weight_gradients import gradients
 from fastmlp._simd.arithmetic import broadcast, ratio
 from fastmlp._simd.jit import kernel
 from fastmlp.architecture import Architecture
-from fastmlp.training import prepare
+from fastmlp.optimizers import SGD
+from fastmlp.settings import NetSelection, TrainSettings
+from fastmlp.training.prepare import prepare_job
 
 SHAPES = (
     (32, 32, 32), (32, 64, 64), (64, 64, 64), (64, 128, 128), (128, 128, 128), (128, 256, 256), (256, 256, 256),
@@ -75,15 +77,13 @@ def prepared(shape, dtype):
     M, K, N = shape
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((M, 1)), rng.standard_normal((M, N))
-    job, _ = prepare.planned(
-        architecture=Architecture((1, K, N), "identity", "identity"), X=X, y=y, n_nets=1, seed=0, optimizer="sgd",
-        epochs=1, loss=None, init="he_uniform", batch_size=M, shuffle=False, l2=0.0, sample_weight=None,
-        target_loss=None, target_accuracy=None, patience=None, tol=0.0, record_every=None, net_ids=None, dtype=dtype,
-        kernel="units", threads=1,
-    )  # fmt: skip
-    tiles = TileArrays(job.vectors, 0, 1, job.n_rows)
-    job._fill(tiles, 0)
-    scratch = job.new_team().scratches[0]
+    settings = TrainSettings(
+        Architecture((1, K, N), "identity", "identity"), SGD(), epochs=1, batch_size=M, shuffle=False, dtype=dtype
+    )
+    job, _ = prepare_job(settings, X, y, NetSelection(1), kernel="units", threads=1)
+    trainer, tiles = ChunkTrainer(job), job.new_tiles(0, 1)
+    trainer.fill(tiles, 0)
+    scratch = trainer.new_team().scratches[0]
     return job.vectors.kinds, job.vectors.F, job.net, job.flags, job.data, tiles.kernel_view, scratch
 
 

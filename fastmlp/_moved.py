@@ -20,6 +20,7 @@ MOVED = {
     ),
     "fastmlp._state": ("fastmlp._engine.optimizer_state",),
 }
+RENAMED = {"Call": "TrainSettings"}
 
 
 class _Finder(MetaPathFinder, Loader):
@@ -33,6 +34,7 @@ class _Finder(MetaPathFinder, Loader):
         there: dict[str, Any] = {}
         for name in MOVED[module.__name__]:
             there |= vars(importlib.import_module(name))
+        there |= {former: there[name] for former, name in RENAMED.items() if name in there}
         module.__dict__.update({name: value for name, value in there.items() if not name.startswith("__")})
 
 

@@ -7,18 +7,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import _check_data as checks
-from fastmlp._check_values import choose
 from fastmlp._engine import workers
+from fastmlp._engine.chunks import tiles_of_a_chunk
 from fastmlp._engine.cost_model import choose_kernels
 from fastmlp._engine.execution_plan import ExecutionPlan
-from fastmlp._engine.job import SLICE_SECONDS, epochs_of_orders, tiles_of_a_chunk
+from fastmlp._engine.pacing import SLICE_SECONDS
+from fastmlp._engine.slices import epochs_of_orders
 from fastmlp._engine.team import SHARED
 from fastmlp._engine.tile_arrays import TileArrays, rounded_up
 from fastmlp._io.safetensors import PIECE_BYTES
 from fastmlp._kernels import structs
 from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
-from fastmlp.optimizers import OPTIMIZERS, Optimizer
+from fastmlp.optimizers import Optimizer
+from fastmlp.settings import MAX_EPOCHS, as_optimizer
 
 WITH_ITS_OWN = 1.07  # of what is counted here: small arrays and Python's objects,
 LEAST_WORKING = 72 * 1024  # and bytes that every job takes
@@ -112,10 +114,10 @@ def estimate(
     n_samples = checks.whole_number("n_samples", n_samples, 1, checks.MAX_SAMPLES)
     held_out = checks.whole_number("validation_samples", validation_samples, 0, checks.MAX_SAMPLES)
     nets = checks.whole_number("n_nets", n_nets, 1, 2**40)
-    epochs = checks.whole_number("epochs", epochs, 0, 2**53)
+    epochs = checks.whole_number("epochs", epochs, 0, MAX_EPOCHS)
     every = 0 if record_every is None else checks.whole_number("record_every", record_every, 1)
     batch = n_samples if batch_size is None else min(n_samples, checks.whole_number("batch_size", batch_size, 1))
-    method = optimizer if isinstance(optimizer, Optimizer) else choose("optimizer", optimizer, OPTIMIZERS)()
+    method = as_optimizer(optimizer)
     n_threads = workers.thread_count(threads)
 
     results = results_bytes(

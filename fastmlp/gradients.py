@@ -8,9 +8,12 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp.architecture import Architecture
+from fastmlp.optimizers import SGD
 from fastmlp.runs import Runs
-from fastmlp.training import run
-from fastmlp.training.prepare import planned
+from fastmlp.settings import NetSelection, TrainSettings
+from fastmlp.training.layout import JobOptions
+from fastmlp.training.prepare import prepare_job
+from fastmlp.training.runner import Runner
 
 
 class LossAndGradients(NamedTuple):
@@ -65,16 +68,17 @@ def loss_and_gradients(
     if not isinstance(architecture, Architecture):
         raise TypeError(f"architecture={architecture!r}: needs a fastmlp.Architecture, such as Architecture((2, 4, 1))")
     parameters = checks.parameters(weights, biases, architecture, checks.float_dtype(dtype))
-    job, runs = planned(
-        architecture=architecture, X=X, y=y, n_nets=len(parameters), seed=0, optimizer="sgd", epochs=1, loss=loss,
-        init=parameters, batch_size=None, shuffle=False, l2=0.0, sample_weight=sample_weight, target_loss=None,
-        target_accuracy=None, patience=None, tol=0.0, record_every=1, net_ids=None, dtype=dtype, threads=threads,
-        gradients_only=True,
+    settings = TrainSettings(
+        architecture, SGD(), epochs=1, loss=loss, shuffle=False, sample_weight=sample_weight, record_every=1,
+        dtype=parameters.dtype,
     )  # fmt: skip
+    options = JobOptions(parameters=parameters, gradients_only=True)
+    job, runs = prepare_job(settings, X, y, NetSelection(len(parameters)), threads=threads, options=options)
     assert job.gradients is not None
     assert runs.history is not None
-    job.compile()
-    if run(job, runs, threads):
+    runner = Runner(job, runs, threads)
+    runner.compile()
+    if runner.run():
         raise KeyboardInterrupt
     gradients = Runs(architecture, job.gradients, runs.loss, runs.accuracy, runs.epochs, runs.status, runs.net_ids, 0)
     return LossAndGradients(runs.history[:, 0], gradients.weights, gradients.biases)

@@ -64,9 +64,19 @@ class Optimizer:
         return hash(type(self))
 
     @property
+    def name(self) -> str:
+        """Its name in `train`, for example "adam"."""
+        return type(self).__name__.lower()
+
+    @property
     def settings(self) -> dict[str, Setting]:
         """Every setting that may differ from net to net."""
         return {s.name: getattr(self, s.name) for s in fields(self) if s.type != "bool"}  # type: ignore[arg-type]
+
+    @property
+    def betas(self) -> tuple[Setting, Setting]:
+        """Adam's β₁ and β₂; 0 where an optimizer has none."""
+        return getattr(self, "beta1", 0.0), getattr(self, "beta2", 0.0)
 
     @property
     def n_state_rows(self) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fastmlp._engine.optimizer_state import OptimizerState
     from fastmlp.diagnosis import Diagnosis
     from fastmlp.plotting import RunsPlots
-    from fastmlp.settings import Call
+    from fastmlp.settings import TrainSettings
 
 
 SHOWN = 10  # nets in a notebook's table
@@ -157,7 +157,7 @@ class Runs(_Parameters):
     settings : dict
         What `train` was asked for, as names and numbers, "an array" where there is one for each net or epoch: for the
         record, and kept in files. Empty for nets of the estimators.
-    call : Call or None
+    call : TrainSettings or None
         The settings themselves, but for the samples, for `diagnose` to train the same nets again; not kept in files
         and pickles.
     net_ids : ndarray of shape (n_nets,), uint64
@@ -209,7 +209,7 @@ class Runs(_Parameters):
         self.state = state
         self.settings = settings or {}
         self.restarts = restarts
-        self.call: Call | None = None
+        self.call: TrainSettings | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Without `call`, which may hold functions that cannot be pickled."""

@@ -1,66 +1,218 @@
-"""What `train` was asked for, kept with its results, so that the same nets can be trained again with a change.
+"""What `train` is asked for: every setting once, typed, checked, and kept with the results.
 
-The samples are not kept, but for those of a validation. Arrays are copied. What has one value a net follows when some
-of the nets are chosen.
+A `TrainSettings` has no training samples and no net numbers. It is what diagnoses, sweeps and pictures change and train
+with again, and what files keep. Arrays that have one value a net follow when some of the nets are chosen.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import operator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
+from fastmlp._kernels.formulas.losses import LOSSES, Loss
+from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._pickling import LostFunction
 from fastmlp.architecture import Architecture
-from fastmlp.optimizers import OPTIMIZERS, Optimizer
+from fastmlp.initializers import INITIALIZERS, Initializer
+from fastmlp.optimizers import OPTIMIZERS, Adam, Optimizer
 
-BY_NET = ("l2", "dropout", "sample_weight", "target_loss", "target_accuracy", "patience", "tol")
-# What says which nets are trained, and on what: `Runs` and the code that trains again know
-LEFT_OUT = ("X", "y", "n_nets", "net_ids", "seed", "kernel", "threads", "keep_state", "record_every")
+PerNet = float | np.ndarray
+"""One number for all nets, or one for each, (n_nets,) float64."""
+Arrays = tuple[list[np.ndarray], list[np.ndarray]]
+"""Weights (n_nets, in, out) and biases (n_nets, out), one array a layer."""
+Schedule = str | np.ndarray | Callable[[int], float]
+"""What the learning rate is multiplied with: "adaptive", (epochs,) factors, or a function of the epoch's number."""
 
-
-# Settings of `train` that are kept as they are,
-PLAIN = (
-    "epochs", "loss", "batch_size", "shuffle", "bootstrap", "validation_score", "restore_best", "record_every",
-    "keep_state",
-)  # fmt: skip
-# and those that may have one number a net, or for the schedule one an epoch
-NUMBERS = ("l2", "dropout", "target_loss", "target_accuracy", "patience", "tol", "schedule")
+NOT_KEPT: Arrays = ([], [])
+"""Stands for initial weights, or an initializer, that a file does not hold."""
+MAX_EPOCHS = 2**53
+MAX_PATIENCE = 2**24  # counted in the nets' dtype
 FUNCTION = "a function"
 AN_ARRAY = "an array"
 
+_FLOAT32 = np.dtype(np.float32)
+# What files keep of a setting: the word or number itself, or an array where there is one number a net, or one an epoch
+_WORD = {"in_files": "word"}
+_BY_NET = {"in_files": "number", "by_net": True}
+_BY_EPOCH = {"in_files": "number"}
 
-@dataclass(frozen=True)
-class Call:
-    """The settings of a call of `train`, but for its samples and net numbers."""
 
-    settings: dict[str, Any]
-    n_nets: int
+@dataclass(frozen=True, eq=False)
+class TrainSettings:
+    """The settings of a call of `train`, which describes them; as the user gave them until they are `validated`."""
 
-    @classmethod
-    def of_settings(cls, settings: dict[str, Any], n_nets: int) -> Call | None:
-        """From the keyword arguments of `train`; None where nets went on from others, whose history is not here."""
-        if settings.get("warm_start") is not None:
+    architecture: Architecture
+    optimizer: Optimizer = Adam()  # noqa: RUF009 - it is frozen
+    epochs: int = field(default=1000, metadata=_WORD)
+    loss: str | None = field(default=None, metadata=_WORD)
+    init: str | Initializer | Arrays = "he_uniform"
+    batch_size: int | None = field(default=None, metadata=_WORD)
+    shuffle: bool | str = field(default=True, metadata=_WORD)
+    l2: PerNet = field(default=0.0, metadata=_BY_NET)
+    dropout: PerNet = field(default=0.0, metadata=_BY_NET)
+    sample_weight: Any = None
+    bootstrap: bool = field(default=False, metadata=_WORD)
+    target_loss: PerNet | None = field(default=None, metadata=_BY_NET)
+    target_accuracy: PerNet | None = field(default=None, metadata=_BY_NET)
+    patience: PerNet | None = field(default=None, metadata=_BY_NET)
+    tol: PerNet = field(default=1e-4, metadata=_BY_NET)
+    schedule: Schedule | None = field(default=None, metadata=_BY_EPOCH)
+    validation: Any = None
+    validation_score: str = field(default="loss", metadata=_WORD)
+    restore_best: bool = field(default=True, metadata=_WORD)
+    record_every: int | None = field(default=None, metadata=_WORD)
+    keep_state: bool = field(default=False, metadata=_WORD)
+    dtype: np.dtype = _FLOAT32
+
+    @property
+    def loss_name(self) -> str:
+        """The loss, the output activation's default where none was named."""
+        return self.architecture.default_loss if self.loss is None else self.loss
+
+    @property
+    def loss_code(self) -> Loss:
+        """The loss as the kernels know it."""
+        return LOSSES[self.architecture.activations[-1]][self.loss_name]
+
+    @property
+    def begins_with_arrays(self) -> bool:
+        """Whether the initial weights themselves were given."""
+        return isinstance(self.init, (tuple, list))
+
+    def validated(self) -> TrainSettings:
+        """The same, checked as far as that needs neither samples nor the number of nets; raises ValueError, TypeError.
+
+        Names stand for what is known by them, numbers are Python's, and arrays are copies.
+        """
+        architecture, optimizer = self.architecture, as_optimizer(self.optimizer)
+        if not isinstance(architecture, Architecture):
+            raise TypeError(
+                f"architecture={architecture!r}: needs a fastmlp.Architecture, such as Architecture((2, 4, 1))"
+            )
+        dtype = checks.float_dtype(self.dtype)
+        epochs = checks.whole_number("epochs", self.epochs, 0, MAX_EPOCHS)
+        choose("loss", self.loss_name, LOSSES[architecture.activations[-1]])
+        if not isinstance(self.shuffle, (str, bool, np.bool_)):
+            raise TypeError(f"shuffle={self.shuffle!r}: needs True, False or 'by_net'")
+        if isinstance(self.shuffle, str):
+            choose("shuffle", self.shuffle, {"by_net": True})
+        for name in ("keep_state", "restore_best", "bootstrap"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise TypeError(f"{name}={getattr(self, name)!r}: needs True or False")
+        return replace(
+            self, optimizer=optimizer, epochs=epochs, init=_checked_init(self.init), dtype=dtype,
+            shuffle=self.shuffle if isinstance(self.shuffle, str) else bool(self.shuffle),
+            bootstrap=bool(self.bootstrap), restore_best=bool(self.restore_best), keep_state=bool(self.keep_state),
+            batch_size=None if self.batch_size is None else checks.whole_number("batch_size", self.batch_size, 1),
+            record_every=None if self.record_every is None else checks.whole_number(
+                "record_every", self.record_every, 1
+            ),
+            schedule=_checked_schedule(self.schedule, optimizer, epochs, self.patience),
+        )  # fmt: skip
+
+    def validated_for(self, n_nets: int) -> TrainSettings:
+        """The same with numbers in float64, one for all nets or (n_nets,); raises ValueError, TypeError."""
+        checks.one_each("leaky_slope", self.architecture.leaky_slope, n_nets)
+        owner = type(self.optimizer).__name__
+        for name, value in self.optimizer.settings.items():
+            checks.in_dtype(f"{owner}({name}=…)", checks.one_each(f"{owner}({name}=…)", value, n_nets), self.dtype)
+        dropout = checks.bounded("dropout", self.dropout, n_nets, 0.0, np.nextafter(1.0, 0.0))
+        if np.any(dropout) and self.architecture.n_layers == 1:
+            sizes = self.architecture.sizes
+            raise ValueError(f"dropout={self.dropout!r} leaves out hidden units, and sizes={sizes} has none")
+        checks.in_dtype("leaky_slope", self.architecture.leaky_slope, self.dtype)
+        limits = {"target_loss": (0.0, np.inf), "target_accuracy": (0.0, 1.0), "patience": (1.0, MAX_PATIENCE)}
+        rules: dict[str, Any] = {
+            name: None if getattr(self, name) is None else checks.bounded(name, getattr(self, name), n_nets, *bounds)
+            for name, bounds in limits.items()
+        }
+        tol = checks.bounded("tol", self.tol, n_nets, 0.0, float(np.finfo(self.dtype).max))
+        l2 = checks.in_dtype("l2", checks.bounded("l2", self.l2, n_nets, 0.0), self.dtype)
+        return replace(self, l2=l2, dropout=dropout, tol=tol, **rules)
+
+    def of(self, which: Any) -> TrainSettings:
+        """The same for some of the nets."""
+        chosen: dict[str, Any] = {}
+        for name in (*_named("by_net"), "sample_weight"):
+            values = getattr(self, name)
+            if values is not None and np.ndim(values) == (2 if name == "sample_weight" else 1):
+                chosen[name] = np.asarray(values)[which]
+        slope = self.architecture.leaky_slope
+        if isinstance(slope, np.ndarray):
+            chosen["architecture"] = self.architecture.with_slope(slope[which])
+        if isinstance(self.init, (tuple, list)):
+            chosen["init"] = tuple([np.asarray(layer)[which] for layer in part or ()] for part in self.init)
+        return replace(self, optimizer=_optimizer_of(self.optimizer, which), **chosen)
+
+    def as_keywords(self) -> dict[str, Any]:
+        """The keyword arguments of `train`."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+    def changed(self, **changes: Any) -> TrainSettings:
+        """The same with other settings."""
+        return replace(self, **changes)
+
+    def kept(self) -> TrainSettings:
+        """What is kept with the results, to train the same nets again: nothing of it changes when the user's does."""
+        weights = None if self.sample_weight is None else np.array(self.sample_weight)
+        init = self.init
+        if isinstance(init, (tuple, list)):
+            init = [np.array(layer) for layer in init[0]], [np.array(layer) for layer in init[1] or ()]
+        return replace(
+            self, optimizer=_optimizer_of(self.optimizer, slice(None)), init=init, sample_weight=weights,
+            record_every=None, keep_state=False,
+        )  # fmt: skip
+
+    def final_rate(self) -> float | None:
+        """What the learning rate was multiplied with in the last epoch; None where each net has its own by now."""
+        if isinstance(self.schedule, str):
             return None
-        kept = {name: value for name, value in settings.items() if name not in (*LEFT_OUT, "warm_start")}
-        if isinstance(kept["optimizer"], str):
-            kept["optimizer"] = choose("optimizer", kept["optimizer"], OPTIMIZERS)()
-        kept["optimizer"] = _optimizer_of(kept["optimizer"], slice(None))
-        for name in (*BY_NET, "schedule"):
-            if kept.get(name) is not None and np.ndim(kept[name]):
-                kept[name] = np.array(kept[name])
-        if isinstance(kept["init"], (tuple, list)):
-            kept["init"] = tuple([np.array(layer) for layer in part or ()] for part in kept["init"])
-        return cls(kept, n_nets)
+        if self.schedule is None or not self.epochs:
+            return 1.0
+        return float(self.schedule(self.epochs - 1) if callable(self.schedule) else self.schedule[-1])
+
+    def with_rate(self, factor: float) -> TrainSettings:
+        """The same with the learning rate times `factor`."""
+        rate = self.optimizer.settings["learning_rate"] * factor
+        return replace(self, optimizer=replace(self.optimizer, learning_rate=rate))  # type: ignore[type-var]
+
+    def in_files(self, n_nets: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What is kept in files: words and numbers, and arrays, whose names begin with "settings."."""
+        init = self.init if isinstance(self.init, str) else None
+        plain: dict[str, Any] = {"optimizer": self.optimizer.name, "init": init}
+        plain |= {name: getattr(self, name) for name in WORDS}
+        arrays: dict[str, np.ndarray] = {}
+        numbers = {name: getattr(self, name) for name in NUMBERS}
+        numbers |= {f"optimizer.{s.name}": getattr(self.optimizer, s.name) for s in fields(self.optimizer)}  # type: ignore[arg-type]
+        for name, value in numbers.items():
+            if callable(value):
+                plain[name] = FUNCTION
+            elif value is None or isinstance(value, (str, bool, np.bool_)):
+                plain[name] = bool(value) if isinstance(value, np.bool_) else value
+            elif np.ndim(value):
+                arrays[f"settings.{name}"] = value.astype(np.float64)
+            elif not np.isfinite(value):  # JSON has no such numbers
+                arrays[f"settings.{name}"] = np.full(n_nets, float(value))
+            else:
+                plain[name] = float(value)
+        return plain, arrays
+
+    def recorded(self, n_nets: int, warm_start: bool = False) -> dict[str, Any]:
+        """What stands in ``runs.settings``: words and numbers, and where there is an array or a function that it is."""
+        plain, arrays = self.in_files(n_nets)
+        for name in ("sample_weight", "validation"):
+            plain[name] = None if getattr(self, name) is None else AN_ARRAY
+        plain["warm_start"] = warm_start
+        return plain | dict.fromkeys((name.removeprefix("settings.") for name in arrays), AN_ARRAY)
 
     @classmethod
-    def of_record(cls, record: dict[str, Any], architecture: Architecture, dtype: np.dtype, n_nets: int) -> Call | None:
-        """From what is kept in files, where that is enough: names and numbers, no arrays."""
+    def from_record(cls, record: dict[str, Any], architecture: Architecture, dtype: np.dtype) -> TrainSettings | None:
+        """From ``runs.settings``, where that is enough: words and numbers, no arrays, no functions."""
         record = dict(record)
         if record.pop("warm_start", True) or "sample_weight" not in record or record.get("init") is None:
             return None
@@ -69,100 +221,41 @@ class Call:
         kind = OPTIMIZERS.get(record.pop("optimizer", ""))
         if kind is None:
             return None
-        own = {field.name: record.pop(f"optimizer.{field.name}", None) for field in fields(kind)}
-        record = {name: value for name, value in record.items() if name not in LEFT_OUT}
-        settings = {"architecture": architecture, **record, "dtype": dtype.name}
+        own = {s.name: record.pop(f"optimizer.{s.name}", None) for s in fields(kind)}
         try:
-            return cls({**settings, "optimizer": kind(**own), "sample_weight": None, "validation": None}, n_nets)
+            return cls(architecture=architecture, optimizer=kind(**own), dtype=dtype, **record).kept()
         except (ValueError, TypeError):
             return None
 
-    def __getitem__(self, name: str) -> Any:
-        return self.settings[name]
-
-    @property
-    def architecture(self) -> Architecture:
-        return self.settings["architecture"]
-
-    @property
-    def optimizer(self) -> Optimizer:
-        return self.settings["optimizer"]
-
-    def of(self, which: Any) -> Call:
-        """The same for some of the nets."""
-        n, settings = self.n_nets, dict(self.settings)
-        for name in BY_NET:
-            values = settings.get(name)
-            needed = 2 if name == "sample_weight" else 1
-            if values is not None and np.ndim(values) == needed:
-                settings[name] = np.asarray(values)[which]
-        settings["optimizer"] = _optimizer_of(self.optimizer, which)
-        slope = self.architecture.leaky_slope
-        if isinstance(slope, np.ndarray):
-            settings["architecture"] = self.architecture.with_slope(slope[which])
-        init = settings["init"]
-        if isinstance(init, (tuple, list)):
-            settings["init"] = tuple([np.asarray(layer)[which] for layer in part or ()] for part in init)
-        return Call(settings, int(np.empty(n, np.int8)[which].size))
-
-    def changed(self, **changes: Any) -> Call:
-        """The same with other settings."""
-        return Call({**self.settings, **changes}, self.n_nets)
-
-    def final_rate(self) -> float | None:
-        """What the learning rate was multiplied with in the last epoch; None where each net has its own by now."""
-        schedule, epochs = self["schedule"], self["epochs"]
-        if isinstance(schedule, str):
-            return None
-        if schedule is None or not epochs:
-            return 1.0
-        return float(schedule(epochs - 1)) if callable(schedule) else float(np.asarray(schedule)[-1])
-
-    def with_rate(self, factor: float) -> Call:
-        """The same with the learning rate times `factor`."""
-        rate = self.optimizer.learning_rate * factor  # type: ignore[attr-defined]
-        return self.changed(optimizer=replace(self.optimizer, learning_rate=rate))  # type: ignore[type-var]
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Pickles from before packages hold settings in a dict, and no value for what came later."""
+        state = state.get("settings", state)
+        for entry in fields(self):
+            if entry.name in state:
+                object.__setattr__(self, entry.name, state[entry.name])
 
 
-def settings_of(settings: dict[str, Any], n_nets: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What of a call's settings is one word or number, and what is an array."""
-    optimizer = settings["optimizer"]
-    if isinstance(optimizer, str):
-        optimizer = OPTIMIZERS[optimizer]()
-    init = settings["init"]
-    plain: dict[str, Any] = {
-        "optimizer": type(optimizer).__name__.lower(), "init": init if isinstance(init, str) else None
-    }  # fmt: skip
-    arrays: dict[str, np.ndarray] = {}
-    for name in PLAIN:
-        value = settings[name]
-        if isinstance(value, (bool, np.bool_)):
-            plain[name] = bool(value)
-        else:
-            plain[name] = value if value is None or isinstance(value, str) else operator.index(value)
-    numbers = {name: settings[name] for name in NUMBERS}
-    numbers |= {f"optimizer.{s.name}": getattr(optimizer, s.name) for s in dataclasses.fields(optimizer)}
-    for name, value in numbers.items():
-        if callable(value):
-            plain[name] = FUNCTION
-        elif value is None or isinstance(value, (str, bool, np.bool_)):
-            plain[name] = bool(value) if isinstance(value, np.bool_) else value
-        elif np.ndim(value):
-            arrays[f"settings.{name}"] = checks.real_array(name, value).astype(np.float64)
-        elif not np.isfinite(value):  # JSON has no such numbers
-            arrays[f"settings.{name}"] = np.full(n_nets, float(value))
-        else:
-            plain[name] = float(value)
-    return plain, arrays
+def _named(what: str) -> tuple[str, ...]:
+    return tuple(entry.name for entry in fields(TrainSettings) if entry.metadata.get(what))
 
 
-def recorded(settings: dict[str, Any], n_nets: int) -> dict[str, Any]:
-    """A call's settings as `Runs` keeps them for the record."""
-    plain, arrays = settings_of(settings, n_nets)
-    for name in ("sample_weight", "validation"):
-        plain[name] = None if settings.get(name) is None else AN_ARRAY
-    plain["warm_start"] = settings.get("warm_start") is not None
-    return plain | dict.fromkeys((name.removeprefix("settings.") for name in arrays), AN_ARRAY)
+WORDS = tuple(entry.name for entry in fields(TrainSettings) if entry.metadata.get("in_files") == "word")
+NUMBERS = tuple(entry.name for entry in fields(TrainSettings) if entry.metadata.get("in_files") == "number")
+
+
+@dataclass(frozen=True)
+class NetSelection:
+    """Which nets are trained; `train` describes the arguments."""
+
+    n_nets: int | None = None
+    net_ids: Any = None
+    seed: int = 0
+    warm_start: Any = None
+
+
+def as_optimizer(given: Any) -> Optimizer:
+    """An optimizer, or that of a name with its defaults."""
+    return given if isinstance(given, Optimizer) else choose("optimizer", given, OPTIMIZERS)()
 
 
 def _optimizer_of(optimizer: Optimizer, which: Any) -> Optimizer:
@@ -170,6 +263,48 @@ def _optimizer_of(optimizer: Optimizer, which: Any) -> Optimizer:
         name: np.array(value[which]) for name, value in optimizer.settings.items() if isinstance(value, np.ndarray)
     }
     return replace(optimizer, **arrays) if arrays else optimizer  # type: ignore[type-var]
+
+
+def _checked_init(init: Any) -> str | Initializer | Arrays:
+    if not isinstance(init, (tuple, list)):
+        if not isinstance(init, Initializer):
+            choose("init", init, INITIALIZERS)
+        return init
+    if len(init) != 2:
+        raise ValueError(f"init has {len(init)} parts; needs the pair (weights, biases)")
+    return init[0], init[1]
+
+
+def _checked_schedule(given: Any, optimizer: Optimizer, epochs: int, patience: Any) -> Schedule | None:
+    if given is None:
+        return None
+    if optimizer.method == Method.RPROP:
+        raise ValueError("schedule: Rprop finds its own steps and has no learning rate to change: leave schedule out")
+    if isinstance(given, str):
+        choose("schedule", given, {"adaptive": None})
+        if patience is None:
+            raise ValueError("schedule='adaptive' lowers the learning rate when patience is over: pass patience too")
+        return given
+    if callable(given):
+        return given
+    factors = checks.real_array("schedule", given).astype(np.float64)
+    if factors.shape != (epochs,):
+        raise ValueError(
+            f"schedule has shape {factors.shape}; needs one factor for each of the {epochs} epochs, a function of the "
+            "epoch's number, or 'adaptive'"
+        )
+    for epoch, factor in enumerate(factors):
+        checked_factor(factor, epoch)
+    return factors
+
+
+def checked_factor(factor: object, epoch: int) -> float:
+    """What a schedule says of an epoch, if it makes sense."""
+    if not isinstance(factor, (int, float, np.integer, np.floating)) or isinstance(factor, bool):
+        raise TypeError(f"schedule gives {factor!r} for epoch {epoch}; needs a number")
+    if not np.isfinite(factor) or factor < 0:
+        raise ValueError(f"schedule gives {factor!r} for epoch {epoch}; needs a finite number of at least 0")
+    return float(factor)
 
 
 def shown(value: Any) -> str:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import fastmlp
-from fastmlp import training
-from fastmlp._engine import job as _jobs
+from fastmlp._engine import pacing
+from fastmlp._engine.pacing import Pace, Pacing
+from fastmlp.training.runner import Runner
 from tests.support.data import XOR_X, XOR_Y
 
 settings.register_profile(
@@ -27,7 +28,7 @@ def xor():
     return fastmlp.Architecture((2, 4, 1)), XOR_X, XOR_Y
 
 
-class Pace:
+class Pacemaker:
     """Sets what a job otherwise measures: no test may depend on how fast the machine is."""
 
     def __init__(self, monkeypatch):
@@ -39,19 +40,23 @@ class Pace:
         """
         if slices is not None:
             first = slices if strides is None else min(slices, strides)
-            self._monkeypatch.setattr(_jobs.Job, "_first_slice", lambda job, _tiles: 1 if job.validation else first)
             self._monkeypatch.setattr(
-                _jobs.Job, "_pace", lambda job, *_, **__: (1, 1) if job.validation else (slices, strides or slices)
+                Pacing, "first", lambda own, _: Pace(1, 1) if own.job.validation else Pace(first, first)
+            )
+            self._monkeypatch.setattr(
+                Pacing,
+                "next",
+                lambda own, *_, **__: Pace(1, 1) if own.job.validation else Pace(slices, strides or slices),
             )
         for name, value in (("CLOSE_GAPS_BELOW", close_below), ("CLOSE_GAPS_AFTER", close_after)):
             if value is not None:
-                self._monkeypatch.setattr(_jobs, name, value)
+                self._monkeypatch.setattr(pacing, name, value)
 
 
 @pytest.fixture
 def pace(monkeypatch):
     """Steer the slices of jobs."""
-    return Pace(monkeypatch)
+    return Pacemaker(monkeypatch)
 
 
 SLICES = os.environ.get("FASTMLP_TEST_SLICES")  # "1" for slices of one epoch, "whole" for a job in one slice
@@ -64,23 +69,22 @@ def _forced_slices(monkeypatch):
     A job that a callback or a checkpoint looks into needs slices: it keeps the usual ones where others have one.
     """
     if SLICES == "1":
-        Pace(monkeypatch)(slices=1)
+        Pacemaker(monkeypatch)(slices=1)
     elif SLICES:
-        first, pace, run, whole = _jobs.Job._first_slice, _jobs.Job._pace, training.run, set()
+        first, pace, run, whole = Pacing.first, Pacing.next, Runner.run, set()
 
-        def noting(job, runs, threads, progress=False, callback=None, checkpoint=None):
+        def noting(runner, progress=False, callback=None, checkpoint=None):
             if callback is None and checkpoint is None:
-                whole.add(job.results.loss.address)
-            return run(job, runs, threads, progress, callback, checkpoint)
+                whole.add(runner.job.results.loss.address)
+            return run(runner, progress, callback, checkpoint)
 
         def in_one(job):
             return job.validation is None and job.results.loss.address in whole
 
-        monkeypatch.setattr(training, "run", noting)
-        monkeypatch.setattr(_jobs.Job, "_first_slice", lambda job, n: 2**40 if in_one(job) else first(job, n))
-        monkeypatch.setattr(
-            _jobs.Job, "_pace", lambda job, *a, **k: (2**40, 2**40) if in_one(job) else pace(job, *a, **k)
-        )
+        all_at_once = Pace(2**40, 2**40)
+        monkeypatch.setattr(Runner, "run", noting)
+        monkeypatch.setattr(Pacing, "first", lambda own, n: all_at_once if in_one(own.job) else first(own, n))
+        monkeypatch.setattr(Pacing, "next", lambda own, *a, **k: all_at_once if in_one(own.job) else pace(own, *a, **k))
 
 
 @pytest.fixture

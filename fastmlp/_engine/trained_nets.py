@@ -11,7 +11,7 @@ import numpy as np
 from fastmlp._engine.optimizer_state import OptimizerState
 from fastmlp._kernels import structs
 from fastmlp.architecture import Architecture
-from fastmlp.settings import Call
+from fastmlp.settings import NetSelection, TrainSettings
 
 
 class Status(IntEnum):
@@ -40,7 +40,7 @@ class TrainedNets(Protocol):
     best_epoch: np.ndarray | None
     state: OptimizerState | None
     settings: dict[str, Any]
-    call: Call | None
+    call: TrainSettings | None
 
     def __len__(self) -> int: ...
 
@@ -58,5 +58,5 @@ class TrainedNets(Protocol):
     def plot(self) -> Any: ...
 
 
-Train = Callable[..., TrainedNets]
-"""`fastmlp.train`, as it is handed to whatever trains nets again."""
+Train = Callable[[TrainSettings, Any, Any, NetSelection, int | None], TrainedNets]
+"""What trains nets again is handed in as this: from settings, X, y, which nets, and the number of threads."""

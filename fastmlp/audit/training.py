@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -11,9 +11,11 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
+from fastmlp._engine.chunk_trainer import ChunkTrainer
 from fastmlp._engine.job import Job
 from fastmlp._engine.memory_limit import refuse_if_too_large
 from fastmlp._engine.team import Team
+from fastmlp._engine.tile_arrays import TileArrays
 from fastmlp._engine.trained_nets import Status
 from fastmlp._kernels import mistakes as mistaken
 from fastmlp._kernels import structs
@@ -26,8 +28,10 @@ from fastmlp.audit.backpropagation import Problem
 from fastmlp.audit.mistakes import FORWARD, MISTAKES, Placed
 from fastmlp.diagnosis.problem import distances, every_output_solved, solved_limit
 from fastmlp.runs import Runs
-from fastmlp.training import TrainingInterrupted, run
-from fastmlp.training.prepare import planned
+from fastmlp.settings import NetSelection, TrainSettings, as_optimizer
+from fastmlp.training.interrupted import TrainingInterrupted
+from fastmlp.training.prepare import prepare_job
+from fastmlp.training.runner import Runner
 
 QUAD = 4
 L2_ADDED = 0.01  # what "l2_in_gradient" adds, times the weights
@@ -60,15 +64,17 @@ class MistakenRuns:
         return int(self.solved.sum())
 
 
-class _MistakenJob(Job):
-    """A job whose kernel makes mistakes."""
+class _MistakenTrainer(ChunkTrainer):
+    """Trains with a kernel that makes mistakes."""
 
-    switches: mistaken.Switches
+    def __init__(self, job: Job, switches: mistaken.Switches) -> None:
+        super().__init__(job)
+        self._switches = switches
 
     def new_team(self) -> Team:
-        sizes, width, dtype = self.architecture.sizes, self.vectors.width, self.vectors.F.dtype
-        first = np.concatenate([[0], np.cumsum(sizes)])
-        samples = min(self.flags.batch_size, self.data.n_samples)
+        job, width, dtype = self.job, self.job.vectors.width, self.job.vectors.F.dtype
+        first = np.concatenate([[0], np.cumsum(job.architecture.sizes)])
+        samples = min(job.flags.batch_size, job.data.n_samples)
         rows = aligned_zeros((4, samples * int(first[-1]) + QUAD, width), dtype)
         a, z, slope, delta = (Buffer(array) for array in rows)
         memory = mistaken.Memory(
@@ -77,12 +83,12 @@ class _MistakenJob(Job):
         )  # fmt: skip
         return Team(memory)  # type: ignore[arg-type]
 
-    def _train(self, tiles: Any, epochs: structs.Epochs, team: Team) -> int:
-        F = self.vectors.F
+    def train(self, tiles: TileArrays, epochs: structs.Epochs, team: Team) -> int:
+        job, F = self.job, self.job.vectors.F
         quad = VectorSpec(F.dtype, QUAD * F.count)
         return mistaken.train_mistaken_tiles(
-            quad, F, self.net, self.data, self.flags, tiles.kernel_view, self.results, epochs, team.scratches[0],
-            Buffer(self.halt), self.switches,
+            quad, F, job.net, job.data, job.flags, tiles.kernel_view, job.results, epochs, team.scratches[0],
+            Buffer(job.halt), self._switches,
         )  # fmt: skip
 
 
@@ -147,30 +153,27 @@ def train_with_mistakes(
     >>> wrong.outputs.shape, wrong.n_solved < 50
     ((100, 4, 1), True)
     """
-    settings = {
-        "init": init, "batch_size": batch_size, "shuffle": shuffle, "l2": l2, "n_nets": n_nets, "net_ids": net_ids,
-        "seed": seed, "optimizer": optimizer, "epochs": epochs, "loss": loss, "dtype": dtype, "threads": threads,
-    }  # fmt: skip
     made = placed(mistakes, architecture, X, y, loss, l2)
     if np.ndim(architecture.leaky_slope):
         raise ValueError("leaky_slope has one number for each net: nets with mistakes share one")
     if any(mistake.name == "l2_left_out" for mistake in made):
-        settings["l2"] = 0.0
+        l2 = 0.0
     elif any(mistake.name == "l2_in_gradient" for mistake in made):
-        settings["l2"] = l2 + L2_ADDED
-    job, runs = planned(
-        architecture=architecture, X=X, y=y, sample_weight=None, target_loss=None, target_accuracy=None, patience=None,
-        tol=0.0, record_every=None, kernel="lanes", **settings,
+        l2 += L2_ADDED
+    settings = TrainSettings(
+        architecture, as_optimizer(optimizer), epochs=epochs, loss=loss, init=init, batch_size=batch_size,
+        shuffle=shuffle, l2=l2, dtype=dtype,
     )  # fmt: skip
+    job, runs = prepare_job(settings, X, y, NetSelection(n_nets, net_ids, seed), kernel="lanes", threads=threads)
     n_samples, n_out = job.data.n_samples, architecture.sizes[-1]
     refuse_if_too_large(
         len(runs) * n_samples * n_out * 8, f"the outputs of {len(runs):,} nets for {n_samples:,} samples",
         "train fewer nets at once, in shards of net_ids",
     )  # fmt: skip
-    wrong = _MistakenJob(**{entry.name: getattr(job, entry.name) for entry in fields(Job)})
-    wrong.switches = switches(made, architecture, job.plan.net)
-    runs.compile_seconds = wrong.compile()
-    received = run(wrong, runs, threads, progress)
+    switched = switches(made, architecture, job.plan.net)
+    runner = Runner(job, runs, threads, new_trainer=lambda part: _MistakenTrainer(part, switched))
+    runner.compile()
+    received = runner.run(progress)
     targets = checks.targets(y, architecture, Loss(job.plan.net.loss), n_samples, np.dtype(np.float64))
     found = _looked_at(made, runs, checks.inputs(X, architecture, np.dtype(np.float64)), targets, loss)
     if received is not None:

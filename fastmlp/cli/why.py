@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
             try_fixes=not options.no_fixes,
             max_nets_tried=restarts,
             threads=options.threads,
-            train=train,
+            train=Runs._train,
             tell=tell,
         )
     except KeyboardInterrupt:

@@ -52,17 +52,19 @@ def resume(options: argparse.Namespace) -> int:
     _refuse_picture(options, options.file)
     saved = load_checkpoint(options.file)
     arch, settings = saved.runs.architecture, saved.settings
-    rate, stop = settings["optimizer"].learning_rate, settings["target_loss"]
-    if np.ndim(rate) or np.ndim(stop) or stop not in (None, STOP_AT_LOSS) or not isinstance(settings["init"], str):
+    rate, stop = settings.optimizer.settings["learning_rate"], settings.target_loss
+    if (
+        np.ndim(rate)
+        or isinstance(stop, np.ndarray)
+        or stop not in (None, STOP_AT_LOSS)
+        or not isinstance(settings.init, str)
+    ):
         raise ValueError(_OTHER_JOB.format(options.file))
     # what `run` was asked for
     options.sizes, options.hidden = arch.sizes, arch.activations[0].name.lower()
-    options.optimizer, options.learning_rate = (
-        type(settings["optimizer"]).__name__.lower(),
-        settings["optimizer"].learning_rate,
-    )
-    options.init, options.epochs, options.seed = settings["init"], settings["epochs"], settings["seed"]
-    options.dtype, options.no_stop = str(settings["dtype"]), settings["target_loss"] is None
+    options.optimizer, options.learning_rate = settings.optimizer.name, rate
+    options.init, options.epochs, options.seed = settings.init, settings.epochs, saved.runs.seed
+    options.dtype, options.no_stop = str(settings.dtype), stop is None
     trained = int(saved.runs.epochs.sum())
     try:
         runs, interruption = fastmlp.resume(

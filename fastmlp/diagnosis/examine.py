@@ -26,7 +26,7 @@ from fastmlp.diagnosis.retraining import Retraining
 from fastmlp.diagnosis.trials import HeldOut, Trial, held_out_score, try_all
 from fastmlp.diagnosis.verdict import MOSTLY_SOLVED
 from fastmlp.optimizers import OPTIMIZERS
-from fastmlp.settings import Call
+from fastmlp.settings import TrainSettings
 
 PROBE_SHARE, LEAST_PROBE, MOST_PROBE = 50, 20, 100  # epochs of a probe: a fiftieth of those trained, within bounds
 NETS_A_BLOCK = 65_536
@@ -48,7 +48,7 @@ def diagnose(
     if not len(runs):
         raise ValueError("there are no nets to diagnose: the selection is empty")
     problem, loss = _problem_of(runs, X, y, loss, solved_loss)
-    call = runs.call or Call.of_record(runs.settings, runs.architecture, runs.parameters.dtype, len(runs))
+    call = runs.call or TrainSettings.from_record(runs.settings, runs.architecture, runs.parameters.dtype)
     if try_fixes and call is None:
         raise ValueError(
             "try_fixes=True trains the same nets again, and these have no record of how they were trained that is "
@@ -112,18 +112,18 @@ def _margin(runs: TrainedNets, label: np.ndarray, problem: Problem, threads: int
 
 
 def _held_out(
-    runs: TrainedNets, call: Call | None, problem: Problem, y: Any, retraining: Retraining, try_fixes: bool,
+    runs: TrainedNets, call: TrainSettings | None, problem: Problem, y: Any, retraining: Retraining, try_fixes: bool,
     tell: Callable[..., Any],
 ) -> HeldOut | None:  # fmt: skip
     """The median score on samples that the nets were not trained on; None where there are or shall be none."""
     if call is None or problem.constant_targets:
         return None
-    if call["validation"] is None:
+    if call.validation is None:
         if not try_fixes or not _judged_by_others(problem):
             return None
         tell("some nets are trained on four fifths of the samples, and scored on the others", None)
     score = held_out_score(runs, call, problem, y, retraining)
-    number = len(problem.samples if call["validation"] is None else call["validation"][0])
+    number = len(problem.samples if call.validation is None else call.validation[0])
     return HeldOut(score, -np.inf if problem.classes else 0.0, clear_gain(number))
 
 
@@ -182,7 +182,14 @@ def _plateaus(
 
 
 def _go_on(
-    runs: TrainedNets, some: np.ndarray, call: Call, epochs: int, loss: str, retraining: Retraining, X: Any, y: Any
+    runs: TrainedNets,
+    some: np.ndarray,
+    call: TrainSettings,
+    epochs: int,
+    loss: str,
+    retraining: Retraining,
+    X: Any,
+    y: Any,
 ) -> np.ndarray:
     """Losses (n, epochs + 1) of some nets while they go on with the settings of a call."""
     chosen = runs[some]
@@ -194,7 +201,7 @@ def _go_on(
 
 
 def _probed(
-    runs: TrainedNets, some: np.ndarray, loss: str, call: Call | None, retraining: Retraining, X: Any, y: Any
+    runs: TrainedNets, some: np.ndarray, loss: str, call: TrainSettings | None, retraining: Retraining, X: Any, y: Any
 ) -> np.ndarray:
     """Of nets that no rule knows, whether some more epochs show them to overshoot or to improve; −1 for neither."""
     label = np.full(len(some), -1, np.int8)
@@ -220,9 +227,15 @@ def _probed(
 
 
 def _dead_from_start(
-    runs: TrainedNets, dead: np.ndarray, problem: Problem, loss: str, call: Call | None, retraining: Retraining, X: Any,
+    runs: TrainedNets,
+    dead: np.ndarray,
+    problem: Problem,
+    loss: str,
+    call: TrainSettings | None,
+    retraining: Retraining,
+    X: Any,
     y: Any,
-) -> float | None:  # fmt: skip
+) -> float | None:
     """Of the dead nets the share whose initial weights were dead already."""
     if call is None or not dead.any():
         return None
@@ -232,7 +245,7 @@ def _dead_from_start(
     return float((stats.silent == np.array(first.architecture.sizes[1:])).any(axis=1).mean())
 
 
-def _description(runs: TrainedNets, loss: str, call: Call | None) -> str:
+def _description(runs: TrainedNets, loss: str, call: TrainSettings | None) -> str:
     architecture = runs.architecture
     names = list(dict.fromkeys(code.name.lower() for code in architecture.activations))
     parts = [f"{len(runs):,} nets {'-'.join(map(str, architecture.sizes))}", " and ".join(names)]
@@ -243,13 +256,13 @@ def _description(runs: TrainedNets, loss: str, call: Call | None) -> str:
         rate = optimizer.settings["learning_rate"]
         spoken = f"learning rate {rate:g}" if isinstance(rate, float) else "a learning rate each"
         name = next(name for name, kind in OPTIMIZERS.items() if type(optimizer) is kind)
-        parts.append(f"{call['init'] if isinstance(call['init'], str) else _spoken(call['init'])}")
+        parts.append(call.init if isinstance(call.init, str) else _spoken(call.init))
         parts.append(f"{name} at {spoken}")
-        batch = call["batch_size"]
+        batch = call.batch_size
         parts.append(
             "full batch" if batch is None else "one sample at a time" if batch == 1 else f"minibatches of {batch}"
         )
-        parts.append(f"{call['epochs']:,} epochs")
+        parts.append(f"{call.epochs:,} epochs")
     return ", ".join(parts)
 
 

@@ -17,7 +17,7 @@ from fastmlp.diagnosis import causes
 from fastmlp.diagnosis.causes import Cause
 from fastmlp.diagnosis.problem import Problem
 from fastmlp.optimizers import Adam
-from fastmlp.settings import Call
+from fastmlp.settings import TrainSettings
 
 WORTH_A_FIX = 0.005  # of the nets must have a cause that a change is for
 LOWER, LONGER = 0.1, 4  # times the learning rate, and the epochs
@@ -37,7 +37,7 @@ class Fix:
 
     name: str
     text: str
-    change: Callable[[Call], Call] = field(repr=False, compare=False)
+    change: Callable[[TrainSettings], TrainSettings] = field(repr=False, compare=False)
     causes: tuple[Cause, ...] = ()
     """What it is a remedy for."""
     scaled: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Fix:
 
 
 def fixes_for(
-    label: np.ndarray, problem: Problem, call: Call | None, dead_from_start: float | None, status: np.ndarray
+    label: np.ndarray, problem: Problem, call: TrainSettings | None, dead_from_start: float | None, status: np.ndarray
 ) -> list[Fix]:
     """What the nets' causes ask for, by the share of nets that it is for, the greatest first.
 
@@ -72,7 +72,7 @@ def fixes_for(
     found: list[tuple[float, Fix]] = []
 
     def suggest(
-        name: str, text: str, change: Callable[[Call], Call], *for_causes: Cause, weight: float = 1.0,
+        name: str, text: str, change: Callable[[TrainSettings], TrainSettings], *for_causes: Cause, weight: float = 1.0,
         scaled: tuple[str, ...] = (), whatever_the_scales: bool = False,
     ) -> None:  # fmt: skip
         of_nets = sum(share[cause] for cause in for_causes)
@@ -123,15 +123,15 @@ def fixes_for(
             ("patience", Status.STALLED, "without patience, which ended training"),
             ("target_loss", Status.REACHED_TARGET, "without target_loss, which ended training"),
             ("target_accuracy", Status.REACHED_TARGET, "without target_accuracy, which ended training"),
-        ) if call is not None and call[name] is not None and (status == ended).mean() >= 0.5
+        ) if call is not None and getattr(call, name) is not None and (status == ended).mean() >= 0.5
     ]  # fmt: skip
     for name, text in ended_early:
         suggest(f"no_{name}", text, partial(_without, name), *improving, weight=0.99, whatever_the_scales=True)
-    if not ended_early and (call is None or call["epochs"] * LONGER <= MOST_EPOCHS_TRIED):
-        text = f"{LONGER} times the epochs" if call is None or call["epochs"] else f"{SOME_EPOCHS:,} epochs"
+    if not ended_early and (call is None or call.epochs * LONGER <= MOST_EPOCHS_TRIED):
+        text = f"{LONGER} times the epochs" if call is None or call.epochs else f"{SOME_EPOCHS:,} epochs"
         suggest("more_epochs", text, _longer, *improving, weight=0.99, whatever_the_scales=True)
     init = "he_uniform" if rectified else "glorot_uniform"
-    if call is None or call["init"] != init:
+    if call is None or call.init != init:
         suggest(
             "init", f"initial weights that fit the layers, biases of zero: init='{init}'",
             lambda c: c.changed(init=init), Cause.SYMMETRIC, Cause.VANISHING_GRADIENT, Cause.SATURATED,
@@ -152,7 +152,7 @@ def fixes_for(
     if problem.loss == Loss.MSE and arch.activations[-1] in (Activation.SIGMOID, Activation.SOFTMAX):
         own = "bce" if arch.activations[-1] == Activation.SIGMOID else "cross_entropy"
         within = bool(((problem.targets >= 0) & (problem.targets <= 1)).all())
-        trained_so = call is None or (call["loss"] or call.architecture.default_loss) == "mse"
+        trained_so = call is None or (call.loss_name) == "mse"
         if trained_so and (within if own == "bce" else problem.class_numbers):
             suggest(
                 "cross_entropy", f"cross-entropy in place of the squared error: loss='{own}'",
@@ -176,7 +176,7 @@ def fixes_for(
             lambda c: c.changed(optimizer=Adam(ADAM_RATE)), Cause.VANISHING_GRADIENT, Cause.PLATEAU,
             Cause.LOCAL_MINIMUM, Cause.STILL_IMPROVING, Cause.SATURATED, weight=0.8, whatever_the_scales=True,
         )  # fmt: skip
-    if hidden and (call is None or not isinstance(call["init"], (tuple, list))):
+    if hidden and (call is None or not call.begins_with_arrays):
         suggest(
             "wider", "twice the hidden units", _wider, Cause.PLATEAU, Cause.DEAD_UNITS, Cause.DEAD_LAYER,
             Cause.LOCAL_MINIMUM, weight=0.95,
@@ -184,70 +184,70 @@ def fixes_for(
     return [fix for _, fix in sorted(found, key=lambda pair: -pair[0])]
 
 
-def fixes_of_overfitting(call: Call | None, problem: Problem) -> list[Fix]:
+def fixes_of_overfitting(call: TrainSettings | None, problem: Problem) -> list[Fix]:
     """What keeps nets from learning the noise of their samples."""
     found = [
         Fix("l2", f"L2 regularization: l2={L2:g}", lambda c: c.changed(l2=L2)),
         Fix("more_l2", f"more L2 regularization: l2={10 * L2:g}", lambda c: c.changed(l2=10 * L2)),
-        Fix("fewer_epochs", f"1 / {LONGER} of the epochs", lambda c: c.changed(epochs=-(-c["epochs"] // LONGER))),
+        Fix("fewer_epochs", f"1 / {LONGER} of the epochs", lambda c: c.changed(epochs=-(-c.epochs // LONGER))),
         Fix("narrower", "half the hidden units", _narrower),
     ]
-    own = problem.architecture.n_layers > 1 and (call is None or not isinstance(call["init"], (tuple, list)))
+    own = problem.architecture.n_layers > 1 and (call is None or not call.begins_with_arrays)
     possible = {
-        "l2": call is None or not np.any(np.asarray(call["l2"]) >= L2),
-        "more_l2": call is None or not np.any(np.asarray(call["l2"]) >= 10 * L2),
-        "fewer_epochs": call is None or (call["schedule"] is None and call["epochs"] > 1),
+        "l2": call is None or not np.any(np.asarray(call.l2) >= L2),
+        "more_l2": call is None or not np.any(np.asarray(call.l2) >= 10 * L2),
+        "fewer_epochs": call is None or (call.schedule is None and call.epochs > 1),
         "narrower": own and max(problem.architecture.sizes[1:-1], default=1) > 1,
     }
     return [fix for fix in found if possible[fix.name]]
 
 
-def _narrower(call: Call) -> Call:
+def _narrower(call: TrainSettings) -> TrainSettings:
     sizes = call.architecture.sizes
     return _with_architecture(call, sizes=(sizes[0], *(-(-size // 2) for size in sizes[1:-1]), sizes[-1]))
 
 
-def _with_architecture(call: Call, loss: Any = False, **changes: Any) -> Call:
+def _with_architecture(call: TrainSettings, loss: Any = False, **changes: Any) -> TrainSettings:
     architecture = replace(call.architecture, **changes)
     changed = call.changed(architecture=architecture)
     if loss is not False:
         changed = _with_loss(changed, loss)
-    if isinstance(call["init"], (tuple, list)) and "bias" in changes:
-        weights = call["init"][0]
+    if isinstance(call.init, tuple) and "bias" in changes:
+        weights = call.init[0]
         changed = changed.changed(init=(weights, [np.zeros((len(w), w.shape[2]), w.dtype) for w in weights]))
     return changed
 
 
-def _with_loss(call: Call, loss: str | None) -> Call:
+def _with_loss(call: TrainSettings, loss: str | None) -> TrainSettings:
     """With another loss; a validation score that goes with the old one alone becomes the loss."""
-    score = call["validation_score"]
+    score = call.validation_score
     return call.changed(loss=loss, validation_score="loss" if score == "r2" else score)
 
 
-def _with_hidden(call: Call, name: str) -> Call:
+def _with_hidden(call: TrainSettings, name: str) -> TrainSettings:
     old = Activation.RELU if name == "leaky_relu" else Activation.SIGMOID
     names = [name if code == old else code.name.lower() for code in call.architecture.activations[:-1]]
     return _with_architecture(call, hidden=tuple(names))
 
 
-def _wider(call: Call) -> Call:
+def _wider(call: TrainSettings) -> TrainSettings:
     sizes = call.architecture.sizes
     return _with_architecture(call, sizes=(sizes[0], *(2 * size for size in sizes[1:-1]), sizes[-1]))
 
 
-def _without(name: str, call: Call) -> Call:
-    schedule = call["schedule"]
+def _without(name: str, call: TrainSettings) -> TrainSettings:
+    schedule = call.schedule
     adapts = name == "patience" and isinstance(schedule, str)  # which patience alone drives
     return call.changed(**{name: None}, schedule=None if adapts else schedule)
 
 
-def _longer(call: Call) -> Call:
-    if not call["epochs"]:
+def _longer(call: TrainSettings) -> TrainSettings:
+    if not call.epochs:
         return call.changed(epochs=SOME_EPOCHS, schedule=None)
-    schedule = call["schedule"]
+    schedule = call.schedule
     stretched = schedule
     if callable(schedule):
         stretched = lambda epoch: schedule(epoch // LONGER)  # noqa: E731
     elif schedule is not None and not isinstance(schedule, str):
         stretched = np.repeat(schedule, LONGER)  # each factor for as many epochs
-    return call.changed(epochs=call["epochs"] * LONGER, schedule=stretched)
+    return call.changed(epochs=call.epochs * LONGER, schedule=stretched)

@@ -11,18 +11,18 @@ from fastmlp._engine.trained_nets import Status, TrainedNets
 from fastmlp.diagnosis.baselines import FOLDS, folds
 from fastmlp.diagnosis.problem import Problem, looked_at, score_of
 from fastmlp.diagnosis.retraining import Retraining
-from fastmlp.settings import Call
+from fastmlp.settings import TrainSettings
 
 MOST_NETS = 10
 
 
-def validation_data(call: Call, problem: Problem) -> tuple[np.ndarray, np.ndarray] | None:
+def validation_data(call: TrainSettings, problem: Problem) -> tuple[np.ndarray, np.ndarray] | None:
     """The samples and targets that the nets were validated on."""
-    if call["validation"] is None:
+    if call.validation is None:
         return None
     dtype = problem.samples.dtype
-    samples = checks.inputs(call["validation"][0], call.architecture, dtype)
-    return samples, checks.targets(call["validation"][1], call.architecture, problem.loss, len(samples), dtype)
+    samples = checks.inputs(call.validation[0], call.architecture, dtype)
+    return samples, checks.targets(call.validation[1], call.architecture, problem.loss, len(samples), dtype)
 
 
 def validation_score(
@@ -32,7 +32,9 @@ def validation_score(
     return float(np.median(_scores(runs, *held_out, problem, threads)))
 
 
-def cross_validated_score(retraining: Retraining, call: Call, problem: Problem, y: Any, ids: np.ndarray) -> float:
+def cross_validated_score(
+    retraining: Retraining, call: TrainSettings, problem: Problem, y: Any, ids: np.ndarray
+) -> float:
     """The median accuracy, or R², of some of the nets, each sample scored by nets that were trained without its fold.
 
     `problem` has the samples, scaled as they are to be, and the targets; `y` is what is trained on, in the user's form.
@@ -47,13 +49,13 @@ def cross_validated_score(retraining: Retraining, call: Call, problem: Problem, 
     return float(np.median(total / len(fold)))
 
 
-def _on(call: Call, rows: np.ndarray) -> Call:
+def _on(call: TrainSettings, rows: np.ndarray) -> TrainSettings:
     """The same call for some of the samples."""
     changes: dict[str, Any] = {}
-    if call["sample_weight"] is not None:
-        changes["sample_weight"] = np.asarray(call["sample_weight"])[..., rows]
-    if call["batch_size"] is not None:
-        changes["batch_size"] = min(call["batch_size"], len(rows))
+    if call.sample_weight is not None:
+        changes["sample_weight"] = np.asarray(call.sample_weight)[..., rows]
+    if call.batch_size is not None:
+        changes["batch_size"] = min(call.batch_size, len(rows))
     return call.changed(**changes)
 
 

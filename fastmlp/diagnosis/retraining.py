@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp._engine.trained_nets import Train, TrainedNets
-from fastmlp.settings import Call
+from fastmlp.settings import NetSelection, TrainSettings
 
 NO_STOPPING = {"schedule": None, "validation": None, "target_loss": None, "target_accuracy": None, "patience": None}
 
@@ -21,21 +21,17 @@ class Retraining:
     seed: int
     threads: int | None
 
-    def again(self, call: Call, X: Any, y: Any, net_ids: np.ndarray, **changes: Any) -> TrainedNets:
-        """Train nets of these numbers by a call's settings, with some of them changed."""
-        return self.train(
-            X=X, y=y, net_ids=net_ids, seed=self.seed, threads=self.threads, **{**call.settings, **changes}
-        )  # fmt: skip
+    def again(self, settings: TrainSettings, X: Any, y: Any, net_ids: np.ndarray) -> TrainedNets:
+        """Train nets of these numbers."""
+        return self.train(settings, X, y, NetSelection(net_ids=net_ids, seed=self.seed), self.threads)
 
-    def initial(self, call: Call, X: Any, y: Any, net_ids: np.ndarray) -> TrainedNets:
+    def initial(self, settings: TrainSettings, X: Any, y: Any, net_ids: np.ndarray) -> TrainedNets:
         """The same nets before their first step."""
-        return self.again(call, X, y, net_ids, epochs=0, **NO_STOPPING)
+        return self.again(settings.changed(epochs=0, **NO_STOPPING), X, y, net_ids)
 
-    def go_on(self, nets: TrainedNets, call: Call, X: Any, y: Any, epochs: int, loss: str) -> TrainedNets:
-        """Train nets for some more epochs by a call's settings, with every loss recorded."""
-        return self.train(
-            call.architecture, X, y, warm_start=nets, optimizer=call.optimizer, epochs=epochs, loss=loss,
-            batch_size=call["batch_size"], shuffle=call["shuffle"], l2=call["l2"], dropout=call["dropout"],
-            sample_weight=call["sample_weight"], bootstrap=call["bootstrap"], dtype=nets.parameters.dtype,
-            record_every=1, threads=self.threads,
-        )  # fmt: skip
+    def go_on(self, nets: TrainedNets, settings: TrainSettings, X: Any, y: Any, epochs: int, loss: str) -> TrainedNets:
+        """Train nets for `epochs` more epochs, with every loss recorded."""
+        settings = settings.changed(
+            epochs=epochs, loss=loss, init="he_uniform", dtype=nets.parameters.dtype, record_every=1, **NO_STOPPING
+        )
+        return self.train(settings, X, y, NetSelection(warm_start=nets), self.threads)

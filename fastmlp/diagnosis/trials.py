@@ -17,7 +17,7 @@ from fastmlp.diagnosis.fixes import Fix
 from fastmlp.diagnosis.held_out import cross_validated_score, validation_data, validation_score
 from fastmlp.diagnosis.problem import SCORE_GAIN, Problem, judged_by_score, looked_at, score_of, solved
 from fastmlp.diagnosis.retraining import Retraining
-from fastmlp.settings import Call
+from fastmlp.settings import TrainSettings
 from fastmlp.statistics import differ, interval, pairs_differ, percent, spoken_score
 
 HELD_OUT_SLACK = 0.005  # of a score on samples held out: what other folds would change as much
@@ -119,9 +119,17 @@ class Trial:
 
 
 def try_all(
-    runs: TrainedNets, call: Call, fixes: list[Fix], y: Any, problem: Problem, loss: str, held_out: HeldOut | None,
-    max_nets: int, retraining: Retraining, tell: Callable[[str, tuple[Trial, ...]], Any] = lambda _step, _trials: None,
-) -> tuple[Trial, ...]:  # fmt: skip
+    runs: TrainedNets,
+    call: TrainSettings,
+    fixes: list[Fix],
+    y: Any,
+    problem: Problem,
+    loss: str,
+    held_out: HeldOut | None,
+    max_nets: int,
+    retraining: Retraining,
+    tell: Callable[[str, tuple[Trial, ...]], Any] = lambda _step, _trials: None,
+) -> tuple[Trial, ...]:
     """Train the first `max_nets` of the nets again with each change, and with the best two; the best first.
 
     Where the nets have a score on samples `held_out`, each change has one too. Before each change `tell` is called with
@@ -135,7 +143,7 @@ def try_all(
         changed, there, targets = scaled_data(fix.scaled, fix.change(own), problem, y)
         try:
             again = retraining.again(changed, there.samples, targets, ids)
-            used = changed["loss"] or changed.architecture.default_loss
+            used = changed.loss_name
             there = _for_change(there, again.architecture, Loss[used.upper()])
             unseen = None if held_out is None else held_out_score(again, changed, there, targets, retraining)
         except (ValueError, TypeError) as error:  # the diagnosis is worth more than one change
@@ -185,7 +193,9 @@ def _for_change(problem: Problem, architecture: Architecture, loss: Loss) -> Pro
     )  # fmt: skip
 
 
-def scaled_data(scaled: tuple[str, ...], call: Call, problem: Problem, y: Any) -> tuple[Call, Problem, Any]:
+def scaled_data(
+    scaled: tuple[str, ...], call: TrainSettings, problem: Problem, y: Any
+) -> tuple[TrainSettings, Problem, Any]:
     """A call, the data, and `y`, with some columns scaled; validation data are scaled as the training data are.
 
     Numbers are scaled before they are rounded to the nets' dtype.
@@ -193,7 +203,7 @@ def scaled_data(scaled: tuple[str, ...], call: Call, problem: Problem, y: Any) -
     if not scaled:
         return call, problem, y
     dtype, held_out = problem.samples.dtype, validation_data(call, problem)
-    y_held_out = None if held_out is None else call["validation"][1]
+    y_held_out = None if held_out is None else call.validation[1]
     if "inputs" in scaled:
         scaling = Scaling.standard(problem.exact_samples)
         exact = scaling.apply(problem.exact_samples)
@@ -209,11 +219,11 @@ def scaled_data(scaled: tuple[str, ...], call: Call, problem: Problem, y: Any) -
         y = problem.targets
         y_held_out = held_out and scaling.apply(held_out[1])
     if held_out is not None:
-        call = call.changed(validation=(held_out[0], y_held_out, *call["validation"][2:]))
+        call = call.changed(validation=(held_out[0], y_held_out, *call.validation[2:]))
     return call, problem, y
 
 
-def held_out_score(runs: TrainedNets, call: Call, problem: Problem, y: Any, retraining: Retraining) -> float:
+def held_out_score(runs: TrainedNets, call: TrainSettings, problem: Problem, y: Any, retraining: Retraining) -> float:
     """The median score on validation data, or else on folds that are held out in turn."""
     held_out = validation_data(call, problem)
     if held_out is not None:

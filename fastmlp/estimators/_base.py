@@ -30,8 +30,10 @@ from fastmlp.estimators._lbfgs import minimize_each
 from fastmlp.estimators._random import Orders, initial_weights, seed_of
 from fastmlp.optimizers import SGD, Adam, Optimizer, RMSprop, Rprop
 from fastmlp.runs import Runs, Status
-from fastmlp.training import Progress, run
-from fastmlp.training.prepare import planned
+from fastmlp.settings import NetSelection, TrainSettings
+from fastmlp.training.layout import JobOptions
+from fastmlp.training.prepare import prepare_job
+from fastmlp.training.runner import Progress, Runner
 
 ACTIVATIONS = {
     "identity": "identity",
@@ -225,21 +227,22 @@ class BaseMLP(BaseEstimator):
             first_epoch = earlier.state.epoch
         n_epochs = 1 if incremental else self.max_iter
         orders = Orders(n_samples, random_state, n_epochs) if self.shuffle and batch_size < n_samples else None
-        job, runs = planned(
-            architecture=architecture, X=X, y=self._net_targets(y), n_nets=None, seed=self._seed,
-            optimizer=optimizer, epochs=n_epochs, loss=self._loss_of_net(), init=initial,
-            batch_size=batch_size, shuffle=self.shuffle, orders=orders,
-            l2=self._per_net(self.alpha), dropout=self._per_net(self.dropout), bootstrap=self.bootstrap,
-            sample_weight=sample_weight, target_loss=None, target_accuracy=None,
+        settings = TrainSettings(
+            architecture, optimizer, epochs=n_epochs, loss=self._loss_of_net(), batch_size=batch_size,
+            shuffle=self.shuffle, l2=self._per_net(self.alpha), dropout=self._per_net(self.dropout),
+            sample_weight=sample_weight, bootstrap=self.bootstrap,
             patience=None if self.n_iter_no_change == np.inf else self.n_iter_no_change + 1, tol=self.tol,
-            record_every=1, net_ids=None, dtype=X.dtype, threads=self._threads(),
             schedule=self._schedule(n_samples, first_epoch, incremental), validation=validation,
-            validation_score=self._validation_score, watch_only=not self.early_stopping, warm_start=earlier,
-            keep_state=True, sklearn=True,
+            validation_score=self._validation_score, record_every=1, keep_state=True, dtype=X.dtype,
         )  # fmt: skip
-        runs.compile_seconds = job.compile()
+        options = JobOptions(parameters=initial, sklearn=True, watch_only=not self.early_stopping, orders=orders)
+        nets = NetSelection(seed=self._seed, warm_start=earlier)
+        threads = self._threads()
+        job, runs = prepare_job(settings, X, self._net_targets(y), nets, threads=threads, options=options)
+        runner = Runner(job, runs, threads)
+        runner.compile()
         printer = _Printer(runs, first_epoch) if self.verbose else None
-        interrupted = run(job, runs, self._threads(), self.progress, printer)
+        interrupted = runner.run(self.progress, printer)
         if interrupted == signal.SIGTERM:
             signal.raise_signal(interrupted)  # scikit-learn's estimators let it end the process
         if interrupted:
@@ -376,13 +379,10 @@ class BaseMLP(BaseEstimator):
         runs = _without_results(architecture, parameters, self._seed)
         if np.any(self.dropout) or self.bootstrap:
             raise ValueError("solver='lbfgs' needs the same loss each time: leave dropout and bootstrap out")
-        objective = {
-            "architecture": architecture, "X": X, "y": self._net_targets(y), "loss": self._loss_of_net(),
-            "sample_weight": sample_weight,
-        }  # fmt: skip
+        settings = TrainSettings(architecture, SGD(), loss=self._loss_of_net(), sample_weight=sample_weight)
         results = minimize_each(
-            objective, runs, np.broadcast_to(self._per_net(self.alpha), len(runs)), self.max_iter, self.max_fun,
-            self.tol, self.verbose, self._threads(),
+            settings, X, self._net_targets(y), runs, np.broadcast_to(self._per_net(self.alpha), len(runs)),
+            self.max_iter, self.max_fun, self.tol, self.verbose, self._threads(),
         )  # fmt: skip
         usable = np.isfinite(runs.loss) & np.isfinite(runs.parameters).all(axis=1)
         if not usable.any():

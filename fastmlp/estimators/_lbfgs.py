@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._engine.tile_arrays import TileArrays
+from fastmlp._engine.chunk_trainer import ChunkTrainer, compile_kernels
+from fastmlp._engine.slices import slice_of
 from fastmlp._kernels import structs
 from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
 from fastmlp.runs import Runs, Status
-from fastmlp.training.prepare import planned
+from fastmlp.settings import NetSelection, TrainSettings
+from fastmlp.training.layout import JobOptions
+from fastmlp.training.prepare import prepare_job
 
 
 class _Objective:
@@ -22,30 +25,30 @@ class _Objective:
     The parameters come as scikit-learn packs them: the weights of all layers, and then the biases.
     """
 
-    def __init__(self, settings: dict[str, Any], l2: float, parameters: np.ndarray):
-        self._job, self._runs = planned(
-            **settings, n_nets=1, seed=0, optimizer="sgd", epochs=2, init=parameters.astype(np.float64)[None],
-            batch_size=None, shuffle=False, l2=l2, target_loss=None, target_accuracy=None, patience=None, tol=0.0,
-            record_every=1, net_ids=None, dtype="float64", threads=1, gradients_only=True, sklearn=True,
-        )  # fmt: skip
-        self._job.compile()
-        self._tiles = TileArrays(self._job.vectors, 0, 1, self._job.n_rows, self._job.n_weighted)
-        self._job._fill(self._tiles, 0)
-        self._team = self._job.new_team()
-        self._epochs = self._job._epochs(self._tiles, 0, 1)  # of two, so that nothing is measured at the end
-        self.place = _packing(settings["architecture"])
+    def __init__(self, settings: TrainSettings, X: Any, y: Any, l2: float, parameters: np.ndarray) -> None:
+        # of two epochs one is run, so that nothing is measured at the end
+        settings = settings.changed(l2=l2, epochs=2, shuffle=False, record_every=1, dtype=np.dtype(np.float64))
+        options = JobOptions(parameters=parameters.astype(np.float64)[None], gradients_only=True, sklearn=True)
+        self._job, self._runs = prepare_job(settings, X, y, NetSelection(1), threads=1, options=options)
+        self._trainer = ChunkTrainer(self._job)
+        compile_kernels([self._trainer])
+        self._tiles = self._job.new_tiles(0, 1)
+        self._trainer.fill(self._tiles, 0)
+        self._team = self._trainer.new_team()
+        self._epochs = slice_of(self._job, self._tiles, 0, 1)
+        self.place = _packing(settings.architecture)
 
     def __call__(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        job, tiles = self._job, self._tiles
+        job, trainer, tiles = self._job, self._trainer, self._tiles
         assert job.gradients is not None
         assert self._runs.history is not None
         tiles.stop_state[:, structs.ACTIVE] = tiles.result_index >= 0
         self._runs.history[...] = np.nan
         own = np.empty_like(parameters)
         own[self.place] = parameters
-        job._copy_in(tiles, own[None], 0)
-        job._train(tiles, self._epochs, self._team)
-        job._copy_rows(tiles, Buffer(job.gradients), job.net.state_step, tiles.result_index >= 0)
+        trainer.copy_in(tiles, own[None], 0)
+        trainer.train(tiles, self._epochs, self._team)
+        trainer.copy_rows(tiles, Buffer(job.gradients), job.net.state_step, tiles.result_index >= 0)
         return float(self._runs.history[0, 0]), job.gradients[0][self.place]
 
 
@@ -61,8 +64,8 @@ def _packing(architecture: Architecture) -> np.ndarray:
 
 
 def minimize_each(
-    settings: dict[str, Any], runs: Runs, l2: np.ndarray, max_iter: int, max_fun: int, tol: float, verbose: Any,
-    threads: int,
+    settings: TrainSettings, X: Any, y: Any, runs: Runs, l2: np.ndarray, max_iter: int, max_fun: int, tol: float,
+    verbose: Any, threads: int,
 ) -> list[Any]:  # fmt: skip
     """Minimize from each net's weights; puts what it comes to into `runs` and returns SciPy's reports.
 
@@ -73,7 +76,7 @@ def minimize_each(
     stopped = threading.Event()
 
     def one(net: int) -> Any:
-        evaluate = _Objective(settings, float(l2[net]), runs.parameters[net])
+        evaluate = _Objective(settings, X, y, float(l2[net]), runs.parameters[net])
 
         def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
             if stopped.is_set():

@@ -14,6 +14,7 @@ from fastmlp._check_values import choose
 from fastmlp._engine.trained_nets import Train, TrainedNets
 from fastmlp.plotting.planes import GRID, checked_plane, outputs_over, plane
 from fastmlp.plotting.style import draw_samples
+from fastmlp.settings import NetSelection
 
 SHADES = 40  # of an animation: a .gif has 256 colours a frame, and the markers need theirs
 # matplotlib's page loads its buttons' icons from elsewhere: these stand in for them
@@ -88,19 +89,16 @@ def training_steps(
     asked = [
         name
         for name in ("schedule", "validation", "target_loss", "target_accuracy", "patience")
-        if call[name] is not None
+        if getattr(call, name) is not None
     ]
     if asked:
         raise ValueError(f"animate trains in steps, which does not go with {', '.join(asked)}")
-    total = call["epochs"]
-    epochs = np.unique(np.round(total * np.linspace(0, 1, frames) ** 2).astype(int))
-    own = {k: v for k, v in call.settings.items() if k != "init"}
-    now = train(
-        X=X, y=y, net_ids=runs.net_ids, seed=runs.seed, keep_state=True,
-        **{**call.settings, "epochs": 0},
-    )  # fmt: skip
+    epochs = np.unique(np.round(call.epochs * np.linspace(0, 1, frames) ** 2).astype(int))
+    first = NetSelection(net_ids=runs.net_ids, seed=runs.seed)
+    now = train(call.changed(epochs=0, keep_state=True), X, y, first, None)
     steps = [(0, now)]
+    going_on = call.changed(init="he_uniform", keep_state=True)
     for before, after in pairwise(epochs):
-        now = train(X=X, y=y, warm_start=now, keep_state=True, **{**own, "epochs": int(after - before)})
+        now = train(going_on.changed(epochs=int(after - before)), X, y, NetSelection(warm_start=now), None)
         steps.append((int(after), now))
     return steps

@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,11 +21,11 @@ from fastmlp.diagnosis.problem import solved_limit
 from fastmlp.diagnosis.retraining import Retraining
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.runs import Runs, Status
-from fastmlp.settings import Call, shown
+from fastmlp.settings import NetSelection, TrainSettings, shown
 from fastmlp.statistics import wilson_intervals
 from fastmlp.sweeping.results import SweepResults, medians
-from fastmlp.training import train
-from fastmlp.training.prepare import planned
+from fastmlp.training import HowToRun, train, train_nets
+from fastmlp.training.prepare import prepare_job
 
 if TYPE_CHECKING:
     from fastmlp.plotting import SweepPlots
@@ -33,14 +33,11 @@ if TYPE_CHECKING:
 _ARCHITECTURE = ("sizes", "hidden", "output", "bias", "leaky_slope")
 # Settings of `train` that all nets of a kernel's run share,
 _SHARED = ("loss", "epochs", "batch_size", "shuffle", "bootstrap", "schedule", "sample_weight", "dtype")
-# and those of which each net may have its own, with what stands for none of it
-_OWN = {"l2": 0.0, "dropout": 0.0, "target_loss": None, "target_accuracy": None, "patience": None, "tol": 1e-4}
-_DEFAULTS = {
-    "loss": None, "epochs": 1000, "batch_size": None, "shuffle": True, "bootstrap": False, "schedule": None,
-    "sample_weight": None, "dtype": "float32", "init": "he_uniform", "optimizer": "adam", **_OWN,
-}  # fmt: skip
-# and of a whole sweep, so that its rows can be held against each other
-_OF_ALL = {"validation": None, "validation_score": "loss", "restore_best": True}
+# those of which each net may have its own,
+_OWN = ("l2", "dropout", "target_loss", "target_accuracy", "patience", "tol")
+# and those of a whole sweep, so that its rows can be held against each other
+_OF_ALL = ("validation", "validation_score", "restore_best")
+_SETTINGS = (*_SHARED, *_OWN, *_OF_ALL, "init", "optimizer")
 MOST_CUT = 30  # the first rung has at least this part of the epochs: after fewer, nets say little
 MOST_NETS_AT_ONCE = 2**18
 SHOWN = 10  # rows that are printed
@@ -51,7 +48,7 @@ class _Setting(NamedTuple):
     """One row of the table, as `train` is asked for it."""
 
     named: dict[str, Any]
-    call: Call
+    call: TrainSettings
 
     @property
     def group(self) -> tuple[Any, ...]:
@@ -59,8 +56,8 @@ class _Setting(NamedTuple):
         arch, own, c = self.call.architecture, self.call.optimizer, self.call
         flags = tuple(getattr(own, f.name) for f in fields(own) if f.type == "bool")  # type: ignore[arg-type]
         # an array of dropout, or of targets, counts even where it is 0 or none
-        asked = tuple(bool(c[name]) if name == "dropout" else c[name] is None for name in _OWN)
-        shared = tuple(_comparable(c[name]) for name in _SHARED)
+        asked = tuple(bool(getattr(c, name)) if name == "dropout" else getattr(c, name) is None for name in _OWN)
+        shared = tuple(_comparable(getattr(c, name)) for name in _SHARED)
         return arch.sizes, arch.activations, arch.bias, type(own), own.n_state_rows, flags, asked, shared
 
 
@@ -109,8 +106,8 @@ class Sweep:
         row = checks.whole_number("row", row, 0, len(self) - 1)
         X, y, seed, ids, threads = self._data
         changes.setdefault("epochs", int(self.table["epochs"][row]))
-        retraining = Retraining(train, seed, changes.pop("threads", threads))
-        return cast(Runs, retraining.again(self._settings[row].call, X, y, ids, **changes))
+        asked = {"net_ids": ids, "seed": seed, "threads": threads, **self._settings[row].call.as_keywords(), **changes}
+        return train(X=X, y=y, **asked)
 
     def to_pandas(self) -> Any:
         """The table as a pandas DataFrame."""
@@ -135,7 +132,7 @@ class Sweep:
         """With something that says so in the place of functions that cannot be pickled."""
         state = {**self.__dict__, "table": picklable(self.table)}
         state["_settings"] = [
-            _Setting(picklable(s.named), Call(picklable(s.call.settings), s.call.n_nets)) for s in self._settings
+            _Setting(picklable(s.named), s.call.changed(schedule=picklable(s.call.schedule))) for s in self._settings
         ]
         return state
 
@@ -267,9 +264,7 @@ def sweep(
     settings = _settings(grid, _for_halving(fixed) if halving is not None else fixed)
     ids = np.arange(count, dtype=np.uint64)
     for setting in settings:  # refuse what makes no sense before anything is trained
-        planned(
-            X=X, y=y, n_nets=None, net_ids=ids[:1], seed=seed, record_every=None, threads=1, **setting.call.settings
-        )
+        prepare_job(setting.call, X, y, NetSelection(net_ids=ids[:1], seed=seed), threads=1)
     begun = time.perf_counter()
     results = SweepResults(len(settings), count)
     limits = np.array([_solved_limit(setting.call, y, solved_loss) for setting in settings])
@@ -284,7 +279,7 @@ def sweep(
             for part in _parts([settings[row] for row in members], members, count):
                 _train_part(part, settings, X, y, ids, seed, threads, results, alive, rungs, number)
         results.rung[rows] = number
-        results.epochs[rows] = [round(settings[row].call["epochs"] * share) for row in rows]
+        results.epochs[rows] = [round(settings[row].call.epochs * share) for row in rows]
         if number + 1 < len(rungs):
             order = rows[np.argsort(results.ranks(limits)[rows], kind="stable")]
             rows = np.sort(order[: max(1, -(-len(rows) // (halving or 1)))])
@@ -318,7 +313,7 @@ def _settings(grid: Any, fixed: dict[str, Any]) -> list[_Setting]:
     given = [name for name in ("validation_score", "restore_best") if name in fixed]
     if given and fixed.get("validation") is None:
         raise ValueError(f"{' and '.join(given)} need validation, a pair (X, y): pass it, or leave them out")
-    losses = sorted({s.call["loss"] or s.call.architecture.default_loss for s in found})
+    losses = sorted({s.call.loss_name for s in found})
     if fixed.get("validation") is not None and fixed.get("validation_score", "loss") == "loss" and len(losses) > 1:
         raise ValueError(
             f"validation_score='loss' does not compare settings of different losses ({', '.join(losses)}): needs "
@@ -340,16 +335,16 @@ def _scalar(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _call(named: dict[str, Any]) -> Call:
+def _call(named: dict[str, Any]) -> TrainSettings:
     """One setting as `train` takes it."""
     own_names = {f.name for kind in OPTIMIZERS.values() for f in fields(kind)}
     for name in named:
-        known = {*_ARCHITECTURE, *_DEFAULTS, *_OF_ALL, *own_names}
+        known = {*_ARCHITECTURE, *_SETTINGS, *own_names}
         choose("the name of a setting", name, dict.fromkeys(sorted(known)))
     if "sizes" not in named:
         raise ValueError("sizes is neither in the grid nor given for all: needs layer sizes such as (2, 4, 1)")
     architecture = Architecture(**{name: named[name] for name in _ARCHITECTURE if name in named})
-    optimizer = named.get("optimizer", _DEFAULTS["optimizer"])
+    optimizer = named.get("optimizer", "adam")
     kind = type(optimizer) if isinstance(optimizer, Optimizer) else choose("optimizer", optimizer, OPTIMIZERS)
     own = {name: named[name] for name in own_names if name in named}
     wrong = sorted(set(own) - {f.name for f in fields(kind)})
@@ -360,22 +355,22 @@ def _call(named: dict[str, Any]) -> Call:
         )
     if isinstance(optimizer, Optimizer):
         own = {**{f.name: getattr(optimizer, f.name) for f in fields(kind)}, **own}
-    settings: dict[str, Any] = {name: named.get(name, default) for name, default in (_DEFAULTS | _OF_ALL).items()}
-    call = Call({**settings, "architecture": architecture, "optimizer": kind(**own)}, 1)
-    checks.whole_number("epochs", settings["epochs"], 0)
-    numbers: dict[str, Any] = {**call.optimizer.settings, **{name: settings[name] for name in _OWN}}
+    given = {name: value for name, value in named.items() if name in _SETTINGS}
+    settings = TrainSettings(**{**given, "architecture": architecture, "optimizer": kind(**own)})
+    checks.whole_number("epochs", settings.epochs, 0)
+    numbers: dict[str, Any] = {**settings.optimizer.settings, **{name: getattr(settings, name) for name in _OWN}}
     numbers |= {"leaky_slope": architecture.leaky_slope}
     for name, value in numbers.items():
         if value is not None and np.ndim(value):
             raise ValueError(f"{name} is an array: a setting of a sweep needs one number; list them in the grid")
-    if isinstance(settings["init"], (tuple, list)):
+    if settings.begins_with_arrays:
         raise ValueError("init holds arrays: a sweep needs names or initializers; list them in the grid")
-    if np.ndim(settings["sample_weight"]) > 1:
+    if np.ndim(settings.sample_weight) > 1:
         raise ValueError("sample_weight has one row a net: a sweep needs one number a sample, the same for all nets")
-    return call
+    return settings
 
 
-def _solved_limit(call: Call, y: Any, solved_loss: Any) -> float:
+def _solved_limit(call: TrainSettings, y: Any, solved_loss: Any) -> float:
     """The loss that counts as solved; NaN for right sides."""
     if solved_loss is not None:
         limit = checks.bounded("solved_loss", solved_loss, 1, 0.0)
@@ -385,7 +380,7 @@ def _solved_limit(call: Call, y: Any, solved_loss: Any) -> float:
     targets = checks.real_array("y", y).astype(np.float64)
     if checks.counts_accuracy(targets) or call.architecture.output == "softmax":
         return np.nan
-    loss = Loss[(call["loss"] or call.architecture.default_loss).upper()]
+    loss = Loss[call.loss_name.upper()]
     of_numbers = solved_limit(loss, targets.reshape(len(targets), -1), classes=False)
     return np.nan if of_numbers is None else of_numbers
 
@@ -395,11 +390,11 @@ def _rungs(settings: list[_Setting], halving: int | None) -> list[float]:
     if halving is None:
         return [1.0]
     factor = checks.whole_number("halving", halving, 2)
-    if any(s.call["validation"] is not None and s.call["patience"] is not None for s in settings):
+    if any(s.call.validation is not None and s.call.patience is not None for s in settings):
         raise ValueError("halving does not keep what patience has seen of validation data: leave one of them out")
-    if any(s.call["schedule"] is not None for s in settings):
+    if any(s.call.schedule is not None for s in settings):
         raise ValueError("halving trains part of the epochs first, which a schedule does not go with: leave one out")
-    number, left, least = 1, len(settings), min(s.call["epochs"] for s in settings)
+    number, left, least = 1, len(settings), min(s.call.epochs for s in settings)
     while left > 1 and least >= factor**number and factor**number <= MOST_CUT:
         number, left = number + 1, -(-left // factor)
     return [float(factor) ** -k for k in range(number - 1, -1, -1)]
@@ -419,7 +414,7 @@ def _train_part(
     """Train the nets of some settings of a group, up to the end of a rung, and take what they come to."""
     keep = number + 1 < len(rungs)
     calls, n = [settings[row].call for row in part], len(ids)
-    total = calls[0]["epochs"]
+    total = calls[0].epochs
     before = round(total * rungs[number - 1]) if number else 0
     epochs = round(total * rungs[number]) - before
     if not number:
@@ -448,8 +443,8 @@ def _goes_on(status: np.ndarray, trained: np.ndarray, epochs: int) -> np.ndarray
     return (status == Status.RAN_ALL_EPOCHS) | ((status == Status.DIVERGED) & (trained == epochs))
 
 
-def _together(calls: list[Call], counts: list[int]) -> dict[str, Any]:
-    """The settings of some calls as one call's, with one value a net where they differ."""
+def _together(calls: list[TrainSettings], counts: list[int]) -> TrainSettings:
+    """Several settings as one, with one value a net where they differ."""
 
     def spread(values: list[Any]) -> Any:
         if all(value == values[0] for value in values):
@@ -460,41 +455,34 @@ def _together(calls: list[Call], counts: list[int]) -> dict[str, Any]:
     own = {f.name: [getattr(c.optimizer, f.name) for c in calls] for f in fields(first.optimizer)}  # type: ignore[arg-type]
     optimizer = type(first.optimizer)(**{name: spread(values) for name, values in own.items()})
     slope = spread([c.architecture.leaky_slope for c in calls])
-    numbers = {name: spread([c[name] for c in calls]) for name in _OWN}
-    return {
-        **first.settings, **numbers, "optimizer": optimizer, "architecture": first.architecture.with_slope(slope)
-    }  # fmt: skip
+    numbers = {name: spread([getattr(c, name) for c in calls]) for name in _OWN}
+    return first.changed(**numbers, optimizer=optimizer, architecture=first.architecture.with_slope(slope))
 
 
 def _train_together(
-    calls: list[Call], X: Any, y: Any, ids: np.ndarray, seed: int, threads: int | None, epochs: int, keep: bool
+    calls: list[TrainSettings], X: Any, y: Any, ids: np.ndarray, seed: int, threads: int | None, epochs: int, keep: bool
 ) -> Runs:
-    n = len(ids)
-    settings = _together(calls, [n] * len(calls))
-    inits = [call["init"] for call in calls]
+    together = _together(calls, [len(ids)] * len(calls)).changed(epochs=epochs, keep_state=keep)
+    inits = [call.init for call in calls]
     distinct = list(dict.fromkeys(inits))
     if len(distinct) > 1:
-        retraining = Retraining(train, seed, threads)
+        retraining = Retraining(Runs._train, seed, threads)
         drawn = {init: retraining.initial(calls[inits.index(init)], X, y, ids) for init in distinct}
         weights = [np.concatenate([drawn[i].weights[k] for i in inits]) for k in range(calls[0].architecture.n_layers)]
         biases = [np.concatenate([drawn[i].biases[k] for i in inits]) for k in range(len(drawn[inits[0]].biases))]
-        settings["init"] = weights, biases
-    return train(
-        X=X, y=y, net_ids=np.tile(ids, len(calls)), seed=seed, threads=threads, keep_state=keep,
-        **{**settings, "epochs": epochs},
-    )  # fmt: skip
+        together = together.changed(init=(weights, biases))
+    nets = NetSelection(net_ids=np.tile(ids, len(calls)), seed=seed)
+    return train_nets(together, X, y, nets, HowToRun(threads=threads))
 
 
 def _go_on_together(
-    runs: list[Runs], calls: list[Call], nets: list[np.ndarray], X: Any, y: Any, threads: int | None, epochs: int,
-    keep: bool,
+    runs: list[Runs], calls: list[TrainSettings], nets: list[np.ndarray], X: Any, y: Any, threads: int | None,
+    epochs: int, keep: bool,
 ) -> Runs:  # fmt: skip
-    settings = _together(calls, [len(which) for which in nets])
-    joined = Runs.concatenated(runs, settings["architecture"])
-    del settings["init"]
-    return train(
-        X=X, y=y, warm_start=joined, threads=threads, keep_state=keep, **{**settings, "epochs": epochs}
-    )  # fmt: skip
+    together = _together(calls, [len(which) for which in nets])
+    joined = Runs.concatenated(runs, together.architecture)
+    together = together.changed(epochs=epochs, keep_state=keep, init="he_uniform")
+    return train_nets(together, X, y, NetSelection(warm_start=joined), HowToRun(threads=threads))
 
 
 def _table(settings: list[_Setting], results: SweepResults, limits: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,42 +1,27 @@
-"""`train`: check what the user wrote, plan, allocate, run chunks of nets on threads, gather."""
+"""`train` and `resume`: put the settings together, prepare the job, run it, and let its results tell of it."""
 
 from __future__ import annotations
 
+import inspect
 import os
-import signal
-import time
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Never
-
-import numpy as np
+from dataclasses import dataclass
+from typing import Any, Literal, Never
 
 from fastmlp._check_values import refuse_unknown
-from fastmlp._engine import workers
-from fastmlp._engine.interrupts import Stopping
-from fastmlp._engine.job import Job, Report
-from fastmlp._engine.team import Team
+from fastmlp._engine.job import Job
 from fastmlp.architecture import Architecture
 from fastmlp.initializers import Initializer
 from fastmlp.optimizers import Optimizer
 from fastmlp.runs import Runs, Status
-from fastmlp.settings import Call, recorded
+from fastmlp.settings import NOT_KEPT, NetSelection, TrainSettings, as_optimizer
 from fastmlp.training.checkpoint import Checkpoint, load_checkpoint
 from fastmlp.training.interrupted import TrainingInterrupted
-from fastmlp.training.prepare import planned
-from fastmlp.training.restarts import most_restarts, restart_until_solved
+from fastmlp.training.layout import JobOptions
+from fastmlp.training.prepare import prepare_job
+from fastmlp.training.restarts import most_restarts, train_until_solved
+from fastmlp.training.runner import Callback, Progress, Runner
 
-
-class Progress(NamedTuple):
-    """How far a call of `train` has come, as its callback sees it."""
-
-    net_epochs: int
-    """Epochs times nets that are done; a net that stopped early counts with all its epochs."""
-    total_net_epochs: int
-    finished: int
-    """Nets that have ended."""
-    n_nets: int
-    seconds: float
-    """Since training began, compilation left out."""
+__all__ = ["Progress", "Runs", "Status", "TrainingInterrupted", "resume", "train"]
 
 
 def train(
@@ -75,7 +60,7 @@ def train(
     checkpoint: str | os.PathLike | None = None,
     checkpoint_every: float = 60.0,
     progress: bool = False,
-    callback: Callable[[Progress], Any] | None = None,
+    callback: Callback | None = None,
     **unknown: Never,
 ) -> Runs:
     """Train many nets of one architecture on the same samples, at once.
@@ -221,35 +206,64 @@ def train(
     >>> runs.best().predict(X).round().ravel().tolist()
     [0.0, 1.0, 1.0, 0.0]
     """
-    settings = {name: value for name, value in locals().items() if name not in _HOW_TO_RUN}
-    refuse_unknown("train", settings.pop("unknown"), {*settings, *_HOW_TO_RUN})
-    _refuse_uncallable(callback)
-    del settings["restart_stuck"]
-    restarts = 0
-    if restart_stuck is not None:
-        others = {"checkpoint": checkpoint is not None, "callback": callback is not None}
-        restarts = most_restarts(restart_stuck, settings, others)
-    kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every, settings)
-    job, runs = planned(**settings, resumable=kept is not None)
-    runs.settings, runs.call = recorded(settings, len(runs)), Call.of_settings(settings, len(runs))
-    if restarts:
-        runs.restarts = np.zeros(len(runs), np.int64)
-    _to_the_end(job, runs, threads, progress, callback, kept)
-    if restarts:
-        assert runs.call is not None
+    refuse_unknown("train", unknown, _ARGUMENTS)
+    settings = TrainSettings(
+        architecture=architecture, optimizer=as_optimizer(optimizer), epochs=epochs, loss=loss, init=init,
+        batch_size=batch_size, shuffle=shuffle, l2=l2, dropout=dropout, sample_weight=sample_weight,
+        bootstrap=bootstrap, target_loss=target_loss, target_accuracy=target_accuracy, patience=patience, tol=tol,
+        schedule=schedule, validation=validation, validation_score=validation_score, restore_best=restore_best,
+        record_every=record_every, keep_state=keep_state, dtype=dtype,
+    )  # fmt: skip
+    nets = NetSelection(n_nets, net_ids, seed, warm_start)
+    how = HowToRun(kernel, threads, progress, callback)
+    kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every, settings.optimizer)
+    if restart_stuck is None:
+        return train_nets(settings, X, y, nets, how, kept)
+    others = {"warm_start": warm_start, "checkpoint": checkpoint, "keep_state": keep_state, "callback": callback}
+    most = most_restarts(restart_stuck, settings, y, net_ids, others)
 
-        def again(call: Call, net_ids: np.ndarray) -> Runs:
-            return train(
-                X=X, y=y, net_ids=net_ids, seed=seed, kernel=kernel, threads=threads, record_every=record_every,
-                progress=progress, **call.settings,
-            )  # fmt: skip
+    def train_some(some: TrainSettings, ids: Any, count: int | None = None) -> Runs:
+        return train_nets(some.changed(record_every=record_every), X, y, NetSelection(count, ids, seed), how)
 
-        restart_until_solved(runs, runs.call, restarts, settings, again)
-    return runs
+    return train_until_solved(most, lambda: train_some(settings, net_ids, n_nets), train_some)
 
 
-Runs._train = staticmethod(train)  # for diagnoses and animations, which train nets again
-_HOW_TO_RUN = ("checkpoint", "checkpoint_every", "progress", "callback")
+_ARGUMENTS = set(inspect.signature(train).parameters) - {"unknown"}
+
+
+@dataclass(frozen=True)
+class HowToRun:
+    """What changes nothing about the results; `train` describes it."""
+
+    kernel: str | None = None
+    threads: int | None = None
+    progress: bool = False
+    callback: Callback | None = None
+
+
+def train_nets(
+    settings: TrainSettings, X: Any, y: Any, nets: NetSelection, how: HowToRun = HowToRun(),
+    checkpoint: Checkpoint | None = None,
+) -> Runs:  # fmt: skip
+    """`train`, by settings that are put together already; a new `checkpoint` is kept up to date."""
+    _refuse_uncallable(how.callback)
+    options = JobOptions(resumable=checkpoint is not None)
+    job, runs = prepare_job(settings, X, y, nets, kernel=how.kernel, threads=how.threads, options=options)
+    _record(runs, job.settings, nets.warm_start is not None)
+    return _to_the_end(job, runs, how, checkpoint)
+
+
+def _train_again(settings: TrainSettings, X: Any, y: Any, nets: NetSelection, threads: int | None) -> Runs:
+    return train_nets(settings, X, y, nets, HowToRun(threads=threads))
+
+
+Runs._train = staticmethod(_train_again)  # for diagnoses and animations, which train nets again
+
+
+def _record(runs: Runs, settings: TrainSettings, went_on: bool) -> None:
+    """Let the results tell how they were trained; of nets that went on from others the history is not known."""
+    runs.settings = settings.recorded(len(runs), went_on)
+    runs.call = None if went_on else settings.kept()
 
 
 def resume(
@@ -259,12 +273,12 @@ def resume(
     *,
     sample_weight: Any = None,
     validation: Any = None,
-    schedule: Callable[[int], float] | None = None,
+    schedule: Any = None,
     checkpoint_every: float = 60.0,
     kernel: str | None = None,
     threads: int | None = None,
     progress: bool = False,
-    callback: Callable[[Progress], Any] | None = None,
+    callback: Callback | None = None,
 ) -> Runs:
     """Go on with a job that was begun with ``train(..., checkpoint=path)``, to the bits that it would have had.
 
@@ -296,29 +310,28 @@ def resume(
     """
     _refuse_uncallable(callback)
     saved = load_checkpoint(path)
-    settings = saved.settings
-    if saved.needs_schedule() != (schedule is not None) or (schedule is not None and not callable(schedule)):
-        needed = "schedule, the function" if saved.needs_schedule() else "no schedule: the file holds the one"
+    if saved.needs_schedule != (schedule is not None) or (schedule is not None and not callable(schedule)):
+        needed = "schedule, the function" if saved.needs_schedule else "no schedule: the file holds the one"
         raise ValueError(f"schedule={schedule!r}: needs {needed} that the job was begun with")
     if (saved.hashes["validation"] is None) != (validation is None):
         raise ValueError(
             "the job was begun without validation data: leave validation out" if validation is not None
             else "the job was begun with validation data: pass the same as validation"
         )  # fmt: skip
+    settings = saved.settings.changed(sample_weight=sample_weight, validation=validation, init="he_uniform")
     if schedule is not None:
-        settings["schedule"] = schedule
-    data = {"X": X, "y": y, "sample_weight": sample_weight, "validation": validation}
-    kept = Checkpoint(path, checkpoint_every, settings, saved.hashes)
-    job, runs = planned(
-        architecture=saved.runs.architecture, **{**settings, "init": "he_uniform"}, **data, n_nets=None,
-        kernel=kernel, threads=threads, first_epoch=saved.first_epoch, resumable=True,
+        settings = settings.changed(schedule=schedule)
+    kept = Checkpoint(path, checkpoint_every, settings.optimizer, saved.hashes)
+    job, runs = prepare_job(
+        settings, X, y, NetSelection(net_ids=saved.runs.net_ids, seed=saved.runs.seed), kernel=kernel, threads=threads,
+        options=JobOptions(first_epoch=saved.first_epoch, resumable=True),
     )  # fmt: skip
     saved.refuse_other_data(job)
-    saved.put_into(job, runs)
-    runs.settings = recorded(settings | data, len(runs))
-    if isinstance(settings["init"], str):
-        runs.call = Call.of_settings(settings | data | {"architecture": runs.architecture}, len(runs))
-    return _to_the_end(job, runs, threads, progress, callback, kept)
+    job = saved.put_into(job, runs)
+    _record(runs, job.settings, went_on=False)
+    if job.settings.init is NOT_KEPT:
+        runs.call = None
+    return _to_the_end(job, runs, HowToRun(kernel, threads, progress, callback), kept)
 
 
 def _refuse_uncallable(callback: object) -> None:
@@ -326,94 +339,18 @@ def _refuse_uncallable(callback: object) -> None:
         raise TypeError(f"callback={callback!r}: needs a function of one argument")
 
 
-def _to_the_end(
-    job: Job, runs: Runs, threads: int | None, progress: bool, callback: Callable[[Progress], Any] | None,
-    checkpoint: Checkpoint | None,
-) -> Runs:  # fmt: skip
+def _to_the_end(job: Job, runs: Runs, how: HowToRun, checkpoint: Checkpoint | None) -> Runs:
     if checkpoint is not None and (runs.status == Status.INTERRUPTED).any():
         checkpoint.begin(job, runs)
+    runner = Runner(job, runs, how.threads)
     try:
-        runs.compile_seconds = job.compile()
+        runner.compile()
     except KeyboardInterrupt:
         if checkpoint is None:
             raise
         path = str(checkpoint.path)
         raise KeyboardInterrupt(f"before training began; fastmlp.resume({path!r}, X, y) begins it") from None
-    received = run(job, runs, threads, progress, callback, checkpoint)
+    received = runner.run(how.progress, how.callback, checkpoint)
     if received is not None:
         raise TrainingInterrupted(runs, received, checkpoint)
     return runs
-
-
-def run(
-    job: Job, runs: Runs, threads: int | None, progress: bool = False,
-    callback: Callable[[Progress], Any] | None = None, checkpoint: Checkpoint | None = None,
-) -> signal.Signals | None:  # fmt: skip
-    """Train all nets; returns the signal that ended it, if one did."""
-    nets, n_threads = len(runs), workers.thread_count(threads)
-    begun = time.perf_counter()
-    ended = runs.status != Status.INTERRUPTED
-    finished = int(ended.sum())
-    done = finished * job.epochs + int((runs.epochs[~ended] - job.first_epoch).sum())
-    bar = _progress_bar(nets * job.epochs, done) if progress else None
-
-    def on_report(report: Report) -> None:
-        nonlocal done, finished
-        done += report.net_epochs
-        finished += report.finished
-        if bar is not None:
-            bar.update(report.net_epochs)
-        if checkpoint is not None and checkpoint.due():
-            job.halt[1] = 1
-        state = Progress(done, nets * job.epochs, finished, nets, time.perf_counter() - begun)
-        if callback is not None and callback(state):
-            job.halt[0] = 1
-
-    parts = job.parts()
-
-    def new_teams() -> list[Team]:
-        return [part.new_team() for part in parts]
-
-    def train_chunk(chunk: tuple[int, tuple[int, int]], teams: list[Team], report: Any) -> None:
-        part, nets = chunk
-        parts[part].train_chunk(nets, teams[part], report)
-
-    def settle_chunk(chunk: tuple[int, int], teams: list[Team], report: Any) -> None:
-        job.settle_chunk(chunk, teams[0], report)
-
-    def on_threads(work: Any, chunks: list[Any], halt: np.ndarray, stopping: Stopping) -> list[Any]:
-        several = min(max(1, n_threads // job.plan.threads_per_net), max(1, len(chunks)))
-        return workers.run(chunks, work, new_teams, several, halt, on_report, stopping)
-
-    with Stopping() as stopping:
-        while True:
-            # the last nets last: they fill what is left of the threads' time
-            chunks = [(k, chunk) for k, part in enumerate(parts) for chunk in part.chunks(n_threads)]
-            not_begun = on_threads(train_chunk, chunks, job.halt, stopping)
-            if checkpoint is not None and chunks:
-                checkpoint.write(job, runs)
-            if job.halt[0] or not job.halt[1]:
-                break
-            job.halt[1] = 0
-        for chunk in not_begun:
-            train_chunk(chunk, new_teams(), lambda _report: None)
-        if job.validation is not None and job.validation.decides:
-            halt = np.zeros(2, np.int8)
-            for chunk in on_threads(settle_chunk, job.all_chunks(n_threads), halt, stopping):
-                settle_chunk(chunk, new_teams(), lambda _report: None)
-    if bar is not None:
-        bar.close()
-    if runs.state is not None and (runs.status == Status.INTERRUPTED).any():
-        runs.state = runs.state._replace(epoch=int(runs.epochs.max()))
-    if job.earlier_epochs is not None:
-        runs.epochs += job.earlier_epochs - job.first_epoch
-    runs.train_seconds = time.perf_counter() - begun
-    return stopping.received
-
-
-def _progress_bar(total: int, done: int) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(
-        total=total, initial=done, unit=" net-epochs", unit_scale=True, mininterval=0.1, smoothing=0.1
-    )  # fmt: skip

@@ -12,6 +12,7 @@ import hashlib
 import os
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,9 +28,9 @@ from fastmlp._kernels import structs
 from fastmlp._kernels.tiles import CONSTANT, NORMAL, InitSpec
 from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
-from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.runs import Runs
-from fastmlp.settings import FUNCTION, NUMBERS, PLAIN, settings_of
+from fastmlp.settings import FUNCTION, NOT_KEPT, NUMBERS, WORDS, TrainSettings
 
 LEAST_SECONDS = 1e-3
 ROWS_A_PIECE = 2**16  # of the inputs that are hashed, so that no copy of them all is made
@@ -44,7 +45,7 @@ class Checkpoint:
         self,
         path: str | os.PathLike,
         every: object,
-        settings: dict[str, Any],
+        optimizer: Optimizer,
         hashes: dict[str, str | None] | None = None,
     ) -> None:
         """`hashes` of the data are those of a job that goes on, whose file is there already."""
@@ -54,12 +55,11 @@ class Checkpoint:
         seconds = checks.bounded("checkpoint_every", every, 1, LEAST_SECONDS)
         if np.ndim(seconds):
             raise TypeError(f"checkpoint_every={every!r}: needs a number of seconds")
-        optimizer = settings["optimizer"]
-        if type(optimizer) not in (str, *OPTIMIZERS.values()):
+        if type(optimizer) not in OPTIMIZERS.values():
             raise ValueError(
                 f"optimizer={optimizer!r}: a checkpoint can hold the library's own alone: leave checkpoint out"
             )
-        self._every, self._settings, self._hashes = float(seconds), settings, hashes
+        self._every, self._hashes = float(seconds), hashes
         if hashes is None and (self.path.exists() or self.path.is_symlink()):
             raise ValueError(
                 f"checkpoint={str(path)!r} is there already: go on with it by fastmlp.resume({str(path)!r}, X, y), or "
@@ -94,27 +94,27 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def _write(self, job: Job, runs: Runs) -> None:
-        plain, arrays = settings_of(self._settings, len(runs))
+        plain, arrays = job.settings.in_files(len(runs))
         if self._hashes is None:
             self._hashes = _hashes(job)
         state = job.final_state
         assert state is not None
         arrays |= nets.arrays_of(runs, state)
-        if job.groups is not None:
-            arrays |= {f"init.{name}": getattr(job.groups, name).array for name in _GROUPS}
-        if job.earlier_epochs is not None:
-            arrays["earlier_epochs"] = job.earlier_epochs
+        if job.init_spec is not None:
+            arrays |= {f"init.{name}": getattr(job.init_spec, name).array for name in _GROUPS}
+        if job.begin.earlier_epochs is not None:
+            arrays["earlier_epochs"] = job.begin.earlier_epochs
         if job.validation is not None:
             arrays["validation.waited"] = job.validation.waited
             arrays["validation.best_parameters"] = job.validation.best_parameters
         about = nets.described(runs, state) | {
-            "kind": "checkpoint", "settings": plain, "first_epoch": job.first_epoch, "data": self._hashes,
+            "kind": "checkpoint", "settings": plain, "first_epoch": job.begin.first_epoch, "data": self._hashes,
         }  # fmt: skip
         write(self.path, arrays, about)
 
 
 def _hashes(job: Job) -> dict[str, str | None]:
-    """Of the data."""
+    """SHA-256 of X, y, the sample weights and the validation set."""
     data, validation = job.data, job.validation
     held_out = None if validation is None else validation.data
     n_in = job.architecture.sizes[0]
@@ -153,15 +153,16 @@ class Saved(NamedTuple):
 
     runs: Runs
     state: OptimizerState
-    settings: dict[str, Any]  # of `train`
-    groups: InitSpec | None
+    settings: TrainSettings  # without the data
+    init_spec: InitSpec | None
     first_epoch: int
     arrays: dict[str, np.ndarray]
     hashes: dict[str, str | None]
 
+    @property
     def needs_schedule(self) -> bool:
         """Whether the learning rate followed a function, which is in no file."""
-        schedule = self.settings["schedule"]
+        schedule = self.settings.schedule
         return isinstance(schedule, str) and schedule == FUNCTION
 
     def refuse_other_data(self, job: Job) -> None:
@@ -173,8 +174,8 @@ class Saved(NamedTuple):
                     "samples"
                 )
 
-    def put_into(self, job: Job, runs: Runs) -> None:
-        """Let the job go on from here."""
+    def put_into(self, job: Job, runs: Runs) -> Job:
+        """The job as it goes on from here."""
         for name in (*nets.ARRAYS, "parameters"):
             there, saved = getattr(runs, name), getattr(self.runs, name)
             if (there is None) != (saved is None) or (there is not None and there.shape != saved.shape):
@@ -187,14 +188,16 @@ class Saved(NamedTuple):
             if there.shape != saved.shape:
                 raise FileFormatError(f"state.{name} has shape {saved.shape}; needs {there.shape}")
             there[...] = saved
-        job.groups = self.groups
-        job.earlier_epochs = self.arrays.get("earlier_epochs")
         if job.validation is not None:
             there, saved = job.validation.best_parameters, self.arrays["validation.best_parameters"]
             if there.shape != saved.shape:
                 raise FileFormatError(f"validation.best_parameters has shape {saved.shape}; needs {there.shape}")
             there[...] = saved
             job.validation.waited[...] = self.arrays["validation.waited"]
+        return replace(
+            job, settings=job.settings.changed(init=self.settings.init), init_spec=self.init_spec,
+            begin=job.begin._replace(earlier_epochs=self.arrays.get("earlier_epochs")),
+        )  # fmt: skip
 
 
 def load_checkpoint(path: str | os.PathLike) -> Saved:
@@ -204,14 +207,14 @@ def load_checkpoint(path: str | os.PathLike) -> Saved:
     state = attributes.pop("state")
     runs = Runs(**attributes)
     assert state is not None
-    first_epoch, settings = about["first_epoch"], dict(about["settings"])
-    settings |= {name[9:]: array for name, array in arrays.items() if name.startswith("settings.")}
+    first_epoch, words = about["first_epoch"], dict(about["settings"])
+    words |= {name[9:]: array for name, array in arrays.items() if name.startswith("settings.")}
     trained = runs.epochs
-    if not (first_epoch <= trained).all() or (trained - first_epoch > settings["epochs"]).any():
+    if not (first_epoch <= trained).all() or (trained - first_epoch > words["epochs"]).any():
         raise FileFormatError(
             f"nets were trained for {trained.min()} to {trained.max()} epochs, out of the job's range"
         )
-    groups = None
+    init_spec = None
     if "init.sizes" in arrays:
         sizes, kinds, first, second = (arrays[f"init.{name}"] for name in _GROUPS)
         in_range = (kinds >= CONSTANT).all() and (kinds <= NORMAL).all()
@@ -219,14 +222,15 @@ def load_checkpoint(path: str | os.PathLike) -> Saved:
             raise FileFormatError("the initial weights' distributions are out of range")
         if sizes.tolist() != _group_sizes(runs.architecture):
             raise FileFormatError("the initial weights' distributions are not those of the net's layers")
-        groups = InitSpec(Buffer(sizes), Buffer(kinds), Buffer(first), Buffer(second), len(sizes))
-    own = {s.name: settings.pop(f"optimizer.{s.name}") for s in _optimizer_fields(settings["optimizer"])}
+        init_spec = InitSpec(Buffer(sizes), Buffer(kinds), Buffer(first), Buffer(second), len(sizes))
+    own = {s.name: words.pop(f"optimizer.{s.name}") for s in _optimizer_fields(words["optimizer"])}
     try:
-        settings["optimizer"] = OPTIMIZERS[settings["optimizer"]](**own)
+        words["optimizer"] = OPTIMIZERS[words["optimizer"]](**own)
     except (ValueError, TypeError) as error:
         raise FileFormatError(f"the optimizer's settings: {error}") from None
-    settings |= {"seed": runs.seed, "net_ids": runs.net_ids, "dtype": runs.parameters.dtype}
-    return Saved(runs, state, settings, groups, first_epoch, arrays, about["data"])
+    words["init"] = NOT_KEPT if words["init"] is None else words["init"]
+    settings = TrainSettings(runs.architecture, dtype=runs.parameters.dtype, **words)
+    return Saved(runs, state, settings, init_spec, first_epoch, arrays, about["data"])
 
 
 def _group_sizes(architecture: Architecture) -> list[int]:
@@ -260,7 +264,7 @@ def _check(entries: dict[str, Entry], about: dict[str, Any]) -> None:
         if key in entries:
             count = settings["epochs"] if name == "schedule" else n
             wanted[key] = np.dtype(np.float64), (count,)
-    needed = {*PLAIN, *(name for name in numbers if f"settings.{name}" not in entries), "optimizer", "init"}
+    needed = {*WORDS, *(name for name in numbers if f"settings.{name}" not in entries), "optimizer", "init"}
     missing = needed ^ set(settings)
     if missing:
         raise FileFormatError(f"the settings lack, or have too many: {', '.join(sorted(missing))}")

@@ -10,67 +10,73 @@ import numpy as np
 from fastmlp import _check_data as checks
 from fastmlp._engine.trained_nets import Status
 from fastmlp.runs import Runs
-from fastmlp.settings import Call
+from fastmlp.settings import TrainSettings
 from fastmlp.training.interrupted import TrainingInterrupted
 
 # The k-th restart of net i has the number i + k · 2^40: no net's restarts are another's, however nets are shared out
 STRIDE_BITS = 40
 MOST_RESTARTS = 2**23 - 1
-_REFUSED = ("warm_start", "checkpoint", "keep_state", "callback")
 
 
-def most_restarts(restart_stuck: Any, settings: dict[str, Any], others: dict[str, Any]) -> int:
-    """The checked number of restarts a net may have."""
+def most_restarts(restart_stuck: Any, settings: TrainSettings, y: Any, net_ids: Any, others: dict[str, Any]) -> int:
+    """The checked number of restarts a net may have; `others` are arguments of `train` that must not be set."""
     most = checks.whole_number("restart_stuck", restart_stuck, 1, MOST_RESTARTS)
-    for name in _REFUSED:
-        if {**settings, **others}[name]:
+    for name, value in others.items():
+        if value is not None and value is not False:
             raise ValueError(f"restart_stuck starts nets again, which does not go with {name}: leave one of them out")
-    if isinstance(settings["init"], (tuple, list)):
+    if settings.begins_with_arrays:
         raise ValueError(
             "restart_stuck draws new initial weights: pass init as a name or an initializer, not as arrays"
         )
-    targeted = settings["target_loss"] is not None or settings["target_accuracy"] is not None
-    y = checks.real_array("y", settings["y"])
-    if not targeted and getattr(settings["architecture"], "output", "") != "softmax" and not checks.counts_accuracy(y):
+    targeted = settings.target_loss is not None or settings.target_accuracy is not None
+    targets = checks.real_array("y", y)
+    softmax = getattr(settings.architecture, "output", "") == "softmax"
+    if not targeted and not softmax and not checks.counts_accuracy(targets):
         raise ValueError("restart_stuck needs to know which nets are solved: pass target_loss")
-    if np.max(settings["net_ids"] if settings["net_ids"] is not None else 0) >= 2**STRIDE_BITS:
+    if np.max(net_ids if net_ids is not None else 0) >= 2**STRIDE_BITS:
         raise ValueError(f"restart_stuck needs net_ids below 2**{STRIDE_BITS}: the restarts' numbers lie above")
     return most
 
 
-def solved(runs: Runs, settings: dict[str, Any]) -> np.ndarray:
+def solved(runs: Runs, settings: TrainSettings) -> np.ndarray:
     """Which nets need no restart: those that reached their target, or without one have every sample right."""
-    if settings["target_loss"] is None and settings["target_accuracy"] is None:
+    if settings.target_loss is None and settings.target_accuracy is None:
         return runs.accuracy == 1
     reached = runs.status == Status.REACHED_TARGET
     with np.errstate(invalid="ignore"):  # minibatches' losses may have hidden that the last weights reach it
-        if settings["target_loss"] is not None:
-            reached |= runs.loss <= np.asarray(settings["target_loss"], runs.loss.dtype)
-        if settings["target_accuracy"] is not None:
-            reached |= runs.accuracy >= np.asarray(settings["target_accuracy"], runs.accuracy.dtype)
+        if settings.target_loss is not None:
+            reached |= runs.loss <= np.asarray(settings.target_loss, runs.loss.dtype)
+        if settings.target_accuracy is not None:
+            reached |= runs.accuracy >= np.asarray(settings.target_accuracy, runs.accuracy.dtype)
     return reached
 
 
-def restart_until_solved(
-    runs: Runs, call: Call, most: int, settings: dict[str, Any], again: Callable[[Call, np.ndarray], Runs]
-) -> None:
-    """Replace nets of `runs` that are not solved, in place; `again` trains nets of some numbers by a call."""
-    first = runs.net_ids.copy()
-    restarts = runs.restarts
-    assert restarts is not None
+def train_until_solved(
+    most: int, train_all: Callable[[], Runs], train_some: Callable[[TrainSettings, np.ndarray], Runs]
+) -> Runs:
+    """Train nets, and replace those that are not solved, at most `most` times; `train_some` gets the nets' numbers."""
+    try:
+        runs = train_all()
+    except TrainingInterrupted as interruption:
+        interruption.runs.restarts = np.zeros(len(interruption.runs), np.int64)
+        raise
+    settings, first = runs.call, runs.net_ids.copy()
+    assert settings is not None
+    restarts = runs.restarts = np.zeros(len(runs), np.int64)
     for number in range(1, most + 1):
         stuck = np.flatnonzero(~solved(runs, settings))
         if not len(stuck):
             break
         ids = first[stuck] + np.uint64(number << STRIDE_BITS)
         try:
-            _put(runs, stuck, again(call.of(stuck), ids))
+            _put(runs, stuck, train_some(settings.of(stuck), ids))
         except TrainingInterrupted as interruption:
             _put(runs, stuck, interruption.runs)
             restarts[stuck] = number
             interruption.runs = runs
             raise
         restarts[stuck] = number
+    return runs
 
 
 def _put(runs: Runs, where: np.ndarray, others: Runs) -> None:

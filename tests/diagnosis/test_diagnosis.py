@@ -840,7 +840,7 @@ def test_every_kind_of_nets_is_diagnosed_and_mended_by_every_change(name, rate):
     known = given.classes or loss == "mse"
     unseen = HeldOut(0.0, 0.0, 0.02) if known else None
     trials = examine.try_all(
-        runs, runs.call, list(changes.values()), y, given, loss, unseen, 12, Retraining(fastmlp.train, 0, 1)
+        runs, runs.call, list(changes.values()), y, given, loss, unseen, 12, Retraining(fastmlp.Runs._train, 0, 1)
     )
     assert set(changes) <= {trial.fix.name for trial in trials}
     assert all((trial.held_out_after is not None) == known for trial in trials)

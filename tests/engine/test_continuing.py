@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp._engine.tile_arrays import TileArrays
+from fastmlp._engine.chunk_trainer import ChunkTrainer
 from fastmlp._simd.types import Buffer
 from tests.support.cases import planned, random_job
 
@@ -258,8 +258,8 @@ def test_what_vectors_are_loaded_from_is_aligned(kernel):
             architecture=ARCHITECTURE, X=X, y=y, n_nets=3, seed=0, optimizer="adam", epochs=1, init="torch", l2=0.0,
             batch_size=batch_size, kernel=kernel, threads=1, dropout=0.2,
         )  # fmt: skip
-        tiles = TileArrays(job.vectors, 0, 3, job.n_rows)
-        for scratch in (job.new_team().scratches[0], tiles.kernel_view):
+        tiles = job.new_tiles(0, 3)
+        for scratch in (ChunkTrainer(job).new_team().scratches[0], tiles.kernel_view):
             for name, buffer in scratch._asdict().items():
                 if isinstance(buffer, Buffer) and buffer.array.size and name not in ("team", "result_index"):
                     assert buffer.address % 64 == 0, name

@@ -282,17 +282,17 @@ PEAK = """
 import gc, json, os, sys, tempfile, time, tracemalloc, warnings
 import numpy as np
 import fastmlp
-from fastmlp._engine import job as _jobs
+from fastmlp._engine.chunk_trainer import ChunkTrainer
 
 warnings.simplefilter("ignore")  # a checkpoint is written over and over
-fill = _jobs.Job._fill
+fill = ChunkTrainer.fill
 
-def fill_and_wait(job, tiles, epoch):
+def fill_and_wait(trainer, tiles, epoch):
     # so that threads hold their chunks at the same time, however short a job is and however busy the machine
-    fill(job, tiles, epoch)
+    fill(trainer, tiles, epoch)
     time.sleep(0.03 * (tiles.count > 0))
 
-_jobs.Job._fill = fill_and_wait
+ChunkTrainer.fill = fill_and_wait
 
 def peak_and_estimate(sizes, n_samples, output="sigmoid", validation_samples=0, checkpoint=False, threads=2, **settings):
     rng = np.random.default_rng(0)

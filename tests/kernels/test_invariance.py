@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp._engine import job as _jobs
+from fastmlp._engine import chunk_trainer
+from fastmlp._engine.chunk_trainer import ChunkTrainer
 from tests.support.cases import random_job
 from tests.support.data import bits
 
@@ -104,8 +105,8 @@ def test_closing_gaps_does_not_show(xor, monkeypatch, pace, optimizer, batch_siz
     settings = {"n_nets": 2000, "optimizer": optimizer, "epochs": 300, "target_loss": 0.1, "patience": 50,
                 "record_every": 20, "batch_size": batch_size, "threads": 1}  # fmt: skip
     closed = []
-    compact = _jobs.compact
-    monkeypatch.setattr(_jobs, "compact", lambda *args: (closed.append(args), compact(*args)))
+    compact = chunk_trainer.compact
+    monkeypatch.setattr(chunk_trainer, "compact", lambda *args: (closed.append(args), compact(*args)))
     pace(slices=20, strides=20, close_after=0.0)
     closing = fastmlp.train(arch, X, y, **settings)
     assert closed[1:]  # the first call is the compilation's
@@ -143,7 +144,7 @@ def test_slices_that_end_early_do_not_show(name, xor, tmp_path, monkeypatch, pac
         X = np.random.default_rng(0).normal(size=(60, 2))
         y = (X[:, 0] * X[:, 1] > 0).astype(int)
     settings = {"n_nets": 60, "epochs": 90, "threads": 1, **LEAVING[name]}
-    train, compact, early, moved = _jobs.Job._train, _jobs.compact, [], []
+    train, compact, early, moved = ChunkTrainer.train, chunk_trainer.compact, [], []
 
     def noting(job, tiles, epochs, team):
         stop = train(job, tiles, epochs, team)
@@ -156,8 +157,8 @@ def test_slices_that_end_early_do_not_show(name, xor, tmp_path, monkeypatch, pac
         moved.append(not np.array_equal(before, tiles.result_index.array))
 
     whole = fastmlp.train(arch, X, y, **settings)
-    monkeypatch.setattr(_jobs.Job, "_train", noting)
-    monkeypatch.setattr(_jobs, "compact", closing)
+    monkeypatch.setattr(ChunkTrainer, "train", noting)
+    monkeypatch.setattr(chunk_trainer, "compact", closing)
     for stride in (1, 7, 20):
         pace(slices=20, strides=stride, close_after=0.0)
         early.clear()

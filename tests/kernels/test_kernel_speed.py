@@ -5,13 +5,14 @@ import pytest
 
 import fastmlp
 from benchmarks.workloads import Workload
-from fastmlp._engine.tile_arrays import TileArrays
+from fastmlp._engine.chunk_trainer import ChunkTrainer, compile_kernels
+from fastmlp._engine.slices import slice_of
 from fastmlp._simd import elementary
 from fastmlp._simd.cpu import host_lanes
 from fastmlp._simd.jit import kernel
 from fastmlp._simd.memory import load, store
 from fastmlp._simd.types import Buffer, aligned_zeros
-from fastmlp.training import prepare
+from tests.support.cases import planned
 
 ROWS = 1000
 
@@ -52,16 +53,15 @@ def test_training_kernel(benchmark, name):
     """One tile, trained from where the last round left it: nothing but the kernel's call."""
     workload = TRAINING[name]
     X, y = workload.data()
-    job, _ = prepare.planned(
-        architecture=workload.architecture, X=X, y=y, n_nets=workload.nets, seed=0, optimizer=workload.optimizer,
-        epochs=10**6, loss=None, init="he_uniform", batch_size=workload.batch_size, shuffle=False, l2=0.0,
-        sample_weight=None, target_loss=None, target_accuracy=None, patience=None, tol=0.0, record_every=None,
-        net_ids=None, dtype="float32",
+    job, _ = planned(
+        architecture=workload.architecture, X=X, y=y, n_nets=workload.nets, optimizer=workload.optimizer,
+        epochs=10**6, batch_size=workload.batch_size, shuffle=False,
     )  # fmt: skip
-    job.compile()
-    tiles = TileArrays(job.vectors, 0, workload.nets, job.n_rows)
-    job._fill(tiles, 0)
-    benchmark(job._train, tiles, job._epochs(tiles, 0, workload.epochs), job.new_team())
+    trainer = ChunkTrainer(job)
+    compile_kernels([trainer])
+    tiles = job.new_tiles(0, workload.nets)
+    trainer.fill(tiles, 0)
+    benchmark(trainer.train, tiles, slice_of(job, tiles, 0, workload.epochs), trainer.new_team())
     assert np.isfinite(tiles.rows).all()
 
 

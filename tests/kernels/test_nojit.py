@@ -10,9 +10,9 @@ import pytest
 from numba.core import config
 
 import fastmlp
-from fastmlp import training
 from fastmlp._kernels import lanes as _passes
 from fastmlp.audit.training import train_with_mistakes
+from fastmlp.training.runner import Runner
 from tests.support.cases import planned
 from tests.support.data import XOR_X, XOR_Y, bits
 
@@ -174,9 +174,9 @@ def test_the_bits_of_what_continues_and_varies(name):
         "threads": 1, "init": "he_normal", "kernel": "lanes", **settings,
     }  # fmt: skip
     job, runs = planned(**settings, n_nets=3, epochs=3)
-    training.run(job, runs, 1)
-    job, again = planned(**{**settings, "seed": 0, "warm_start": runs, "init": None}, epochs=2)
-    training.run(job, again, 1)
+    Runner(job, runs, 1).run()
+    job, again = planned(**{**settings, "seed": 0, "warm_start": runs, "init": "he_uniform"}, epochs=2)
+    Runner(job, again, 1).run()
     if "sklearn" in settings:  # such curves hold nothing beyond what was trained
         again.history[np.arange(2) >= (again.epochs - runs.epochs)[:, None]] = np.nan
     outcome = [again.parameters, again.loss, again.history, again.state.rows, again.state.rate]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import training
 from fastmlp._engine import tile_arrays
+from fastmlp.training.runner import Runner
 from tests.support.cases import planned, random_job
 from tests.support.data import bits
 from tests.support.reference import run_reference
@@ -21,7 +21,7 @@ def test_kernel_has_the_bits_of_the_scalar_reference(seed, monkeypatch):
     for _ in range(10):
         settings = random_job(rng)
         job, runs = planned(**settings, kernel="lanes")
-        training.run(job, runs, 2)
+        Runner(job, runs, 2).run()
         for net in sorted(set(rng.integers(0, len(runs), 3).tolist())):
             if runs.status[net] == fastmlp.Status.DIVERGED:
                 continue  # frozen where the reference goes on

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import training
-from fastmlp._engine import cost_model, predict, units_memory
-from fastmlp._engine import job as _jobs
+from fastmlp._engine import chunk_trainer, cost_model, predict, units_memory
 from fastmlp._kernels import units as _units
+from fastmlp.training.runner import Runner
 from tests.support.cases import planned, random_job
 from tests.support.data import bits
 from tests.support.reference import run_reference
@@ -49,7 +48,7 @@ def test_units_have_the_bits_of_the_scalar_reference(seed):
     rng = np.random.default_rng(200 + seed)
     for _ in range(4):
         job, runs = planned(**random_job(rng, max_nets=3), kernel="units")
-        training.run(job, runs, 2)
+        Runner(job, runs, 2).run()
         if runs.status[0] != fastmlp.Status.DIVERGED:
             parameters, loss, _ = run_reference(job, 0)
             assert bits(runs.parameters[0]) == bits(parameters)
@@ -183,14 +182,14 @@ def test_a_team_larger_than_the_machine_does_not_crawl(monkeypatch):
 
 def test_a_member_that_fails_ends_its_team(monkeypatch):
     of_members(monkeypatch, 3)
-    train_tiles = _jobs.train_tiles
+    train_tiles = chunk_trainer.train_tiles
 
     def fail_in_the_second(*arguments):
         if arguments[-2].thread_number == 1 and arguments[-3].stop > 0:
             raise RuntimeError("mine")
         train_tiles(*arguments)
 
-    monkeypatch.setattr(_jobs, "train_tiles", fail_in_the_second)
+    monkeypatch.setattr(chunk_trainer, "train_tiles", fail_in_the_second)
     arch = fastmlp.Architecture((64, 256, 10), output="softmax")
     X, y = np.random.default_rng(0).normal(size=(512, 64)), np.arange(512) % 10
     with pytest.raises(RuntimeError, match="mine"):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import fastmlp
+from fastmlp._engine.slices import orders_of
 from fastmlp._simd.arithmetic import broadcast
 from fastmlp._simd.memory import load, store
 from fastmlp._simd.philox import philox, uniform_pair
@@ -120,7 +121,7 @@ def test_minibatches_are_permutations_keyed_by_seed_and_epoch():
         settings = {"n_nets": 1, "optimizer": "sgd", "epochs": 9, "loss": None, "init": "he_uniform", "l2": 0.0,
                     "sample_weight": None, "dtype": "float32", "batch_size": 10, "shuffle": True}  # fmt: skip
         job, _ = planned(architecture=arch, X=np.zeros((n, 1)), y=np.zeros(n), seed=seed, **settings)
-        return job._orders(first, stop).array.reshape(stop - first, n)
+        return orders_of(job, first, stop).array.reshape(stop - first, n)
 
     whole = orders(3, 0, 400)
     assert (np.sort(whole, axis=1) == np.arange(n)).all()

@@ -1,9 +1,13 @@
 """Random training jobs: any depth, widths, activation, loss, optimizer, dtype, batch size, weights, L2."""
 
+from dataclasses import fields
+
 import numpy as np
 
 import fastmlp
-from fastmlp.training import prepare
+from fastmlp.settings import NetSelection, TrainSettings, as_optimizer
+from fastmlp.training.layout import JobOptions
+from fastmlp.training.prepare import prepare_job
 
 LOSSES = {
     "sigmoid": ("bce", "mse"),
@@ -68,17 +72,10 @@ def random_job(rng, max_width=40, max_nets=40, dtype=None):
 
 def planned(**settings):
     """The job and the empty results that `train` would make of these settings."""
-    rest = {
-        "n_nets": None,
-        "loss": None,
-        "shuffle": True,
-        "sample_weight": None,
-        "dtype": "float32",
-        "target_loss": None,
-        "target_accuracy": None,
-        "patience": None,
-        "tol": 1e-4,
-        "record_every": None,
-        "net_ids": None,
-    }
-    return prepare.planned(**{**rest, **settings})
+    nets = {field.name: settings.pop(field.name) for field in fields(NetSelection) if field.name in settings}
+    options = {field.name: settings.pop(field.name) for field in fields(JobOptions) if field.name in settings}
+    X, y, kernel, threads = (settings.pop(name, None) for name in ("X", "y", "kernel", "threads"))
+    settings = TrainSettings(**settings).changed(optimizer=as_optimizer(settings.get("optimizer", "adam")))
+    return prepare_job(
+        settings, X, y, NetSelection(**nets), kernel=kernel, threads=threads, options=JobOptions(**options)
+    )

@@ -7,6 +7,7 @@ checks by themselves. Numbers keep the dtype of the arrays: a literal would make
 import numpy as np
 from numba import njit
 
+from fastmlp._engine.slices import orders_of
 from fastmlp._kernels.formulas import losses, optimizers
 from fastmlp._kernels.formulas.activations import Activation
 from fastmlp._kernels.formulas.losses import Loss
@@ -341,10 +342,10 @@ def dropout_masks(job, net):
     """What each hidden unit's output is multiplied with, (epochs, S, hidden layers or 1, widest)."""
     sizes, n, dtype = job.architecture.sizes, job.data.n_samples, job.parameters.dtype
     masks = np.ones((max(1, job.epochs), n, max(1, len(sizes) - 2), max(sizes)), dtype)
-    p = float(np.broadcast_to(job.dropout, len(job.net_ids))[net])
+    p = float(np.broadcast_to(job.settings.dropout, job.n_nets)[net])
     if p == 0:
         return masks
-    seed, number = int(job.seed), int(job.net_ids[net])
+    seed, number = int(job.seed), int(job.begin.net_ids[net])
     for epoch in range(job.epochs):
         a, b, _, _ = philox((epoch % 2**32, 2, epoch >> 32, 0), (seed % 2**32, seed >> 32))
         for layer in range(1, len(sizes) - 1):
@@ -360,7 +361,7 @@ def run_reference(job, net):
     """Train net number `net` of a planned job by the reference; returns its parameters, loss and accuracy."""
     dtype = job.parameters.dtype
     architecture, flags, data = job.architecture, job.flags, job.data
-    w = job.initial[net].copy()
+    w = job.begin.parameters[net].copy()
     cell = aligned_zeros(16, dtype)
     X = data.inputs.array[: data.n_samples * data.n_columns].reshape(data.n_samples, -1)
     T = data.targets.array.reshape(data.n_samples, -1)
@@ -372,10 +373,10 @@ def run_reference(job, net):
     h = np.zeros(optimizers.N_HYPERPARAMETERS, dtype)
     for row, values in job.hyper.items():
         h[row] = values[net] if np.ndim(values) else values
-    betas = np.array([beta[net] if np.ndim(beta) else beta for beta in job.betas], np.float64)
+    betas = np.array([beta[net] if np.ndim(beta) else beta for beta in job.settings.optimizer.betas], np.float64)
     orders = np.tile(np.arange(len(X)), (max(1, job.epochs), 1))
     if flags.shuffle:
-        orders = job._orders(0, job.epochs).array.reshape(job.epochs, len(X)).astype(np.int64)
+        orders = orders_of(job, 0, job.epochs).array.reshape(job.epochs, len(X)).astype(np.int64)
     masks = dropout_masks(job, net)
     tiny = np.finfo(dtype).tiny
     loss, right = train_reference(

@@ -46,10 +46,12 @@ def test_every_row_has_the_bits_of_a_call_of_its_own():
 
 def test_groups_are_trained_in_few_runs(monkeypatch):
     """128 settings of four architectures and activations, with momentum and without, need a call each."""
-    calls, train = [], fastmlp.sweeping.train
-    monkeypatch.setattr(fastmlp.sweeping, "train", lambda **settings: calls.append(settings) or train(**settings))
+    calls, train_nets = [], fastmlp.sweeping.train_nets
+    monkeypatch.setattr(
+        fastmlp.sweeping, "train_nets", lambda settings, *args: calls.append(settings) or train_nets(settings, *args)
+    )
     fastmlp.sweep(XOR_X, XOR_Y, GRIDS[0], n_seeds=5, epochs=3)
-    assert len([call for call in calls if call["epochs"]]) == 8  # the others draw initial weights
+    assert len([call for call in calls if call.epochs]) == 8
 
 
 @pytest.mark.parametrize("settings", [{}, {"target_loss": 0.2}, {"patience": 30, "tol": 1e-3}])
@@ -253,7 +255,7 @@ def test_restarts_end_at_their_limit_and_settings_follow_their_nets():
     ],
 )
 def test_restarts_that_make_no_sense_are_refused(settings, message, monkeypatch):
-    monkeypatch.setattr(fastmlp.training, "run", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(fastmlp.training, "Runner", lambda *_: pytest.fail("trained"))
     arguments = {"architecture": fastmlp.Architecture((2, 3, 1)), "X": XOR_X, "y": XOR_Y, "epochs": 2, **settings}
     with pytest.raises((ValueError, TypeError), match=message):
         fastmlp.train(**arguments)

@@ -13,7 +13,9 @@ import pytest
 
 import fastmlp
 from fastmlp import FileFormatError, Status
-from fastmlp._engine import job as _jobs
+from fastmlp._engine import chunk_trainer, chunks
+from fastmlp._engine.chunk_trainer import ChunkTrainer
+from fastmlp._engine.pacing import Pace, Pacing
 from fastmlp._io import safetensors
 from fastmlp.training import checkpoint as _checkpoints
 from tests.support.cases import random_job
@@ -39,9 +41,9 @@ def assert_same(one, other):
 @pytest.fixture
 def short_slices(monkeypatch):
     """Slices of one epoch, so that small jobs have many moments to stop at."""
-    monkeypatch.setattr(_jobs.Job, "_first_slice", lambda *_: 1)
-    monkeypatch.setattr(_jobs.Job, "_pace", lambda *_, **__: (1, 1))
-    monkeypatch.setattr(_jobs.Job, "_chunk_size", lambda job, _: 2 * job.vectors.width)
+    monkeypatch.setattr(Pacing, "first", lambda *_: Pace(1, 1))
+    monkeypatch.setattr(Pacing, "next", lambda *_, **__: Pace(1, 1))
+    monkeypatch.setattr(chunks, "_chunk_size", lambda job, _: 2 * job.vectors.width)
 
 
 def any_job(rng):
@@ -231,7 +233,7 @@ def test_changed_checkpoints_are_refused(tmp_path, change, message):
 def interrupted(number, settings, monkeypatch, seconds=0.5):
     """The exception by which training ends when this signal comes so long after it began, and how long that took."""
     sent, threads = [], []
-    train_chunk = _jobs.Job.train_chunk
+    train_chunk = ChunkTrainer.train_chunk
 
     def send():
         sent.append(time.perf_counter())
@@ -243,7 +245,7 @@ def interrupted(number, settings, monkeypatch, seconds=0.5):
             threads[0].start()
         train_chunk(self, *arguments)
 
-    monkeypatch.setattr(_jobs.Job, "train_chunk", begin)
+    monkeypatch.setattr(ChunkTrainer, "train_chunk", begin)
     with pytest.raises(fastmlp.TrainingInterrupted) as caught:
         fastmlp.train(**settings)
     answered = time.perf_counter()
@@ -286,7 +288,7 @@ def test_signals_leave_a_checkpoint_behind(tmp_path, number, big, usual_handlers
 
 
 def test_a_second_interrupt_leaves_at_once(usual_handlers, monkeypatch):
-    train_chunk = _jobs.Job.train_chunk
+    train_chunk = ChunkTrainer.train_chunk
 
     def slow(self, chunk, team, report):
         train_chunk(self, chunk, team, report)
@@ -298,7 +300,7 @@ def test_a_second_interrupt_leaves_at_once(usual_handlers, monkeypatch):
             os.kill(os.getpid(), signal.SIGINT)
 
     fastmlp.train(**job(None, epochs=1))
-    monkeypatch.setattr(_jobs.Job, "train_chunk", slow)
+    monkeypatch.setattr(ChunkTrainer, "train_chunk", slow)
     begun = time.perf_counter()
     thread = threading.Thread(target=send)
     thread.start()
@@ -311,7 +313,7 @@ def test_a_second_interrupt_leaves_at_once(usual_handlers, monkeypatch):
 
 
 def test_an_interrupt_while_kernels_are_compiled_leaves_at_once(tmp_path, usual_handlers, monkeypatch):
-    monkeypatch.setattr(_jobs.Job, "_call_every_kernel", lambda _: time.sleep(2))
+    monkeypatch.setattr(ChunkTrainer, "call_every_kernel", lambda _: time.sleep(2))
     sent = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     begun = time.perf_counter()
     sent.start()
@@ -357,7 +359,7 @@ def test_a_first_checkpoint_that_cannot_be_written_is_an_error(tmp_path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(_checkpoints, "write", failing)
-    monkeypatch.setattr(_jobs, "train_tiles", lambda *_: pytest.fail("a kernel ran"))
+    monkeypatch.setattr(chunk_trainer, "train_tiles", lambda *_: pytest.fail("a kernel ran"))
     with pytest.raises(OSError, match="No space left"):
         fastmlp.train(**job(tmp_path / "job"))
 
@@ -399,9 +401,9 @@ def test_a_job_that_is_done_is_read_and_not_written(tmp_path, monkeypatch):
 
 def test_an_interrupt_while_best_weights_are_put_back_is_reported_and_harmless(monkeypatch, usual_handlers):
     settings = job(None, n_nets=300, validation=(XOR_X, XOR_Y))
-    monkeypatch.setattr(_jobs.Job, "_chunk_size", lambda job, _: job.vectors.width)
+    monkeypatch.setattr(chunks, "_chunk_size", lambda job, _: job.vectors.width)
     whole = fastmlp.train(**settings)
-    settle, came = _jobs.Job.settle_chunk, []
+    settle, came = ChunkTrainer.settle_chunk, []
 
     def slowly(self, *arguments):
         if not came:
@@ -410,7 +412,7 @@ def test_an_interrupt_while_best_weights_are_put_back_is_reported_and_harmless(m
             time.sleep(0.2)
         settle(self, *arguments)
 
-    monkeypatch.setattr(_jobs.Job, "settle_chunk", slowly)
+    monkeypatch.setattr(ChunkTrainer, "settle_chunk", slowly)
     with pytest.raises(fastmlp.TrainingInterrupted) as caught:
         fastmlp.train(**settings)
     assert_same(caught.value.runs, whole)

@@ -6,7 +6,7 @@ import pytest
 import scipy.sparse
 
 import fastmlp
-from fastmlp._engine import job
+from fastmlp._engine import chunk_trainer
 from tests.support.data import XOR_X, XOR_Y
 
 ARCH = fastmlp.Architecture((2, 4, 1))
@@ -179,8 +179,8 @@ def test_records_may_be_as_rare_as_one_likes(every):
     ("changes", "error", "message"), BAD_CALLS, ids=[f"{list(c)} {i}" for i, (c, _, _) in enumerate(BAD_CALLS)]
 )
 def test_train_refuses_before_any_kernel_runs(changes, error, message, monkeypatch):
-    for kernel in ("train_tiles", "draw", "copy_in", "copy_out", "shuffle"):
-        monkeypatch.setattr(job, kernel, lambda *args: pytest.fail("a kernel ran"))
+    for kernel in ("train_tiles", "train_tiny_tiles", "draw", "copy_in", "copy_out", "measure_tiles"):
+        monkeypatch.setattr(chunk_trainer, kernel, lambda *args: pytest.fail("a kernel ran"))
     call = {"architecture": ARCH, "X": XOR_X, "y": XOR_Y, **changes}
     with pytest.raises(error, match=message):
         fastmlp.train(**call)

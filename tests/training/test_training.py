@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import fastmlp
 from fastmlp._engine import memory_limit
+from fastmlp._engine.chunks import unfinished_chunks
 from fastmlp._kernels import epoch_loop, evaluation, tiles
 from fastmlp.runs import Status
 from tests.support.cases import planned
@@ -235,7 +236,7 @@ def test_every_thread_gets_as_many_nets(threads, xor):
             architecture=arch, X=X, y=y, n_nets=nets, epochs=epochs, optimizer=SGD, threads=threads, seed=0,
             init="he_uniform", batch_size=None, l2=0.0,
         )  # fmt: skip
-        chunks = job.chunks(threads)
+        chunks = unfinished_chunks(job, threads)
         assert [first for first, _ in chunks[1:]] == [stop for _, stop in chunks[:-1]]
         assert (chunks[0][0], chunks[-1][1]) == (0, nets)
         return [-(-(stop - first) // job.vectors.width) for first, stop in chunks]

@@ -1,0 +1,280 @@
+"""Train one chunk of a job's nets to the end, slice by slice, on one thread or a team.
+
+A chunk is a run of nets small enough for a thread's cache. It is trained in slices of epochs of some 50 ms; between
+slices progress is reported, and when nets have finished the gaps they leave are closed, so that the cost follows the
+nets that still train. A kernel goes through a slice in strides, after each of which all tiles have come equally far,
+and ends it early where many nets have left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from fastmlp._engine.chunks import Chunk
+from fastmlp._engine.job import Job
+from fastmlp._engine.optimizer_state import fill_settings, take_settings
+from fastmlp._engine.pacing import Pacing, fewest
+from fastmlp._engine.slices import slice_of
+from fastmlp._engine.team import Team
+from fastmlp._engine.tile_arrays import TileArrays
+from fastmlp._engine.workers import call_apart
+from fastmlp._kernels import structs
+from fastmlp._kernels.epoch_loop import train_tiles
+from fastmlp._kernels.evaluation import N_MEASURES, measure_tiles
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.optimizers import Method
+from fastmlp._kernels.tiles import compact, copy_in, copy_out, draw
+from fastmlp._kernels.tiny import train_tiny_tiles
+from fastmlp._simd.types import Buffer, aligned_zeros
+
+
+class Report(NamedTuple):
+    """What a slice has done."""
+
+    net_epochs: int  # epochs · nets, those included that nets left out by finishing early
+    finished: int  # nets
+
+
+class ChunkTrainer:
+    """Trains chunks of the nets of a job, or of a part of it."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def new_team(self) -> Team:
+        """Working memory for `train_chunk`, and the threads in addition to the caller's."""
+        plan, flags = self.job.plan, self.job.flags
+        return Team(plan.new_scratch(flags.batch_size, flags.dropping), plan.threads_per_net)
+
+    def call_every_kernel(self) -> None:
+        """Call each of the kernels on no nets."""
+        job = self.job
+        tiles, begin = job.new_tiles(0, 0), job.begin.first_epoch
+        self.fill(tiles, begin)
+        team = self.new_team()
+        self.train(tiles, slice_of(job, tiles, begin, begin)._replace(last=begin + 1), team)
+        compact(job.vectors.F, tiles.kernel_view, job.n_weighted)  # without rules too, for nets may diverge
+        if job.validation is not None:
+            self._measured(tiles, job.data, False, team.scratches[0])
+        self._copy_out(tiles, tiles.result_index >= 0)
+
+    def train_chunk(self, chunk: Chunk, team: Team, report: Callable[[Report], None]) -> None:
+        """Train the nets of one chunk to the end, or until the job is to halt."""
+        job, pacing = self.job, Pacing(self.job)
+        tiles = job.new_tiles(*chunk)
+        unfinished = job.results.status.array[slice(*chunk)] == structs.INTERRUPTED
+        begin, end = int(job.results.epochs.array[slice(*chunk)][unfinished][0]), job.last_epoch
+        epoch = begin
+        self.fill(tiles, epoch)
+        self._leave_out(tiles, ~unfinished)
+        held = active = int(unfinished.sum())
+        pace = pacing.first(tiles.count)
+        while not job.halt.any():
+            begun = time.perf_counter()
+            stop = self._train_slice(tiles, epoch, min(end, epoch + pace.length), pace.stride, fewest(held), team)
+            if stop is None:
+                break
+            seconds = time.perf_counter() - begun
+            still_active = int(np.count_nonzero(tiles.stop_state[: tiles.count, structs.ACTIVE]))
+            left, active, ran = active - still_active, still_active, stop - epoch
+            report(Report((active + left) * ran + left * (end - stop), left))
+            epoch = stop
+            if not active or epoch == end:
+                break
+            pace = pacing.next(ran, seconds, tiles.count, calm=0 if left else epoch - begin)
+            if pacing.closes_gaps(held, active, seconds):
+                self._close_gaps(tiles, active)
+                held = active
+        self._copy_out(tiles, tiles.result_index >= 0)
+
+    def _train_slice(
+        self, tiles: TileArrays, first: int, stop: int, stride: int, least_active: int, team: Team
+    ) -> int | None:
+        """Train a slice, and score it; returns the epoch that it ended before, None where it was undone by a halt."""
+        job = self.job
+        before = self._kept(tiles) if job.resumable else None
+        epochs = slice_of(job, tiles, first, stop)._replace(stride=stride, fewest=least_active)
+        ended = self.train(tiles, epochs, team)
+        del epochs  # the next slice's orders need no memory in addition to these
+        cut_short = bool(job.halt[0])  # read once: it may change at any time
+        if before is not None and cut_short:
+            self._put_back(tiles, before)
+            return None
+        if job.validation is not None and ended > first and not cut_short:
+            self._validate(tiles, ended, team.scratches[0])
+        return ended
+
+    def _leave_out(self, tiles: TileArrays, ended: np.ndarray) -> None:
+        """Take those nets of a chunk that have ended before out of their lanes."""
+        if ended.any():
+            leaving = np.resize(ended, tiles.result_index.shape) & (tiles.result_index >= 0)
+            tiles.stop_state[:, structs.ACTIVE][leaving] = 0
+            tiles.result_index[leaving] = -1
+            self._close_gaps(tiles, int(np.count_nonzero(~ended)))
+
+    def _close_gaps(self, tiles: TileArrays, active: int) -> None:
+        """Copy out the nets that have ended, and move the others together."""
+        self._copy_out(tiles, (tiles.result_index >= 0) & (tiles.stop_state[:, structs.ACTIVE] == 0))
+        compact(self.job.vectors.F, tiles.kernel_view, self.job.n_weighted)
+        tiles.count = -(-active // tiles.width)
+
+    def _changing(self, tiles: TileArrays) -> list[np.ndarray]:
+        """Everything that a slice may change: what steers the nets, and what is noted of them."""
+        results = self.job.results
+        noted = (results.status, results.epochs, results.loss, results.accuracy)
+        chunk = slice(tiles.first, tiles.stop)
+        return [tiles.rows, tiles.hyper, tiles.stop_state, tiles.powers, *(values.array[chunk] for values in noted)]
+
+    def _kept(self, tiles: TileArrays) -> list[np.ndarray]:
+        return [array.copy() for array in self._changing(tiles)]
+
+    def _put_back(self, tiles: TileArrays, before: list[np.ndarray]) -> None:
+        """Undo a slice that was cut short."""
+        for array, earlier in zip(self._changing(tiles), before, strict=True):
+            array[...] = earlier
+
+    def fill(self, tiles: TileArrays, epoch: int) -> None:
+        """Write the settings, and the weights and the optimizer's state after `epoch` epochs, into the tiles."""
+        job, begin, v = self.job, self.job.begin, self.job.vectors
+        self._fill_settings(tiles)
+        if job.init_spec is not None and epoch == begin.first_epoch:
+            draw(v.F, v.D, v.U, tiles.kernel_view, job.init_spec, job.plan.row_of, job.seed)
+        elif begin.parameters is not None:
+            self.copy_in(tiles, begin.parameters, 0)
+        if begin.state is not None:
+            for k, rows in enumerate(begin.state.rows):
+                self.copy_in(tiles, rows, (2 + k) * job.net.state_step)
+            fill_settings(tiles, begin.state, adaptive=job.adaptive)
+        elif job.flags.method == Method.RPROP:
+            tiles.rows[:, 3 * job.net.state_step :] = tiles.hyper[:, optimizers.LEARNING_RATE, None]
+
+    def _fill_settings(self, tiles: TileArrays) -> None:
+        job = self.job
+        for row, values in job.hyper.items():
+            tiles.fill(tiles.hyper[:, row], values)
+        for row, values in job.stopping.items():
+            tiles.fill(tiles.stop_state[:, row], values)
+        for row, values in enumerate(job.settings.optimizer.betas):
+            tiles.fill(tiles.powers[:, row], values)
+        tiles.powers[:, 2:] = 1
+        net_ids, dropout = job.begin.net_ids, np.asarray(job.settings.dropout)
+        tiles.fill_words(0, net_ids)
+        tiles.fill_words(1, np.broadcast_to(np.uint64(2.0**32 * dropout), net_ids.shape))
+        if job.sample_weights is not None:
+            tiles.fill_samples(job.sample_weights)
+
+    def train(self, tiles: TileArrays, epochs: structs.Epochs, team: Team) -> int:
+        """Train a slice; returns the epoch that it ended before, unless a halt cut it short."""
+        job, v, halt = self.job, self.job.vectors, Buffer(self.job.halt)
+        # copied before any member changes the original
+        views = [tiles.kernel_view, *(tiles.view_of_a_member() for _ in team.scratches[1:])]
+
+        def train(scratch: structs.Scratch) -> int:
+            view = views[scratch.thread_number]
+            if job.plan.kernel == "tiny":
+                return train_tiny_tiles(
+                    v.Blk, v.F, job.net, job.data, job.flags, view, job.results, epochs, scratch, halt
+                )
+            return train_tiles(v.kinds, v.F, job.net, job.data, job.flags, view, job.results, epochs, scratch, halt)
+
+        return team.run(train)
+
+    def _validate(self, tiles: TileArrays, epoch: int, scratch: structs.Scratch) -> None:
+        """Score the nets after `epoch` epochs, and keep the weights of those that got better."""
+        job, validation = self.job, self.job.validation
+        assert validation is not None
+        measures = self._measured(tiles, validation.data, validation.counts_accuracy, scratch)
+        trained, every = epoch - job.begin.first_epoch, job.flags.record_every
+        record = trained // every - 1 if every and trained % every == 0 else None
+        best = Buffer(validation.best_parameters)
+        validation.judge(
+            tiles, measures, epoch, record, job.flags.full_batch and epoch == job.last_epoch, job.results,
+            lambda chosen: self.copy_rows(tiles, best, 0, chosen),
+        )  # fmt: skip
+
+    def _measured(
+        self, tiles: TileArrays, data: structs.Data, counts_accuracy: bool, scratch: structs.Scratch
+    ) -> np.ndarray:
+        """What `measure_tiles` writes, with one thread: its measures (T, N_MEASURES + 2 n_out, W)."""
+        job, v = self.job, self.job.vectors
+        n_measures = N_MEASURES + 2 * job.architecture.sizes[-1]
+        measures = aligned_zeros((tiles.count, n_measures, tiles.width), v.F.dtype)
+        flags = job.flags._replace(counts_accuracy=counts_accuracy)
+        alone = scratch._replace(thread_number=0, threads_per_net=1)
+        measure_tiles(v.kinds, v.F, job.net, data, flags, tiles.kernel_view, Buffer(measures), alone)
+        return measures
+
+    def settle_chunk(self, chunk: Chunk, team: Team, _report: Callable[[Report], None]) -> None:
+        """Where validation data decide, put nets' best weights in the place of their last ones, if asked for.
+
+        They are measured on the training data. A net that has reached its target keeps the weights that did.
+        """
+        job, validation = self.job, self.job.validation
+        assert validation is not None
+        status = job.results.status.array
+        scored = np.zeros(job.n_nets, bool)
+        scored[slice(*chunk)] = validation.best_epoch[slice(*chunk)] > 0
+        if validation.restore:
+            scored &= status != structs.REACHED_TARGET
+            job.parameters[scored] = validation.best_parameters[scored]
+        else:
+            scored[slice(*chunk)] = status[slice(*chunk)] == structs.STALLED
+        tiles = job.new_tiles(*chunk)
+        self._fill_settings(tiles)
+        self.copy_in(tiles, job.parameters, 0)
+        measures = self._measured(tiles, job.data, job.flags.counts_accuracy, team.scratches[0])
+        lanes = tiles.result_index >= 0
+        for values, k in ((job.results.loss, 0), (job.results.accuracy, 1)):
+            values.array[scored] = measures[:, k][lanes][scored[slice(*chunk)]]
+
+    def copy_in(self, tiles: TileArrays, parameters: np.ndarray, first_row: int) -> None:
+        """Copy parameters (n, P) into the nets' lanes."""
+        plan, source = self.job.plan, Buffer(np.ascontiguousarray(parameters))
+        copy_in(plan.vectors.F, tiles.kernel_view, source, plan.row_of, plan.net.n_parameters, tiles.first, first_row)
+
+    def copy_rows(self, tiles: TileArrays, target: Buffer, first_row: int, chosen: np.ndarray) -> None:
+        """Copy the nets of the lanes of a mask (T, W) to their places in `target`, (n, P)."""
+        plan, mask = self.job.plan, Buffer(np.ascontiguousarray(chosen, np.int8))
+        copy_out(plan.vectors.F, tiles.kernel_view, target, plan.row_of, plan.net.n_parameters, first_row, mask)
+
+    def _copy_out(self, tiles: TileArrays, leaving: np.ndarray) -> None:
+        """Copy the nets of the lanes of a mask (T, W) to the results; they leave their lanes."""
+        job, step = self.job, self.job.net.state_step
+        self.copy_rows(tiles, Buffer(job.parameters), 0, leaving)
+        if job.gradients is not None:
+            self.copy_rows(tiles, Buffer(job.gradients), step, leaving)
+        if job.final_state is not None:
+            for k, rows in enumerate(job.final_state.rows):
+                self.copy_rows(tiles, Buffer(rows), (2 + k) * step, leaving)
+            take_settings(tiles, job.final_state, leaving)
+        tiles.result_index[leaving] = -1
+
+
+def compile_kernels(trainers: list[ChunkTrainer]) -> float:
+    """Compile the kernels, or load them from the cache; returns the seconds it took.
+
+    An exception that comes in the middle, such as that of Ctrl-C, would be lost in LLVM or leave half a kernel.
+    """
+    begun = time.perf_counter()
+    with _no_garbage_collection():
+        for trainer in trainers:
+            call_apart(trainer.call_every_kernel)
+    return time.perf_counter() - begun
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Compiling makes millions of objects that live on: looking through them again and again takes a sixth of it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,76 @@
+"""How long a slice of training is: so that progress is reported in time, and gaps are closed when that pays."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fastmlp._engine.job import Job
+from fastmlp._engine.slices import epochs_of_orders
+
+# What else was tried for these values stands in docs/performance.md
+SLICE_SECONDS = 0.05
+FIRST_SLICE_SECONDS = 0.003  # roughly, until the speed is known
+SHORT_SLICE_SECONDS = 0.005  # with rules, where a slice is one stride
+STRIDES = 24  # with rules there are this many, so that gaps are closed in time,
+STRIDE_SECONDS_A_BYTE = 6e-9  # of the chunk: but none shorter, since each brings all tiles into the cache,
+STRIDE_OF_CALM = 1 / 3  # nor than this part of the epochs so far, if no net left in the last slice
+CLOSE_GAPS_BELOW = 0.85  # as soon as no more than this part of the nets in the tiles still train,
+CLOSE_GAPS_AFTER = 0.005  # and at the end of a slice if any has left, but these seconds after the last time at least
+MOST_ORDERS_BY_NET = 2**24  # numbers of samples
+
+
+class Pace(NamedTuple):
+    """What comes next."""
+
+    length: int  # epochs of the slice
+    stride: int  # epochs after which the kernel looks for gaps
+
+
+class Pacing:
+    """Sets the pace of one chunk by how fast it has gone so far."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self._since_closing = job, 0.0
+
+    def first(self, n_tiles: int) -> Pace:
+        """The first slice's."""
+        if self.job.validation is not None:
+            return Pace(1, 1)
+        length = self._within_limits(FIRST_SLICE_SECONDS / (self.job.seconds_of_a_tile * max(1, n_tiles)), n_tiles)
+        return Pace(length, length)
+
+    def next(self, ran: int, seconds: float, n_tiles: int, calm: int) -> Pace:
+        """The next one's, where the last slice ran `ran` epochs; for `calm` epochs now no net has left."""
+        job = self.job
+        if job.validation is not None:
+            return Pace(1, 1)
+        speed = ran / max(seconds, 1e-6)
+        length = stride = min(8 * ran, SLICE_SECONDS * speed)
+        if job.flags.rules:
+            # what a slice that ends early has not used is drawn twice: where orders and the like are, none ends early
+            drawing = job.draws_every_slice
+            least = SHORT_SLICE_SECONDS if drawing else STRIDE_SECONDS_A_BYTE * n_tiles * job.tile_bytes
+            stride = max(job.epochs / STRIDES, least * speed, STRIDE_OF_CALM * calm)
+            length = min(length, stride) if drawing else length
+        return Pace(self._within_limits(length, n_tiles), max(1, int(stride)))
+
+    def closes_gaps(self, held: int, active: int, seconds: float) -> bool:
+        """Whether to move the `active` nets together now, of `held` that have a lane, after a slice of `seconds`."""
+        self._since_closing += seconds
+        if active < fewest(held) or (active < held and self._since_closing > CLOSE_GAPS_AFTER):
+            self._since_closing = 0.0
+            return True
+        return False
+
+    def _within_limits(self, length: float, n_tiles: int) -> int:
+        n_samples = self.job.data.n_samples
+        if self.job.flags.shuffle:
+            length = min(length, epochs_of_orders(n_samples))
+        if self.job.flags.order_by_net:
+            length = min(length, MOST_ORDERS_BY_NET / (n_samples * n_tiles))
+        return max(1, int(length))
+
+
+def fewest(held: int) -> int:
+    """A slice ends when fewer nets than this still train, of those that have a lane."""
+    return int(CLOSE_GAPS_BELOW * held) + 1

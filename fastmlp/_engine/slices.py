@@ -1,0 +1,70 @@
+"""What the kernels read of a slice of epochs: orders of samples, keys of dropout, factors of the learning rate."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastmlp._engine.job import Job
+from fastmlp._engine.tile_arrays import TileArrays
+from fastmlp._kernels import structs
+from fastmlp._kernels.tiles import derive_keys, shuffle
+from fastmlp._simd.philox import DROPOUT, SHUFFLING_BY_NET
+from fastmlp._simd.types import Buffer, aligned_zeros
+from fastmlp.settings import checked_factor
+
+MOST_IN_ORDERS = 2**20  # numbers of samples
+
+
+def epochs_of_orders(n_samples: int) -> int:
+    """For how many epochs at most the samples' orders are drawn at once."""
+    return max(1, MOST_IN_ORDERS // n_samples)
+
+
+def slice_of(job: Job, tiles: TileArrays, first: int, stop: int) -> structs.Epochs:
+    """The epochs from `first` to `stop`, in one stride."""
+    factors = np.ones(max(1, stop - first), job.vectors.F.dtype)
+    if job.rate_factor is not None:
+        with job.lock:  # functions of the user's are called by one thread at a time
+            factors[: stop - first] = [checked_factor(job.rate_factor(e), e) for e in range(first, stop)]
+    orders = _orders_by_net(job, tiles, first, stop) if job.flags.order_by_net else orders_of(job, first, stop)
+    keys = _keys(job, np.arange(first, stop, dtype=np.uint64), DROPOUT) if job.flags.dropping else _NO_KEYS
+    return structs.Epochs(
+        orders, Buffer(keys), Buffer(factors), job.begin.first_epoch, first, stop, stride=max(1, stop - first),
+        fewest=0, last=job.last_epoch,
+    )  # fmt: skip
+
+
+def orders_of(job: Job, first: int, stop: int, seed: np.uint64 | None = None) -> Buffer:
+    """The samples' order in each of the epochs, (stop − first, S), by the job's seed or a net's own."""
+    if not job.flags.shuffle:
+        return _NO_ORDERS
+    if job.order_source is not None:
+        begin = job.begin.first_epoch
+        return Buffer(job.order_source(first - begin, stop - begin))
+    n, D = job.data.n_samples, job.vectors.D
+    orders = np.empty((stop - first, n), np.int32)
+    uniforms = aligned_zeros(n + 2 * D.count, np.float64)
+    shuffle(D, job.vectors.U, Buffer(orders), Buffer(uniforms), n, first, stop, job.seed if seed is None else seed)
+    return Buffer(orders)
+
+
+def _orders_by_net(job: Job, tiles: TileArrays, first: int, stop: int) -> Buffer:
+    """The same for each net, which is a tile."""
+    keys = _keys(job, tiles.rng_words[: tiles.count, 0].ravel(), SHUFFLING_BY_NET)
+    if not tiles.count:
+        return _NO_ORDERS
+    return Buffer(np.concatenate([orders_of(job, first, stop, key).array for key in keys]))
+
+
+def _keys(job: Job, numbers: np.ndarray, purpose: int) -> np.ndarray:
+    """A seed for each of the numbers, which are those of epochs or nets."""
+    U = job.vectors.U
+    rows = max(1, -(-len(numbers) // U.count))
+    padded, keys = (aligned_zeros(rows * U.count, np.uint64) for _ in range(2))
+    padded[: len(numbers)] = numbers
+    derive_keys(U, Buffer(padded), Buffer(keys), rows, np.uint64(purpose), job.seed)
+    return keys[: max(1, len(numbers))]
+
+
+_NO_KEYS = np.zeros(1, np.uint64)
+_NO_ORDERS = Buffer(np.zeros(1, np.int32))

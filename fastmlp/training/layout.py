@@ -1,0 +1,294 @@
+"""Lay out a job and its still empty results, from settings and data that have been checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmlp._check_values import choose
+from fastmlp._engine import workers
+from fastmlp._engine.cost_model import Choice, Rest, choose_kernels
+from fastmlp._engine.early_stopping import Validation, curves
+from fastmlp._engine.execution_plan import ExecutionPlan
+from fastmlp._engine.job import Beginning, Job
+from fastmlp._engine.optimizer_state import STATE_ARRAYS, OptimizerState, new_state
+from fastmlp._engine.tile_arrays import data_buffers, loss_scales
+from fastmlp._kernels import structs
+from fastmlp._kernels.formulas import optimizers
+from fastmlp._kernels.formulas.optimizers import Method
+from fastmlp._kernels.output_layer import MOST_WEIGHT
+from fastmlp._kernels.tiles import InitSpec
+from fastmlp._simd.types import Buffer
+from fastmlp.initializers import INITIALIZERS, Initializer
+from fastmlp.runs import Runs
+from fastmlp.settings import MAX_EPOCHS, PerNet, TrainSettings
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What the library's own callers ask of a job, in addition to the settings of `train`."""
+
+    parameters: np.ndarray | None = None
+    """Initial weights and biases, (n, P), in place of `init`."""
+    gradients_only: bool = False
+    """Whether gradients are wanted, and no step is to be made."""
+    sklearn: bool = False
+    """Whether scikit-learn's conventions hold: those that the kernels follow where `TrainFlags.sklearn` is set, and for
+    the squared error half of it, its gradient summed over the outputs, as that of the binary loss."""
+    watch_only: bool = False
+    """Whether validation data neither stop a net nor choose its weights."""
+    orders: Callable[[int, int], np.ndarray] | None = None
+    """Gives the order of samples of each epoch of this call from one up to another, (epochs, S) int32."""
+    first_epoch: int = 0
+    """Where a job begins that goes on without `warm_start`."""
+    resumable: bool = False
+    """Whether the job keeps, in its results, all that it can go on from at any time."""
+
+
+class Samples(NamedTuple):
+    """The training data in the nets' dtype."""
+
+    inputs: np.ndarray  # (S, n_in)
+    targets: np.ndarray  # (S, n_out), classes one-hot
+    weights: np.ndarray | None  # (S,) or (n, S)
+    counts_accuracy: bool
+
+
+class HeldOut(NamedTuple):
+    """The validation data in the nets' dtype."""
+
+    data: structs.Data
+    targets: np.ndarray  # (S, n_out)
+    weights: np.ndarray | None  # (S,)
+
+
+def n_records(settings: TrainSettings, sklearn: bool) -> int:
+    """How many losses of a net are recorded."""
+    if settings.record_every is None:
+        return 0
+    every = min(settings.record_every, MAX_EPOCHS)
+    return -(-settings.epochs // every) if sklearn else settings.epochs // every + 1
+
+
+def laid_out(
+    settings: TrainSettings, begin: Beginning, samples: Samples, held_out: HeldOut | None, options: JobOptions,
+    kernel: Any, threads: Any,
+) -> tuple[Job, Runs]:  # fmt: skip
+    """The job and its results, with nothing trained yet."""
+    n_samples, stopping = len(samples.inputs), _stopping_rows(settings)
+    validation = None if held_out is None else _validation(settings, held_out, begin, options)
+    if validation is not None and validation.decides:  # its patience replaces that on the training loss
+        stopping[structs.PATIENCE] = np.inf
+    flags = _flags(settings, begin, samples, validation, options)
+    choice, rest = choose_kernels(
+        settings.architecture, len(begin.net_ids), n_samples, flags.batch_size, settings.dtype,
+        workers.thread_count(threads), settings.epochs, _kernel_asked_for(kernel, flags),
+        plain=not (flags.scheduled or flags.sklearn or validation is not None or flags.dropping),
+    )  # fmt: skip
+    runs, final_state = _empty_results(settings, begin, validation, options)
+    plan, plan_of_rest = _plans(settings, choice, rest, online=flags.batch_size == 1 and n_samples > 1)
+    by_net = samples.weights is not None and samples.weights.ndim == 2
+    fill = max(plan.fill, plan_of_rest.fill if plan_of_rest else 1)
+    init_spec = None if begin.parameters is not None else _init_spec(settings)
+    job = Job(
+        settings=settings,
+        begin=_begin_in_results(begin, runs.parameters, final_state) if options.resumable else begin,
+        init_spec=init_spec,
+        data=data_buffers(samples.inputs, samples.targets, samples.weights, fill),
+        sample_weights=samples.weights if by_net else None,
+        flags=flags,
+        hyper=_hyperparameters(settings),
+        stopping=stopping,
+        plan=plan,
+        stop=len(runs) - rest.nets if rest else len(runs),
+        parameters=runs.parameters,
+        gradients=np.zeros_like(runs.parameters) if options.gradients_only else None,
+        results=_result_buffers(runs),
+        plan_of_rest=plan_of_rest,
+        rate_factor=_rate_factor(settings, begin.first_epoch),
+        order_source=options.orders,
+        final_state=final_state,
+        validation=validation,
+        resumable=options.resumable,
+    )
+    return job, runs
+
+
+def _begin_in_results(begin: Beginning, parameters: np.ndarray, final_state: OptimizerState | None) -> Beginning:
+    """What a job begins with, put into its results, from which it can go on at any time."""
+    assert final_state is not None
+    if begin.parameters is not None:
+        parameters[...] = begin.parameters
+    if begin.state is not None:
+        for name in STATE_ARRAYS:
+            getattr(final_state, name)[...] = getattr(begin.state, name)
+    return begin._replace(parameters=parameters, state=final_state)
+
+
+def _flags(
+    settings: TrainSettings, begin: Beginning, samples: Samples, validation: Validation | None, options: JobOptions
+) -> structs.TrainFlags:
+    optimizer, n_samples, n_out = settings.optimizer, len(samples.inputs), settings.architecture.sizes[-1]
+    batch = n_samples if settings.batch_size is None else min(n_samples, settings.batch_size)
+    # an array counts even if it is all 0, for then neighbours must not change what the rules look at
+    dropping = bool(np.ndim(settings.dropout) or settings.dropout) and not options.gradients_only
+    decides = validation is not None and validation.decides
+    patience = None if decides else settings.patience
+    adaptive = isinstance(settings.schedule, str)
+    hyper = optimizer.rows()
+    loss_scale, delta_scale = loss_scales(settings.loss_code, n_out, options.sklearn)
+    return structs.TrainFlags(
+        method=int(Method.NONE if options.gradients_only else optimizer.method),
+        batch_size=batch,
+        full_batch=batch >= n_samples and not options.sklearn and not dropping,
+        shuffle=bool(settings.shuffle) and batch < n_samples,
+        order_by_net=settings.shuffle == "by_net" and batch < n_samples,
+        dropping=dropping,
+        record_every=0 if settings.record_every is None else min(settings.record_every, MAX_EPOCHS),
+        rules=any(rule is not None for rule in (settings.target_loss, settings.target_accuracy, patience)),
+        bound_will_do=settings.target_accuracy is None and patience is None and _are_moderate(samples.weights, n_out),
+        has_l2=bool(np.any(settings.l2)),
+        has_momentum=bool(np.any(hyper.get(optimizers.MOMENTUM, 0.0))),
+        has_decay=bool(np.any(hyper.get(optimizers.DECAY_FACTOR, 1.0) != 1.0)),
+        nesterov=bool(getattr(optimizer, "nesterov", False)),
+        same_powers=not (settings.keep_state or options.resumable)
+        and begin.state is None
+        and all(np.ndim(getattr(optimizer, name, 0.0)) == 0 for name in ("beta1", "beta2")),
+        loss_scale=loss_scale,
+        delta_scale=delta_scale,
+        counts_accuracy=samples.counts_accuracy,
+        scheduled=settings.schedule is not None,
+        adaptive=adaptive and not decides,
+        sklearn=options.sklearn,
+        loss_slack=4 * (n_out + 4) * float(np.finfo(settings.dtype).eps),
+    )
+
+
+def _are_moderate(weights: np.ndarray | None, n_out: int) -> bool:
+    """Whether a loss can only overflow where a weighted sum is as great as the kernels look for (NEAR_OVERFLOW)."""
+    return weights is None or bool(np.max(weights.sum(axis=-1, dtype=np.float64)) * n_out <= MOST_WEIGHT)
+
+
+def _kernel_asked_for(kernel: Any, flags: structs.TrainFlags) -> str | None:
+    if kernel is not None:
+        choose("kernel", kernel, {"lanes": "lanes", "units": "units"})
+    if not flags.order_by_net:
+        return kernel
+    if kernel == "lanes":
+        raise ValueError("shuffle='by_net' needs one net at a time: leave kernel out, or pass kernel='units'")
+    return "units"
+
+
+def _hyperparameters(settings: TrainSettings) -> dict[int, PerNet]:
+    """The rows of hyperparameters that the kernels read."""
+    rows, optimizer = settings.optimizer.rows(), settings.optimizer
+    kept = 1.0 - settings.dropout
+    return rows | {
+        optimizers.L2: settings.l2, optimizers.GIVEN_L2: settings.l2,
+        optimizers.GIVEN_RATE: rows[optimizers.LEARNING_RATE],
+        optimizers.KEPT: kept, optimizers.DROPOUT_SCALE: 1.0 / kept,
+        optimizers.WEIGHT_DECAY: getattr(optimizer, "weight_decay", 0.0),
+        optimizers.LEAKY_SLOPE: settings.architecture.leaky_slope,
+    }  # fmt: skip
+
+
+def _stopping_rows(settings: TrainSettings) -> dict[int, PerNet]:
+    """The rows of the stopping rules' limits; those of a rule that was not asked for are never reached."""
+    return {
+        structs.BEST_LOSS: np.inf,
+        structs.TARGET_LOSS: -np.inf if settings.target_loss is None else settings.target_loss,
+        structs.TARGET_ACCURACY: np.inf if settings.target_accuracy is None else settings.target_accuracy,
+        structs.PATIENCE: np.inf if settings.patience is None else settings.patience,
+        structs.TOLERANCE: settings.tol,
+    }
+
+
+def _rate_factor(settings: TrainSettings, first_epoch: int) -> Callable[[int], float] | None:
+    """What the learning rate is multiplied with in an epoch."""
+    schedule = settings.schedule
+    if schedule is None or isinstance(schedule, str):
+        return None
+    if callable(schedule):
+        return schedule
+    return lambda epoch: float(schedule[epoch - first_epoch])
+
+
+def _validation(settings: TrainSettings, held_out: HeldOut, begin: Beginning, options: JobOptions) -> Validation:
+    watches = options.watch_only
+    return Validation(
+        held_out.data, held_out.targets, held_out.weights,
+        settings.validation_score, len(begin.net_ids), settings.architecture.n_parameters,
+        n_records(settings, options.sklearn),
+        np.inf if watches or settings.patience is None else settings.patience, settings.tol,
+        isinstance(settings.schedule, str) and not watches, settings.restore_best and not watches, not watches,
+        options.sklearn,
+    )  # fmt: skip
+
+
+def _plans(
+    settings: TrainSettings, choice: Choice, rest: Rest | None, online: bool
+) -> tuple[ExecutionPlan, ExecutionPlan | None]:
+    """How the nets are computed, and where that differs how the last ones are."""
+    plans = [
+        ExecutionPlan.of(settings.architecture, settings.loss_name, settings.dtype, one, online)
+        for one in (choice, *([rest.choice] if rest else []))
+    ]
+    return plans[0], plans[1] if rest else None
+
+
+def _empty_results(
+    settings: TrainSettings, begin: Beginning, validation: Validation | None, options: JobOptions
+) -> tuple[Runs, OptimizerState | None]:
+    """The results, and the optimizer's state at the end where it is wanted."""
+    nets, records = len(begin.net_ids), n_records(settings, options.sklearn)
+    runs = Runs(
+        architecture=settings.architecture,
+        parameters=np.zeros((nets, settings.architecture.n_parameters), settings.dtype),
+        loss=np.full(nets, np.nan, settings.dtype),
+        accuracy=np.full(nets, np.nan, settings.dtype),
+        epochs=np.full(nets, begin.first_epoch, np.int64),
+        status=np.full(nets, structs.INTERRUPTED, np.int8),
+        net_ids=begin.net_ids,
+        seed=begin.seed,
+        history=curves(nets, records, settings.dtype, options.sklearn) if records else None,
+    )
+    final_state = None
+    if settings.keep_state or options.resumable:
+        state = new_state(settings.optimizer, nets, settings.architecture.n_parameters, settings.dtype)
+        final_state = state._replace(epoch=begin.first_epoch + settings.epochs)
+        runs.state = final_state if settings.keep_state else None
+    if validation is not None:
+        runs.validation_score, runs.best_epoch = validation.best_score, validation.best_epoch
+        if records:
+            runs.validation_history, runs.validation_losses = validation.history, validation.losses
+    return runs, final_state
+
+
+def _result_buffers(runs: Runs) -> structs.Results:
+    """The results as the kernels write them."""
+    curve = np.zeros((1, 1), runs.loss.dtype) if runs.history is None else runs.history
+    n_records = 0 if runs.history is None else curve.shape[1]
+    return structs.Results(
+        Buffer(runs.loss), Buffer(runs.accuracy), Buffer(runs.epochs), Buffer(runs.status), Buffer(curve), n_records
+    )
+
+
+def _init_spec(settings: TrainSettings) -> InitSpec:
+    """How each layer's weights and biases are drawn, as the kernels read it."""
+    architecture, init = settings.architecture, settings.init
+    initializer = init if isinstance(init, Initializer) else choose("init", init, INITIALIZERS)
+    sizes, distributions = [], []
+    for n_in, n_out in architecture.shapes:
+        sizes.append(n_in * n_out)
+        distributions.append(initializer.weights(n_in, n_out))
+        if architecture.bias:
+            sizes.append(n_out)
+            distributions.append(initializer.biases(n_in, n_out))
+    kinds, first, second = zip(*distributions, strict=True)
+    return InitSpec(
+        Buffer(np.array(sizes, np.int64)), Buffer(np.array(kinds, np.int64)), Buffer(np.array(first, np.float64)),
+        Buffer(np.array(second, np.float64)), len(sizes),
+    )  # fmt: skip

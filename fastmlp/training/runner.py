@@ -1,0 +1,143 @@
+"""Train all nets of a job: hand its chunks to threads, report how far it has come, and stop when asked to."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmlp._engine import workers
+from fastmlp._engine.chunk_trainer import ChunkTrainer, Report, compile_kernels
+from fastmlp._engine.chunks import Chunk, all_chunks, unfinished_chunks
+from fastmlp._engine.interrupts import Stopping
+from fastmlp._engine.job import Job
+from fastmlp._engine.team import Team
+from fastmlp.runs import Runs, Status
+from fastmlp.training.checkpoint import Checkpoint
+
+
+class Progress(NamedTuple):
+    """How far a call of `train` has come, as its callback sees it."""
+
+    net_epochs: int
+    """Epochs times nets that are done; a net that stopped early counts with all its epochs."""
+    total_net_epochs: int
+    finished: int
+    """Nets that have ended."""
+    n_nets: int
+    seconds: float
+    """Since training began, compilation left out."""
+
+
+Callback = Callable[[Progress], Any]
+
+
+class Runner:
+    """Trains the nets of one job, by a trainer for each of its parts."""
+
+    def __init__(
+        self, job: Job, runs: Runs, threads: int | None = None, *,
+        new_trainer: Callable[[Job], ChunkTrainer] = ChunkTrainer,
+    ) -> None:  # fmt: skip
+        self.job, self.runs = job, runs
+        self._threads = workers.thread_count(threads)
+        self._trainers = [new_trainer(part) for part in job.parts()]
+
+    def compile(self) -> None:
+        """Compile the kernels, or load them, and note the seconds that it took."""
+        self.runs.compile_seconds = compile_kernels(self._trainers)
+
+    def run(
+        self, progress: bool = False, callback: Callback | None = None, checkpoint: Checkpoint | None = None
+    ) -> signal.Signals | None:
+        """Train all nets; returns the signal that ended it, if one did."""
+        job, begun = self.job, time.perf_counter()
+        reporter = _Reporter(job, self.runs, progress, callback, checkpoint)
+        with Stopping() as stopping:
+            while True:
+                # the last nets last: they fill what is left of the threads' time
+                chunks = [(k, c) for k, t in enumerate(self._trainers) for c in unfinished_chunks(t.job, self._threads)]
+                not_begun = self._on_threads(self._train_chunk, chunks, job.halt, reporter, stopping)
+                if checkpoint is not None and chunks:
+                    checkpoint.write(job, self.runs)
+                if job.halt[0] or not job.halt[1]:
+                    break
+                job.halt[1] = 0
+            for chunk in not_begun:
+                self._train_chunk(chunk, self._new_teams(), lambda _report: None)
+            if job.validation is not None and job.validation.decides:
+                self._settle(reporter, stopping)
+        reporter.close()
+        self._finish()
+        self.runs.train_seconds = time.perf_counter() - begun
+        return stopping.received
+
+    def _new_teams(self) -> list[Team]:
+        return [trainer.new_team() for trainer in self._trainers]
+
+    def _train_chunk(self, chunk: tuple[int, Chunk], teams: list[Team], report: Callable[[Report], None]) -> None:
+        part, nets = chunk
+        self._trainers[part].train_chunk(nets, teams[part], report)
+
+    def _settle_chunk(self, chunk: Chunk, teams: list[Team], report: Callable[[Report], None]) -> None:
+        self._trainers[0].settle_chunk(chunk, teams[0], report)
+
+    def _settle(self, reporter: _Reporter, stopping: Stopping) -> None:
+        """Let the nets have their best weights; an interrupt does not keep them from it."""
+        chunks, halt = all_chunks(self.job, self._threads), np.zeros(2, np.int8)
+        for chunk in self._on_threads(self._settle_chunk, chunks, halt, reporter, stopping):
+            self._settle_chunk(chunk, self._new_teams(), lambda _report: None)
+
+    def _on_threads(
+        self, work: Any, chunks: list[Any], halt: np.ndarray, reporter: _Reporter, stopping: Stopping
+    ) -> list[Any]:
+        several = min(max(1, self._threads // self.job.plan.threads_per_net), max(1, len(chunks)))
+        return workers.run(chunks, work, self._new_teams, several, halt, reporter, stopping)
+
+    def _finish(self) -> None:
+        """Set the state's epoch, and count epochs from where each net began."""
+        runs, begin = self.runs, self.job.begin
+        if runs.state is not None and (runs.status == Status.INTERRUPTED).any():
+            runs.state = runs.state._replace(epoch=int(runs.epochs.max()))
+        if begin.earlier_epochs is not None:
+            runs.epochs += begin.earlier_epochs - begin.first_epoch
+
+
+class _Reporter:
+    """Adds up what the slices report, shows it, and asks the job to halt where that is wanted."""
+
+    def __init__(
+        self, job: Job, runs: Runs, progress: bool, callback: Callback | None, checkpoint: Checkpoint | None
+    ) -> None:
+        self._job, self._callback, self._checkpoint = job, callback, checkpoint
+        self._n_nets, self._begun = len(runs), time.perf_counter()
+        ended = runs.status != Status.INTERRUPTED
+        self._finished = int(ended.sum())
+        self._total = len(runs) * job.epochs
+        self._done = self._finished * job.epochs + int((runs.epochs[~ended] - job.begin.first_epoch).sum())
+        self._bar = _progress_bar(self._total, self._done) if progress else None
+
+    def __call__(self, report: Report) -> None:
+        self._done += report.net_epochs
+        self._finished += report.finished
+        if self._bar is not None:
+            self._bar.update(report.net_epochs)
+        if self._checkpoint is not None and self._checkpoint.due():
+            self._job.halt[1] = 1
+        seconds = time.perf_counter() - self._begun
+        state = Progress(self._done, self._total, self._finished, self._n_nets, seconds)
+        if self._callback is not None and self._callback(state):
+            self._job.halt[0] = 1
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _progress_bar(total: int, done: int) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, initial=done, unit=" net-epochs", unit_scale=True, mininterval=0.1, smoothing=0.1)
