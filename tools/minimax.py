@@ -5,7 +5,7 @@ rounded to the precision it is for. Reference: Muller, Elementary Functions, 3rd
 """
 
 import numpy as np
-from mpmath import cos, exp, log, lu_solve, matrix, mp, mpf, pi, polyval, sin, sqrt, tanh
+from mpmath import cos, erf, erfc, exp, expm1, log, lu_solve, matrix, mp, mpf, pi, polyval, sin, sqrt, tanh
 
 mp.dps = 50
 
@@ -58,6 +58,8 @@ LOG1P = removable(lambda f: (log(1 + f) - f + f**2 / 2) / f**3, mpf(1) / 3)
 TANH = removable(lambda y: (tanh(sqrt(y)) / sqrt(y) - 1) / y, -mpf(1) / 3)
 SIN = removable(lambda y: (sin(pi / 2 * sqrt(y)) / sqrt(y) - pi / 2) / y, -((pi / 2) ** 3) / 6)
 COS = removable(lambda y: (cos(pi / 2 * sqrt(y)) - 1) / y, -((pi / 2) ** 2) / 2)
+ERF = removable(lambda y: erf(sqrt(y)) / sqrt(y) - 1, 2 / sqrt(pi) - 1)
+EXPM1 = removable(lambda r: (expm1(r) - r) / r**2, mpf(1) / 2)
 
 # name, function, weight, interval, degree for single and for double precision (None: not needed)
 FITS = (
@@ -66,6 +68,10 @@ FITS = (
     ("tanh(x) = x + x³ c(x²)", TANH, lambda y: y + mpf(10) ** -20, 0, mpf("0.4"), 4, 11),
     ("1/(1+e) on [0, 1]", lambda e: 1 / (1 + e), lambda e: 1 + e, 0, 1, 3, 3),
     ("sin(π r/2) = π r/2 + r³ c(r²)", SIN, lambda y: y + mpf(10) ** -20, 0, mpf(1) / 4, None, 6),
+    ("erf(x) = x + x c(x²) for x² <= 1", ERF, lambda _: mpf(1), 0, 1, 6, 12),
+    ("erfc(x) = exp(−c(x)) on [1, 4], float32", lambda x: -log(erfc(x)), erfc, 1, 4, 7, None),
+    ("erfc(x) = exp(−c(x)) on [1, 6], float64", lambda x: -log(erfc(x)), erfc, 1, 6, None, 18),
+    ("expm1(r) = r + r² c(r)", EXPM1, lambda r: abs(r) + mpf(10) ** -20, -LN2 / 2, LN2 / 2, 4, 10),
     ("cos(π r/2) = 1 + r² c(r²)", COS, lambda y: y + mpf(10) ** -20, 0, mpf(1) / 4, None, 7),
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from fastmlp._kernels.barrier import ABANDONED, N_SHARED
 from fastmlp._simd.types import Buffer, aligned_copy, aligned_zeros
 
 # What members share; of everything else in `Scratch` each has its own
-SHARED = ("units", "deltas", "masks", "team")
+SHARED = ("units", "sums", "deltas", "masks", "team")
 T = TypeVar("T")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastmlp._kernels import structs
 from fastmlp._kernels.barrier import N_SHARED
+from fastmlp._kernels.formulas.activations import BY_CODE, formulas_for
 from fastmlp._kernels.formulas.losses import LOSSES, Loss
 from fastmlp._kernels.formulas.optimizers import N_HYPERPARAMETERS
 from fastmlp._simd.cpu import MOST_UNITS, units_at_once
@@ -87,8 +88,11 @@ def net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> stru
         row += (n_in + architecture.bias) * n_out
         unit_rows.append(unit_rows[-1] + n_out + 1)
     return structs.Net(
+        kernel=structs.LANES,
+        formulas=formulas_for(architecture.activations),
         sizes=Buffer(sizes),
         activations=Buffer(np.array([int(code) for code in architecture.activations])),
+        needs_sum=Buffer(np.array([0, *(BY_CODE[code].needs_sum for code in architecture.activations)])),
         weight_rows=Buffer(np.array(weight_rows)),
         unit_rows=Buffer(np.array(unit_rows[:-1])),
         padded=Buffer(np.zeros(1, np.int64)),
@@ -157,23 +161,29 @@ def scratch_buffers(
     units, deltas = (aligned_zeros((capacity * net.n_unit_rows + MOST_COLUMNS, width), dtype) for _ in range(2))
     for n_out, row in zip(architecture.sizes[1:], net.unit_rows[1:], strict=True):
         units[row + n_out :: net.n_unit_rows] = 1
-    return new_scratch(units, deltas, capacity, vectors, dropping=dropping)
+    return new_scratch(net, units, deltas, capacity, vectors, dropping=dropping)
 
 
 def tiny_scratch_buffers(net: structs.Net, vectors: Vectors) -> structs.Scratch:
     """One thread's working memory for `_kernels/tiny`."""
     shape = (net.sizes[0] + 1 + net.n_unit_rows, vectors.block, vectors.width)
     units, deltas = (aligned_zeros(shape, vectors.F.dtype) for _ in range(2))
-    return new_scratch(units, deltas, vectors.block, vectors)
+    return new_scratch(net, units, deltas, vectors.block, vectors)
 
 
 def new_scratch(
-    units: np.ndarray, deltas: np.ndarray, capacity: int, vectors: Vectors, dropping: bool = False
+    net: structs.Net,
+    units: np.ndarray,
+    deltas: np.ndarray,
+    capacity: int,
+    vectors: Vectors,
+    dropping: bool = False,
 ) -> structs.Scratch:
     """A thread's working memory, except the outputs and gradients of its units."""
     dtype, width, block = vectors.F.dtype, vectors.width, vectors.block
     return structs.Scratch(
         units=Buffer(units),
+        sums=Buffer(aligned_zeros(units.shape if net.needs_sum.array.any() else (1,), dtype)),
         deltas=Buffer(deltas),
         outputs=Buffer(deltas),
         masks=Buffer(aligned_zeros(units.shape if dropping else (1,), dtype)),

@@ -13,7 +13,7 @@ from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.interrupts import Stopping
 from fastmlp._engine.tile_arrays import CHUNK_SAMPLES, TileArrays, data_buffers, loss_scales
 from fastmlp._kernels.formulas import optimizers
-from fastmlp._kernels.formulas.activations import Activation
+from fastmlp._kernels.formulas.activations import BY_CODE, Activation
 from fastmlp._kernels.tiles import copy_in
 from fastmlp._kernels.unit_statistics import (
     GRADIENT,
@@ -73,6 +73,9 @@ def inspected(
     facts = np.empty((n, n_facts), dtype)
     distinct = np.ones((n, max(0, layers - 1)), np.int64)
     sizes, slope = Buffer(np.array(architecture.sizes)), architecture.leaky_slope
+    records = [BY_CODE[code] for code in architecture.activations]
+    dies = np.array([0, *(record.dies for record in records)])
+    inverse_slopes = np.array([1.0, *(1.0 / record.largest_derivative for record in records)], dtype)
 
     def work(nets: slice, scratch: Any, _report: Any) -> None:
         own = np.ascontiguousarray(parameters[nets])
@@ -82,7 +85,8 @@ def inspected(
         found = aligned_zeros((tiles.count, n_facts, tiles.width), dtype)
         peaks = aligned_zeros((plan.net.n_unit_rows, tiles.width), dtype)
         inspect_tiles(
-            plan.vectors.kinds, F, plan.net, data, tiles.kernel_view, Buffer(found), Buffer(peaks), scratch
+            plan.vectors.kinds, F, plan.net, data, tiles.kernel_view, Buffer(found), Buffer(peaks), scratch,
+            Buffer(dies), Buffer(inverse_slopes),
         )  # fmt: skip
         facts[nets] = found.transpose(0, 2, 1).reshape(-1, n_facts)[: len(own)]
         if layers > 1:

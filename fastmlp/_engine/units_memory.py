@@ -9,6 +9,7 @@ import numpy as np
 
 from fastmlp._engine.tile_arrays import MOST_COLUMNS, Vectors, new_scratch, rounded_up, separated
 from fastmlp._kernels import structs
+from fastmlp._kernels.formulas.activations import BY_CODE, formulas_for
 from fastmlp._kernels.formulas.losses import LOSSES
 from fastmlp._kernels.units import PANEL_ROWS
 from fastmlp._kernels.units_weight_gradients import WORTH_COPYING
@@ -49,8 +50,11 @@ def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) ->
         unit_rows.append(unit_rows[-1] + rounded_up(n_out, fill))
     unused = Buffer(np.zeros(architecture.n_layers, np.int64))
     return structs.Net(
+        kernel=structs.UNITS,
+        formulas=formulas_for(architecture.activations),
         sizes=Buffer(np.array(architecture.sizes)),
         activations=Buffer(np.array([int(code) for code in architecture.activations])),
+        needs_sum=Buffer(np.array([0, *(BY_CODE[code].needs_sum for code in architecture.activations)])),
         weight_rows=Buffer(np.array(weight_rows)),
         unit_rows=Buffer(np.array(unit_rows[:-1])),
         padded=Buffer(np.array(padded)),
@@ -93,7 +97,7 @@ def unit_scratch_buffers(net: structs.Net, vectors: Vectors, n_samples: int, dro
     block = vectors.Patch.count // vectors.Column.count  # inputs
     copied = [n_out for n_in, n_out in itertools.pairwise(net.sizes.array.tolist()) if n_in >= WORTH_COPYING]
     widest = rounded_up(max(copied, default=1), vectors.Line.count)
-    return new_scratch(units, deltas, capacity, vectors, dropping)._replace(
+    return new_scratch(net, units, deltas, capacity, vectors, dropping)._replace(
         transposed=Buffer(aligned_zeros((PANEL_ROWS * vectors.Line.count,), dtype)),
         side_by_side=Buffer(aligned_zeros((capacity * block,), dtype)),
         panels=Buffer(aligned_zeros((capacity * widest,), dtype)),

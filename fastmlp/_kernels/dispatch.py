@@ -1,53 +1,64 @@
-"""The two kernels' passes under one name: vectors of one net ask for units as lanes.
+"""The passes of the two kernels under one name: which are compiled follows from the type of `net.kernel`.
 
-The loop over epochs (`epoch_loop`) is the same for both. Which passes it gets is decided while it is compiled, by the
-type of F, the vector of one number a net: so each compiled loop holds one kernel. `kinds` are the other vectors that
-the passes work with: Patch, Line, Column, Units, Blk and Words, each kernel's docstring says of what.
+The loop over epochs (`epoch_loop`) is the same for both kernels, and each compiled loop holds one of them. `kinds` are
+the vectors that the passes work with: Patch, Line, Column, Units, Blk and Words, each kernel's docstring says of what.
 """
+
+from typing import Any
 
 from numba.extending import overload
 
-from fastmlp._kernels import dropout as _dropout
-from fastmlp._kernels import lanes as _passes
-from fastmlp._kernels import units as _units
+from fastmlp._kernels import dropout, lanes, structs, units
 from fastmlp._simd.jit import INLINE
 
 
-def forward(kinds, F, *rest):
+def forward(kinds, F, net, *rest):
     """Outputs of every unit for the first samples of a chunk; of the last layer the weighted sums."""
-    return (_units if F.count == 1 else _passes).forward(kinds, F, *rest)
+    return _FORWARD[net.kernel.word](kinds, F, net, *rest)
 
 
-def backward(kinds, F, *rest):
+def backward(kinds, F, net, *rest):
     """Add a chunk's gradients to the gradient rows, and after the last of a minibatch take the optimizer's step."""
-    return (_units if F.count == 1 else _passes).backward(kinds, F, *rest)
+    return _BACKWARD[net.kernel.word](kinds, F, net, *rest)
 
 
-def squared_norm(kinds, F, *rest):
+def squared_norm(kinds, F, net, *rest):
     """The sum of all squared weights of each net."""
-    return (_units if F.count == 1 else _passes).squared_norm(kinds, F, *rest)
+    return _SQUARED_NORM[net.kernel.word](kinds, F, net, *rest)
 
 
-def draw_masks(kinds, F, *rest):
+def draw_masks(kinds, F, net, *rest):
     """What dropout multiplies the outputs of hidden units with."""
-    return (_dropout.units_masks if F.count == 1 else _dropout.lanes_masks)(kinds, F, *rest)
+    return _DRAW_MASKS[net.kernel.word](kinds, F, net, *rest)
+
+
+Passes = dict[str, Any]
+LANES, UNITS = structs.LANES.word, structs.UNITS.word
+_FORWARD: Passes = {LANES: lanes.forward, UNITS: units.forward}
+_BACKWARD: Passes = {LANES: lanes.backward, UNITS: units.backward}
+_SQUARED_NORM: Passes = {LANES: lanes.squared_norm, UNITS: units.squared_norm}
+_DRAW_MASKS: Passes = {LANES: dropout.lanes_masks, UNITS: dropout.units_masks}
+
+
+def _compiled_for(net: Any, passes: Passes) -> Any:
+    return passes[net.types[net.fields.index("kernel")].word].py_func
 
 
 @overload(forward, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
-def _forward(kinds, F, *rest):  # noqa: ARG001
-    return (_units if F.vector.count == 1 else _passes).forward.py_func
+def _forward(kinds, F, net, *rest):  # noqa: ARG001
+    return _compiled_for(net, _FORWARD)
 
 
 @overload(backward, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
-def _backward(kinds, F, *rest):  # noqa: ARG001
-    return (_units if F.vector.count == 1 else _passes).backward.py_func
+def _backward(kinds, F, net, *rest):  # noqa: ARG001
+    return _compiled_for(net, _BACKWARD)
 
 
 @overload(squared_norm, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
-def _squared_norm(kinds, F, *rest):  # noqa: ARG001
-    return (_units if F.vector.count == 1 else _passes).squared_norm.py_func
+def _squared_norm(kinds, F, net, *rest):  # noqa: ARG001
+    return _compiled_for(net, _SQUARED_NORM)
 
 
 @overload(draw_masks, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
-def _draw_masks(kinds, F, *rest):  # noqa: ARG001
-    return (_dropout.units_masks if F.vector.count == 1 else _dropout.lanes_masks).py_func
+def _draw_masks(kinds, F, net, *rest):  # noqa: ARG001
+    return _compiled_for(net, _DRAW_MASKS)

@@ -10,7 +10,14 @@ Every sum runs through one accumulator in index order, so a net's bits do not de
 """
 
 from fastmlp._kernels.formulas import optimizers
-from fastmlp._kernels.formulas.activations import Activation, activate, activation_backward, relu, relu_backward
+from fastmlp._kernels.formulas.activations import (
+    Activation,
+    activate,
+    activation_backward,
+    needs_sum,
+    relu,
+    relu_backward,
+)
 from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.optimizer_step import adam, adam_settings, add_l2, update
 from fastmlp._simd.arithmetic import any_lane, broadcast, fma, ratio, repeat
@@ -38,7 +45,7 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dro
             _linear_forward(Units, Blk, F, net, rows, base, layer, data, samples, s, stop, units, 0, several)
         _linear_forward(Units, Units, F, net, rows, base, layer, data, samples, 0, count, units, several, n_out)
         if layer < net.n_layers - 1 and net.activations[layer] > Activation.RELU:
-            _activate(Blk, F, net, layer, slope, units, count)
+            _activate(Blk, F, net, layer, slope, units, scratch.sums, count)
         if dropping and layer < net.n_layers - 1:
             row, step = net.unit_rows[layer + 1], net.n_unit_rows
             _drop(Blk, F, net, layer + 1, scratch.masks, count, 0, net.sizes[layer + 1], units, row, step)
@@ -69,13 +76,15 @@ def _linear_forward(Units, Blk, F, net, rows, base, layer, data, samples, first,
 
 
 @inline
-def _activate(Blk, F, net, layer, slope, units, count):
+def _activate(Blk, F, net, layer, slope, units, sums, count):
     """Turn weighted sums into outputs."""
     for s in range(0, count, ratio(Blk, F)):
         row = s * net.n_unit_rows + net.unit_rows[layer + 1]
         for j in range(net.sizes[layer + 1]):
             z = load_grid(Blk, Blk, F, units, row + j, 0, net.n_unit_rows)
-            a = activate(net.activations[layer], z, repeat(Blk, slope))
+            if needs_sum(net.formulas, net, layer + 1):
+                store_grid(Blk, F, sums, row + j, 0, net.n_unit_rows, z, ratio(Blk, F))
+            a = activate(net.formulas, net.activations[layer], z, repeat(Blk, slope))
             store_grid(Blk, F, units, row + j, 0, net.n_unit_rows, a, ratio(Blk, F))
 
 
@@ -129,7 +138,7 @@ def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fre
             _drop(Blk, F, net, layer, scratch.masks, count, 0, net.sizes[layer], deltas, row, step)
         if net.activations[layer - 1] > Activation.RELU:
             _activation_gradients(
-                Blk, F, net, flags, layer, slope, kept, scratch.units, count, 0, net.sizes[layer], deltas, row, step
+                Blk, F, net, flags, layer, slope, kept, scratch, count, 0, net.sizes[layer], deltas, row, step
             )
     settings, everyone = adam_settings(F, F, tiles, tile, scratch.corrections), not any_lane(~active)
     waiting, end = 0, 0  # rows of the last band, on which Adam's step is due
@@ -151,7 +160,7 @@ def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fre
                     _drop(Blk, F, net, 1, scratch.masks, count, first, j, deltas, row, step)
                 if net.activations[0] > Activation.RELU:
                     _activation_gradients(
-                        Blk, F, net, flags, 1, slope, kept, scratch.units, count, first, j, deltas, row, step
+                        Blk, F, net, flags, 1, slope, kept, scratch, count, first, j, deltas, row, step
                     )
             band = tile * tiles.n_rows + net.weight_rows[layer] + first * n_columns
             if first < several:
@@ -213,17 +222,21 @@ def _input_gradients(
 
 @inline
 def _activation_gradients(
-    Blk, F, net, flags, layer, slope, kept, units, count, first_unit, stop_unit, target, target_row, target_step
+    Blk, F, net, flags, layer, slope, kept, scratch, count, first_unit, stop_unit, target, target_row, target_step
 ):
     """Turn gradients by outputs into gradients by weighted sums; with dropout from the outputs before it."""
     for s in range(0, count, ratio(Blk, F)):
         for i in range(first_unit, stop_unit):
-            a = load_grid(Blk, Blk, F, units, s * net.n_unit_rows + net.unit_rows[layer] + i, 0, net.n_unit_rows)
-            if flags.dropping:
-                a = a * repeat(Blk, kept)
+            here = s * net.n_unit_rows + net.unit_rows[layer] + i
+            if needs_sum(net.formulas, net, layer):
+                x = load_grid(Blk, Blk, F, scratch.sums, here, 0, net.n_unit_rows)
+            else:
+                x = load_grid(Blk, Blk, F, scratch.units, here, 0, net.n_unit_rows)
+                if flags.dropping:
+                    x = x * repeat(Blk, kept)
             row = target_row + s * target_step + i - first_unit
             gradient = load_grid(Blk, Blk, F, target, row, 0, target_step)
-            delta = activation_backward(net.activations[layer - 1], a, gradient, repeat(Blk, slope))
+            delta = activation_backward(net.formulas, net.activations[layer - 1], x, gradient, repeat(Blk, slope))
             store_grid(Blk, F, target, row, 0, target_step, delta, ratio(Blk, F))
 
 

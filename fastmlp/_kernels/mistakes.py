@@ -11,7 +11,13 @@ import numpy as np
 
 from fastmlp._kernels import structs
 from fastmlp._kernels.formulas import optimizers
-from fastmlp._kernels.formulas.activations import Activation, activate, activation_backward, output_backward
+from fastmlp._kernels.formulas.activations import (
+    Activation,
+    activate,
+    activation_backward,
+    needs_sum,
+    output_backward,
+)
 from fastmlp._kernels.formulas.losses import Loss, output_delta, without_negligible
 from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.mistake_codes import BiasSum, Derivative, Down, Forward, Output, Product
@@ -124,7 +130,7 @@ def _forward(Quad, F, net, data, tiles, tile, count, memory, made):
                 elif made.forward[layer] == Forward.SOFTMAX_UNNORMALISED or made.applied[layer] == Activation.EXP:
                     a = exp(z)
                 else:
-                    a = activate(made.applied[layer], z, slope)
+                    a = activate(net.formulas, made.applied[layer], z, slope)
                 store(memory.a, here + j, a)
         if made.applied[layer] == Activation.SOFTMAX:
             first, n_rows = memory.first[layer + 1], memory.n_rows
@@ -318,7 +324,7 @@ def _activation_gradients(F, net, tiles, tile, layer, count, memory, made):
             elif how == Derivative.OF_LAYER_ABOVE:
                 f = z = load(F, memory.a, above + (0 if net.sizes[layer + 1] == 1 else i))
             elif how == Derivative.OF_OUTPUT:
-                f, z = activate(code, a, slope), a
+                f, z = activate(net.formulas, code, a, slope), a
             if how == Derivative.LEFT_OUT:
                 delta = gradient
             elif how == Derivative.ONE_MINUS_OUTPUT:
@@ -328,11 +334,11 @@ def _activation_gradients(F, net, tiles, tile, layer, count, memory, made):
             elif how == Derivative.STEP:
                 delta = select(z > 0.0, gradient, 0.0)
             else:
-                if code == Activation.RELU or code == Activation.LEAKY_RELU:
+                if code == Activation.RELU or code == Activation.LEAKY_RELU or needs_sum(net.formulas, net, layer):
                     f = z
-                delta = activation_backward(code, f, gradient, slope)
+                delta = activation_backward(net.formulas, code, f, gradient, slope)
                 if how == Derivative.TWICE:
-                    delta = activation_backward(code, f, delta, slope)
+                    delta = activation_backward(net.formulas, code, f, delta, slope)
             store(memory.delta, row + i, delta)
 
 
@@ -390,10 +396,10 @@ def _store_derivatives(F, net, tiles, tile, layer, count, memory):
     for s in range(count):
         row = s * memory.n_rows + memory.first[layer]
         for i in range(net.sizes[layer]):
-            at = load(F, memory.z, row + i)
-            if code == Activation.TANH or code == Activation.SIGMOID:
-                at = load(F, memory.a, row + i)
-            store(memory.slope, row + i, activation_backward(code, at, broadcast(F, 1.0), slope))
+            x = load(F, memory.a, row + i)
+            if code == Activation.RELU or code == Activation.LEAKY_RELU or needs_sum(net.formulas, net, layer):
+                x = load(F, memory.z, row + i)
+            store(memory.slope, row + i, activation_backward(net.formulas, code, x, broadcast(F, 1.0), slope))
 
 
 @inline

@@ -6,8 +6,9 @@ chunk, P parameters of a net. `training/__init__` and `inference` fill these in;
 
 from typing import NamedTuple
 
-from fastmlp._simd.types import Buffer
+from fastmlp._simd.types import Buffer, Static
 
+LANES, UNITS = Static("nets as lanes"), Static("units as lanes")
 BLOCK = 4  # samples of a block, and columns of a line of gradients
 
 # Rows of a tile's controls
@@ -25,8 +26,11 @@ UNWEIGHTED, BY_SAMPLE, BY_NET = range(3)
 class Net(NamedTuple):
     """The architecture and its loss, the same for every net of a call."""
 
+    kernel: Static  # LANES or UNITS: which kernel's passes are compiled
+    formulas: Static  # which hidden activations are
     sizes: Buffer  # (L + 1,) units of each layer, the inputs first
     activations: Buffer  # (L,) activations.Activation
+    needs_sum: Buffer  # (L + 1,) whether backward needs the weighted sums of a layer of units, the inputs first
     weight_rows: Buffer  # (L,) first parameter row of a layer: for each unit its weights, then its bias
     unit_rows: Buffer  # (L + 1,) first scratch row of a layer's outputs; [0] is unused
     padded: Buffer  # (L,) units as lanes: rows of a layer's weights, the inputs filled up
@@ -127,6 +131,7 @@ class Scratch(NamedTuple):
     """
 
     units: Buffer  # (C, n_unit_rows, W) outputs of every unit
+    sums: Buffer  # (C, n_unit_rows, W) weighted sums of hidden units, for the activations that need them
     deltas: Buffer  # (C, n_unit_rows, W) gradients of the loss by the weighted sum of every unit
     outputs: Buffer  # `deltas`, or in a team the member's own copy of it: the output layer's
     masks: Buffer  # (C, n_unit_rows, W) what dropout multiplies the outputs with

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastmlp._kernels import structs
 from fastmlp._kernels.formulas import optimizers
-from fastmlp._kernels.formulas.activations import activate, activation_backward
+from fastmlp._kernels.formulas.activations import activate, activation_backward, needs_sum
 from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.optimizer_step import adam_settings, add_l2, advance_powers, begin_adam, finish_adam, update
 from fastmlp._kernels.output_layer import knows_bound, least_losses_of, output_deltas, outputs_and_losses
@@ -38,7 +38,7 @@ def _lay_out_inputs(Blk, F, net, data, samples, units):
 
 
 @inline
-def _forward(Blk, F, net, rows, base, slope, units):
+def _forward(Blk, F, net, rows, base, slope, units, sums):
     """Outputs of every unit; of the last layer the weighted sums."""
     below, here, weight = 0, net.sizes[0] + 1, base
     for layer in range(net.n_layers):
@@ -48,14 +48,16 @@ def _forward(Blk, F, net, rows, base, slope, units):
             for i in range(n_in):
                 z = fma(repeat(Blk, load(F, rows, weight + i)), load(Blk, units, below + i), z)
             if hidden:
-                z = activate(net.activations[layer], z, repeat(Blk, slope))
+                if needs_sum(net.formulas, net, layer + 1):
+                    store(sums, here + j, z)
+                z = activate(net.formulas, net.activations[layer], z, repeat(Blk, slope))
             store(units, here + j, z)
             weight += n_in + net.bias
         below, here = here, here + net.sizes[layer + 1] + 1
 
 
 @inline
-def _input_gradients(Blk, F, net, rows, base, slope, units, deltas):
+def _input_gradients(Blk, F, net, rows, base, slope, units, sums, deltas):
     """Gradients by the weighted sums of all hidden units, from those of the outputs."""
     first_unit = net.sizes[0] + 1
     for layer in range(net.n_layers - 1, 0, -1):
@@ -67,8 +69,10 @@ def _input_gradients(Blk, F, net, rows, base, slope, units, deltas):
             for j in range(net.sizes[layer + 1]):
                 down = fma(repeat(Blk, load(F, rows, weight)), load(Blk, deltas, above + j), down)
                 weight += n_columns
-            a = load(Blk, units, here + i)
-            store(deltas, here + i, activation_backward(code, a, down, repeat(Blk, slope)))
+            x = load(Blk, units, here + i)
+            if needs_sum(net.formulas, net, layer):
+                x = load(Blk, sums, here + i)
+            store(deltas, here + i, activation_backward(net.formulas, code, x, down, repeat(Blk, slope)))
 
 
 @inline
@@ -133,7 +137,7 @@ def _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, e
         recording = flags.record_every > 0 and (epoch - epochs.begin) % flags.record_every == 0
         if learn and flags.method == Method.ADAM:
             advance_powers(F, flags, tiles, tile, active, scratch)
-        _forward(Blk, F, net, tiles.rows, base, slope, units)
+        _forward(Blk, F, net, tiles.rows, base, slope, units, scratch.sums)
         # the loss need not be known as long as a bound of it shows that the target is not reached
         cautious = knows_bound(net, flags) and learn and not recording
         measured = (flags.rules or recording or not learn) and not cautious
@@ -167,7 +171,7 @@ def _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, e
             broken = active & ~(probe == 0.0)
             retire(F, tiles, tile, results, broken, structs.DIVERGED, epoch, nothing, nothing, scratch.lanes)
             active = active & ~broken
-            _input_gradients(Blk, F, net, tiles.rows, base, slope, units, deltas)
+            _input_gradients(Blk, F, net, tiles.rows, base, slope, units, scratch.sums, deltas)
             if any_lane(~(active | empty)):
                 _descend(Blk, F, net, flags, tiles, tile, units, deltas, n, active, scratch.corrections)
             else:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastmlp._kernels.evaluation import forward_chunk
 from fastmlp._kernels.formulas import optimizers
-from fastmlp._kernels.formulas.activations import Activation, activation_backward
+from fastmlp._kernels.formulas.activations import Activation, activation_backward, needs_sum
 from fastmlp._kernels.output_layer import output_deltas, outputs_and_losses
 from fastmlp._simd.arithmetic import absolute, broadcast, fma, fold_add, fold_compensated, ratio, select
 from fastmlp._simd.jit import inline, kernel
@@ -26,14 +26,15 @@ COPY_TOLERANCE = 1e-6  # relative; copies stay equal to the last bit, weights fr
 
 
 @kernel
-def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch):
+def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch, dies, inverse_slopes):
     """Write to `facts` (T, N_OF_NET + L · N_OF_LAYER + n_out · N_OF_OUTPUT, W), for each net:
 
     its mean loss, summed over the outputs, each sample counting once, and the share of samples on the right side; for
     each layer how many units are silent (ReLU and leaky ReLU: on the flat or leaky side for every sample), how many are
     saturated for every sample (of the output layer: how many outputs are wrong and saturated, over all samples), and
     the mean square of the gradients of a sample's loss by the layer's weighted sums; for each output its least and
-    greatest value. `peaks` is scratch for (n_unit_rows, W).
+    greatest value. `peaks` is scratch for (n_unit_rows, W). For each layer of units, the inputs first, `dies` says
+    whether they can die, and `inverse_slopes` has 1 over the activation's largest derivative.
     """
     _, _, _, _, Blk, _ = kinds
     n, B, last = data.n_samples, ratio(Blk, F), net.n_layers
@@ -42,7 +43,7 @@ def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch):
     n_facts = N_OF_NET + last * N_OF_LAYER + n_out * N_OF_OUTPUT
     ends = N_OF_NET + last * N_OF_LAYER
     code, zero = net.activations[last - 1], broadcast(F, 0.0)
-    squashing = code == Activation.SIGMOID or code == Activation.SOFTMAX
+    squashing = code in (Activation.SIGMOID, Activation.SOFTMAX)
     for tile in range(tiles.n_tiles):
         slope = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.LEAKY_SLOPE)
         base, fact = tile * tiles.n_rows, tile * n_facts
@@ -78,7 +79,7 @@ def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch):
                 output_deltas(
                     Blk, F, net, data, samples, s, broadcast(Blk, 1.0), scratch.deltas, row, 1, step, probe, within
                 )
-            _backward(F, net, tiles, tile, scratch, count, slope, facts, fact, peaks)
+            _backward(F, net, tiles, tile, scratch, count, slope, facts, fact, peaks, dies, inverse_slopes)
         store(facts, fact + LOSS, loss_sum / broadcast(F, n))
         store(facts, fact + RIGHT, right_sum / broadcast(F, n))
         for layer in range(1, last):
@@ -88,9 +89,8 @@ def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch):
                 silent = silent + select(peak <= 0.0, broadcast(F, 1.0), 0.0)
                 saturated = saturated + select(peak < SATURATED_BELOW, broadcast(F, 1.0), 0.0)
             row = fact + N_OF_NET + (layer - 1) * N_OF_LAYER
-            flat = net.activations[layer - 1] == Activation.RELU or net.activations[layer - 1] == Activation.LEAKY_RELU
-            store(facts, row + SILENT, silent if flat else zero)
-            store(facts, row + SATURATED, zero if flat else saturated)
+            store(facts, row + SILENT, silent if dies[layer] else zero)
+            store(facts, row + SATURATED, zero if dies[layer] else saturated)
         row, silent = fact + N_OF_NET + (last - 1) * N_OF_LAYER, zero
         for k in range(n_out):
             high = load(F, facts, fact + ends + 2 * k + 1)
@@ -103,8 +103,11 @@ def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch):
 
 
 @inline
-def _backward(F, net, tiles, tile, scratch, count, slope, facts, fact, peaks):
-    """Pass the gradients of a chunk's samples down from `deltas`; add up their squares and note each unit's peak."""
+def _backward(F, net, tiles, tile, scratch, count, slope, facts, fact, peaks, dies, inverse_slopes):
+    """Pass the gradients of a chunk's samples down from `deltas`; add up their squares and note each unit's peak.
+
+    The peak of a unit that can die is its greatest output; of others the greatest derivative over the largest possible.
+    """
     units, deltas, step, last = scratch.units, scratch.deltas, net.n_unit_rows, net.n_layers
     for layer in range(last, 0, -1):
         here, total = net.unit_rows[layer], fact + N_OF_NET + (layer - 1) * N_OF_LAYER + GRADIENT
@@ -120,25 +123,19 @@ def _backward(F, net, tiles, tile, scratch, count, slope, facts, fact, peaks):
                     weight = tile * tiles.n_rows + net.weight_rows[layer] + i
                     for j in range(net.sizes[layer + 1]):
                         down = fma(load(F, tiles.rows, weight + j * n_columns), load(F, deltas, above + j), down)
-                    store(deltas, row, activation_backward(code, a, down, slope))
-                    liveliness = _liveliness(F, code, a)
+                    x = a
+                    if needs_sum(net.formulas, net, layer):
+                        x = load(F, scratch.sums, row)
+                    store(deltas, row, activation_backward(net.formulas, code, x, down, slope))
+                    liveliness = a
+                    if not dies[layer]:
+                        slope_here = activation_backward(net.formulas, code, x, broadcast(F, 1.0), slope)
+                        liveliness = absolute(slope_here) * broadcast(F, inverse_slopes[layer])
                     peak = select(peak < liveliness, liveliness, peak)
                 delta = load(F, deltas, row)
                 squares = fma(delta, delta, squares)
             store(facts, total, squares)
             store(peaks, here + i, peak)
-
-
-@inline
-def _liveliness(F, code, a):
-    """The output of a ReLU or leaky ReLU unit; of the others the derivative over the largest it can be."""
-    if code == Activation.RELU or code == Activation.LEAKY_RELU:
-        return a
-    if code == Activation.TANH:
-        return fma(-a, a, 1.0)
-    if code == Activation.SIGMOID:
-        return 4.0 * (a * (1.0 - a))
-    return broadcast(F, 1.0)
 
 
 @kernel

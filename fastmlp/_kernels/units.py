@@ -13,7 +13,14 @@ the lanes kernel, so the bits are the same.
 
 from fastmlp._kernels.barrier import wait
 from fastmlp._kernels.formulas import optimizers
-from fastmlp._kernels.formulas.activations import Activation, activate, activation_backward, relu, relu_backward
+from fastmlp._kernels.formulas.activations import (
+    Activation,
+    activate,
+    activation_backward,
+    needs_sum,
+    relu,
+    relu_backward,
+)
 from fastmlp._kernels.units_weight_gradients import column_of, deltas_of, gradients, part_of
 from fastmlp._simd.arithmetic import broadcast, fma, ratio, repeat
 from fastmlp._simd.jit import inline
@@ -47,7 +54,9 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dro
             for s in range(s_first, s_stop):
                 for r in range(s * step + here + first, s * step + here + stop):
                     z = load(Column, units, r)
-                    store(units, r, activate(net.activations[layer], z, repeat(Column, slope)))
+                    if needs_sum(net.formulas, net, layer + 1):
+                        store(scratch.sums, r, z)
+                    store(units, r, activate(net.formulas, net.activations[layer], z, repeat(Column, slope)))
         if dropping and layer < net.n_layers - 1:
             _drop(Column, net, layer + 1, scratch.masks, units, V, s_first, s_stop, first, stop)
         wait(scratch)
@@ -148,11 +157,14 @@ def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fre
             step, here = net.n_unit_rows // V, net.unit_rows[layer] // V
             for s in range(s_first, s_stop):
                 for r in range(s * step + here + first, s * step + here + stop):
-                    a, gradient = load(Column, units, r), load(Column, deltas, r)
-                    if flags.dropping:  # the output before it
-                        a = a * kept
-                    delta = activation_backward(net.activations[layer - 1], a, gradient, repeat(Column, slope))
-                    store(deltas, r, delta)
+                    gradient, code = load(Column, deltas, r), net.activations[layer - 1]
+                    if needs_sum(net.formulas, net, layer):
+                        x = load(Column, scratch.sums, r)
+                    else:
+                        x = load(Column, units, r)
+                        if flags.dropping:  # the output before it
+                            x = x * kept
+                    store(deltas, r, activation_backward(net.formulas, code, x, gradient, repeat(Column, slope)))
         wait(scratch)
     for layer in range(net.n_layers):
         gradients(Patch, Line, Column, F, net, flags, tiles, tile, layer, data, scratch, count, fresh, last, active)

@@ -93,6 +93,25 @@ class Constants:
         self.double = tuple(double)
 
 
+class Static:
+    """A word that is part of a kernel's compiled signature, so that what is compiled may follow from it."""
+
+    __slots__ = ("_numba_type_", "word")
+
+    def __init__(self, word):
+        self.word = word
+        self._numba_type_ = _static_type(word)
+
+    def __repr__(self):
+        return f"Static({self.word!r})"
+
+    def __eq__(self, other):
+        return isinstance(other, Static) and self.word == other.word
+
+    def __hash__(self):
+        return hash(self.word)
+
+
 class AllLanes:
     """A mask that is true in every lane, of which compiled code has no trace: `ALL`."""
 
@@ -133,6 +152,12 @@ class LanesType(types.Type):
     def __init__(self, dtype, count):
         self.vector = VectorType(getattr(types, dtype), count)
         super().__init__(name=f"lanes({dtype}x{count}, {_FINGERPRINT})")
+
+
+class StaticType(types.Type):
+    def __init__(self, word):
+        self.word = word
+        super().__init__(name=f"static({word})")
 
 
 class BufferType(types.Type):
@@ -179,15 +204,19 @@ class _BufferModel(models.PrimitiveModel):
 
 
 register_model(LanesType)(models.OpaqueModel)
+register_model(StaticType)(models.OpaqueModel)
 register_model(ConstantsType)(models.OpaqueModel)
 register_model(AllLanesType)(models.OpaqueModel)
 _lanes_type = functools.cache(LanesType)
+_static_type = functools.cache(StaticType)
+typeof_impl.register(Static)(lambda static, _context: static._numba_type_)
 typeof_impl.register(VectorSpec)(lambda lanes, _context: lanes._numba_type_)
 typeof_impl.register(Constants)(lambda constants, _context: ConstantsType(constants))
 typeof_impl.register(AllLanes)(lambda _all, _context: AllLanesType())
 
 
 @lower_constant(LanesType)
+@lower_constant(StaticType)
 @lower_constant(ConstantsType)
 @lower_constant(AllLanesType)
 def _lower_to_nothing(context, _builder, _type, _value):
@@ -216,6 +245,7 @@ def _with_length(value, unboxing, pointer):
 
 
 @unbox(LanesType)
+@unbox(StaticType)
 def _unbox_lanes(_type, _value, unboxing):
     return NativeValue(unboxing.context.get_dummy_value())
 

@@ -13,7 +13,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from fastmlp._kernels.formulas.activations import Activation
+from fastmlp._kernels.formulas.activations import BY_CODE, Activation
+from fastmlp._kernels.formulas.activations import numpy_sigmoid as sigmoid
 from fastmlp._kernels.formulas.losses import Loss
 from fastmlp._kernels.mistake_codes import BiasSum, Derivative, Down, Forward, Output, Product, Scale
 from fastmlp.audit.mistakes import BACKWARD, FORWARD, MISTAKES, Placed
@@ -26,25 +27,9 @@ MOST_TERMS = 2**22
 RIGHT_FORWARD: tuple[Placed, ...] = ()
 
 
-def sigmoid(z: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(−z)), without overflow."""
-    e = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, e) / (1.0 + e)
-
-
 def activate(code: Activation, z: np.ndarray, slope: float) -> np.ndarray:
     """f(z)."""
-    if code == Activation.SOFTMAX:
-        return _softmax(z, (-1,))
-    functions: dict[Activation, Callable[[], np.ndarray]] = {
-        Activation.IDENTITY: lambda: z,
-        Activation.RELU: lambda: np.where(z > 0, z, 0.0),
-        Activation.LEAKY_RELU: lambda: np.where(z > 0, z, slope * z),
-        Activation.TANH: lambda: np.tanh(z),
-        Activation.SIGMOID: lambda: sigmoid(z),
-        Activation.EXP: lambda: np.exp(z),
-    }
-    return functions[code]()
+    return BY_CODE[code].in_numpy(z, slope)
 
 
 def _softmax(z: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
@@ -54,15 +39,8 @@ def _softmax(z: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
 
 def derivative(code: Activation, z: np.ndarray, a: np.ndarray, slope: float) -> np.ndarray:
     """f'(z), element by element; of softmax its diagonal."""
-    if code == Activation.RELU:
-        return (z > 0).astype(np.float64)
-    if code == Activation.LEAKY_RELU:
-        return np.where(z > 0, 1.0, slope)
-    if code == Activation.TANH:
-        return 1.0 - a * a
-    if code in (Activation.SIGMOID, Activation.SOFTMAX):
-        return a * (1.0 - a)
-    return a if code == Activation.EXP else np.ones_like(z)
+    record = BY_CODE[code]
+    return record.derivative_in_numpy(z if record.needs_sum or record.dies else a, slope)
 
 
 class Made:
@@ -168,7 +146,7 @@ class Problem:
         output = f[-1]
         every, upper, hidden = range(L), range(1, L), range(L - 1)
         biased = any(b.any() for b in self.biases)
-        squashing, leaky = (Activation.TANH, Activation.SIGMOID), Activation.LEAKY_RELU
+        leaky = Activation.LEAKY_RELU
         cross_entropy = self.loss in (Loss.BCE, Loss.CROSS_ENTROPY)
         own_loss = cross_entropy and output in (Activation.SIGMOID, Activation.SOFTMAX)
         several = self.X.shape[-2] > 1
@@ -176,8 +154,8 @@ class Problem:
         def of(layers: range, which: Callable[[int], bool]) -> tuple[int, ...]:
             return tuple(layer for layer in layers if which(layer))
 
-        curved = of(hidden, lambda k: f[k] in squashing)
-        steep = of(hidden, lambda k: f[k] in (*squashing, leaky))
+        curved = of(hidden, lambda k: BY_CODE[f[k]].saturates)
+        steep = of(hidden, lambda k: BY_CODE[f[k]].saturates or f[k] == leaky)
         bent_below = of(upper, lambda k: f[k - 1] != Activation.IDENTITY)
         shapes = [(sizes[k], sizes[k + 1]) for k in every]
         softmax = (L - 1,) * (output == Activation.SOFTMAX)
@@ -426,7 +404,7 @@ class Problem:
                 below, z = layer - 1, self.z[layer - 1]
                 terms = np.abs(self.a[below]) @ np.abs(self.weights[below]) + np.abs(self.biases[below])
                 slope = np.abs(derivative(self.activations[below], z, self.a[layer], self.slope))
-                if self.activations[below] in (Activation.RELU, Activation.LEAKY_RELU):
+                if BY_CODE[self.activations[below]].kinked:
                     slope = slope + ANYTHING * (np.abs(z) <= KINK * terms)
                 else:
                     slope = slope + ROUNDING  # 1 − a, where a nearly is 1

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from fastmlp._kernels.formulas.activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -58,6 +60,9 @@ def _count(text: str) -> int:
     return number
 
 
+_HIDDEN_HELP = f"hidden activation: {', '.join(HIDDEN_ACTIVATIONS)}"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="fastmlp", description="Train a million small neural nets at once, on a CPU.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command", parser_class=_Parser)
@@ -69,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     xor.add_argument("--restarts", type=_count, default=1_000_000, help="nets, each with its own initial weights")
     xor.add_argument("--sizes", type=_sizes, default=(2, 4, 1), metavar="2-4-1", help="units of each layer")
-    xor.add_argument("--hidden", default="relu", help="hidden activation: relu, leaky_relu, tanh, sigmoid, identity")
+    xor.add_argument("--hidden", default="relu", help=_HIDDEN_HELP)
     xor.add_argument("--init", default="he_uniform", help="initial weights, such as glorot_uniform or torch")
     xor.add_argument("--optimizer", default="sgd", help="sgd, adam, rmsprop or rprop")
     xor.add_argument("--learning-rate", type=float, default=0.5, help="the optimizer's learning rate")
@@ -109,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--force", action="store_true", help="replace a model that is there")
     fit.add_argument("--members", type=_count, default=32, help="nets of the ensemble")
     fit.add_argument("--hidden", type=_widths, default="32", metavar="64-32", help="units of each hidden layer")
-    fit.add_argument("--activation", default="relu", help="hidden activation")
+    fit.add_argument("--activation", default="relu", help=_HIDDEN_HELP)
     fit.add_argument("--learning-rate", type=float, default=0.01, help="Adam's learning rate")
     fit.add_argument("--epochs", type=_count, default=500, help="passes over the training rows, at most")
     fit.add_argument(
@@ -194,10 +199,10 @@ def _add_why(commands: Any) -> None:
     why.add_argument("--target", metavar="COLUMN", help="the column of it to learn")
     _add_table_options(why)
     why.add_argument("--sizes", type=_layers, metavar="2-4-1", help="units of each layer (default for XOR: 2-4-1)")
-    why.add_argument("--hidden", default="relu", help="hidden activation: relu, leaky_relu, tanh, sigmoid, identity")
+    why.add_argument("--hidden", default="relu", help=_HIDDEN_HELP)
     why.add_argument("--leaky-slope", type=float, default=0.01, help="of leaky_relu")
     why.add_argument(
-        "--output", help="output activation: sigmoid, softmax, identity, relu (default: what the data ask for)"
+        "--output", help=f"output activation: {', '.join(OUTPUT_ACTIVATIONS)} (default: what the data ask for)"
     )
     why.add_argument("--loss", help="bce, cross_entropy or mse (default: what goes with the output)")
     why.add_argument("--no-bias", action="store_true", help="units without biases")

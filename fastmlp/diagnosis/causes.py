@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmlp._engine.unit_statistics import UnitStatistics
-from fastmlp._kernels.formulas.activations import Activation
+from fastmlp._kernels.formulas.activations import BY_CODE, Activation
 from fastmlp._kernels.formulas.losses import Loss
 from fastmlp.architecture import Architecture
 from fastmlp.diagnosis.problem import Problem, cannot_be_solved, entropy, least_and_spread, limit_of, score_of, solved
@@ -81,7 +81,8 @@ class Plateau(NamedTuple):
 
 def keeps_zero(architecture: Architecture) -> bool:
     """Whether an input of zeros gives weighted sums of zero in every layer, whatever the weights are."""
-    return not architecture.bias and Activation.SIGMOID not in architecture.activations[:-1]
+    hidden = [BY_CODE[code] for code in architecture.activations[:-1]]
+    return not architecture.bias and all(record.in_numpy(np.zeros(1), 0.0)[0] == 0 for record in hidden)
 
 
 def never_solved_at_zero(problem: Problem) -> bool:
@@ -178,8 +179,8 @@ def certain_causes(
         mark(np.ones(len(cause), bool), Cause.TARGET_SCALE)
     mark(broken, Cause.DIVERGED)
     mark((stats.silent == widths).any(axis=1), Cause.DEAD_LAYER)
-    squashing = np.isin(architecture.activations[:-1], (Activation.SIGMOID, Activation.TANH))
-    asleep = ((stats.saturated[:, :-1] == hidden) & squashing).any(axis=1)
+    saturates = np.array([BY_CODE[code].saturates for code in architecture.activations[:-1]], bool)
+    asleep = ((stats.saturated[:, :-1] == hidden) & saturates).any(axis=1)
     if problem.loss == Loss.MSE:  # with cross-entropy a wrong output passes its whole error down, saturated or not
         asleep |= stats.saturated[:, -1] > 0
     mark(asleep, Cause.SATURATED)

@@ -33,7 +33,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ----------
     hidden_layer_sizes : int or array_like of int, default (100,)
         Units of each hidden layer.
-    activation : {"identity", "logistic", "tanh", "relu", "leaky_relu"} or list of them, default "relu"
+    activation : str or list of str, default "relu"
         Of the hidden layers: one for all, or one for each.
     solver : {"lbfgs", "sgd", "adam", "rmsprop", "rprop"}, default "adam"
         "lbfgs" is SciPy's L-BFGS-B; "rprop" is for the full batch, ``batch_size=len(X)``.

@@ -25,6 +25,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from fastmlp._engine.optimizer_state import OptimizerState, new_state
 from fastmlp._engine.predict import predict, predict_mean
 from fastmlp._engine.workers import available_threads
+from fastmlp._kernels.formulas.activations import RECORDS
 from fastmlp.architecture import Architecture
 from fastmlp.estimators._lbfgs import minimize_each
 from fastmlp.estimators._random import Orders, initial_weights, seed_of
@@ -35,13 +36,8 @@ from fastmlp.training.layout import JobOptions
 from fastmlp.training.prepare import prepare_job
 from fastmlp.training.runner import Progress, Runner
 
-ACTIVATIONS = {
-    "identity": "identity",
-    "logistic": "sigmoid",
-    "tanh": "tanh",
-    "relu": "relu",
-    "leaky_relu": "leaky_relu",
-}
+ACTIVATIONS = {record.scikit_learn or record.name: record.name for record in RECORDS if record.hidden}
+"""The names in `Architecture` of the activations by their names in scikit-learn, where it has them."""
 OUTPUTS = {"identity": "identity", "logistic": "sigmoid", "softmax": "softmax", "exp": "exp"}
 DENSE_BYTES = 2**25  # of sparse inputs that are made dense at once to predict from
 CALLER = 4  # frames from a warning to who called fit

@@ -23,6 +23,7 @@ FUNCTIONS = {
     "tanh": (elementary.tanh, np.tanh, (-np.inf, np.inf)),
     "log": (elementary.log, np.log, (-np.inf, np.inf)),
     "log1p_of_fraction": (elementary.log1p_of_fraction, np.log1p, (0.0, 1.0)),
+    "expm1_of_negative": (elementary.expm1_of_negative, np.expm1, (-np.inf, -0.0)),
 }
 # the bounds that the docstrings state
 BOUNDS = {
@@ -32,6 +33,7 @@ BOUNDS = {
     "tanh": (1.2, 1.2),
     "log": (0.83, 0.83),
     "log1p_of_fraction": (1.4, 1.4),
+    "expm1_of_negative": (1.2, 1.2),
 }
 
 
@@ -162,6 +164,7 @@ def test_float64_against_mpmath(name):
         "tanh": mpmath.tanh,
         "log": mpmath.log,
         "log1p_of_fraction": mpmath.log1p,
+        "expm1_of_negative": mpmath.expm1,
     }[name]
     with mpmath.workdps(60):
         errors = [
@@ -169,6 +172,24 @@ def test_float64_against_mpmath(name):
             for f, v in zip(found, x, strict=True)
         ]
     assert max(errors) <= 2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_erf_against_mpmath(dtype):
+    """Within the docstring's 1.2 ulp, odd, and 1 far out; NumPy has no long double error function."""
+    rng = np.random.default_rng(5)
+    x = np.concatenate([rng.uniform(-7, 7, 4000), rng.normal(size=2000) * 1e-3, 10.0 ** rng.uniform(-30, 0, 2000)])
+    x = np.concatenate([x, [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 3.99, 4.0, 5.99, 6.0, 1e30]]).astype(dtype)
+    found = applied(elementary.erf)(x)
+    with mpmath.workdps(60):
+        for value, got in zip(x, found, strict=True):
+            if not np.isfinite(value):
+                assert np.isnan(got) if np.isnan(value) else got == np.sign(value)
+                continue
+            exact = mpmath.erf(mpmath.mpf(float(value)))
+            ulp = np.spacing(np.abs(dtype(float(exact))))
+            assert abs(mpmath.mpf(float(got)) - exact) <= 1.2 * float(ulp), value
+    np.testing.assert_array_equal(applied(elementary.erf)(-x), -found)
 
 
 def test_normal_pair_is_box_and_mullers():

@@ -18,7 +18,10 @@ LOSSES = {
 }
 
 
-def random_job(rng, max_width=40, max_nets=40, dtype=None):
+FIRST = ("relu", "leaky_relu", "tanh", "sigmoid", "identity")  # all nets of these share a compiled kernel
+
+
+def random_job(rng, max_width=40, max_nets=40, dtype=None, hidden=FIRST):
     """Keyword arguments of `train`, initial weights included."""
     nets, n = int(rng.integers(1, max_nets + 1)), int(rng.integers(1, 30))
     depth = int(rng.integers(1, 5))
@@ -26,7 +29,7 @@ def random_job(rng, max_width=40, max_nets=40, dtype=None):
     output = str(rng.choice(list(LOSSES)))
     outputs = int(rng.integers(2, 6)) if output == "softmax" else int(rng.integers(1, 4))
     sizes = (*(int(size) for size in rng.integers(1, width + 1, depth)), outputs)
-    hidden = [str(name) for name in rng.choice(["relu", "leaky_relu", "tanh", "sigmoid", "identity"], depth - 1)]
+    names = [str(name) for name in rng.choice(hidden, depth - 1)]
 
     def setting(low, high):
         return rng.uniform(low, high, nets) if rng.random() < 0.4 else float(rng.uniform(low, high))
@@ -42,7 +45,7 @@ def random_job(rng, max_width=40, max_nets=40, dtype=None):
         lambda: fastmlp.RMSprop(setting(0.001, 0.1), setting(0.9, 0.99), 1e-8, sometimes_zero(0, 0.9)),
         lambda: fastmlp.Rprop(setting(0.001, 0.1)),
     )
-    arch = fastmlp.Architecture(sizes, hidden, output, bool(rng.random() < 0.8), setting(0, 0.3))
+    arch = fastmlp.Architecture(sizes, names, output, bool(rng.random() < 0.8), setting(0, 0.3))
     targets = {
         "softmax": lambda: rng.integers(0, outputs, n),
         "sigmoid": lambda: rng.integers(0, 2, (n, outputs)),

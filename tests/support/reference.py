@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from fastmlp._engine.slices import orders_of
-from fastmlp._kernels.formulas import losses, optimizers
+from fastmlp._kernels.formulas import activations, losses, optimizers
 from fastmlp._kernels.formulas.activations import Activation
 from fastmlp._kernels.formulas.losses import Loss
 from fastmlp._kernels.formulas.optimizers import Method
@@ -16,11 +16,13 @@ from fastmlp._simd import arithmetic as simd
 from fastmlp._simd import elementary
 from fastmlp._simd import memory as access
 from fastmlp._simd import sqrt as _roots
+from fastmlp._simd.arithmetic import broadcast
 from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 
-RELU, LEAKY_RELU, TANH, SIGMOID, SOFTMAX, EXP = (
-    int(getattr(Activation, n)) for n in ["RELU", "LEAKY_RELU", "TANH", "SIGMOID", "SOFTMAX", "EXP"]
+IDENTITY, RELU, LEAKY_RELU, TANH, SIGMOID, SOFTMAX, EXP = (
+    int(getattr(Activation, n)) for n in ["IDENTITY", "RELU", "LEAKY_RELU", "TANH", "SIGMOID", "SOFTMAX", "EXP"]
 )
+NEEDS_SUM = tuple(int(record.code) for record in activations.RECORDS if record.needs_sum)
 BCE, CROSS_ENTROPY, MSE, POISSON = map(int, (Loss.BCE, Loss.CROSS_ENTROPY, Loss.MSE, Loss.POISSON))
 SGD, ADAM, RMSPROP = int(Method.SGD), int(Method.ADAM), int(Method.RMSPROP)
 
@@ -71,12 +73,20 @@ def activate(lane, cell, code, z, slope, zero):
         return sigmoid(lane, cell, z)
     if code == EXP:
         return exp(lane, cell, z)
-    return z
+    if code == IDENTITY:
+        return z
+    # of the others the formula is checked by itself (test_activations.py), here what the kernels do with it
+    cell[0] = z
+    formula = activations.activate(
+        activations.ALL_ACTIVATIONS, code, access.load(lane, cell, 0), broadcast(lane, slope)
+    )
+    access.store(cell, 0, formula)
+    return cell[0]
 
 
 @njit
-def derive(lane, cell, code, a, g, slope, zero, one):
-    """The gradient by z from the activation's output a and the gradient g by a."""
+def derive(lane, cell, code, a, z, g, slope, zero, one):
+    """The gradient by z from the activation's output a, or z, and the gradient g by a."""
     if code == RELU:
         return g if a > zero else zero
     if code == LEAKY_RELU:
@@ -85,11 +95,17 @@ def derive(lane, cell, code, a, g, slope, zero, one):
         return g * fma(lane, cell, -a, a, one)
     if code == SIGMOID:
         return g * (a * (one - a))
-    return g
+    if code in (IDENTITY, EXP):
+        return g
+    cell[0], cell[1] = z if code in NEEDS_SUM else a, g
+    x, gradient = access.load(lane, cell, 0), access.load(lane, cell, 1)
+    known = activations.ALL_ACTIVATIONS
+    access.store(cell, 0, activations.activation_backward(known, code, x, gradient, broadcast(lane, slope)))
+    return cell[0]
 
 
 @njit
-def forward(lane, cell, sizes, codes, bias, slope, w, x, masks, units, zero):
+def forward(lane, cell, sizes, codes, bias, slope, w, x, masks, units, sums, zero):
     """Outputs of every unit, times its mask; of the last layer the weighted sums. units[l] belongs to layer l."""
     first = 0
     for i in range(sizes[0]):
@@ -101,6 +117,7 @@ def forward(lane, cell, sizes, codes, bias, slope, w, x, masks, units, zero):
             for i in range(n_in):
                 z = fma(lane, cell, w[first + i * n_out + j], units[layer, i], z)
             last = layer == len(sizes) - 2
+            sums[layer + 1, j] = z
             units[layer + 1, j] = z if last else activate(lane, cell, codes[layer], z, slope, zero) * masks[layer, j]
         first += n_in * n_out + (n_out if bias else 0)
 
@@ -154,7 +171,9 @@ def is_right(code, z, o, t, half):
 
 
 @njit
-def backward(lane, cell, sizes, codes, loss, bias, slope, w, units, o, t, scale, deltas, g, masks, kept, zero, one):
+def backward(
+    lane, cell, sizes, codes, loss, bias, slope, w, units, sums, o, t, scale, deltas, g, masks, kept, zero, one
+):
     """Add one sample's gradients to g."""
     n_layers, code = len(sizes) - 1, codes[-1]
     dot = zero
@@ -164,7 +183,11 @@ def backward(lane, cell, sizes, codes, loss, bias, slope, w, units, o, t, scale,
     for k in range(len(o)):
         delta = fma(lane, cell, o[k], scale, -(t[k] * scale))
         if loss == MSE:
-            delta = o[k] * (delta - dot) if code == SOFTMAX else derive(lane, cell, code, o[k], delta, zero, zero, one)
+            delta = (
+                o[k] * (delta - dot)
+                if code == SOFTMAX
+                else derive(lane, cell, code, o[k], zero, delta, zero, zero, one)
+            )
         deltas[n_layers, k] = without_negligible(lane, cell, delta)
     first = len(w)
     for layer in range(n_layers - 1, -1, -1):
@@ -175,7 +198,7 @@ def backward(lane, cell, sizes, codes, loss, bias, slope, w, units, o, t, scale,
             for j in range(n_out):
                 down = fma(lane, cell, w[first + i * n_out + j], deltas[layer + 1, j], down)
             down, output = down * masks[layer - 1, i], units[layer, i] * kept  # the output before its mask
-            deltas[layer, i] = derive(lane, cell, codes[layer - 1], output, down, slope, zero, one)
+            deltas[layer, i] = derive(lane, cell, codes[layer - 1], output, sums[layer, i], down, slope, zero, one)
         for j in range(n_out):
             for i in range(n_in):
                 p = first + i * n_out + j
@@ -262,6 +285,7 @@ def train_reference(
     zero, one, half, tiny = constants[0], constants[1], constants[2], constants[3]
     n, n_layers, widest = len(X), len(sizes) - 1, max(sizes)
     units, deltas = np.zeros((n_layers + 1, widest), w.dtype), np.zeros((n_layers + 1, widest), w.dtype)
+    sums = np.zeros((n_layers + 1, widest), w.dtype)
     o, g = np.zeros(sizes[-1], w.dtype), np.zeros_like(w)
     state1, state2, corrections = np.zeros_like(w), np.zeros_like(w), np.zeros(2, w.dtype)
     if method not in (SGD, ADAM, RMSPROP):
@@ -277,7 +301,7 @@ def train_reference(
             inverse = delta_scale / total if total > zero else zero
             g[:] = zero
             for s in chosen:
-                forward(lane, cell, sizes, codes, bias, slope, w, X[s], masks[epoch, s], units, zero)
+                forward(lane, cell, sizes, codes, bias, slope, w, X[s], masks[epoch, s], units, sums, zero)
                 outputs(lane, cell, codes[-1], units[n_layers, : sizes[-1]], o, zero, one)
                 scale = sample_weight[s] * inverse
                 backward(
@@ -290,6 +314,7 @@ def train_reference(
                     slope,
                     w,
                     units,
+                    sums,
                     o,
                     T[s],
                     scale,
@@ -314,7 +339,7 @@ def train_reference(
     total_loss, total_weight, right = zero, zero, 0.0
     rest_of_loss, rest_of_weight = zero, zero
     for s in range(n):
-        forward(lane, cell, sizes, codes, bias, slope, w, X[s], whole, units, zero)
+        forward(lane, cell, sizes, codes, bias, slope, w, X[s], whole, units, sums, zero)
         z = units[n_layers, : sizes[-1]]
         greatest, log_sum = outputs(lane, cell, codes[-1], z, o, zero, one)
         losses = sample_loss(lane, cell, loss, z, o, T[s], greatest, log_sum, zero, one)

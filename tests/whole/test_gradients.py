@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import fastmlp
+from fastmlp._kernels.formulas.activations import HIDDEN_ACTIVATIONS
 from tests.support.cases import LOSSES
 
-HIDDEN = ("relu", "leaky_relu", "tanh", "sigmoid", "identity")
+HIDDEN = tuple(HIDDEN_ACTIVATIONS)
 
 
 def example(rng, output, nets=3, n=11):

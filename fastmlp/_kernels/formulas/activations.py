@@ -1,38 +1,82 @@
-"""Activations, and their derivatives from an activation's output, which is all that the forward pass keeps."""
+"""Activations: one record each, and one table of them.
 
+To add one, write its forward and backward formula, give it the next code, and add its record to `RECORDS`. Kernels,
+checks, diagnosis, audits, the estimators, the command and the docs read the table.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
+from math import erf as erf_of_number
+from typing import Any
 
-from fastmlp._simd.arithmetic import fma, select
-from fastmlp._simd.elementary import exp, sigmoid, tanh
-from fastmlp._simd.jit import inline
+import numpy as np
+from numba.extending import overload
+
+from fastmlp._simd.arithmetic import absolute, fma, select
+from fastmlp._simd.elementary import (
+    erf,
+    exp,
+    exp_of_negative,
+    expm1_of_negative,
+    log1p_of_fraction,
+    sigmoid,
+    tanh,
+)
+from fastmlp._simd.jit import INLINE, inline
+from fastmlp._simd.types import Static
 
 
 class Activation(IntEnum):
-    """How the output of a unit follows from the weighted sum z of its inputs."""
+    """Codes of the activations, as kernels and files have them: they never change."""
 
-    IDENTITY = 0  # z
-    RELU = 1  # max(0, z), derivative 0 at 0
-    LEAKY_RELU = 2  # z for z > 0, slope · z otherwise; the derivative likewise
-    TANH = 3  # tanh(z)
-    SIGMOID = 4  # 1 / (1 + exp(−z))
-    SOFTMAX = 5  # exp(z_k) / Σ exp(z_j), over the layer
-    EXP = 6  # exp(z)
+    IDENTITY = 0
+    RELU = 1
+    LEAKY_RELU = 2
+    TANH = 3
+    SIGMOID = 4
+    SOFTMAX = 5
+    EXP = 6
+    ELU = 7
+    SELU = 8
+    SOFTSIGN = 9
+    SOFTPLUS = 10
+    SILU = 11
+    GELU = 13
 
 
-HIDDEN_ACTIVATIONS = {
-    thread_number.name.lower(): thread_number
-    for thread_number in (
-        Activation.RELU,
-        Activation.LEAKY_RELU,
-        Activation.TANH,
-        Activation.SIGMOID,
-        Activation.IDENTITY,
-    )
-}
-OUTPUT_ACTIVATIONS = {
-    thread_number.name.lower(): thread_number
-    for thread_number in (Activation.SIGMOID, Activation.SOFTMAX, Activation.IDENTITY, Activation.RELU, Activation.EXP)
-}
+@dataclass(frozen=True)
+class Record:
+    """Everything that the library knows of an activation f, which maps a weighted sum z to the output a."""
+
+    code: Activation
+    formula: str
+    """For the docs."""
+    forward: Callable[..., Any] | None
+    """a from (z, slope), vectors; None for softmax, which needs its whole layer."""
+    backward: Callable[..., Any] | None
+    """The gradient by z from (x, gradient by a, slope), where x is a, or z if it `needs_sum`."""
+    in_numpy: Callable[[np.ndarray, float], np.ndarray]
+    """a from (z, slope) in float64: what audits compare with."""
+    derivative_in_numpy: Callable[[np.ndarray, float], np.ndarray]
+    """f'(z) from (x, slope), where x is as for `backward`; of softmax the diagonal."""
+    needs_sum: bool = False
+    hidden: bool = True
+    output: bool = False
+    dies: bool = False
+    """Whether a unit whose outputs are all at most 0 passes on no gradient, or only the leaky slope of it."""
+    saturates: bool = False
+    """Whether f' comes near to 0 far from 0, on one side or on both."""
+    largest_derivative: float = 1.0
+    kinked: bool = False
+    """Whether f' jumps at 0."""
+    scikit_learn: str | None = None
+    """Its name in scikit-learn, where that is another one."""
+
+    @property
+    def name(self) -> str:
+        """Its name in `Architecture`."""
+        return self.code.name.lower()
 
 
 @inline
@@ -48,31 +92,328 @@ def relu_backward(a, gradient):
 
 
 @inline
-def activate(code, z, slope):
-    """A hidden activation's output."""
-    if code == Activation.RELU:
-        return relu(z)
-    if code == Activation.LEAKY_RELU:
-        return select(z < 0.0, z * slope, z)
-    if code == Activation.TANH:
-        return tanh(z)
-    if code == Activation.SIGMOID:
-        return sigmoid(z)
+def _identity(z, slope):
     return z
 
 
 @inline
-def activation_backward(code, a, gradient, slope):
-    """The gradient by z, from a hidden activation's output a and the gradient by a."""
-    if code == Activation.RELU:
-        return relu_backward(a, gradient)
-    if code == Activation.LEAKY_RELU:
-        return select(a > 0.0, gradient, gradient * slope)
-    if code == Activation.TANH:
-        return gradient * fma(-a, a, 1.0)
-    if code == Activation.SIGMOID:
-        return gradient * (a * (1.0 - a))
+def _identity_backward(a, gradient, slope):
     return gradient
+
+
+@inline
+def _relu(z, slope):
+    return relu(z)
+
+
+@inline
+def _relu_backward(a, gradient, slope):
+    return relu_backward(a, gradient)
+
+
+@inline
+def _leaky_relu(z, slope):
+    return select(z < 0.0, z * slope, z)
+
+
+@inline
+def _leaky_relu_backward(a, gradient, slope):
+    return select(a > 0.0, gradient, gradient * slope)
+
+
+@inline
+def _tanh(z, slope):
+    return tanh(z)
+
+
+@inline
+def _tanh_backward(a, gradient, slope):
+    return gradient * fma(-a, a, 1.0)
+
+
+@inline
+def _sigmoid(z, slope):
+    return sigmoid(z)
+
+
+@inline
+def _sigmoid_backward(a, gradient, slope):
+    return gradient * (a * (1.0 - a))
+
+
+@inline
+def _exp(z, slope):
+    return exp(z)
+
+
+@inline
+def _exp_backward(a, gradient, slope):
+    return gradient * a
+
+
+@inline
+def _elu(z, slope):
+    return select(z < 0.0, expm1_of_negative(z), z)
+
+
+@inline
+def _elu_backward(a, gradient, slope):
+    return select(a > 0.0, gradient, gradient * (a + 1.0))
+
+
+# λ and λ α of Klambauer et al., Self-normalizing neural networks, NIPS 2017
+SELU_SCALE, SELU_SCALE_ALPHA = 1.0507009873554805, 1.7580993408473766
+
+
+@inline
+def _selu(z, slope):
+    return select(z < 0.0, expm1_of_negative(z) * SELU_SCALE_ALPHA, z * SELU_SCALE)
+
+
+@inline
+def _selu_backward(a, gradient, slope):
+    return gradient * select(a > 0.0, SELU_SCALE, a + SELU_SCALE_ALPHA)
+
+
+@inline
+def _softsign(z, slope):
+    return z / (absolute(z) + 1.0)
+
+
+@inline
+def _softsign_backward(a, gradient, slope):
+    rest = 1.0 - absolute(a)
+    return gradient * (rest * rest)
+
+
+@inline
+def _softplus(z, slope):
+    return relu(z) + log1p_of_fraction(exp_of_negative(-absolute(z)))
+
+
+@inline
+def _softplus_backward(z, gradient, slope):
+    return gradient * sigmoid(z)
+
+
+@inline
+def _silu(z, slope):
+    return z * sigmoid(z)
+
+
+@inline
+def _silu_backward(z, gradient, slope):
+    s = sigmoid(z)
+    return gradient * (s * fma(z, 1.0 - s, 1.0))
+
+
+@inline
+def _normal_cdf(z):
+    """Φ(z), the share of a standard normal distribution below z."""
+    return fma(erf(z * 0.7071067811865476), 0.5, 0.5)
+
+
+@inline
+def _gelu(z, slope):
+    return z * _normal_cdf(z)
+
+
+@inline
+def _gelu_backward(z, gradient, slope):
+    density = exp_of_negative(z * z * -0.5) * 0.3989422804014327
+    return gradient * fma(z, density, _normal_cdf(z))
+
+
+def numpy_sigmoid(z: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(−z)), without overflow."""
+    e = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1.0, e) / (1.0 + e)
+
+
+def _numpy_softmax(z: np.ndarray) -> np.ndarray:
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def _numpy_normal_cdf(z: np.ndarray) -> np.ndarray:
+    return np.asarray(0.5 + 0.5 * np.vectorize(erf_of_number, otypes=[np.float64])(z * np.sqrt(0.5)))
+
+
+def _numpy_gelu_derivative(z: np.ndarray, _slope: float) -> np.ndarray:
+    return np.asarray(_numpy_normal_cdf(z) + z * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi))
+
+
+RECORDS = (
+    Record(
+        Activation.RELU, "max(0, z)", _relu, _relu_backward,
+        lambda z, _: np.where(z > 0, z, 0.0), lambda x, _: (x > 0).astype(np.float64),
+        output=True, dies=True, kinked=True,
+    ),
+    Record(
+        Activation.LEAKY_RELU, "z for z > 0, else leaky_slope · z", _leaky_relu, _leaky_relu_backward,
+        lambda z, slope: np.where(z > 0, z, slope * z), lambda x, slope: np.where(x > 0, 1.0, slope),
+        dies=True, kinked=True,
+    ),
+    Record(
+        Activation.TANH, "tanh(z)", _tanh, _tanh_backward,
+        lambda z, _: np.tanh(z), lambda a, _: 1.0 - a * a, saturates=True,
+    ),
+    Record(
+        Activation.SIGMOID, "1 / (1 + exp(−z))", _sigmoid, _sigmoid_backward,
+        lambda z, _: numpy_sigmoid(z), lambda a, _: a * (1.0 - a),
+        output=True, saturates=True, largest_derivative=0.25, scikit_learn="logistic",
+    ),
+    Record(
+        Activation.IDENTITY, "z", _identity, _identity_backward,
+        lambda z, _: z, lambda a, _: np.ones_like(a), output=True,
+    ),
+    Record(
+        Activation.SOFTMAX, "exp(z_k) / Σ exp(z_j), over the layer", None, None,
+        lambda z, _: _numpy_softmax(z), lambda a, _: a * (1.0 - a), hidden=False, output=True,
+    ),
+    Record(
+        Activation.EXP, "exp(z)", _exp, _exp_backward, lambda z, _: np.exp(z), lambda a, _: a, hidden=False,
+        output=True,
+    ),
+    Record(
+        Activation.ELU, "z for z > 0, else exp(z) − 1", _elu, _elu_backward,
+        lambda z, _: np.where(z > 0, z, np.expm1(np.minimum(z, 0.0))), lambda a, _: np.where(a > 0, 1.0, a + 1.0),
+        saturates=True,
+    ),
+    Record(
+        Activation.SELU, "1.0507 z for z > 0, else 1.7581 (exp(z) − 1)", _selu, _selu_backward,
+        lambda z, _: np.where(z > 0, SELU_SCALE * z, SELU_SCALE_ALPHA * np.expm1(np.minimum(z, 0.0))),
+        lambda a, _: np.where(a > 0, SELU_SCALE, a + SELU_SCALE_ALPHA),
+        saturates=True, largest_derivative=SELU_SCALE_ALPHA, kinked=True,
+    ),
+    Record(
+        Activation.SOFTSIGN, "z / (1 + |z|)", _softsign, _softsign_backward,
+        lambda z, _: z / (1.0 + np.abs(z)), lambda a, _: (1.0 - np.abs(a)) ** 2, saturates=True,
+    ),
+    Record(
+        Activation.SOFTPLUS, "log(1 + exp(z))", _softplus, _softplus_backward,
+        lambda z, _: np.logaddexp(0.0, z), lambda z, _: numpy_sigmoid(z), needs_sum=True, saturates=True,
+    ),
+    Record(
+        Activation.SILU, "z / (1 + exp(−z))", _silu, _silu_backward,
+        lambda z, _: z * numpy_sigmoid(z), lambda z, _: numpy_sigmoid(z) * (1.0 + z * numpy_sigmoid(-z)),
+        needs_sum=True, saturates=True, largest_derivative=1.0998,
+    ),
+    Record(
+        Activation.GELU, "z · Φ(z), Φ the standard normal distribution", _gelu, _gelu_backward,
+        lambda z, _: z * _numpy_normal_cdf(z), _numpy_gelu_derivative,
+        needs_sum=True, saturates=True, largest_derivative=1.1290,
+    ),
+)  # fmt: skip
+BY_CODE = {record.code: record for record in RECORDS}
+HIDDEN_ACTIVATIONS = {record.name: record.code for record in RECORDS if record.hidden}
+OUTPUT_ACTIVATIONS = {record.name: record.code for record in RECORDS if record.output}
+
+# Kernels for nets of the first few hidden activations hold no others: compiling those would take longer
+_FIRST = tuple(BY_CODE[code] for code in (Activation.RELU, Activation.LEAKY_RELU, Activation.TANH, Activation.SIGMOID))
+_OTHERS = tuple(r for r in RECORDS if r.hidden and r not in _FIRST and r.code != Activation.IDENTITY)
+FIRST_ACTIVATIONS, ALL_ACTIVATIONS = Static("first activations"), Static("all activations")
+
+
+def formulas_for(activations: tuple[Activation, ...]) -> Static:
+    """Which hidden activations the kernels of a net with these layers know."""
+    return ALL_ACTIVATIONS if {r.code for r in _OTHERS} & set(activations[:-1]) else FIRST_ACTIVATIONS
+
+
+def _by_fours(records: tuple[Record, ...]) -> tuple[list[int], tuple[Record, ...], tuple[Record, ...]]:
+    """The codes of four records, the records, filled up with the last one, and the other records."""
+    four = records[:4]
+    codes = [int(record.code) for record in four]
+    return codes + [-1] * (4 - len(four)), four + four[-1:] * (4 - len(four)), records[4:]
+
+
+def _forward_among(records: tuple[Record, ...]) -> Any:
+    """A function that picks one of the formulas by its code; identity for any other code."""
+    (c0, c1, c2, c3), (r0, r1, r2, r3), rest = _by_fours(records)
+    f0, f1, f2, f3 = r0.forward, r1.forward, r2.forward, r3.forward
+    if rest:
+        other = inline(_forward_among(rest))
+    else:
+
+        @inline
+        def other(formulas, code, z, slope):
+            return z
+
+    def choose(formulas, code, z, slope):
+        if code == c0:
+            return f0(z, slope)
+        if code == c1:
+            return f1(z, slope)
+        if code == c2:
+            return f2(z, slope)
+        if code == c3:
+            return f3(z, slope)
+        return other(formulas, code, z, slope)
+
+    return choose
+
+
+def _backward_among(records: tuple[Record, ...]) -> Any:
+    """The same for the gradient by the weighted sum."""
+    (c0, c1, c2, c3), (r0, r1, r2, r3), rest = _by_fours(records)
+    f0, f1, f2, f3 = r0.backward, r1.backward, r2.backward, r3.backward
+    if rest:
+        other = inline(_backward_among(rest))
+    else:
+
+        @inline
+        def other(formulas, code, x, gradient, slope):
+            return gradient
+
+    def choose(formulas, code, x, gradient, slope):
+        if code == c0:
+            return f0(x, gradient, slope)
+        if code == c1:
+            return f1(x, gradient, slope)
+        if code == c2:
+            return f2(x, gradient, slope)
+        if code == c3:
+            return f3(x, gradient, slope)
+        return other(formulas, code, x, gradient, slope)
+
+    return choose
+
+
+_FIRST_WORD, _ALL_WORD = FIRST_ACTIVATIONS.word, ALL_ACTIVATIONS.word
+_FORWARD = {_FIRST_WORD: _forward_among(_FIRST), _ALL_WORD: _forward_among(_FIRST + _OTHERS)}
+_BACKWARD = {_FIRST_WORD: _backward_among(_FIRST), _ALL_WORD: _backward_among(_FIRST + _OTHERS)}
+
+
+def activate(formulas, code, z, slope):
+    """A hidden activation's output; `formulas` says which activations are known."""
+    return _FORWARD[formulas.word](formulas, code, z, slope)
+
+
+def activation_backward(formulas, code, x, gradient, slope):
+    """The gradient by z, from the gradient by a hidden activation's output; x is that output, or z if it is needed."""
+    return _BACKWARD[formulas.word](formulas, code, x, gradient, slope)
+
+
+def needs_sum(formulas, net, layer):
+    """Whether backward needs the weighted sums of a layer of units, the first being 0."""
+    return formulas == ALL_ACTIVATIONS and net.needs_sum[layer] != 0
+
+
+@overload(activate, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
+def _activate(formulas, code, z, slope):
+    return _FORWARD[formulas.word]
+
+
+@overload(activation_backward, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
+def _activation_backward(formulas, code, x, gradient, slope):
+    return _BACKWARD[formulas.word]
+
+
+@overload(needs_sum, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
+def _needs_sum(formulas, net, layer):
+    if formulas.word == _FIRST_WORD:
+        return lambda formulas, net, layer: False
+    return lambda formulas, net, layer: net.needs_sum[layer] != 0
 
 
 @inline
