@@ -31,6 +31,7 @@ FORMULAS = {
     "softsign": lambda z: z / (1 + abs(z)),
     "softplus": lambda z: mpmath.log1p(mpmath.exp(z)),
     "silu": lambda z: z / (1 + mpmath.exp(-z)),
+    "mish": lambda z: z * mpmath.tanh(mpmath.log1p(mpmath.exp(z))),
     "gelu": lambda z: z * mpmath.ncdf(z),
 }
 BY_NAME = {record.name: record for record in RECORDS}

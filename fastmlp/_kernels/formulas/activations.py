@@ -21,6 +21,7 @@ from fastmlp._simd.elementary import (
     expm1_of_negative,
     log1p_of_fraction,
     sigmoid,
+    sigmoid_from,
     tanh,
 )
 from fastmlp._simd.jit import INLINE, inline
@@ -42,6 +43,7 @@ class Activation(IntEnum):
     SOFTSIGN = 9
     SOFTPLUS = 10
     SILU = 11
+    MISH = 12
     GELU = 13
 
 
@@ -208,6 +210,26 @@ def _silu_backward(z, gradient, slope):
 
 
 @inline
+def _tanh_of_softplus(z, e):
+    """tanh(log(1 + exp(z))), given e = exp(−|z|)."""
+    positive = fma(e, 2.0, 1.0)
+    negative = e * (e + 2.0)
+    return select(z < 0.0, negative / (negative + 2.0), positive / fma(e * e, 2.0, positive))
+
+
+@inline
+def _mish(z, slope):
+    return z * _tanh_of_softplus(z, exp_of_negative(-absolute(z)))
+
+
+@inline
+def _mish_backward(z, gradient, slope):
+    e = exp_of_negative(-absolute(z))
+    t = _tanh_of_softplus(z, e)
+    return gradient * fma(z * sigmoid_from(z, e), fma(-t, t, 1.0), t)
+
+
+@inline
 def _normal_cdf(z):
     """Φ(z), the share of a standard normal distribution below z."""
     return fma(erf(z * 0.7071067811865476), 0.5, 0.5)
@@ -233,6 +255,11 @@ def numpy_sigmoid(z: np.ndarray) -> np.ndarray:
 def _numpy_softmax(z: np.ndarray) -> np.ndarray:
     e = np.exp(z - z.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
+
+
+def _numpy_mish_derivative(z: np.ndarray, _slope: float) -> np.ndarray:
+    t = np.tanh(np.logaddexp(0.0, z))
+    return np.asarray(t + z * (1.0 - t * t) * numpy_sigmoid(z))
 
 
 def _numpy_normal_cdf(z: np.ndarray) -> np.ndarray:
@@ -298,6 +325,11 @@ RECORDS = (
         Activation.SILU, "z / (1 + exp(−z))", _silu, _silu_backward,
         lambda z, _: z * numpy_sigmoid(z), lambda z, _: numpy_sigmoid(z) * (1.0 + z * numpy_sigmoid(-z)),
         needs_sum=True, saturates=True, largest_derivative=1.0998,
+    ),
+    Record(
+        Activation.MISH, "z · tanh(log(1 + exp(z)))", _mish, _mish_backward,
+        lambda z, _: z * np.tanh(np.logaddexp(0.0, z)), _numpy_mish_derivative,
+        needs_sum=True, saturates=True, largest_derivative=1.0885,
     ),
     Record(
         Activation.GELU, "z · Φ(z), Φ the standard normal distribution", _gelu, _gelu_backward,
