@@ -28,6 +28,7 @@ L2 = 0.01
 OF_ONE_SETTING = {
     "more_l2": "l2", "fewer_epochs": "epochs", "more_epochs": "epochs", "narrower": "units", "wider": "units",
 }  # fmt: skip
+STUCK_LAYERS = (Cause.PLATEAU, Cause.DEAD_UNITS, Cause.DEAD_LAYER)
 UNSOLVED = tuple(cause for cause in Cause if cause != Cause.SOLVED)
 
 
@@ -62,126 +63,179 @@ class Fix:
 
 
 def fixes_for(
-    label: np.ndarray, problem: Problem, call: TrainSettings | None, dead_from_start: float | None, status: np.ndarray
+    label: np.ndarray,
+    problem: Problem,
+    call: TrainSettings | None,
+    dead_from_start: float | None,
+    status: np.ndarray,
 ) -> list[Fix]:
     """What the nets' causes ask for, by the share of nets that it is for, the greatest first.
 
     `label` has the nets' causes, `status` how their training ended.
     """
-    share = {cause: float((label == cause).mean()) for cause in Cause}
-    found: list[tuple[float, Fix]] = []
+    found = _Suggestions(label)
+    _suggest_scaling(found, problem)
+    _suggest_training(found, call, dead_from_start, status)
+    _suggest_init(found, problem, call)
+    _suggest_output(found, problem, call)
+    _suggest_hidden(found, problem)
+    _suggest_adam(found, call)
+    if problem.architecture.n_layers > 1 and (call is None or not call.begins_with_arrays):
+        found.suggest("wider", "twice the hidden units", _wider, *STUCK_LAYERS, Cause.LOCAL_MINIMUM, weight=0.95)
+    return found.by_share()
+
+
+class _Suggestions:
+    """Changes, each with the share of nets that it is for."""
+
+    def __init__(self, label: np.ndarray) -> None:
+        self._share = {cause: float((label == cause).mean()) for cause in Cause}
+        self._found: list[tuple[float, Fix]] = []
 
     def suggest(
-        name: str, text: str, change: Callable[[TrainSettings], TrainSettings], *for_causes: Cause, weight: float = 1.0,
-        scaled: tuple[str, ...] = (), whatever_the_scales: bool = False,
-    ) -> None:  # fmt: skip
-        of_nets = sum(share[cause] for cause in for_causes)
+        self,
+        name: str,
+        text: str,
+        change: Callable[[TrainSettings], TrainSettings],
+        *for_causes: Cause,
+        weight: float = 1.0,
+        scaled: tuple[str, ...] = (),
+        whatever_the_scales: bool = False,
+    ) -> None:
+        """Take a change up if enough nets have one of these causes."""
+        of_nets = sum(self._share[cause] for cause in for_causes)
         if whatever_the_scales:  # in case they are not what keeps the nets from learning
-            of_nets += sum(share[cause] for cause in (Cause.INPUT_SCALES, Cause.TARGET_SCALE)) / 2
+            of_nets += sum(self._share[cause] for cause in (Cause.INPUT_SCALES, Cause.TARGET_SCALE)) / 2
         if of_nets >= WORTH_A_FIX:
-            found.append((of_nets * weight, Fix(name, text, change, for_causes, scaled)))
+            self._found.append((of_nets * weight, Fix(name, text, change, for_causes, scaled)))
 
-    arch = problem.architecture
-    hidden = arch.activations[:-1]
-    rectified = any(code == Activation.RELU for code in hidden)
+    def by_share(self) -> list[Fix]:
+        """The changes for most nets first."""
+        return [fix for _, fix in sorted(self._found, key=lambda pair: -pair[0])]
+
+
+def _suggest_scaling(found: _Suggestions, problem: Problem) -> None:
+    """Inputs and targets that are scaled, or an output that reaches the targets."""
+    to_standard = "shifted and scaled to mean 0 and standard deviation 1"
     inputs, targets = causes.badly_scaled_inputs(problem), causes.badly_scaled_targets(problem)
     if inputs:
-        suggest(
-            "standardize_inputs", "inputs shifted and scaled to mean 0 and standard deviation 1", lambda c: c,
-            *UNSOLVED, weight=1.1, scaled=("inputs",),
-        )  # fmt: skip
-    if targets:
-        suggest(
-            "standardize_targets", "targets shifted and scaled to mean 0 and standard deviation 1", lambda c: c,
-            *UNSOLVED, weight=1.1, scaled=("targets",),
-        )  # fmt: skip
-    if inputs and targets:
-        suggest(
-            "standardize_both", "inputs and targets shifted and scaled to mean 0 and standard deviation 1", lambda c: c,
-            *UNSOLVED, weight=1.2, scaled=("inputs", "targets"),
-        )  # fmt: skip
-    if causes.targets_out_of_range(problem):
-        suggest(
-            "identity_output", "an output that gives any number: output='identity'",
-            lambda c: _with_architecture(c, loss="mse", output="identity"), Cause.TARGET_RANGE, weight=1.1,
-        )  # fmt: skip
-        suggest(
-            "targets_in_range", "targets scaled to lie from 0 to 1", lambda c: c, Cause.TARGET_RANGE, scaled=("range",)
+        found.suggest(
+            "standardize_inputs", f"inputs {to_standard}", _as_it_is, *UNSOLVED, weight=1.1, scaled=("inputs",)
         )
-    suggest(
-        "bias", "give the units biases: bias=True", lambda c: _with_architecture(c, bias=True), Cause.ZERO_INPUT,
-    )  # fmt: skip
+    if targets:
+        found.suggest(
+            "standardize_targets", f"targets {to_standard}", _as_it_is, *UNSOLVED, weight=1.1, scaled=("targets",)
+        )
+    if inputs and targets:
+        both = ("inputs", "targets")
+        found.suggest(
+            "standardize_both", f"inputs and targets {to_standard}", _as_it_is, *UNSOLVED, weight=1.2, scaled=both
+        )
+    if causes.targets_out_of_range(problem):
+        text = "an output that gives any number: output='identity'"
+        change = partial(_with_architecture, loss="mse", output="identity")
+        found.suggest("identity_output", text, change, Cause.TARGET_RANGE, weight=1.1)
+        found.suggest(
+            "targets_in_range", "targets scaled to lie from 0 to 1", _as_it_is, Cause.TARGET_RANGE, scaled=("range",)
+        )
+    change = partial(_with_architecture, bias=True)
+    found.suggest("bias", "give the units biases: bias=True", change, Cause.ZERO_INPUT)
+
+
+def _suggest_training(
+    found: _Suggestions, call: TrainSettings | None, dead_from_start: float | None, status: np.ndarray
+) -> None:
+    """A lower learning rate, more epochs, or none of the rules that ended training early."""
     if call is None or "learning_rate" in call.optimizer.settings:
         dead = () if (dead_from_start or 0.0) >= 0.5 else (Cause.DEAD_LAYER,)
-        suggest(
-            "lower_rate", "a tenth of the learning rate", lambda c: c.with_rate(LOWER), Cause.DIVERGED,
-            Cause.OVERSHOOTING, *dead, whatever_the_scales=True,
-        )  # fmt: skip
+        slower = Cause.DIVERGED, Cause.OVERSHOOTING, *dead
+        text = "a tenth of the learning rate"
+        found.suggest("lower_rate", text, lambda c: c.with_rate(LOWER), *slower, whatever_the_scales=True)
     improving = Cause.STILL_IMPROVING, Cause.LOCAL_MINIMUM, Cause.VANISHING_GRADIENT
+    rules = {
+        "patience": Status.STALLED, "target_loss": Status.REACHED_TARGET, "target_accuracy": Status.REACHED_TARGET
+    }  # fmt: skip
     ended_early = [
-        (name, text) for name, ended, text in (
-            ("patience", Status.STALLED, "without patience, which ended training"),
-            ("target_loss", Status.REACHED_TARGET, "without target_loss, which ended training"),
-            ("target_accuracy", Status.REACHED_TARGET, "without target_accuracy, which ended training"),
-        ) if call is not None and getattr(call, name) is not None and (status == ended).mean() >= 0.5
-    ]  # fmt: skip
-    for name, text in ended_early:
-        suggest(f"no_{name}", text, partial(_without, name), *improving, weight=0.99, whatever_the_scales=True)
+        name
+        for name, ended in rules.items()
+        if call is not None and getattr(call, name) is not None and (status == ended).mean() >= 0.5
+    ]
+    for name in ended_early:
+        text = f"without {name}, which ended training"
+        found.suggest(f"no_{name}", text, partial(_without, name), *improving, weight=0.99, whatever_the_scales=True)
     if not ended_early and (call is None or call.epochs * LONGER <= MOST_EPOCHS_TRIED):
         text = f"{LONGER} times the epochs" if call is None or call.epochs else f"{SOME_EPOCHS:,} epochs"
-        suggest("more_epochs", text, _longer, *improving, weight=0.99, whatever_the_scales=True)
-    init = "he_uniform" if rectified else "glorot_uniform"
+        found.suggest("more_epochs", text, _longer, *improving, weight=0.99, whatever_the_scales=True)
+
+
+def _suggest_init(found: _Suggestions, problem: Problem, call: TrainSettings | None) -> None:
+    init = "he_uniform" if Activation.RELU in problem.architecture.activations[:-1] else "glorot_uniform"
     if call is None or call.init != init:
-        suggest(
-            "init", f"initial weights that fit the layers, biases of zero: init='{init}'",
-            lambda c: c.changed(init=init), Cause.SYMMETRIC, Cause.VANISHING_GRADIENT, Cause.SATURATED,
-            Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU, Cause.LOCAL_MINIMUM,
-        )  # fmt: skip
-    if arch.activations[-1] == Activation.RELU and not problem.classes and not causes.targets_out_of_range(problem):
-        suggest(
-            "identity_output", "an output without ReLU: output='identity'",
-            lambda c: _with_architecture(c, output="identity"), Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU,
-            Cause.LOCAL_MINIMUM,
-        )  # fmt: skip
-    elif arch.activations[-1] == Activation.RELU and problem.classes:
-        suggest(
-            "sigmoid_output", "a sigmoid output with its cross-entropy in place of ReLU: output='sigmoid'",
-            lambda c: _with_architecture(c, loss=None, output="sigmoid"), Cause.DEAD_LAYER, Cause.DEAD_UNITS,
-            Cause.PLATEAU, Cause.LOCAL_MINIMUM,
-        )  # fmt: skip
-    if problem.loss == Loss.MSE and arch.activations[-1] in (Activation.SIGMOID, Activation.SOFTMAX):
-        own = "bce" if arch.activations[-1] == Activation.SIGMOID else "cross_entropy"
+        found.suggest(
+            "init",
+            f"initial weights that fit the layers, biases of zero: init='{init}'",
+            lambda c: c.changed(init=init),
+            *(Cause.SYMMETRIC, Cause.VANISHING_GRADIENT, Cause.SATURATED),
+            *(Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU, Cause.LOCAL_MINIMUM),
+        )
+
+
+def _suggest_output(found: _Suggestions, problem: Problem, call: TrainSettings | None) -> None:
+    """An output without ReLU, or the loss that belongs to the output."""
+    stuck = Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU, Cause.LOCAL_MINIMUM
+    output = problem.architecture.activations[-1]
+    if output == Activation.RELU and not problem.classes and not causes.targets_out_of_range(problem):
+        change = partial(_with_architecture, output="identity")
+        found.suggest("identity_output", "an output without ReLU: output='identity'", change, *stuck)
+    elif output == Activation.RELU and problem.classes:
+        text = "a sigmoid output with its cross-entropy in place of ReLU: output='sigmoid'"
+        found.suggest("sigmoid_output", text, partial(_with_architecture, loss=None, output="sigmoid"), *stuck)
+    if problem.loss == Loss.MSE and output in (Activation.SIGMOID, Activation.SOFTMAX):
+        own = "bce" if output == Activation.SIGMOID else "cross_entropy"
         within = bool(((problem.targets >= 0) & (problem.targets <= 1)).all())
-        trained_so = call is None or (call.loss_name) == "mse"
+        trained_so = call is None or call.loss_name == "mse"
         if trained_so and (within if own == "bce" else problem.class_numbers):
-            suggest(
-                "cross_entropy", f"cross-entropy in place of the squared error: loss='{own}'",
-                lambda c: _with_loss(c, own), Cause.SATURATED, Cause.VANISHING_GRADIENT, Cause.PLATEAU,
-                Cause.LOCAL_MINIMUM, Cause.STILL_IMPROVING, weight=0.9,
-            )  # fmt: skip
-    if rectified:
-        suggest(
-            "leaky_relu", "a leaky ReLU, whose units do not die: hidden='leaky_relu'",
-            lambda c: _with_hidden(c, "leaky_relu"), Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU, weight=0.9,
-        )  # fmt: skip
-    if any(code == Activation.SIGMOID for code in hidden):
-        suggest(
-            "tanh", "tanh in place of sigmoid in hidden layers: hidden='tanh'", lambda c: _with_hidden(c, "tanh"),
-            Cause.VANISHING_GRADIENT, Cause.SATURATED, Cause.PLATEAU, Cause.LOCAL_MINIMUM, Cause.STILL_IMPROVING,
+            found.suggest(
+                "cross_entropy",
+                f"cross-entropy in place of the squared error: loss='{own}'",
+                lambda c: _with_loss(c, own),
+                *(Cause.SATURATED, Cause.VANISHING_GRADIENT, Cause.PLATEAU),
+                *(Cause.LOCAL_MINIMUM, Cause.STILL_IMPROVING),
+                weight=0.9,
+            )
+
+
+def _suggest_hidden(found: _Suggestions, problem: Problem) -> None:
+    """Hidden units that do not die, or pass on more of a gradient."""
+    hidden = problem.architecture.activations[:-1]
+    if Activation.RELU in hidden:
+        text = "a leaky ReLU, whose units do not die: hidden='leaky_relu'"
+        change = partial(_with_hidden, name="leaky_relu")
+        found.suggest("leaky_relu", text, change, Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU, weight=0.9)
+    if Activation.SIGMOID in hidden:
+        found.suggest(
+            "tanh",
+            "tanh in place of sigmoid in hidden layers: hidden='tanh'",
+            partial(_with_hidden, name="tanh"),
+            *(Cause.VANISHING_GRADIENT, Cause.SATURATED, Cause.PLATEAU, Cause.LOCAL_MINIMUM, Cause.STILL_IMPROVING),
             weight=0.8,
-        )  # fmt: skip
+        )
+
+
+def _suggest_adam(found: _Suggestions, call: TrainSettings | None) -> None:
     if call is None or not isinstance(call.optimizer, Adam):
-        suggest(
-            "adam", f"Adam at a learning rate of {ADAM_RATE:g}: optimizer=fastmlp.Adam({ADAM_RATE:g})",
-            lambda c: c.changed(optimizer=Adam(ADAM_RATE)), Cause.VANISHING_GRADIENT, Cause.PLATEAU,
-            Cause.LOCAL_MINIMUM, Cause.STILL_IMPROVING, Cause.SATURATED, weight=0.8, whatever_the_scales=True,
-        )  # fmt: skip
-    if hidden and (call is None or not call.begins_with_arrays):
-        suggest(
-            "wider", "twice the hidden units", _wider, Cause.PLATEAU, Cause.DEAD_UNITS, Cause.DEAD_LAYER,
-            Cause.LOCAL_MINIMUM, weight=0.95,
-        )  # fmt: skip
-    return [fix for _, fix in sorted(found, key=lambda pair: -pair[0])]
+        found.suggest(
+            "adam",
+            f"Adam at a learning rate of {ADAM_RATE:g}: optimizer=fastmlp.Adam({ADAM_RATE:g})",
+            lambda c: c.changed(optimizer=Adam(ADAM_RATE)),
+            *(Cause.VANISHING_GRADIENT, Cause.PLATEAU, Cause.LOCAL_MINIMUM, Cause.STILL_IMPROVING, Cause.SATURATED),
+            weight=0.8,
+            whatever_the_scales=True,
+        )
+
+
+def _as_it_is(call: TrainSettings) -> TrainSettings:
+    return call
 
 
 def fixes_of_overfitting(call: TrainSettings | None, problem: Problem) -> list[Fix]:
