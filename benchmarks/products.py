@@ -33,7 +33,7 @@ SECONDS = 0.1
 
 @kernel
 def weighted_sums(kinds, F, net, flags, data, tiles, scratch, times):  # noqa: ARG001
-    Patch, Line, Column, _, _, _ = kinds
+    Patch, Line, Column = kinds.Patch, kinds.Line, kinds.Column
     vectors = net.sizes[LAYER + 1] // ratio(Column, F)
     for _ in range(times):
         for first in range(0, data.n_samples, scratch.capacity):
@@ -47,7 +47,7 @@ def weighted_sums(kinds, F, net, flags, data, tiles, scratch, times):  # noqa: A
 
 @kernel
 def gradients_passed_down(kinds, F, net, flags, data, tiles, scratch, times):  # noqa: ARG001
-    Patch, Line, Column, _, _, _ = kinds
+    Patch, Line, Column = kinds.Patch, kinds.Line, kinds.Column
     vectors = net.sizes[LAYER] // ratio(Column, F)
     for _ in range(times):
         for first in range(0, data.n_samples, scratch.capacity):
@@ -59,7 +59,7 @@ def gradients_passed_down(kinds, F, net, flags, data, tiles, scratch, times):  #
 
 @kernel
 def gradients_of_weights(kinds, F, net, flags, data, tiles, scratch, times):
-    Patch, Line, Column, _, _, _ = kinds
+    Patch, Line, Column = kinds.Patch, kinds.Line, kinds.Column
     active = broadcast(F, 1.0) > 0.0
     for _ in range(times):
         for first in range(0, data.n_samples, scratch.capacity):

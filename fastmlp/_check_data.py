@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp._kernels.formulas.activations import Activation
-from fastmlp._kernels.formulas.losses import Loss
+from fastmlp._kernels.formulas.losses import BY_CODE, Loss
 from fastmlp.architecture import Architecture
 
 MAX_SAMPLES = 2**31 - 1
@@ -119,7 +119,8 @@ def targets(y: Any, architecture: Architecture, loss: int, n_samples: int, dtype
         raise ValueError(f"y has shape {array.shape}, X has {n_samples} samples: both need the same number of samples")
     if softmax and array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if loss == Loss.CROSS_ENTROPY or (softmax and array.ndim == 1):
+    kind = BY_CODE[Loss(loss)].targets
+    if kind == "classes" or (softmax and array.ndim == 1):
         return _one_hot(array, n_out, n_samples, dtype)
     if array.ndim == 1 and n_out == 1:
         array = array[:, None]
@@ -129,12 +130,12 @@ def targets(y: Any, architecture: Architecture, loss: int, n_samples: int, dtype
             + (f"({n_samples},) or ({n_samples}, 1)" if n_out == 1 else f"({n_samples}, {n_out})")
         )
     array = cast_finite("y", array, dtype)
-    if loss == Loss.BCE and not (array.min() >= 0 and array.max() <= 1):
+    if kind == "probabilities" and not (array.min() >= 0 and array.max() <= 1):
         found = np.unique(array)
         shown = ", ".join(f"{value:g}" for value in found[:6]) + (", …" if found.size > 6 else "")
         advice = "pass (y + 1) / 2" if set(found.tolist()) == {-1.0, 1.0} else "rescale y, or use loss='mse'"
         raise ValueError(f"y has values {{{shown}}}; loss='bce' needs 0 and 1, or numbers between: {advice}")
-    if loss == Loss.POISSON and array.min() < 0:
+    if kind == "counts" and array.min() < 0:
         raise ValueError(f"y has the value {array.min():g}; loss='poisson' is for counts and rates, of at least 0")
     return array
 

@@ -183,6 +183,7 @@ def _working_bytes(
         orders = 4 * drawn * n_samples + 8 * n_samples
     scratch = plan.new_scratch(batch, dropout)
     sizes = {name: part.array.nbytes for name, part in scratch._asdict().items() if isinstance(part, Buffer)}
+    sizes |= {f"own.{name}": part.array.nbytes for name, part in enumerate(scratch.own)}
     of_a_member = sum(nbytes for name, nbytes in sizes.items() if name not in SHARED)
     team = sum(sizes.values()) + (plan.threads_per_net - 1) * of_a_member
     return _Working(count * with_copies, orders, team, tiles * with_copies, -(-tiles // count))

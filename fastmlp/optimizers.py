@@ -122,7 +122,7 @@ class SGD(Optimizer):
         return int(np.any(self.momentum))
 
     def rows(self) -> dict[int, Setting]:
-        return {optimizers.LEARNING_RATE: self.learning_rate, optimizers.MOMENTUM: self.momentum}
+        return {optimizers.LEARNING_RATE: self.learning_rate, optimizers.SGD_MOMENTUM: self.momentum}
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,10 +169,11 @@ class Adam(Optimizer):
     def rows(self) -> dict[int, Setting]:
         return {
             optimizers.LEARNING_RATE: self.learning_rate,
-            optimizers.ONE_MINUS_BETA1: 1.0 - self.beta1,
-            optimizers.ONE_MINUS_BETA2: 1.0 - self.beta2,
-            optimizers.EPSILON: self.epsilon,
-            optimizers.DECAY_FACTOR: 1.0 - self.learning_rate * self.weight_decay,
+            optimizers.ADAM_ONE_MINUS_BETA1: 1.0 - self.beta1,
+            optimizers.ADAM_ONE_MINUS_BETA2: 1.0 - self.beta2,
+            optimizers.ADAM_EPSILON: self.epsilon,
+            optimizers.ADAM_WEIGHT_DECAY: self.weight_decay,
+            optimizers.ADAM_DECAY_FACTOR: 1.0 - self.learning_rate * self.weight_decay,
         }
 
 
@@ -215,9 +216,9 @@ class RMSprop(Optimizer):
     def rows(self) -> dict[int, Setting]:
         return {
             optimizers.LEARNING_RATE: self.learning_rate,
-            optimizers.MOMENTUM: self.momentum,
-            optimizers.ONE_MINUS_BETA2: 1.0 - self.alpha,
-            optimizers.EPSILON: self.epsilon,
+            optimizers.RMSPROP_MOMENTUM: self.momentum,
+            optimizers.RMSPROP_ONE_MINUS_ALPHA: 1.0 - self.alpha,
+            optimizers.RMSPROP_EPSILON: self.epsilon,
         }
 
 
@@ -265,10 +266,10 @@ class Rprop(Optimizer):
     def rows(self) -> dict[int, Setting]:
         return {
             optimizers.LEARNING_RATE: self.learning_rate,
-            optimizers.ETA_MINUS: self.eta_minus,
-            optimizers.ETA_PLUS: self.eta_plus,
-            optimizers.MIN_STEP: self.min_step,
-            optimizers.MAX_STEP: self.max_step,
+            optimizers.RPROP_ETA_MINUS: self.eta_minus,
+            optimizers.RPROP_ETA_PLUS: self.eta_plus,
+            optimizers.RPROP_MIN_STEP: self.min_step,
+            optimizers.RPROP_MAX_STEP: self.max_step,
         }
 
 

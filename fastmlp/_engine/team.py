@@ -79,7 +79,8 @@ def _own(scratch: structs.Scratch, thread_number: int) -> structs.Scratch:
         for name, value in scratch._asdict().items()
         if isinstance(value, Buffer) and name not in SHARED
     }
-    return scratch._replace(**fields, thread_number=thread_number)
+    own = type(scratch.own)(*(Buffer(aligned_copy(value.array)) for value in scratch.own))
+    return scratch._replace(**fields, own=own, thread_number=thread_number)
 
 
 @contextlib.contextmanager

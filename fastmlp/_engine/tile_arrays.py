@@ -9,6 +9,7 @@ import numpy as np
 
 from fastmlp._kernels import structs
 from fastmlp._kernels.barrier import N_SHARED
+from fastmlp._kernels.formulas import losses
 from fastmlp._kernels.formulas.activations import BY_CODE, formulas_for
 from fastmlp._kernels.formulas.losses import LOSSES, Loss
 from fastmlp._kernels.formulas.optimizers import N_HYPERPARAMETERS
@@ -62,8 +63,8 @@ class Vectors:
         )  # fmt: skip
 
     @property
-    def kinds(self) -> tuple[VectorSpec, ...]:
-        return self.Patch, self.Line, self.Column, self.Units, self.Blk, self.Words
+    def kinds(self) -> structs.Kinds:
+        return structs.Kinds(self.Patch, self.Line, self.Column, self.Units, self.Blk, self.Words)
 
     @property
     def width(self) -> int:
@@ -95,10 +96,11 @@ def net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> stru
         needs_sum=Buffer(np.array([0, *(BY_CODE[code].needs_sum for code in architecture.activations)])),
         weight_rows=Buffer(np.array(weight_rows)),
         unit_rows=Buffer(np.array(unit_rows[:-1])),
-        padded=Buffer(np.zeros(1, np.int64)),
         # inputs are one number for all nets, so that the first weights are loaded just once a chunk
-        forward_spans=Buffer(np.array([CHUNK_SAMPLES, *map(span, architecture.sizes[1:-1])])),
-        backward_spans=Buffer(np.array([*map(span, architecture.sizes[1:])])),
+        own=structs.LanesNet(
+            forward_spans=Buffer(np.array([CHUNK_SAMPLES, *map(span, architecture.sizes[1:-1])])),
+            backward_spans=Buffer(np.array([*map(span, architecture.sizes[1:])])),
+        ),
         n_layers=architecture.n_layers,
         n_parameters=row,
         state_step=separated(row, vectors.width * vectors.F.dtype.itemsize),
@@ -161,14 +163,15 @@ def scratch_buffers(
     units, deltas = (aligned_zeros((capacity * net.n_unit_rows + MOST_COLUMNS, width), dtype) for _ in range(2))
     for n_out, row in zip(architecture.sizes[1:], net.unit_rows[1:], strict=True):
         units[row + n_out :: net.n_unit_rows] = 1
-    return new_scratch(net, units, deltas, capacity, vectors, dropping=dropping)
+    band = aligned_zeros((capacity, vectors.Units.count // vectors.Blk.count, width), dtype)
+    return new_scratch(net, units, deltas, capacity, vectors, structs.LanesScratch(Buffer(band)), dropping)
 
 
 def tiny_scratch_buffers(net: structs.Net, vectors: Vectors) -> structs.Scratch:
     """One thread's working memory for `_kernels/tiny`."""
     shape = (net.sizes[0] + 1 + net.n_unit_rows, vectors.block, vectors.width)
     units, deltas = (aligned_zeros(shape, vectors.F.dtype) for _ in range(2))
-    return new_scratch(net, units, deltas, vectors.block, vectors)
+    return new_scratch(net, units, deltas, vectors.block, vectors, own=())
 
 
 def new_scratch(
@@ -177,6 +180,7 @@ def new_scratch(
     deltas: np.ndarray,
     capacity: int,
     vectors: Vectors,
+    own: structs.LanesScratch | structs.UnitsScratch | tuple[()],
     dropping: bool = False,
 ) -> structs.Scratch:
     """A thread's working memory, except the outputs and gradients of its units."""
@@ -187,10 +191,7 @@ def new_scratch(
         deltas=Buffer(deltas),
         outputs=Buffer(deltas),
         masks=Buffer(aligned_zeros(units.shape if dropping else (1,), dtype)),
-        band=Buffer(aligned_zeros((capacity, vectors.Units.count // vectors.Blk.count, width), dtype)),
-        transposed=Buffer(aligned_zeros((1,), dtype)),
-        side_by_side=Buffer(aligned_zeros((1,), dtype)),
-        panels=Buffer(aligned_zeros((1,), dtype)),
+        own=own,
         samples=Buffer(aligned_zeros((capacity,), np.int64)),
         weights=Buffer(aligned_zeros((block, width), dtype)),
         lanes=Buffer(aligned_zeros((3, width), dtype)),
@@ -300,8 +301,8 @@ class TileArrays:
 
 def loss_scales(loss: int, n_outputs: int, sklearn: bool) -> tuple[float, float]:
     """What a sample's summed loss, and its gradient, are multiplied with."""
+    record = losses.BY_CODE[Loss(loss)]
     if sklearn:  # its gradients are those of sums over the outputs
-        return (0.5 / n_outputs if loss == Loss.MSE else 1.0), 1.0
-    if loss == Loss.CROSS_ENTROPY:
-        return 1.0, 1.0
-    return 1.0 / n_outputs, (2.0 if loss == Loss.MSE else 1.0) / n_outputs
+        return (0.5 / n_outputs if record.code == Loss.MSE else 1.0), 1.0
+    share = 1.0 / n_outputs if record.mean_over_outputs else 1.0
+    return share, record.gradient_factor * share

@@ -48,7 +48,6 @@ def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) ->
         padded.append(rounded_up(n_in, fill))
         row += (padded[-1] + architecture.bias) * rounded_up(n_out, V)
         unit_rows.append(unit_rows[-1] + rounded_up(n_out, fill))
-    unused = Buffer(np.zeros(architecture.n_layers, np.int64))
     return structs.Net(
         kernel=structs.UNITS,
         formulas=formulas_for(architecture.activations),
@@ -57,9 +56,7 @@ def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) ->
         needs_sum=Buffer(np.array([0, *(BY_CODE[code].needs_sum for code in architecture.activations)])),
         weight_rows=Buffer(np.array(weight_rows)),
         unit_rows=Buffer(np.array(unit_rows[:-1])),
-        padded=Buffer(np.array(padded)),
-        forward_spans=unused,
-        backward_spans=unused,
+        own=structs.UnitsNet(Buffer(np.array(padded))),
         n_layers=architecture.n_layers,
         n_parameters=architecture.n_parameters,
         state_step=separated(row // V, V * vectors.F.dtype.itemsize) * V,
@@ -73,7 +70,7 @@ def unit_row_order(architecture: Architecture, net: structs.Net, vectors: Vector
     """For each parameter in the user's order (weights (in, out), then biases) its place in a tile."""
     rows, begin, V = np.empty(architecture.n_parameters, np.int64), 0, vectors.Column.count
     for layer, (n_in, n_out) in enumerate(architecture.shapes):
-        units, n_rows = np.arange(n_out), net.padded[layer] + architecture.bias
+        units, n_rows = np.arange(n_out), net.own.padded[layer] + architecture.bias
         panel = units // (2 * V)
         panel_columns = np.minimum(2 * V, rounded_up(n_out, V) - 2 * V * panel)  # of each unit's panel
         first = net.weight_rows[layer] + panel * 2 * V * n_rows + units % (2 * V)
@@ -82,7 +79,7 @@ def unit_row_order(architecture: Architecture, net: structs.Net, vectors: Vector
         of_layer += first
         begin += of_layer.size
         if architecture.bias:
-            rows[begin : begin + n_out] = first + net.padded[layer] * panel_columns
+            rows[begin : begin + n_out] = first + net.own.padded[layer] * panel_columns
             begin += n_out
     return rows
 
@@ -97,12 +94,13 @@ def unit_scratch_buffers(net: structs.Net, vectors: Vectors, n_samples: int, dro
     block = vectors.Patch.count // vectors.Column.count  # inputs
     copied = [n_out for n_in, n_out in itertools.pairwise(net.sizes.array.tolist()) if n_in >= WORTH_COPYING]
     widest = rounded_up(max(copied, default=1), vectors.Line.count)
-    return new_scratch(net, units, deltas, capacity, vectors, dropping)._replace(
+    own = structs.UnitsScratch(
         transposed=Buffer(aligned_zeros((PANEL_ROWS * vectors.Line.count,), dtype)),
         side_by_side=Buffer(aligned_zeros((capacity * block,), dtype)),
         panels=Buffer(aligned_zeros((capacity * widest,), dtype)),
         band=Buffer(aligned_zeros((2 * vectors.Patch.count,), dtype)),
     )
+    return new_scratch(net, units, deltas, capacity, vectors, own, dropping)
 
 
 def unit_rows_of_a_tile(net: structs.Net, n_state_rows: int, vectors: Vectors) -> int:

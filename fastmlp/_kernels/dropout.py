@@ -26,7 +26,7 @@ def _words(U, net_id, sample, layer, unit, key):
 @inline
 def lanes_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
     """What every hidden unit is multiplied with for the first `count` samples, nets as lanes: to `scratch.masks`."""
-    U = kinds[5]
+    U = kinds.Words
     scale = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.DROPOUT_SCALE)
     net_id, threshold = load(U, tiles.rng_words, 2 * tile), load(U, tiles.rng_words, 2 * tile + 1)
     for s in range(count):
@@ -46,7 +46,7 @@ def lanes_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
 @inline
 def units_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
     """The same for one net: a draw is for four units of V samples, which are put into their rows one by one."""
-    Column, U = kinds[2], kinds[5]
+    Column, U = kinds.Column, kinds.Words
     V = ratio(Column, F)
     scale = repeat(Column, load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.DROPOUT_SCALE))
     net_id, threshold = broadcast(U, tiles.rng_words[2 * tile]), broadcast(U, tiles.rng_words[2 * tile + 1])
@@ -56,12 +56,12 @@ def units_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
         for layer in range(1, net.n_layers):
             for j in range(0, net.sizes[layer], UNITS_A_DRAW):
                 a, b, c, d = _words(U, net_id, sample, layer, j, key)
-                store(scratch.transposed, 0, select(a < threshold, 0.0, scale))
-                store(scratch.transposed, 1, select(b < threshold, 0.0, scale))
-                store(scratch.transposed, 2, select(c < threshold, 0.0, scale))
-                store(scratch.transposed, 3, select(d < threshold, 0.0, scale))
+                store(scratch.own.transposed, 0, select(a < threshold, 0.0, scale))
+                store(scratch.own.transposed, 1, select(b < threshold, 0.0, scale))
+                store(scratch.own.transposed, 2, select(c < threshold, 0.0, scale))
+                store(scratch.own.transposed, 3, select(d < threshold, 0.0, scale))
                 for k in range(V):
                     here = (row * V + k) * net.n_unit_rows + net.unit_rows[layer] + j
                     for w in range(min(UNITS_A_DRAW, net.sizes[layer] - j)):
-                        scratch.masks[here + w] = scratch.transposed[w * V + k]
+                        scratch.masks[here + w] = scratch.own.transposed[w * V + k]
     wait(scratch)

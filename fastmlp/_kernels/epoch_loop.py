@@ -1,8 +1,14 @@
-"""The lanes kernel: one net a lane, a tile of nets trained at once while it sits in cache.
+"""The loop over epochs of both kernels: which passes over the samples an epoch has, and what follows from each.
 
 It knows nothing of what the user wrote down. Samples are worked on in chunks, whose outputs and gradients at every unit
 stay in the thread's scratch memory. Symbols are those of `structs`, the kinds of vectors those of `lanes`.
+
+An epoch of the full batch is one pass, which measures the weights and makes the update. An epoch of minibatches has one
+pass for each of them, before them one that records the loss if that is due, and after them one that confirms what the
+rules concluded from the minibatches' losses. After the last epoch a pass measures.
 """
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,165 +36,268 @@ from fastmlp._simd.arithmetic import any_lane, broadcast, fma, fold_compensated,
 from fastmlp._simd.jit import inline, kernel
 from fastmlp._simd.memory import load, store
 
-EPOCHS_IN_DOUBT = 8  # once a bound has left a target in doubt, losses are worked out for so many epochs
+EPOCHS_IN_DOUBT = 8  # once a bound has left a target in doubt, losses are worked out for this many epochs
+
+
+class Epoch(NamedTuple):
+    """What is to be done in an epoch."""
+
+    number: int
+    training: bool  # whether there is an update; after the last epoch there is none
+    minibatches: bool  # whether an update follows each of several parts of the samples, or the rules look so at one
+    due: bool  # whether losses are recorded,
+    recording: bool  # and those of the weights before the epoch
+    judging: bool  # whether the rules look at the minibatches' losses
+    measuring: bool  # whether a pass over all samples works out losses
+    cautious: bool  # whether a lower bound of the loss may do in their place
+    n_steps: int  # minibatches
+
+
+class Pass(NamedTuple):
+    """A pass over some of the samples."""
+
+    whole: bool  # over all of them, in their own order
+    measure: bool  # whether it works out losses
+    learn: bool  # whether it makes an update
+    first: bool  # whether it is the first of the epoch's minibatches,
+    last: bool  # or the last
+    confirming: bool
+    start: int
+    stop: int
+    order: int  # where in `epochs.orders` the order of samples begins; −1 for their own
+
+
+class Sums(NamedTuple):
+    """Sums over a pass's samples, one number a net, each with what its last rounding left out."""
+
+    loss: Any
+    loss_rest: Any
+    right: Any
+    right_rest: Any
+    least: Any  # of lower bounds of the loss
+
+
+class Means(NamedTuple):
+    """Sums over the minibatches of an epoch."""
+
+    loss: Any
+    loss_rest: Any
+    seen: Any  # weight of the samples that were measured,
+    seen_rest: Any
+    right: Any  # and of those on the right side
+    right_rest: Any
+
+
+@inline
+def _epoch(net, data, flags, epochs, number, exact_until):
+    training = number < epochs.last
+    due = flags.record_every > 0 and (number - epochs.begin) % flags.record_every == 0
+    recording = due and not flags.sklearn
+    minibatches = training and not flags.full_batch
+    # the loss need not be known as long as a bound of it shows that the target is not reached
+    cautious = knows_bound(net, flags) and flags.full_batch and training and not recording
+    cautious = cautious and data.n_samples <= MOST_WITHIN_MARGIN and number >= exact_until
+    n_steps = (data.n_samples + flags.batch_size - 1) // flags.batch_size if minibatches else 1
+    judging = (flags.rules or flags.sklearn) and minibatches
+    measuring = flags.rules or recording or not training
+    return Epoch(number, training, minibatches, due, recording, judging, measuring, cautious, n_steps)
+
+
+@inline
+def _pass(data, flags, tile, epochs, epoch, step):
+    """Pass number `step` of an epoch: −1 records, `n_steps` confirms; between are minibatches, or one full batch."""
+    n, confirming = data.n_samples, epoch.judging and step == epoch.n_steps
+    whole = not epoch.minibatches or step < 0 or confirming
+    start = 0 if whole else step * flags.batch_size
+    stop = n if whole else min(n, start + flags.batch_size)
+    number = epoch.number - epochs.first
+    if flags.order_by_net:
+        number += tile * (epochs.stop - epochs.first)
+    order = number * n if flags.shuffle and not whole else -1
+    measure, learn = epoch.judging or (epoch.measuring and whole), epoch.training and 0 <= step < epoch.n_steps
+    return Pass(whole, measure, learn, step == 0, step == epoch.n_steps - 1, confirming, start, stop, order)
+
+
+@inline
+def _sum_losses(Blk, F, net, data, flags, tiles, tile, count, scratch, exact, cautious, sums):
+    """Turn the weighted sums of a chunk's outputs into outputs, and add their losses up, or bounds of these."""
+    unit_step, out_row, B = net.n_unit_rows, net.unit_rows[net.n_layers], ratio(Blk, F)
+    samples, units, outputs = scratch.samples, scratch.units, scratch.outputs
+    loss, loss_rest, right_sum, right_rest, least = sums
+    for s in range(0, count, B):
+        row, within = s * unit_step + out_row, min(B, count - s)
+        losses, right = outputs_and_losses(
+            Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step, exact, flags.counts_accuracy
+        )
+        weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
+        if exact:
+            loss, loss_rest = fold_compensated(loss, loss_rest, weights * losses, within)
+            if flags.counts_accuracy:
+                right_sum, right_rest = fold_compensated(right_sum, right_rest, weights * right, within)
+        elif cautious:
+            bounds = least_losses_of(Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step)
+            least = fold_fma(least, weights, bounds, within)
+    return Sums(loss, loss_rest, right_sum, right_rest, least)
+
+
+@inline
+def _output_deltas(Blk, F, net, data, tiles, tile, count, scratch, inverse, probe):
+    """Turn a chunk's outputs into gradients by their weighted sums; returns the probe for gradients not finite."""
+    for s in range(0, count, ratio(Blk, F)):
+        weights = block_weights(Blk, F, data, tiles, tile, scratch.samples, s, scratch)
+        scale, row = weights * repeat(Blk, inverse), s * net.n_unit_rows + net.unit_rows[net.n_layers]
+        within = min(ratio(Blk, F), count - s)
+        probe = output_deltas(
+            Blk, F, net, data, scratch.samples, s, scale, scratch.outputs, row, 1, net.n_unit_rows, probe, within
+        )
+    return probe
+
+
+@inline
+def _add_to_means(F, data, flags, tiles, tile, part, loss, right, weight_sum, norm, means):
+    """Add a pass to the means over the epoch; returns its loss, with L2's part in it after a minibatch, and them."""
+    mean, mean_rest, seen, seen_rest, all_right, all_right_rest = means
+    if flags.counts_accuracy:
+        seen, seen_rest = add_compensated(seen, seen_rest, weight_sum)
+        all_right, all_right_rest = add_compensated(all_right, all_right_rest, right)
+    if not part.whole:
+        loss = select(weight_sum > 0.0, loss, 0.0)
+        l2 = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.L2)
+        loss = fma(0.5 * l2, norm, loss)
+        share = broadcast(F, (part.stop - part.start) / data.n_samples)
+        mean, mean_rest = add_compensated(mean, mean_rest, share * loss)
+    return loss, Means(mean, mean_rest, seen, seen_rest, all_right, all_right_rest)
+
+
+@inline
+def _apply_rules(F, flags, tiles, tile, results, epochs, epoch, part, scratch, active, suspects, loss, means):
+    """What follows from the losses of a pass over all samples, or of the last minibatch.
+
+    Returns the masks of the nets that train on, and of those under suspicion.
+    """
+    accuracy = broadcast(F, np.nan)
+    if flags.counts_accuracy:
+        accuracy = means.right / means.seen
+    record = (epoch.number - epochs.begin) // flags.record_every if flags.record_every > 0 else 0
+    if part.confirming:
+        trained = active
+        active = confirm(F, tiles, tile, results, active, suspects, loss, accuracy, epoch.number + 1, scratch.lanes)
+        following = epoch.number + 1 - epochs.begin
+        if flags.record_every > 0 and following % flags.record_every == 0 and not flags.sklearn:
+            record = following // flags.record_every  # those that stop here see no other pass
+            record_losses(F, tiles, tile, results, trained & ~active, loss, record, scratch.lanes)
+    elif not part.whole:
+        active, suspects = judge_minibatches(
+            F, flags, tiles, tile, results, active, means.loss, accuracy, epoch.number, scratch.lanes
+        )
+        if epoch.due and flags.sklearn:
+            record_losses(F, tiles, tile, results, active, means.loss, record, scratch.lanes)
+    else:
+        if epoch.recording:
+            record_losses(F, tiles, tile, results, active, loss, record, scratch.lanes)
+        if not epoch.minibatches and (flags.rules or not epoch.training):
+            active = apply_rules(
+                F, flags, tiles, tile, results, active, loss, accuracy, epoch.number, epochs.last, flags.full_batch,
+                scratch.lanes,
+            )  # fmt: skip
+    return active, suspects
+
+
+@inline
+def _run_pass(
+    kinds, F, net, data, flags, tiles, tile, results, epochs, epoch, part, scratch, halt, active, suspects, empty,
+    means, chosen, exact_until,
+):  # fmt: skip
+    """One pass over some of the samples, chunk by chunk: forward, measure, backward, update.
+
+    Returns the masks of the nets that train on and of those under suspicion, the means, whether `samples` holds all
+    samples, up to which epoch losses are to be exact, and whether the pass was cut short.
+    """
+    Units, Blk = kinds.Units, kinds.Blk
+    filled, capacity, base = ratio(Units, F), scratch.capacity, tile * tiles.n_rows
+    zero, nothing, cut_short = broadcast(F, 0.0), broadcast(F, np.nan), False
+    slope = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.LEAKY_SLOPE)
+    weight_sum = weight_sum_of(F, data, tiles, tile, epochs.orders, part.order, part.start, part.stop)
+    inverse = inverse_of(flags, weight_sum)
+    sums, probe, norm = Sums(zero, zero, zero, zero, zero), zero, zero
+    if part.whole or part.first:
+        means = Means(zero, zero, zero, zero, zero, zero)
+    if part.learn:
+        set_l2(F, flags, tiles, tile, weight_sum)
+        if flags.method == Method.ADAM:
+            advance_powers(F, flags, tiles, tile, active, scratch)
+    first, in_doubt = part.start, False
+    while first < part.stop:
+        if halted(scratch, halt):
+            cut_short = True
+            break
+        count, last = min(capacity, part.stop - first), first + capacity >= part.stop
+        if epoch.judging and flags.sklearn and flags.has_l2 and first == part.start:
+            # here no member of a team has taken its step yet
+            norm = squared_norm(kinds, F, net, tiles.rows, base, scratch)
+        if not part.whole or data.n_samples > capacity or not chosen:
+            n_filled = (count + filled - 1) & -filled
+            choose_samples(epochs.orders, part.order, first, count, n_filled, scratch.samples)
+            chosen = part.whole
+        dropping = flags.dropping and part.learn
+        if dropping:
+            key = epochs.keys[epoch.number - epochs.first]
+            draw_masks(kinds, F, net, tiles, tile, key, scratch.samples, count, scratch)
+        forward(kinds, F, net, tiles.rows, base, data, scratch.samples, count, slope, scratch, dropping)
+        exact = part.measure and (in_doubt or not epoch.cautious)
+        sums = _sum_losses(Blk, F, net, data, flags, tiles, tile, count, scratch, exact, epoch.cautious, sums)
+        if epoch.cautious and last and not in_doubt:
+            in_doubt = target_in_doubt(F, flags, tiles, tile, active, sums.least / weight_sum * flags.loss_scale)
+            if in_doubt:  # once more over all samples
+                first, exact_until = part.start, epoch.number + EPOCHS_IN_DOUBT
+                continue
+        if exact and last:
+            loss = sums.loss / weight_sum * flags.loss_scale
+            loss, means = _add_to_means(F, data, flags, tiles, tile, part, loss, sums.right, weight_sum, norm, means)
+            if part.whole or part.last:
+                active, suspects = _apply_rules(
+                    F, flags, tiles, tile, results, epochs, epoch, part, scratch, active, suspects, loss, means
+                )
+        if part.learn and (last or not in_doubt):
+            probe = _output_deltas(Blk, F, net, data, tiles, tile, count, scratch, inverse, probe)
+            if last:
+                broken = active & ~(probe == 0.0)
+                retire(F, tiles, tile, results, broken, structs.DIVERGED, epoch.number, nothing, nothing, scratch.lanes)
+                active = active & ~broken
+            backward(
+                kinds, F, net, flags, tiles, tile, data, scratch, count, slope, first == part.start, last,
+                active | empty,
+            )  # fmt: skip
+        first += capacity
+    return active, suspects, means, chosen, exact_until, cut_short
 
 
 @inline
 def _train_tile(kinds, F, net, data, flags, tiles, tile, results, epochs, begin, end, scratch, halt):
     """Train one tile from epoch `begin` to `end`; returns whether it was cut short."""
-    _, _, _, Units, Blk, _ = kinds
-    n, B, filled = data.n_samples, ratio(Blk, F), ratio(Units, F)
-    samples, units, outputs = scratch.samples, scratch.units, scratch.outputs
-    unit_step, out_row = net.n_unit_rows, net.unit_rows[net.n_layers]
-    full_batch, last_epoch = flags.full_batch, epochs.last
-    chosen = False  # whether `samples` holds all of them
     nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
-    base, h = tile * tiles.n_rows, tile * optimizers.N_HYPERPARAMETERS
-    slope = load(F, tiles.hyper, h + optimizers.LEAKY_SLOPE)
     active = load(F, tiles.stop_state, tile * structs.N_STOP_STATE + structs.ACTIVE) != 0.0
     suspects, empty = active & ~active, empty_lanes(F, tiles, tile, scratch.lanes)
-    epoch, cut_short, exact_until = begin - 1, False, 0
+    number, cut_short, exact_until, chosen = begin - 1, False, 0, False
+    means = Means(zero, zero, zero, zero, zero, zero)
     while not cut_short:
-        epoch += 1
-        if epoch == end + (end == last_epoch) or not any_lane(active):
+        number += 1
+        if number == end + (end == epochs.last) or not any_lane(active):
             break
-        training = epoch < last_epoch
-        due = flags.record_every > 0 and (epoch - epochs.begin) % flags.record_every == 0
-        recording = due and not flags.sklearn
-        minibatches = training and not full_batch
-        judging = (flags.rules or flags.sklearn) and minibatches
-        if training:
-            set_rate(F, flags, tiles, tile, epochs.rate_factors[epoch - epochs.first])
-        measuring = flags.rules or recording or not training
-        # the loss need not be known as long as a bound of it shows that the target is not reached
-        cautious = knows_bound(net, flags) and full_batch and training and not recording
-        cautious = cautious and n <= MOST_WITHIN_MARGIN and epoch >= exact_until
-        n_steps = (n + flags.batch_size - 1) // flags.batch_size if minibatches else 1
-        mean_loss, mean_rest, norm = zero, zero, zero
-        # of all samples that were measured: their weight, and that of those on the right side
-        seen, seen_rest, all_right, all_right_rest = zero, zero, zero, zero
-        for step in range(-1 if recording and minibatches else 0, n_steps + judging):
-            confirming = judging and step == n_steps
-            if confirming and not any_lane(suspects):
+        epoch = _epoch(net, data, flags, epochs, number, exact_until)
+        if epoch.training:
+            set_rate(F, flags, tiles, tile, epochs.rate_factors[number - epochs.first])
+        for step in range(-1 if epoch.recording and epoch.minibatches else 0, epoch.n_steps + epoch.judging):
+            if step == epoch.n_steps and not any_lane(suspects):
                 break
-            whole = not minibatches or step < 0 or confirming
-            measure, learn = judging or (measuring and whole), training and 0 <= step < n_steps
-            start = 0 if whole else step * flags.batch_size
-            stop = n if whole else min(n, start + flags.batch_size)
-            number = epoch - epochs.first
-            if flags.order_by_net:
-                number += tile * (epochs.stop - epochs.first)
-            order = number * n if flags.shuffle and not whole else -1
-            weight_sum = weight_sum_of(F, data, tiles, tile, epochs.orders, order, start, stop)
-            inverse = inverse_of(flags, weight_sum)
-            loss_sum, loss_rest, right_sum, right_rest, least, probe = zero, zero, zero, zero, zero, zero
-            if whole or step == 0:
-                mean_loss, mean_rest = zero, zero
-                seen, seen_rest, all_right, all_right_rest = zero, zero, zero, zero
-            if learn:
-                set_l2(F, flags, tiles, tile, weight_sum)
-                if flags.method == Method.ADAM:
-                    advance_powers(F, flags, tiles, tile, active, scratch)
-            first, in_doubt = start, False
-            while first < stop:
-                if halted(scratch, halt):
-                    learn, cut_short = False, True
-                    break
-                count, last = min(scratch.capacity, stop - first), first + scratch.capacity >= stop
-                if judging and flags.sklearn and flags.has_l2 and first == start:
-                    # here no member of a team has taken its step yet
-                    norm = squared_norm(kinds, F, net, tiles.rows, base, scratch)
-                if not whole or n > scratch.capacity or not chosen:
-                    choose_samples(epochs.orders, order, first, count, (count + filled - 1) & -filled, samples)
-                    chosen = whole
-                dropping = flags.dropping and learn
-                if dropping:
-                    key = epochs.keys[epoch - epochs.first]
-                    draw_masks(kinds, F, net, tiles, tile, key, samples, count, scratch)
-                forward(kinds, F, net, tiles.rows, base, data, samples, count, slope, scratch, dropping)
-                exact = measure and (in_doubt or not cautious)
-                for s in range(0, count, B):
-                    row, within = s * unit_step + out_row, min(B, count - s)
-                    losses, right = outputs_and_losses(
-                        Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step, exact,
-                        flags.counts_accuracy,
-                    )  # fmt: skip
-                    weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
-                    if exact:
-                        loss_sum, loss_rest = fold_compensated(loss_sum, loss_rest, weights * losses, within)
-                        if flags.counts_accuracy:
-                            right_sum, right_rest = fold_compensated(right_sum, right_rest, weights * right, within)
-                    elif cautious:
-                        bounds = least_losses_of(Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step)
-                        least = fold_fma(least, weights, bounds, within)
-                if cautious and last and not in_doubt:
-                    in_doubt = target_in_doubt(F, flags, tiles, tile, active, least / weight_sum * flags.loss_scale)
-                    if in_doubt:  # once more over all samples
-                        first, exact_until = start, epoch + EPOCHS_IN_DOUBT
-                        continue
-                if exact and last:
-                    loss = loss_sum / weight_sum * flags.loss_scale
-                    if flags.counts_accuracy:
-                        seen, seen_rest = add_compensated(seen, seen_rest, weight_sum)
-                        all_right, all_right_rest = add_compensated(all_right, all_right_rest, right_sum)
-                    if not whole:
-                        loss = select(weight_sum > 0.0, loss, 0.0)
-                        loss = fma(0.5 * load(F, tiles.hyper, h + optimizers.L2), norm, loss)
-                        mean_loss, mean_rest = add_compensated(
-                            mean_loss, mean_rest, broadcast(F, (stop - start) / n) * loss
-                        )
-                if exact and last and (whole or step == n_steps - 1):
-                    accuracy = nothing
-                    if flags.counts_accuracy:
-                        accuracy = all_right / seen
-                    if confirming:
-                        trained = active
-                        active = confirm(
-                            F, tiles, tile, results, active, suspects, loss, accuracy, epoch + 1, scratch.lanes
-                        )
-                        next_epoch = epoch + 1 - epochs.begin
-                        if flags.record_every > 0 and next_epoch % flags.record_every == 0 and not flags.sklearn:
-                            record = next_epoch // flags.record_every  # those that stop here see no other pass
-                            record_losses(F, tiles, tile, results, trained & ~active, loss, record, scratch.lanes)
-                    elif not whole:
-                        active, suspects = judge_minibatches(
-                            F, flags, tiles, tile, results, active, mean_loss, accuracy, epoch, scratch.lanes
-                        )
-                        if due and flags.sklearn:
-                            record = (epoch - epochs.begin) // flags.record_every
-                            record_losses(F, tiles, tile, results, active, mean_loss, record, scratch.lanes)
-                    else:
-                        if recording:
-                            record = (epoch - epochs.begin) // flags.record_every
-                            record_losses(F, tiles, tile, results, active, loss, record, scratch.lanes)
-                        if not minibatches and (flags.rules or not training):
-                            active = apply_rules(
-                                F, flags, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, full_batch,
-                                scratch.lanes,
-                            )  # fmt: skip
-                if learn and (last or not in_doubt):
-                    for s in range(0, count, B):
-                        weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
-                        scale = weights * repeat(Blk, inverse)
-                        row = s * unit_step + out_row
-                        probe = output_deltas(
-                            Blk, F, net, data, samples, s, scale, outputs, row, 1, unit_step, probe,
-                            min(B, count - s),
-                        )  # fmt: skip
-                    if last:
-                        broken = active & ~(probe == 0.0)
-                        retire(
-                            F, tiles, tile, results, broken, structs.DIVERGED, epoch, nothing, nothing, scratch.lanes
-                        )
-                        active = active & ~broken
-                    backward(
-                        kinds, F, net, flags, tiles, tile, data, scratch, count, slope,
-                        first == start, last, active | empty,
-                    )  # fmt: skip
-                first += scratch.capacity
+            part = _pass(data, flags, tile, epochs, epoch, step)
+            active, suspects, means, chosen, exact_until, cut_short = _run_pass(
+                kinds, F, net, data, flags, tiles, tile, results, epochs, epoch, part, scratch, halt, active, suspects,
+                empty, means, chosen, exact_until,
+            )  # fmt: skip
             if cut_short:
                 break
-    retire(F, tiles, tile, results, active, structs.INTERRUPTED, epoch, nothing, nothing, scratch.lanes)
+    retire(F, tiles, tile, results, active, structs.INTERRUPTED, number, nothing, nothing, scratch.lanes)
     store(tiles.stop_state, tile * structs.N_STOP_STATE + structs.ACTIVE, select(active, broadcast(F, 1.0), 0.0))
     return cut_short
 

@@ -20,7 +20,7 @@ N_MEASURES = 2  # in addition to those of each output
 @inline
 def forward_chunk(kinds, F, net, rows, base, data, first, slope, scratch):
     """Outputs of every unit for the samples from `first` on, as many as make a chunk; returns how many."""
-    filled, samples = ratio(kinds[3], F), scratch.samples
+    filled, samples = ratio(kinds.Units, F), scratch.samples
     count = min(scratch.capacity, data.n_samples - first)
     choose_samples(samples, -1, first, count, (count + filled - 1) & -filled, samples)
     forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, False)
@@ -33,7 +33,7 @@ def measure_tiles(kinds, F, net, data, flags, tiles, measures, scratch):
 
     `measures` is (T, N_MEASURES + 2 n_out, W): what the last rounding leaves out of the errors' sums follows them.
     """
-    _, _, _, _, Blk, _ = kinds
+    Blk = kinds.Blk
     n, B, n_out = data.n_samples, ratio(Blk, F), net.sizes[net.n_layers]
     samples, units, outputs = scratch.samples, scratch.units, scratch.outputs
     step, here = net.n_unit_rows, net.unit_rows[net.n_layers]
@@ -74,7 +74,7 @@ def measure_tiles(kinds, F, net, data, flags, tiles, measures, scratch):
 @kernel
 def predict_tiles(kinds, F, net, data, tiles, predictions, scratch):
     """Write the outputs of every net for every sample to `predictions` (n, S, n_out)."""
-    _, _, _, _, Blk, _ = kinds
+    Blk = kinds.Blk
     n, B, width = data.n_samples, ratio(Blk, F), tiles.width
     n_out, here = net.sizes[net.n_layers], net.unit_rows[net.n_layers]
     for tile in range(tiles.n_tiles):

@@ -34,12 +34,12 @@ ENOUGH_REGISTERS = 32
 def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dropping):
     """Outputs of every unit for the first `count` samples of a chunk; of the last layer the weighted sums."""
     units = scratch.units
-    _, _, _, Units, Blk, _ = kinds
+    Units, Blk = kinds.Units, kinds.Blk
     U = ratio(Units, Blk)
     for layer in range(net.n_layers):
         n_out = net.sizes[layer + 1]
         several = n_out & -U
-        span = net.forward_spans[layer]
+        span = net.own.forward_spans[layer]
         for s in range(0, count, span):
             stop = min(count, s + span)
             _linear_forward(Units, Blk, F, net, rows, base, layer, data, samples, s, stop, units, 0, several)
@@ -122,11 +122,11 @@ def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fre
     band's products, which hide its divisions and roots; elsewhere it follows at once. A layer's weights change only
     after gradients were passed down through them.
     """
-    Patch, Line, Column, Units, Blk, _ = kinds
+    Patch, Line, Column, Units, Blk = kinds.Patch, kinds.Line, kinds.Column, kinds.Units, kinds.Blk
     kept = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.KEPT)
     U, deltas, step = ratio(Units, Blk), scratch.deltas, net.n_unit_rows
     for layer in range(net.n_layers - 1, 1, -1):
-        several, span, row = net.sizes[layer] & -U, net.backward_spans[layer], net.unit_rows[layer]
+        several, span, row = net.sizes[layer] & -U, net.own.backward_spans[layer], net.unit_rows[layer]
         for s in range(0, count, span):
             stop = min(count, s + span)
             _input_gradients(Units, Blk, F, net, tiles, tile, layer, scratch, s, stop, 0, several, deltas, row, step)
@@ -151,7 +151,7 @@ def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fre
             deltas, row, step = scratch.deltas, net.unit_rows[layer + 1] + first, net.n_unit_rows
             if layer == 0 and net.n_layers > 1:
                 # gradients by the first hidden layer are needed just once: a band's worth of memory serves them all
-                deltas, row, step = scratch.band, 0, U
+                deltas, row, step = scratch.own.band, 0, U
                 if first < several:
                     _input_gradients(Units, Blk, F, net, tiles, tile, 1, scratch, 0, count, first, j, deltas, row, step)
                 else:

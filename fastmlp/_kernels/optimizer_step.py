@@ -23,8 +23,8 @@ def set_rate(F, flags, tiles, tile, factor):
         rate = load(F, hyper, h + optimizers.GIVEN_RATE) * factor
         store(hyper, h + optimizers.LEARNING_RATE, rate)
         if flags.method == Method.ADAM:
-            decay = fma(-rate, load(F, hyper, h + optimizers.WEIGHT_DECAY), broadcast(F, 1.0))
-            store(hyper, h + optimizers.DECAY_FACTOR, decay)
+            decay = fma(-rate, load(F, hyper, h + optimizers.ADAM_WEIGHT_DECAY), broadcast(F, 1.0))
+            store(hyper, h + optimizers.ADAM_DECAY_FACTOR, decay)
 
 
 @inline
@@ -73,7 +73,7 @@ def add_l2(V, F, net, tiles, tile, first, stop):
 def _sgd(V, F, net, flags, tiles, first, stop, h, active):
     rows, step = tiles.rows, net.state_step // ratio(V, F)
     learning_rate = _setting(V, F, tiles, h, optimizers.LEARNING_RATE)
-    momentum, changing = _setting(V, F, tiles, h, optimizers.MOMENTUM), repeat(V, active)
+    momentum, changing = _setting(V, F, tiles, h, optimizers.SGD_MOMENTUM), repeat(V, active)
     for r in range(first, stop):
         w, g = load(V, rows, r), load(V, rows, r + step)
         if flags.has_momentum:
@@ -94,10 +94,10 @@ def adam_settings(V, F, tiles, tile, corrections):
     h = tile * optimizers.N_HYPERPARAMETERS
     rate = load(F, tiles.hyper, h + optimizers.LEARNING_RATE) * load(F, corrections, 0)
     return (
-        _setting(V, F, tiles, h, optimizers.ONE_MINUS_BETA1),
-        _setting(V, F, tiles, h, optimizers.ONE_MINUS_BETA2),
-        _setting(V, F, tiles, h, optimizers.EPSILON),
-        _setting(V, F, tiles, h, optimizers.DECAY_FACTOR),
+        _setting(V, F, tiles, h, optimizers.ADAM_ONE_MINUS_BETA1),
+        _setting(V, F, tiles, h, optimizers.ADAM_ONE_MINUS_BETA2),
+        _setting(V, F, tiles, h, optimizers.ADAM_EPSILON),
+        _setting(V, F, tiles, h, optimizers.ADAM_DECAY_FACTOR),
         repeat(V, rate),
         repeat(V, load(F, corrections, 1)),
     )
@@ -145,9 +145,9 @@ def finish_adam(V, flags, rows, r, mean, root, changing, settings):
 def _rmsprop(V, F, net, flags, tiles, first, stop, h, active):
     rows, step = tiles.rows, net.state_step // ratio(V, F)
     learning_rate = _setting(V, F, tiles, h, optimizers.LEARNING_RATE)
-    momentum, changing = _setting(V, F, tiles, h, optimizers.MOMENTUM), repeat(V, active)
-    one_minus_alpha = _setting(V, F, tiles, h, optimizers.ONE_MINUS_BETA2)
-    epsilon = _setting(V, F, tiles, h, optimizers.EPSILON)
+    momentum, changing = _setting(V, F, tiles, h, optimizers.RMSPROP_MOMENTUM), repeat(V, active)
+    one_minus_alpha = _setting(V, F, tiles, h, optimizers.RMSPROP_ONE_MINUS_ALPHA)
+    epsilon = _setting(V, F, tiles, h, optimizers.RMSPROP_EPSILON)
     for r in range(first, stop):
         w, g = load(V, rows, r), load(V, rows, r + step)
         old_square = load(V, rows, r + 2 * step)
@@ -166,8 +166,14 @@ def _rmsprop(V, F, net, flags, tiles, first, stop, h, active):
 @inline
 def _rprop(V, F, net, tiles, first, stop, h, active):
     rows, state_step = tiles.rows, net.state_step // ratio(V, F)
-    eta_minus, eta_plus = _setting(V, F, tiles, h, optimizers.ETA_MINUS), _setting(V, F, tiles, h, optimizers.ETA_PLUS)
-    min_step, max_step = _setting(V, F, tiles, h, optimizers.MIN_STEP), _setting(V, F, tiles, h, optimizers.MAX_STEP)
+    eta_minus, eta_plus = (
+        _setting(V, F, tiles, h, optimizers.RPROP_ETA_MINUS),
+        _setting(V, F, tiles, h, optimizers.RPROP_ETA_PLUS),
+    )
+    min_step, max_step = (
+        _setting(V, F, tiles, h, optimizers.RPROP_MIN_STEP),
+        _setting(V, F, tiles, h, optimizers.RPROP_MAX_STEP),
+    )
     changing = repeat(V, active)
     for r in range(first, stop):
         w, g = load(V, rows, r), load(V, rows, r + state_step)

@@ -10,10 +10,10 @@ from fastmlp._kernels.formulas.activations import Activation, activate_output, o
 from fastmlp._kernels.formulas.losses import (
     Loss,
     bce,
-    cross_entropy,
+    bounded_below,
+    by_output,
+    loss_of_output,
     output_delta,
-    poisson,
-    squared_error,
     without_negligible,
 )
 from fastmlp._simd.arithmetic import absolute, broadcast, fma, fold_fma, ratio, select
@@ -96,12 +96,7 @@ def _losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, st
         z = load_grid(Blk, Blk, F, units, row + k * unit_step, 0, step)
         o = load_grid(Blk, Blk, F, outputs, row + k * unit_step, 0, step)
         t = spread_samples(Blk, F, data.targets, samples, s, n_out, k)
-        if net.loss == Loss.CROSS_ENTROPY:
-            losses = losses + cross_entropy(z, greatest, log_sum, t)
-        elif net.loss == Loss.POISSON:
-            losses = losses + poisson(z, o, t)
-        else:
-            losses = losses + squared_error(o, t)
+        losses = losses + loss_of_output(net.loss, z, o, t, greatest, log_sum)
         right = _still_right(o, t, right)
         better = best < z
         best = select(better, z, best)
@@ -114,7 +109,7 @@ def _losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, st
 @inline
 def knows_bound(net, flags):
     """Whether the only rule is a target for a loss that has a lower bound."""
-    return flags.rules and flags.bound_will_do and net.loss <= Loss.CROSS_ENTROPY
+    return flags.rules and flags.bound_will_do and bounded_below(net.loss)
 
 
 @inline
@@ -143,7 +138,7 @@ def output_deltas(Blk, F, net, data, samples, s, scale, deltas, row, unit_step, 
     n_out = net.sizes[net.n_layers]
     code = net.activations[net.n_layers - 1]
     dot = broadcast(Blk, 0.0)
-    if net.loss == Loss.MSE and code == Activation.SOFTMAX:
+    if by_output(net.loss) and code == Activation.SOFTMAX:
         for k in range(n_out):
             o = load_grid(Blk, Blk, F, deltas, row + k * unit_step, 0, step)
             t = spread_samples(Blk, F, data.targets, samples, s, n_out, k)
@@ -152,7 +147,7 @@ def output_deltas(Blk, F, net, data, samples, s, scale, deltas, row, unit_step, 
         o = load_grid(Blk, Blk, F, deltas, row + k * unit_step, 0, step)
         t = spread_samples(Blk, F, data.targets, samples, s, n_out, k)
         delta = output_delta(o, t, scale)
-        if net.loss == Loss.MSE:
+        if by_output(net.loss):
             delta = o * (delta - dot) if code == Activation.SOFTMAX else output_backward(code, o, delta)
         delta = without_negligible(delta)
         probe = fold_fma(probe, delta, broadcast(Blk, 0.0), within)

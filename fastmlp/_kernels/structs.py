@@ -4,9 +4,9 @@ Symbols: L layers, S samples, n_in and n_out units of the net's ends, W lanes, T
 chunk, P parameters of a net. `training/__init__` and `inference` fill these in; the kernels trust them.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from fastmlp._simd.types import Buffer, Static
+from fastmlp._simd.types import Buffer, Static, VectorSpec
 
 LANES, UNITS = Static("nets as lanes"), Static("units as lanes")
 BLOCK = 4  # samples of a block, and columns of a line of gradients
@@ -23,6 +23,17 @@ RAN_ALL_EPOCHS, REACHED_TARGET, STALLED, DIVERGED, INTERRUPTED = range(5)
 UNWEIGHTED, BY_SAMPLE, BY_NET = range(3)
 
 
+class Kinds(NamedTuple):
+    """Vectors that the passes work with; what is in them is said in `lanes` and `units`."""
+
+    Patch: VectorSpec
+    Line: VectorSpec
+    Column: VectorSpec
+    Units: VectorSpec  # samples are filled up to its numbers
+    Blk: VectorSpec  # B samples of a unit
+    Words: VectorSpec  # uint64 that dropout draws at once
+
+
 class Net(NamedTuple):
     """The architecture and its loss, the same for every net of a call."""
 
@@ -33,15 +44,26 @@ class Net(NamedTuple):
     needs_sum: Buffer  # (L + 1,) whether backward needs the weighted sums of a layer of units, the inputs first
     weight_rows: Buffer  # (L,) first parameter row of a layer: for each unit its weights, then its bias
     unit_rows: Buffer  # (L + 1,) first scratch row of a layer's outputs; [0] is unused
-    padded: Buffer  # (L,) units as lanes: rows of a layer's weights, the inputs filled up
-    forward_spans: Buffer  # (L,) for how many samples a layer's inputs fit into the first-level cache
-    backward_spans: Buffer  # (L,) for how many samples the gradients by its outputs do
+    own: Any  # `LanesNet` or `UnitsNet`
     n_layers: int
     n_parameters: int
     state_step: int  # rows from a parameter to its gradient, from there to the optimizer's first state, and so on
     n_unit_rows: int  # scratch rows a sample
     bias: bool
     loss: int  # losses.Loss
+
+
+class LanesNet(NamedTuple):
+    """What the lanes kernel reads of a net in addition."""
+
+    forward_spans: Buffer  # (L,) for how many samples a layer's inputs fit into the first-level cache
+    backward_spans: Buffer  # (L,) for how many samples the gradients by its outputs do
+
+
+class UnitsNet(NamedTuple):
+    """What the units kernel reads of a net in addition."""
+
+    padded: Buffer  # (L,) rows of a layer's weights, the inputs filled up
 
 
 class Data(NamedTuple):
@@ -123,6 +145,21 @@ class TrainFlags(NamedTuple):
     loss_slack: float  # how far rounding may put a lower bound of the loss above it, in addition to a thousandth
 
 
+class LanesScratch(NamedTuple):
+    """What the lanes kernel works in in addition."""
+
+    band: Buffer  # (C, U, W) gradients of the loss by the weighted sums of a few units at a time
+
+
+class UnitsScratch(NamedTuple):
+    """What the units kernel works in in addition."""
+
+    transposed: Buffer  # a panel of a layer's weights, unit by unit
+    side_by_side: Buffer  # a block of a layer's inputs, sample by sample
+    panels: Buffer  # gradients of the loss by the weighted sums, two vectors of units after the other
+    band: Buffer  # gradients of a block of weights
+
+
 class Scratch(NamedTuple):
     """One thread's working memory, for a chunk of up to C samples, a multiple of B.
 
@@ -135,10 +172,7 @@ class Scratch(NamedTuple):
     deltas: Buffer  # (C, n_unit_rows, W) gradients of the loss by the weighted sum of every unit
     outputs: Buffer  # `deltas`, or in a team the member's own copy of it: the output layer's
     masks: Buffer  # (C, n_unit_rows, W) what dropout multiplies the outputs with
-    band: Buffer  # (C, U, W) the same of a few units at a time; units as lanes: gradients of a block of weights
-    transposed: Buffer  # units as lanes: a panel of a layer's weights, unit by unit,
-    side_by_side: Buffer  # a block of a layer's inputs, sample by sample,
-    panels: Buffer  # and gradients of the loss by the weighted sums, two vectors of units after the other
+    own: Any  # `LanesScratch` or `UnitsScratch`; nothing for tiny jobs
     samples: Buffer  # (C,) the samples' numbers
     weights: Buffer  # (B, W)
     lanes: Buffer  # (3, W) values to be looked at lane by lane

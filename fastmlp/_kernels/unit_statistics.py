@@ -36,7 +36,7 @@ def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch, dies, inver
     greatest value. `peaks` is scratch for (n_unit_rows, W). For each layer of units, the inputs first, `dies` says
     whether they can die, and `inverse_slopes` has 1 over the activation's largest derivative.
     """
-    _, _, _, _, Blk, _ = kinds
+    Blk = kinds.Blk
     n, B, last = data.n_samples, ratio(Blk, F), net.n_layers
     n_out, step, here = net.sizes[last], net.n_unit_rows, net.unit_rows[last]
     samples, units, outputs = scratch.samples, scratch.units, scratch.outputs

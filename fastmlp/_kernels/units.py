@@ -35,7 +35,7 @@ WORTH_PREFETCHING = 128
 @inline
 def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dropping):
     """Outputs of every unit for the first `count` samples of a chunk; of the last layer the weighted sums."""
-    Patch, Line, Column, _, _, _ = kinds
+    Patch, Line, Column = kinds.Patch, kinds.Line, kinds.Column
     V, units = ratio(Column, F), scratch.units
     for layer in range(net.n_layers):
         n_vectors = (net.sizes[layer + 1] + V - 1) // V
@@ -79,7 +79,7 @@ def _linear_forward(Patch, Line, Column, F, net, rows, base, layer, data, sample
     """
     n_in, V, R = net.sizes[layer], ratio(Column, F), ratio(Patch, Line)
     step, wide = net.n_unit_rows, ratio(Line, Column)
-    weight = (base + net.weight_rows[layer]) // V + j * (net.padded[layer] + net.bias)
+    weight = (base + net.weight_rows[layer]) // V + j * (net.own.padded[layer] + net.bias)
     below, here = net.unit_rows[layer], net.unit_rows[layer + 1] // V + j
     rectify = layer < net.n_layers - 1 and net.activations[layer] == Activation.RELU
     for first in range(0, n_in, PANEL_ROWS):
@@ -90,7 +90,7 @@ def _linear_forward(Patch, Line, Column, F, net, rows, base, layer, data, sample
             if first > 0:
                 total = load_grid(Patch, Line, Column, units, target, step // V, 1)
             elif net.bias:
-                bias = weight + net.padded[layer] * wide
+                bias = weight + net.own.padded[layer] * wide
                 total = repeat(Patch, load_grid(Line, Line, Column, rows, bias, 0, 1))
             if layer == 0:
                 if fetching and s + R < s_stop and n_in >= WORTH_PREFETCHING:
@@ -114,7 +114,7 @@ def _linear_forward(Patch, Line, Column, F, net, rows, base, layer, data, sample
 @inline
 def squared_norm(kinds, F, net, rows, base, scratch):
     """The sum of all squared weights, biases left out: of each unit's, and then over the units."""
-    _, _, Column, _, _, _ = kinds
+    Column = kinds.Column
     V, total = ratio(Column, F), broadcast(F, 0.0)
     for layer in range(net.n_layers):
         n_out = net.sizes[layer + 1]
@@ -137,7 +137,7 @@ def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fre
     After the `last` chunk of a minibatch the optimizer takes its step on each few rows of parameters as soon as their
     gradients are known. A layer's weights change only after gradients were passed down through them.
     """
-    Patch, Line, Column, _, _, _ = kinds
+    Patch, Line, Column = kinds.Patch, kinds.Line, kinds.Column
     kept = repeat(Column, load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.KEPT))
     V, units, deltas = ratio(Column, F), scratch.units, scratch.deltas
     for layer in range(net.n_layers - 1, 0, -1):
@@ -185,7 +185,7 @@ def _input_gradients(Patch, Line, Column, F, net, rows, weight, layer, scratch, 
             for j in range(first, stop, V):
                 column, row_step = column_of(net, layer, j // V, V)
                 source = weight // V + column + (i + v) * V * row_step
-                transpose(Column, rows, source, row_step, scratch.transposed, (j - first) * wide + v, wide)
+                transpose(Column, rows, source, row_step, scratch.own.transposed, (j - first) * wide + v, wide)
         for s in range(s_first, s_stop, R):
             target = s * (step // V) + here
             down = broadcast(Patch, 0.0)
@@ -193,7 +193,7 @@ def _input_gradients(Patch, Line, Column, F, net, rows, weight, layer, scratch, 
                 down = load_grid(Patch, Line, Column, deltas, target, step // V, 1)
             for j in range(first, stop):
                 delta = spread_rows(Patch, Line, deltas_above, s * step + above + j, step)
-                w = load_grid(Line, Line, Column, scratch.transposed, (j - first) * wide, 0, 1)
+                w = load_grid(Line, Line, Column, scratch.own.transposed, (j - first) * wide, 0, 1)
                 down = fma(repeat(Patch, w), delta, down)
             if stop == n_out and net.activations[layer - 1] == Activation.RELU:
                 down = relu_backward(load_grid(Patch, Line, Column, scratch.units, target, step // V, 1), down)

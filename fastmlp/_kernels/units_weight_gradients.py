@@ -35,7 +35,7 @@ def part_of(Patch, Line, scratch, n_vectors, count):
 @inline
 def column_of(net, layer, j, V):
     """Where vector `j` of a layer's units begins in its weights, in vectors, and how far it is from row to row."""
-    n_vectors, n_rows = (net.sizes[layer + 1] + V - 1) // V, net.padded[layer] + net.bias
+    n_vectors, n_rows = (net.sizes[layer + 1] + V - 1) // V, net.own.padded[layer] + net.bias
     single = j == n_vectors - 1 and j % 2 == 0
     return (j & -2) * n_rows + j % 2, 1 if single else 2
 
@@ -55,18 +55,18 @@ def gradients(Patch, Line, Column, F, net, flags, tiles, tile, layer, data, scra
     Blocks of 2 R inputs are worked on one after the other; the optimizer's step on a block's weights follows at once.
     """
     V, R, n_in = ratio(Column, F), ratio(Patch, Line), net.sizes[layer]
-    n_vectors, n_rows = (net.sizes[layer + 1] + V - 1) // V, net.padded[layer] + net.bias
+    n_vectors, n_rows = (net.sizes[layer + 1] + V - 1) // V, net.own.padded[layer] + net.bias
     weight = (tile * tiles.n_rows + net.weight_rows[layer]) // V
     # a member's share: two by two vectors, or, if those are too few, inputs
     first, stop, i_first, i_stop = part_of(Patch, Line, scratch, n_vectors, n_in)
     own, own_row, own_step = deltas_of(net, layer, scratch), net.unit_rows[layer + 1] // V, net.n_unit_rows // V
     deltas, row, pair_step, step = own, own_row + first, 2, own_step
     if n_in >= WORTH_COPYING and i_first < i_stop:
-        deltas, row, pair_step, step = scratch.panels, 0, 2 * count, 2
+        deltas, row, pair_step, step = scratch.own.panels, 0, 2 * count, 2
         _copy_panels(Column, own, own_row, own_step, scratch, count, first, stop)
     size = 2 * R
     copying = layer == 0 or stop - first >= VECTORS_WORTH_COPYING
-    inputs, input_step = (scratch.side_by_side, size) if copying else (scratch.units, net.n_unit_rows)
+    inputs, input_step = (scratch.own.side_by_side, size) if copying else (scratch.units, net.n_unit_rows)
     for i in range(i_first, i_stop, size):
         if copying:
             _lay_side_by_side(Column, F, net, layer, data, scratch, count, i, size)
@@ -86,7 +86,7 @@ def gradients(Patch, Line, Column, F, net, flags, tiles, tile, layer, data, scra
     if net.bias and i_first < i_stop == n_in:
         for j in range(first, stop):
             column, row_step = column_of(net, layer, j, V)
-            bias = weight + column + net.padded[layer] * row_step
+            bias = weight + column + net.own.padded[layer] * row_step
             _bias(
                 Column,
                 F,
@@ -116,7 +116,7 @@ def _block(
     state_step = net.state_step // ratio(Column, F)
     # Adam's gradients never leave the first-level cache: a large net's step waits for memory
     at_once = last and flags.method == Method.ADAM
-    places, here = (scratch.band, 0) if at_once else (tiles.rows, target + state_step)
+    places, here = (scratch.own.band, 0) if at_once else (tiles.rows, target + state_step)
     for part in range(0, length, R):
         total = broadcast(Patch, 0.0)
         if not fresh:
@@ -149,7 +149,7 @@ def _copy_panels(Column, deltas, row, step, scratch, count, first, stop):
     for j in range(first, stop):
         target = (j - first) // 2 * 2 * count + (j - first) % 2
         for s in range(count):
-            store(scratch.panels, target + 2 * s, load(Column, deltas, row + s * step + j))
+            store(scratch.own.panels, target + 2 * s, load(Column, deltas, row + s * step + j))
 
 
 @inline
@@ -163,7 +163,7 @@ def _lay_side_by_side(Column, F, net, layer, data, scratch, count, i, size):
                 numbers = load(Column, data.inputs, (scratch.samples[s] * data.n_columns + i) // V + v)
             else:
                 numbers = load(Column, scratch.units, (s * net.n_unit_rows + net.unit_rows[layer] + i) // V + v)
-            store(scratch.side_by_side, s * n_vectors + v, numbers)
+            store(scratch.own.side_by_side, s * n_vectors + v, numbers)
 
 
 @inline
@@ -185,7 +185,7 @@ def _adam(Column, F, flags, tiles, tile, first, length, state_step, scratch):
     rows, settings = tiles.rows, adam_settings(Column, F, tiles, tile, scratch.corrections)
     l2 = repeat(Column, load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.L2))
     for k in range(length):
-        g = load(Column, scratch.band, k)
+        g = load(Column, scratch.own.band, k)
         if flags.has_l2:
             g = optimizers.add_l2(g, load(Column, rows, first + k), l2)
         adam_step(Column, flags, rows, first + k, state_step, g, ALL, settings)

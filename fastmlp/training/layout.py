@@ -138,7 +138,7 @@ def _flags(
     decides = validation is not None and validation.decides
     patience = None if decides else settings.patience
     adaptive = isinstance(settings.schedule, str)
-    hyper = optimizer.rows()
+    rate = optimizer.settings["learning_rate"]
     loss_scale, delta_scale = loss_scales(settings.loss_code, n_out, options.sklearn)
     return structs.TrainFlags(
         method=int(Method.NONE if options.gradients_only else optimizer.method),
@@ -151,8 +151,8 @@ def _flags(
         rules=any(rule is not None for rule in (settings.target_loss, settings.target_accuracy, patience)),
         bound_will_do=settings.target_accuracy is None and patience is None and _are_moderate(samples.weights, n_out),
         has_l2=bool(np.any(settings.l2)),
-        has_momentum=bool(np.any(hyper.get(optimizers.MOMENTUM, 0.0))),
-        has_decay=bool(np.any(hyper.get(optimizers.DECAY_FACTOR, 1.0) != 1.0)),
+        has_momentum=bool(np.any(getattr(optimizer, "momentum", 0.0))),
+        has_decay=bool(np.any(1.0 - rate * getattr(optimizer, "weight_decay", 0.0) != 1.0)),
         nesterov=bool(getattr(optimizer, "nesterov", False)),
         same_powers=not (settings.keep_state or options.resumable)
         and begin.state is None
@@ -184,13 +184,12 @@ def _kernel_asked_for(kernel: Any, flags: structs.TrainFlags) -> str | None:
 
 def _hyperparameters(settings: TrainSettings) -> dict[int, PerNet]:
     """The rows of hyperparameters that the kernels read."""
-    rows, optimizer = settings.optimizer.rows(), settings.optimizer
+    rows = settings.optimizer.rows()
     kept = 1.0 - settings.dropout
     return rows | {
         optimizers.L2: settings.l2, optimizers.GIVEN_L2: settings.l2,
         optimizers.GIVEN_RATE: rows[optimizers.LEARNING_RATE],
         optimizers.KEPT: kept, optimizers.DROPOUT_SCALE: 1.0 / kept,
-        optimizers.WEIGHT_DECAY: getattr(optimizer, "weight_decay", 0.0),
         optimizers.LEAKY_SLOPE: settings.architecture.leaky_slope,
     }  # fmt: skip
 

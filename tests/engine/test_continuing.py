@@ -260,7 +260,8 @@ def test_what_vectors_are_loaded_from_is_aligned(kernel):
         )  # fmt: skip
         tiles = job.new_tiles(0, 3)
         for scratch in (ChunkTrainer(job).new_team().scratches[0], tiles.kernel_view):
-            for name, buffer in scratch._asdict().items():
+            own = getattr(scratch, "own", ())
+            for name, buffer in [*scratch._asdict().items(), *(("own", buffer) for buffer in own)]:
                 if isinstance(buffer, Buffer) and buffer.array.size and name not in ("team", "result_index"):
                     assert buffer.address % 64 == 0, name
 

@@ -218,7 +218,8 @@ def add_compensated(total, rest, term):
 @njit
 def step(lane, cell, method, nesterov, h, w, g, state1, state2, corrections, zero, one, tiny):
     """One optimizer step on every parameter."""
-    rate, momentum = h[optimizers.LEARNING_RATE], h[optimizers.MOMENTUM]
+    rate = h[optimizers.LEARNING_RATE]
+    momentum = h[optimizers.SGD_MOMENTUM] if method == SGD else h[optimizers.RMSPROP_MOMENTUM]
     for p in range(len(w)):
         if method == SGD:
             direction = g[p]
@@ -228,17 +229,17 @@ def step(lane, cell, method, nesterov, h, w, g, state1, state2, corrections, zer
                 state1[p] = zero if abs(velocity) < tiny else velocity
             w[p] = fma(lane, cell, -rate, direction, w[p])
         elif method == ADAM:
-            m = fma(lane, cell, h[optimizers.ONE_MINUS_BETA1], g[p] - state1[p], state1[p])
+            m = fma(lane, cell, h[optimizers.ADAM_ONE_MINUS_BETA1], g[p] - state1[p], state1[p])
             change = fma(lane, cell, g[p], g[p], -state2[p])
-            v = fma(lane, cell, h[optimizers.ONE_MINUS_BETA2], change, state2[p])
+            v = fma(lane, cell, h[optimizers.ADAM_ONE_MINUS_BETA2], change, state2[p])
             state1[p], state2[p] = zero if abs(m) < tiny else m, zero if abs(v) < tiny else v
-            root = fma(lane, cell, sqrt(lane, cell, state2[p]), corrections[1], h[optimizers.EPSILON])
-            w[p] = fma(lane, cell, -(rate * corrections[0]), state1[p] / root, w[p] * h[optimizers.DECAY_FACTOR])
+            root = fma(lane, cell, sqrt(lane, cell, state2[p]), corrections[1], h[optimizers.ADAM_EPSILON])
+            w[p] = fma(lane, cell, -(rate * corrections[0]), state1[p] / root, w[p] * h[optimizers.ADAM_DECAY_FACTOR])
         elif method == RMSPROP:
             change = fma(lane, cell, g[p], g[p], -state1[p])
-            v = fma(lane, cell, h[optimizers.ONE_MINUS_BETA2], change, state1[p])
+            v = fma(lane, cell, h[optimizers.RMSPROP_ONE_MINUS_ALPHA], change, state1[p])
             state1[p] = zero if abs(v) < tiny else v
-            direction = g[p] / (sqrt(lane, cell, state1[p]) + h[optimizers.EPSILON])
+            direction = g[p] / (sqrt(lane, cell, state1[p]) + h[optimizers.RMSPROP_EPSILON])
             if momentum != zero:
                 direction = fma(lane, cell, momentum, state2[p], direction)
                 state2[p] = zero if abs(direction) < tiny else direction
@@ -246,10 +247,10 @@ def step(lane, cell, method, nesterov, h, w, g, state1, state2, corrections, zer
         else:
             agreement = np.sign(g[p]) * np.sign(state1[p])
             if agreement > zero:
-                state2[p] = state2[p] * h[optimizers.ETA_PLUS]
+                state2[p] = state2[p] * h[optimizers.RPROP_ETA_PLUS]
             elif agreement < zero:
-                state2[p] = state2[p] * h[optimizers.ETA_MINUS]
-            state2[p] = min(max(state2[p], h[optimizers.MIN_STEP]), h[optimizers.MAX_STEP])
+                state2[p] = state2[p] * h[optimizers.RPROP_ETA_MINUS]
+            state2[p] = min(max(state2[p], h[optimizers.RPROP_MIN_STEP]), h[optimizers.RPROP_MAX_STEP])
             state1[p] = zero if agreement < zero else g[p]
             w[p] = fma(lane, cell, -np.sign(state1[p]), state2[p], w[p])
 

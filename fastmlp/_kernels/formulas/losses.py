@@ -1,8 +1,14 @@
-"""Losses, from outputs or logits, and their gradients by the outputs."""
+"""Losses, from outputs or logits, and their gradients: one record each, and one table of them.
 
+To add one, write its formula, give it the next code, name it in `loss_of_output`, and add its record to `RECORDS`. If
+its gradient by the logit is not (o − t) times a factor, `output_delta` and `by_output` say what it is.
+"""
+
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import Literal
 
-from fastmlp._kernels.formulas.activations import Activation
+from fastmlp._kernels.formulas.activations import OUTPUT_ACTIVATIONS, Activation
 from fastmlp._simd.arithmetic import bits, constant, fma, select
 from fastmlp._simd.elementary import log, log1p_of_fraction
 from fastmlp._simd.jit import inline
@@ -10,7 +16,7 @@ from fastmlp._simd.types import Constants
 
 
 class Loss(IntEnum):
-    """What training makes small; the exact means are in the docstring of `train`."""
+    """Codes of the losses, as the kernels have them; the exact means are in the docstring of `train`."""
 
     BCE = 0  # −t log o − (1 − t) log(1 − o), from logits
     CROSS_ENTROPY = 1  # −log o_class, from logits
@@ -18,14 +24,45 @@ class Loss(IntEnum):
     POISSON = 3  # o − t + t log(t / o), from logits: half the Poisson deviance
 
 
-# the losses that go with an output, the default first
+@dataclass(frozen=True)
+class Record:
+    """Everything that the kernels and the checks of targets know of a loss."""
+
+    code: Loss
+    outputs: tuple[Activation, ...]
+    """The output activations that it goes with."""
+    targets: Literal["probabilities", "classes", "numbers", "counts"]
+    mean_over_outputs: bool = True
+    """Whether a sample's loss is the mean over its outputs, or else the sum."""
+    gradient_factor: float = 1.0
+    """Times o − t: the gradient of one output's loss, by the logit, or by the output if it is computed `by_output`."""
+    by_output: bool = False
+    bounded_below: bool = False
+    """Whether Σ |o − t| bounds it from below, half of that where it is a sum: no logarithm rules out a target then."""
+
+    @property
+    def name(self) -> str:
+        """Its name in `train`."""
+        return self.code.name.lower()
+
+
+RECORDS = (
+    Record(Loss.BCE, (Activation.SIGMOID,), "probabilities", bounded_below=True),
+    Record(Loss.CROSS_ENTROPY, (Activation.SOFTMAX,), "classes", mean_over_outputs=False, bounded_below=True),
+    Record(
+        Loss.MSE, (Activation.SIGMOID, Activation.SOFTMAX, Activation.IDENTITY, Activation.RELU), "numbers",
+        gradient_factor=2.0, by_output=True,
+    ),
+    Record(Loss.POISSON, (Activation.EXP,), "counts"),
+)  # fmt: skip
+_BY_OUTPUT = tuple(int(record.code) for record in RECORDS if record.by_output)
+_BOUNDED_BELOW = tuple(int(record.code) for record in RECORDS if record.bounded_below)
+BY_CODE = {record.code: record for record in RECORDS}
 LOSSES = {
-    Activation.SIGMOID: {"bce": Loss.BCE, "mse": Loss.MSE},
-    Activation.SOFTMAX: {"cross_entropy": Loss.CROSS_ENTROPY, "mse": Loss.MSE},
-    Activation.IDENTITY: {"mse": Loss.MSE},
-    Activation.RELU: {"mse": Loss.MSE},
-    Activation.EXP: {"poisson": Loss.POISSON},
+    output: {record.name: record.code for record in RECORDS if output in record.outputs}
+    for output in OUTPUT_ACTIVATIONS.values()
 }
+"""The losses that go with an output, the default first."""
 
 _UPPER_EXPONENT = Constants(single=(0x60000000,), double=(0x6000000000000000,))
 
@@ -52,6 +89,28 @@ def squared_error(output, target):
 def poisson(z, output, target):
     """o − t + t log(t / o), where o = exp(z); o where t is 0."""
     return output - select(target > 0.0, target * ((z + 1.0) - log(target)), 0.0)
+
+
+@inline
+def loss_of_output(code, z, output, target, greatest, log_sum):
+    """What one output loses, given its logit z; for softmax the layer's greatest logit and log Σ exp(z − greatest)."""
+    if code == Loss.CROSS_ENTROPY:
+        return cross_entropy(z, greatest, log_sum, target)
+    if code == Loss.POISSON:
+        return poisson(z, output, target)
+    return squared_error(output, target)
+
+
+@inline
+def by_output(code):
+    """Whether `output_delta` is the gradient by the output, to be passed on through the output's activation."""
+    return code in _BY_OUTPUT
+
+
+@inline
+def bounded_below(code):
+    """Whether Σ |o − t| bounds the loss from below."""
+    return code in _BOUNDED_BELOW
 
 
 @inline

@@ -19,16 +19,20 @@ class Method(IntEnum):
     RPROP = 3
 
 
-# Rows of a net's hyperparameters, as the kernels read them. What a method does not use is zero.
-LEARNING_RATE, L2, LEAKY_SLOPE, MOMENTUM = 0, 1, 2, 3
-ONE_MINUS_BETA1, ONE_MINUS_BETA2 = 4, 5  # RMSprop: alpha in the place of beta2
-EPSILON, DECAY_FACTOR = 6, 7  # DECAY_FACTOR = 1 − learning rate · weight decay
-ETA_MINUS, ETA_PLUS, MIN_STEP, MAX_STEP = 4, 5, 6, 7  # Rprop
-# What changes while a net trains is worked out from what was given: a learning rate from epoch to epoch, and L2 from
-# minibatch to minibatch
-GIVEN_RATE, WEIGHT_DECAY, GIVEN_L2 = 8, 9, 10
-KEPT, DROPOUT_SCALE = 11, 12  # with dropout p: 1 − p and 1 / (1 − p)
-N_HYPERPARAMETERS = 13
+# Rows of a net's hyperparameters, as the kernels read them: those of every net,
+LEARNING_RATE, L2, LEAKY_SLOPE = range(3)
+KEPT, DROPOUT_SCALE = 3, 4  # with dropout p: 1 − p and 1 / (1 − p)
+# what is worked out from as it was given while a net trains: the learning rate from epoch to epoch, L2 from minibatch
+# to minibatch,
+GIVEN_RATE, GIVEN_L2 = 5, 6
+# and from here on those of its optimizer
+OWN = 7
+SGD_MOMENTUM = OWN
+ADAM_ONE_MINUS_BETA1, ADAM_ONE_MINUS_BETA2, ADAM_EPSILON = range(OWN, OWN + 3)
+ADAM_WEIGHT_DECAY, ADAM_DECAY_FACTOR = OWN + 3, OWN + 4  # the factor is 1 − learning rate · weight decay
+RMSPROP_MOMENTUM, RMSPROP_ONE_MINUS_ALPHA, RMSPROP_EPSILON = range(OWN, OWN + 3)
+RPROP_ETA_MINUS, RPROP_ETA_PLUS, RPROP_MIN_STEP, RPROP_MAX_STEP = range(OWN, OWN + 4)
+N_HYPERPARAMETERS = OWN + 5
 
 _EXPONENT = Constants(single=(0x7F800000,), double=(0x7FF0000000000000,))
 
