@@ -26,9 +26,12 @@ class TimeSweep:
     """200 settings times 100 seeds."""
 
     grid = {
-        "sizes": [(2, 4, 1), (2, 8, 1)], "hidden": ["relu", "tanh"], "init": ["he_uniform", "glorot_normal"],
-        "learning_rate": [0.01, 0.03, 0.1, 0.3, 1.0], "l2": [0.0, 1e-4, 1e-3, 1e-2, 1e-1],
-    }  # fmt: skip
+        "sizes": [(2, 4, 1), (2, 8, 1)],
+        "hidden": ["relu", "tanh"],
+        "init": ["he_uniform", "glorot_normal"],
+        "learning_rate": [0.01, 0.03, 0.1, 0.3, 1.0],
+        "l2": [0.0, 1e-4, 1e-3, 1e-2, 1e-1],
+    }
 
     def setup(self):
         self.sweep(1)

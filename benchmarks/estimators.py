@@ -34,9 +34,12 @@ SETTINGS = {
     "defaults, sgd": {"solver": "sgd", "learning_rate_init": 0.01},
     "16 units, batch 16, adam": {"solver": "adam", "hidden_layer_sizes": (16,), "batch_size": 16},
     "16 units, batch 16, sgd": {
-        "solver": "sgd", "hidden_layer_sizes": (16,), "batch_size": 16, "learning_rate_init": 0.01,
+        "solver": "sgd",
+        "hidden_layer_sizes": (16,),
+        "batch_size": 16,
+        "learning_rate_init": 0.01,
     },
-}  # fmt: skip
+}
 
 
 def data(name, dtype, split=0):
@@ -101,9 +104,13 @@ def compare(name, settings, dtype, rounds, parallel):
     own_scores = np.array([fitted(fastmlp, kind, settings, X, y, s).score(X_test, y_test) for s in range(SEEDS)])
     difference, (gain, error) = own_scores - scores, gain_of_averaging(name, settings, dtype)
     return [
-        f"{np.median(ratios):.1f}", f"{np.median(bounds):.0f}", f"{scores.mean():.4f}", f"{own_scores.mean():.4f}",
-        f"{difference.mean():+.0e} ± {difference.std(ddof=1) / np.sqrt(SEEDS):.0e}", f"{gain:+.4f} ± {error:.4f}",
-    ]  # fmt: skip
+        f"{np.median(ratios):.1f}",
+        f"{np.median(bounds):.0f}",
+        f"{scores.mean():.4f}",
+        f"{own_scores.mean():.4f}",
+        f"{difference.mean():+.0e} ± {difference.std(ddof=1) / np.sqrt(SEEDS):.0e}",
+        f"{gain:+.4f} ± {error:.4f}",
+    ]
 
 
 def jobs(rounds):

@@ -57,9 +57,13 @@ class Worker:
 
     def __init__(self, tree):
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, json.dumps(JOBS)], cwd=tree, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True, env=_environment(tree),
-        )  # fmt: skip
+            [sys.executable, "-c", WORKER, json.dumps(JOBS)],
+            cwd=tree,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=_environment(tree),
+        )
         self._answer()
 
     def seconds(self, job, epochs):

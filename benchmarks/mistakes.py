@@ -39,14 +39,20 @@ def tasks():
     kinds = np.arange(60) % 3
     centres = np.array([[0.0, 1.0], [0.9, -0.5], [-0.9, -0.5]])
     clouds = {
-        "X": centres[kinds] + 0.25 * rng.normal(size=(60, 2)), "y": kinds, "epochs": 200, "batch_size": 10,
+        "X": centres[kinds] + 0.25 * rng.normal(size=(60, 2)),
+        "y": kinds,
+        "epochs": 200,
+        "batch_size": 10,
         "optimizer": fastmlp.SGD(0.1),
-    }  # fmt: skip
+    }
     x = np.linspace(-1, 1, 40)[:, None]
     waves = {
-        "X": x, "y": np.concatenate([np.sin(3 * x), np.cos(3 * x)], axis=1), "epochs": 2000,
-        "optimizer": fastmlp.SGD(0.3), "init": "glorot_uniform",
-    }  # fmt: skip
+        "X": x,
+        "y": np.concatenate([np.sin(3 * x), np.cos(3 * x)], axis=1),
+        "epochs": 2000,
+        "optimizer": fastmlp.SGD(0.3),
+        "init": "glorot_uniform",
+    }
     return {
         "XOR": {"architecture": fastmlp.Architecture((2, 4, 1)), **xor},
         "ring": {"architecture": fastmlp.Architecture((2, 8, 8, 8, 1), "tanh"), "init": "glorot_uniform", **ring},

@@ -14,8 +14,11 @@ from benchmarks.workloads import LEARNING_RATES
 
 def installed():
     """Names of the peers that can be imported, with their functions."""
-    modules = {"JAX jit(vmap)": ("jax", with_jax), "PyTorch stacked": ("torch", with_torch),
-               "scikit-learn": ("sklearn", with_sklearn)}  # fmt: skip
+    modules = {
+        "JAX jit(vmap)": ("jax", with_jax),
+        "PyTorch stacked": ("torch", with_torch),
+        "scikit-learn": ("sklearn", with_sklearn),
+    }
     return {name: function for name, (module, function) in modules.items() if importlib.util.find_spec(module)}
 
 
@@ -123,10 +126,18 @@ def with_sklearn(workload, weights, _biases, X, y):
             warnings.simplefilter("ignore", ConvergenceWarning)
             for net in range(len(weights[0])):
                 model = MLPClassifier(
-                    workload.sizes[1:-1], solver=workload.optimizer, alpha=0.0, momentum=0.0, tol=0.0, shuffle=False,
-                    batch_size=workload.batch_size or len(X), max_iter=epochs, n_iter_no_change=epochs + 1,
-                    learning_rate_init=LEARNING_RATES[workload.optimizer], random_state=net,
-                )  # fmt: skip
+                    workload.sizes[1:-1],
+                    solver=workload.optimizer,
+                    alpha=0.0,
+                    momentum=0.0,
+                    tol=0.0,
+                    shuffle=False,
+                    batch_size=workload.batch_size or len(X),
+                    max_iter=epochs,
+                    n_iter_no_change=epochs + 1,
+                    learning_rate_init=LEARNING_RATES[workload.optimizer],
+                    random_state=net,
+                )
                 losses.append(model.fit(np.asarray(X, np.float32), y).loss_)
         return np.array(losses)
 

@@ -24,9 +24,17 @@ from fastmlp.settings import NetSelection, TrainSettings
 from fastmlp.training.prepare import prepare_job
 
 SHAPES = (
-    (32, 32, 32), (32, 64, 64), (64, 64, 64), (64, 128, 128), (128, 128, 128), (128, 256, 256), (256, 256, 256),
-    (128, 768, 256), (256, 512, 512), (128, 1024, 1024),
-)  # fmt: skip
+    (32, 32, 32),
+    (32, 64, 64),
+    (64, 64, 64),
+    (64, 128, 128),
+    (128, 128, 128),
+    (128, 256, 256),
+    (256, 256, 256),
+    (128, 768, 256),
+    (256, 512, 512),
+    (128, 1024, 1024),
+)
 LAYER = 1
 SECONDS = 0.1
 
@@ -40,9 +48,22 @@ def weighted_sums(kinds, F, net, flags, data, tiles, scratch, times):  # noqa: A
             count = min(scratch.capacity, data.n_samples - first)
             for j in range(0, vectors, 2):
                 units._linear_forward(
-                    Patch, Line, Column, F, net, tiles.rows, 0, LAYER, data, scratch.samples, 0, count, scratch.units,
-                    j, False,
-                )  # fmt: skip
+                    Patch,
+                    Line,
+                    Column,
+                    F,
+                    net,
+                    tiles.rows,
+                    0,
+                    LAYER,
+                    data,
+                    scratch.samples,
+                    0,
+                    count,
+                    scratch.units,
+                    j,
+                    False,
+                )
 
 
 @kernel

@@ -41,8 +41,10 @@ def main():
     options = parser.parse_args()
     found = series()
     for name, (counts, times) in found.items():
-        print(f"{name:8} exponent {exponent(name, counts, times):.3f}   " + "  ".join(
-            f"{count:,}: {time:.4f} s" for count, time in zip(counts, times, strict=True)))  # fmt: skip
+        print(
+            f"{name:8} exponent {exponent(name, counts, times):.3f}   "
+            + "  ".join(f"{count:,}: {time:.4f} s" for count, time in zip(counts, times, strict=True))
+        )
     if options.picture:
         draw(found, options.picture)
         print(f"Picture: {options.picture}")

@@ -57,9 +57,17 @@ class Workload:
         rate = LEARNING_RATES[self.optimizer] if rate is None else rate
         optimizer = fastmlp.SGD(rate) if self.optimizer == "sgd" else fastmlp.Adam(rate)
         return fastmlp.train(
-            self.architecture, X, y, n_nets=nets or self.nets, epochs=self.epochs if epochs is None else epochs,
-            optimizer=optimizer, batch_size=self.batch_size, shuffle=False, threads=threads, **settings,
-        )  # fmt: skip
+            self.architecture,
+            X,
+            y,
+            n_nets=nets or self.nets,
+            epochs=self.epochs if epochs is None else epochs,
+            optimizer=optimizer,
+            batch_size=self.batch_size,
+            shuffle=False,
+            threads=threads,
+            **settings,
+        )
 
     def initial(self, nets, dtype="float32"):
         """Weights (n, in, out) and biases (n, out) of the layers, which others start from."""

@@ -17,4 +17,4 @@ def html_table(caption: str, heading: Sequence[str], rows: Sequence[Sequence[obj
     return (
         f"<div><table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table>{below}</div>"
-    )  # fmt: skip
+    )

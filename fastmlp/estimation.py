@@ -46,9 +46,17 @@ class Estimate(NamedTuple):
 
 
 def results_bytes(
-    architecture: Architecture, n_nets: int, optimizer: Optimizer, dtype: np.dtype, *, n_records: int = 0,
-    validation: bool = False, restore_best: bool = False, keeps_state: bool = False, gradients: bool = False,
-) -> int:  # fmt: skip
+    architecture: Architecture,
+    n_nets: int,
+    optimizer: Optimizer,
+    dtype: np.dtype,
+    n_records: int = 0,
+    validation: bool = False,
+    restore_best: bool = False,
+    *,
+    keeps_state: bool = False,
+    gradients: bool = False,
+) -> int:
     """What so many nets' results take."""
     size = dtype.itemsize
     parameters = 1 + gradients + (validation and restore_best)
@@ -120,18 +128,17 @@ def estimate(
     method = as_optimizer(optimizer)
     n_threads = workers.thread_count(threads)
 
+    records, kept = epochs // every + 1 if every else 0, keep_state or checkpoint
     results = results_bytes(
-        architecture, nets, method, float_type, n_records=epochs // every + 1 if every else 0,
-        validation=held_out > 0, restore_best=restore_best, keeps_state=keep_state or checkpoint,
-    )  # fmt: skip
+        architecture, nets, method, float_type, records, held_out > 0, restore_best, keeps_state=kept
+    )
     size, (n_in, n_out) = float_type.itemsize, (architecture.sizes[0], architecture.sizes[-1])
     choice, rest = choose_kernels(
         architecture, nets, n_samples, batch, float_type, n_threads, epochs, plain=not (held_out or dropout)
     )
     chosen = [(choice, nets - rest.nets), (rest.choice, rest.nets)] if rest else [(choice, nets)]
-    plans = [
-        (ExecutionPlan.of(architecture, architecture.default_loss, float_type, one), count) for one, count in chosen
-    ]
+    loss = architecture.default_loss
+    plans = [(ExecutionPlan.of(architecture, loss, float_type, one), count) for one, count in chosen]
     data = nets * n_samples * size if weights_by_net else 0
     for samples, fill in ((n_samples, max(plan.fill for plan, _ in plans)), (held_out, structs.BLOCK)):
         data += samples * size * (rounded_up(n_in + 1, fill) + n_out)
@@ -140,11 +147,8 @@ def estimate(
         _working_bytes(plan, count, method, n_samples, batch, epochs, n_threads, weights_by_net, dropout, checkpoint)
         for plan, count in plans
     ]
-    busy = min(max(1, n_threads // choice.threads_per_net), sum(w.chunks for w in working_of))
-    tiles = min(busy * max(w.chunk for w in working_of), sum(w.all_tiles for w in working_of))
-    training = tiles + busy * (max(w.orders for w in working_of) + sum(w.team for w in working_of))
-    # what is held only while the job is laid out, its chunks are cut, or a checkpoint is written
-    copied = n_samples * n_in * size
+    training = _training_bytes(working_of, max(1, n_threads // choice.threads_per_net))
+    copied = n_samples * n_in * size  # this, and what follows, is held only before, between or after training
     # the samples, their targets, the held-out ones, and numbers in float64 for one output's spread
     checked = (n_samples + held_out) * (n_in + n_out) * size + held_out * (
         rounded_up(n_in + 1, structs.BLOCK) * size + 40
@@ -166,10 +170,25 @@ class _Working(NamedTuple):
     chunks: int
 
 
+def _training_bytes(parts: list[_Working], teams: int) -> int:
+    """What is held at once by so many teams, each of which may train a chunk of any part."""
+    busy = min(teams, sum(part.chunks for part in parts))
+    tiles = min(busy * max(part.chunk for part in parts), sum(part.all_tiles for part in parts))
+    return tiles + busy * (max(part.orders for part in parts) + sum(part.team for part in parts))
+
+
 def _working_bytes(
-    plan: ExecutionPlan, nets: int, optimizer: Optimizer, n_samples: int, batch: int, epochs: int, threads: int,
-    weights_by_net: bool, dropout: bool, checkpoint: bool,
-) -> _Working:  # fmt: skip
+    plan: ExecutionPlan,
+    nets: int,
+    optimizer: Optimizer,
+    n_samples: int,
+    batch: int,
+    epochs: int,
+    threads: int,
+    weights_by_net: bool,
+    dropout: bool,
+    checkpoint: bool,
+) -> _Working:
     rows, weighted = plan.rows_of_a_tile(optimizer.n_state_rows), n_samples if weights_by_net else 0
     of_a_tile = TileArrays.nbytes(plan.vectors.width, plan.vectors, rows, weighted)
     tiles = -(-nets // plan.vectors.width)

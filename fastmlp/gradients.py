@@ -69,9 +69,15 @@ def loss_and_gradients(
         raise TypeError(f"architecture={architecture!r}: needs a fastmlp.Architecture, such as Architecture((2, 4, 1))")
     parameters = checks.parameters(weights, biases, architecture, checks.float_dtype(dtype))
     settings = TrainSettings(
-        architecture, SGD(), epochs=1, loss=loss, shuffle=False, sample_weight=sample_weight, record_every=1,
+        architecture,
+        SGD(),
+        epochs=1,
+        loss=loss,
+        shuffle=False,
+        sample_weight=sample_weight,
+        record_every=1,
         dtype=parameters.dtype,
-    )  # fmt: skip
+    )
     options = JobOptions(parameters=parameters, gradients_only=True)
     job, runs = prepare_job(settings, X, y, NetSelection(len(parameters)), threads=threads, options=options)
     assert job.gradients is not None

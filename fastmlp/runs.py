@@ -80,9 +80,17 @@ class Network(_Parameters):
     """
 
     def __init__(
-        self, architecture: Architecture, parameters: np.ndarray, net_id: int, loss: float, accuracy: float,
-        epochs: int, status: Status, seed: int = 0, settings: dict[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        architecture: Architecture,
+        parameters: np.ndarray,
+        net_id: int,
+        loss: float,
+        accuracy: float,
+        epochs: int,
+        status: Status,
+        seed: int = 0,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
         self.architecture = architecture
         self.parameters = parameters
         self.net_id = net_id
@@ -96,10 +104,16 @@ class Network(_Parameters):
     def save(self, path: str | os.PathLike) -> None:
         """Write the net to a file that `fastmlp.load` reads; see `Runs.save`."""
         one = Runs(
-            self.architecture, self.parameters[None], np.array([self.loss], self.parameters.dtype),
-            np.array([self.accuracy], self.parameters.dtype), np.array([self.epochs]),
-            np.array([self.status], np.int8), np.array([self.net_id], np.uint64), self.seed, settings=self.settings,
-        )  # fmt: skip
+            self.architecture,
+            self.parameters[None],
+            np.array([self.loss], self.parameters.dtype),
+            np.array([self.accuracy], self.parameters.dtype),
+            np.array([self.epochs]),
+            np.array([self.status], np.int8),
+            np.array([self.net_id], np.uint64),
+            self.seed,
+            settings=self.settings,
+        )
         save(path, one, network=True)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -183,14 +197,26 @@ class Runs(_Parameters):
     )
 
     def __init__(
-        self, architecture: Architecture, parameters: np.ndarray, loss: np.ndarray, accuracy: np.ndarray,
-        epochs: np.ndarray, status: np.ndarray, net_ids: np.ndarray, seed: int, history: np.ndarray | None = None,
-        compile_seconds: float = 0.0, train_seconds: float = 0.0, validation_score: np.ndarray | None = None,
-        best_epoch: np.ndarray | None = None, validation_history: np.ndarray | None = None,
+        self,
+        architecture: Architecture,
+        parameters: np.ndarray,
+        loss: np.ndarray,
+        accuracy: np.ndarray,
+        epochs: np.ndarray,
+        status: np.ndarray,
+        net_ids: np.ndarray,
+        seed: int,
+        history: np.ndarray | None = None,
+        compile_seconds: float = 0.0,
+        train_seconds: float = 0.0,
+        validation_score: np.ndarray | None = None,
+        best_epoch: np.ndarray | None = None,
+        validation_history: np.ndarray | None = None,
         validation_losses: np.ndarray | None = None,
-        state: OptimizerState | None = None, settings: dict[str, Any] | None = None,
+        state: OptimizerState | None = None,
+        settings: dict[str, Any] | None = None,
         restarts: np.ndarray | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.architecture = architecture
         self.parameters = parameters
         self.loss = loss
@@ -243,10 +269,16 @@ class Runs(_Parameters):
         )
         if isinstance(which, int):
             return Network(
-                architecture, self.parameters[which], int(self.net_ids[which]), float(self.loss[which]),
-                float(self.accuracy[which]), int(self.epochs[which]), Status(int(self.status[which])), self.seed,
+                architecture,
+                self.parameters[which],
+                int(self.net_ids[which]),
+                float(self.loss[which]),
+                float(self.accuracy[which]),
+                int(self.epochs[which]),
+                Status(int(self.status[which])),
+                self.seed,
                 self.settings,
-            )  # fmt: skip
+            )
         subset = Runs(
             architecture=architecture,
             seed=self.seed,
@@ -312,9 +344,16 @@ class Runs(_Parameters):
         return RunsPlots(self, Runs._train)
 
     def diagnose(
-        self, X: Any, y: Any, *, loss: str | None = None, solved_loss: float | None = None, try_fixes: bool = False,
-        max_nets_tried: int = 10_000, threads: int | None = None,
-    ) -> Diagnosis:  # fmt: skip
+        self,
+        X: Any,
+        y: Any,
+        *,
+        loss: str | None = None,
+        solved_loss: float | None = None,
+        try_fixes: bool = False,
+        max_nets_tried: int = 10_000,
+        threads: int | None = None,
+    ) -> Diagnosis:
         """Why is my net stuck? One cause for each net, and what to change first.
 
         What is seen in the nets on the samples decides first: units that are silent, saturated or copies of each other,
@@ -361,9 +400,16 @@ class Runs(_Parameters):
         from fastmlp.diagnosis import diagnose
 
         return diagnose(
-            self, X, y, loss=loss, solved_loss=solved_loss, try_fixes=try_fixes, max_nets_tried=max_nets_tried,
-            threads=threads, train=Runs._train,
-        )  # fmt: skip
+            self,
+            X,
+            y,
+            loss=loss,
+            solved_loss=solved_loss,
+            try_fixes=try_fixes,
+            max_nets_tried=max_nets_tried,
+            threads=threads,
+            train=Runs._train,
+        )
 
     def save(self, path: str | os.PathLike) -> None:
         """Write everything to a file that `fastmlp.load` reads, in the safetensors format (extra ``files``).

@@ -105,15 +105,21 @@ class TrainSettings:
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise TypeError(f"{name}={getattr(self, name)!r}: needs True or False")
         return replace(
-            self, optimizer=optimizer, epochs=epochs, init=_checked_init(self.init), dtype=dtype,
+            self,
+            optimizer=optimizer,
+            epochs=epochs,
+            init=_checked_init(self.init),
+            dtype=dtype,
             shuffle=self.shuffle if isinstance(self.shuffle, str) else bool(self.shuffle),
-            bootstrap=bool(self.bootstrap), restore_best=bool(self.restore_best), keep_state=bool(self.keep_state),
+            bootstrap=bool(self.bootstrap),
+            restore_best=bool(self.restore_best),
+            keep_state=bool(self.keep_state),
             batch_size=None if self.batch_size is None else checks.whole_number("batch_size", self.batch_size, 1),
-            record_every=None if self.record_every is None else checks.whole_number(
-                "record_every", self.record_every, 1
-            ),
+            record_every=None
+            if self.record_every is None
+            else checks.whole_number("record_every", self.record_every, 1),
             schedule=_checked_schedule(self.schedule, optimizer, epochs, self.patience),
-        )  # fmt: skip
+        )
 
     def validated_for(self, n_nets: int) -> TrainSettings:
         """The same with numbers in float64, one for all nets or (n_nets,); raises ValueError, TypeError."""
@@ -164,9 +170,13 @@ class TrainSettings:
         if isinstance(init, (tuple, list)):
             init = [np.array(layer) for layer in init[0]], [np.array(layer) for layer in init[1] or ()]
         return replace(
-            self, optimizer=_optimizer_of(self.optimizer, slice(None)), init=init, sample_weight=weights,
-            record_every=None, keep_state=False,
-        )  # fmt: skip
+            self,
+            optimizer=_optimizer_of(self.optimizer, slice(None)),
+            init=init,
+            sample_weight=weights,
+            record_every=None,
+            keep_state=False,
+        )
 
     def final_rate(self) -> float | None:
         """What the learning rate was multiplied with in the last epoch; None where each net has its own by now."""

@@ -24,9 +24,7 @@ def wilson_intervals(successes: Any, trials: Any) -> tuple[np.ndarray, np.ndarra
     successes, trials = np.asarray(successes, float), np.asarray(trials, float)
     share = successes / trials
     middle = (share + Z95 * Z95 / (2 * trials)) / (1 + Z95 * Z95 / trials)
-    half = Z95 / (1 + Z95 * Z95 / trials) * np.sqrt(
-        share * (1 - share) / trials + Z95 * Z95 / (4 * trials * trials)
-    )  # fmt: skip
+    half = Z95 / (1 + Z95 * Z95 / trials) * np.sqrt(share * (1 - share) / trials + Z95 * Z95 / (4 * trials * trials))
     return np.maximum(0.0, middle - half), np.minimum(1.0, middle + half)
 
 

@@ -73,7 +73,7 @@ FITS = (
     ("erfc(x) = exp(−c(x)) on [1, 6], float64", lambda x: -log(erfc(x)), erfc, 1, 6, None, 18),
     ("expm1(r) = r + r² c(r)", EXPM1, lambda r: abs(r) + mpf(10) ** -20, -LN2 / 2, LN2 / 2, 4, 10),
     ("cos(π r/2) = 1 + r² c(r²)", COS, lambda y: y + mpf(10) ** -20, 0, mpf(1) / 4, None, 7),
-)  # fmt: skip
+)
 
 
 def main():

@@ -11,10 +11,7 @@ import tempfile
 from pathlib import Path
 
 README = Path(__file__).parent.parent / "README.md"
-CHECKERS = (
-    ("mypy", "--no-incremental", "--ignore-missing-imports"),
-    ("basedpyright", "--level", "error"),
-)
+CHECKERS = (("mypy", "--no-incremental", "--ignore-missing-imports"), ("basedpyright", "--level", "error"))
 # What the examples do not show: what a selection and a file give
 MORE = """
 from typing import assert_type

@@ -43,9 +43,11 @@ class _Plugin:
 def main():
     source = Path(sklearn.neural_network.__file__).with_name("tests") / "test_mlp.py"
     text, replaced = re.subn(
-        r"^from sklearn\.neural_network import (MLPClassifier, MLPRegressor)$", r"from fastmlp import \1",
-        source.read_text(), flags=re.MULTILINE,
-    )  # fmt: skip
+        r"^from sklearn\.neural_network import (MLPClassifier, MLPRegressor)$",
+        r"from fastmlp import \1",
+        source.read_text(),
+        flags=re.MULTILINE,
+    )
     if replaced != 1:
         print(f"{source} does not import the estimators as expected: nothing was run")
         return 2

@@ -194,9 +194,14 @@ class ChunkTrainer:
         record = trained // every - 1 if every and trained % every == 0 else None
         best = Buffer(validation.best_parameters)
         validation.judge(
-            tiles, measures, epoch, record, job.flags.full_batch and epoch == job.last_epoch, job.results,
+            tiles,
+            measures,
+            epoch,
+            record,
+            job.flags.full_batch and epoch == job.last_epoch,
+            job.results,
             lambda chosen: self.copy_rows(tiles, best, 0, chosen),
-        )  # fmt: skip
+        )
 
     def _measured(
         self, tiles: TileArrays, data: structs.Data, counts_accuracy: bool, scratch: structs.Scratch

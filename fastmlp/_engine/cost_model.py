@@ -55,9 +55,15 @@ class Rest(NamedTuple):
 
 
 def choose_kernel(
-    architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int,
-    asked: str | None = None, plain: bool = True,
-) -> Choice:  # fmt: skip
+    architecture: Architecture,
+    n_nets: int,
+    n_samples: int,
+    batch: int,
+    dtype: np.dtype,
+    threads: int,
+    asked: str | None = None,
+    plain: bool = True,
+) -> Choice:
     """The fastest way for this job, or the fastest with the kernel "lanes" or "units".
 
     A job that is not `plain` asks for what the kernel of tiny jobs leaves out.
@@ -66,9 +72,16 @@ def choose_kernel(
 
 
 def choose_kernels(
-    architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int, epochs: int,
-    asked: str | None = None, plain: bool = True,
-) -> tuple[Choice, Rest | None]:  # fmt: skip
+    architecture: Architecture,
+    n_nets: int,
+    n_samples: int,
+    batch: int,
+    dtype: np.dtype,
+    threads: int,
+    epochs: int,
+    asked: str | None = None,
+    plain: bool = True,
+) -> tuple[Choice, Rest | None]:
     """The same, or two ways where that is faster: one for all nets but the last ones, and one for those.
 
     Threads that get equally many tiles are well used. A few nets more would cost another round of tiles.
@@ -89,9 +102,15 @@ def choose_kernels(
 
 
 def _choose_one(
-    architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int,
-    asked: str | None, plain: bool,
-) -> tuple[Choice, float]:  # fmt: skip
+    architecture: Architecture,
+    n_nets: int,
+    n_samples: int,
+    batch: int,
+    dtype: np.dtype,
+    threads: int,
+    asked: str | None,
+    plain: bool,
+) -> tuple[Choice, float]:
     """One way for all nets, and what an epoch of them then costs."""
     by_tiles, tiles = _choose_lanes(architecture, n_nets, n_samples, batch, dtype, threads, plain)
     threads_per_net, units = choose_threads_per_net(architecture, n_nets, n_samples, batch, dtype, threads)

@@ -49,10 +49,21 @@ class Validation:
     """
 
     def __init__(
-        self, data: structs.Data, targets: np.ndarray, weights: np.ndarray | None, score: str, n_nets: int,
-        n_parameters: int, n_records: int, patience: float | np.ndarray, tol: float | np.ndarray, adaptive: bool,
-        restore: bool, decides: bool, sklearn: bool,
-    ) -> None:  # fmt: skip
+        self,
+        data: structs.Data,
+        targets: np.ndarray,
+        weights: np.ndarray | None,
+        score: str,
+        n_nets: int,
+        n_parameters: int,
+        n_records: int,
+        patience: float | np.ndarray,
+        tol: float | np.ndarray,
+        adaptive: bool,
+        restore: bool,
+        decides: bool,
+        sklearn: bool,
+    ) -> None:
         self.data, self._score = data, SCORES[score]
         self.counts_accuracy = checks.counts_accuracy(targets)
         self._spread = _spread(targets, weights)
@@ -65,9 +76,15 @@ class Validation:
         self.waited = np.zeros(n_nets)
 
     def judge(
-        self, tiles: TileArrays, measures: np.ndarray, epoch: int, record: int | None, at_end: bool,
-        results: structs.Results, keep: Callable[[np.ndarray], None],
-    ) -> None:  # fmt: skip
+        self,
+        tiles: TileArrays,
+        measures: np.ndarray,
+        epoch: int,
+        record: int | None,
+        at_end: bool,
+        results: structs.Results,
+        keep: Callable[[np.ndarray], None],
+    ) -> None:
         """Score the nets that were trained for `epoch` epochs; stop those that have not improved for too long.
 
         `record` is the place of the scores on the curves, None where no curve has one for this epoch. `at_end`, after

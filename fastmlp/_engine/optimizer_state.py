@@ -35,17 +35,21 @@ class OptimizerState(NamedTuple):
     def __getitem__(self, which: Any) -> OptimizerState:  # type: ignore[override]
         """The state of some of the nets."""
         return self._replace(
-            rows=np.ascontiguousarray(self.rows[:, which]), powers=self.powers[which], rate=self.rate[which],
+            rows=np.ascontiguousarray(self.rows[:, which]),
+            powers=self.powers[which],
+            rate=self.rate[which],
             watched=np.ascontiguousarray(self.watched[:, which]),
-        )  # fmt: skip
+        )
 
 
 def joined(states: list[OptimizerState]) -> OptimizerState:
     """The states of several nets' optimizers, of one kind and epoch, as one."""
     return states[0]._replace(
-        rows=np.concatenate([s.rows for s in states], axis=1), powers=np.concatenate([s.powers for s in states]),
-        rate=np.concatenate([s.rate for s in states]), watched=np.concatenate([s.watched for s in states], axis=1),
-    )  # fmt: skip
+        rows=np.concatenate([s.rows for s in states], axis=1),
+        powers=np.concatenate([s.powers for s in states]),
+        rate=np.concatenate([s.rate for s in states]),
+        watched=np.concatenate([s.watched for s in states], axis=1),
+    )
 
 
 def new_state(optimizer: Optimizer, n_nets: int, n_parameters: int, dtype: np.dtype) -> OptimizerState:

@@ -59,9 +59,10 @@ def predict(architecture: Architecture, parameters: np.ndarray, X: Any, threads:
     samples = checks.inputs(X, architecture, parameters.dtype)
     shape = (len(parameters), len(samples), architecture.sizes[-1])
     refuse_if_too_large(
-        math.prod(shape) * parameters.dtype.itemsize, f"predictions of shape {shape}",
+        math.prod(shape) * parameters.dtype.itemsize,
+        f"predictions of shape {shape}",
         "predict fewer samples at once, or the mean with reduce='mean'",
-    )  # fmt: skip
+    )
     outputs = np.empty(shape, parameters.dtype)
     n_threads = workers.thread_count(threads)
     parts = [

@@ -29,9 +29,16 @@ def slice_of(job: Job, tiles: TileArrays, first: int, stop: int) -> structs.Epoc
     orders = _orders_by_net(job, tiles, first, stop) if job.flags.order_by_net else orders_of(job, first, stop)
     keys = _keys(job, np.arange(first, stop, dtype=np.uint64), DROPOUT) if job.flags.dropping else _NO_KEYS
     return structs.Epochs(
-        orders, Buffer(keys), Buffer(factors), job.begin.first_epoch, first, stop, stride=max(1, stop - first),
-        fewest=0, last=job.last_epoch,
-    )  # fmt: skip
+        orders,
+        Buffer(keys),
+        Buffer(factors),
+        job.begin.first_epoch,
+        first,
+        stop,
+        stride=max(1, stop - first),
+        fewest=0,
+        last=job.last_epoch,
+    )
 
 
 def orders_of(job: Job, first: int, stop: int, seed: np.uint64 | None = None) -> Buffer:

@@ -10,7 +10,8 @@ import numpy as np
 from fastmlp._kernels import structs
 from fastmlp._kernels.barrier import N_SHARED
 from fastmlp._kernels.formulas import losses
-from fastmlp._kernels.formulas.activations import BY_CODE, formulas_for
+from fastmlp._kernels.formulas.activation_choice import formulas_for
+from fastmlp._kernels.formulas.activations import BY_CODE
 from fastmlp._kernels.formulas.losses import LOSSES, Loss
 from fastmlp._kernels.formulas.optimizers import N_HYPERPARAMETERS
 from fastmlp._simd.cpu import MOST_UNITS, units_at_once
@@ -58,9 +59,16 @@ class Vectors:
             return VectorSpec(dtype, F.count * number)
 
         return cls(
-            F, times(samples), times(units * samples), times(structs.BLOCK), times(units * structs.BLOCK), times(units),
-            VectorSpec("float64", F.count), VectorSpec("uint64", F.count), VectorSpec("uint64", F.count),
-        )  # fmt: skip
+            F,
+            times(samples),
+            times(units * samples),
+            times(structs.BLOCK),
+            times(units * structs.BLOCK),
+            times(units),
+            VectorSpec("float64", F.count),
+            VectorSpec("uint64", F.count),
+            VectorSpec("uint64", F.count),
+        )
 
     @property
     def kinds(self) -> structs.Kinds:

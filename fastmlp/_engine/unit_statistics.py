@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from fastmlp._kernels.unit_statistics import (
     SILENT,
     count_distinct,
     inspect_tiles,
-)  # fmt: skip
+)
 from fastmlp._simd.cpu import host_lanes
 from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 from fastmlp.architecture import Architecture
@@ -61,9 +62,13 @@ class UnitStatistics(NamedTuple):
 
 
 def inspected(
-    architecture: Architecture, loss: str, parameters: np.ndarray, samples: np.ndarray, targets: np.ndarray,
+    architecture: Architecture,
+    loss: str,
+    parameters: np.ndarray,
+    samples: np.ndarray,
+    targets: np.ndarray,
     threads: int | None = None,
-) -> UnitStatistics:  # fmt: skip
+) -> UnitStatistics:
     """The facts about the nets `parameters` (n, P), for samples and targets of their dtype that have been checked."""
     dtype, n, layers, n_out = parameters.dtype, len(parameters), architecture.n_layers, architecture.sizes[-1]
     lanes = host_lanes(dtype, narrow=True) if n > FEW_NETS else VectorSpec(dtype, FEW_NETS)
@@ -84,10 +89,8 @@ def inspected(
         copy_in(F, tiles.kernel_view, Buffer(own), plan.row_of, plan.net.n_parameters, 0, 0)
         found = aligned_zeros((tiles.count, n_facts, tiles.width), dtype)
         peaks = aligned_zeros((plan.net.n_unit_rows, tiles.width), dtype)
-        inspect_tiles(
-            plan.vectors.kinds, F, plan.net, data, tiles.kernel_view, Buffer(found), Buffer(peaks), scratch,
-            Buffer(dies), Buffer(inverse_slopes),
-        )  # fmt: skip
+        view, room = tiles.kernel_view, (Buffer(found), Buffer(peaks))
+        inspect_tiles(plan.vectors.kinds, F, plan.net, data, view, *room, scratch, Buffer(dies), Buffer(inverse_slopes))
         facts[nets] = found.transpose(0, 2, 1).reshape(-1, n_facts)[: len(own)]
         if layers > 1:
             counts = np.empty((len(own), layers - 1), np.int64)
@@ -99,20 +102,32 @@ def inspected(
     blocks = [slice(first, first + NETS_A_BLOCK) for first in range(0, n, NETS_A_BLOCK)]
     several = min(workers.thread_count(threads), max(1, len(blocks)))
     with Stopping(signal.SIGINT) as stopping:
-        workers.run(
-            blocks, work, lambda: plan.new_scratch(min(len(samples), CHUNK_SAMPLES)), several, np.zeros(2, np.int8),
-            lambda _report: None, stopping,
-        )  # fmt: skip
+        new_scratch = partial(plan.new_scratch, min(len(samples), CHUNK_SAMPLES))
+        workers.run(blocks, work, new_scratch, several, np.zeros(2, np.int8), lambda _report: None, stopping)
     if stopping.received is not None:
         raise KeyboardInterrupt
+    scale = dtype.type(loss_scales(plan.net.loss, n_out, False)[0])
+    return _statistics(architecture, facts, distinct, scale)
+
+
+def _statistics(
+    architecture: Architecture, facts: np.ndarray, distinct: np.ndarray, loss_scale: np.floating
+) -> UnitStatistics:
+    """The kernel's rows (n, n_facts), taken apart."""
+    n, layers, n_out = len(facts), architecture.n_layers, architecture.sizes[-1]
     by_layer = facts[:, N_OF_NET : N_OF_NET + layers * N_OF_LAYER].reshape(n, layers, N_OF_LAYER)
     by_output = facts[:, N_OF_NET + layers * N_OF_LAYER :].reshape(n, n_out, N_OF_OUTPUT)
     with np.errstate(invalid="ignore"):
         silent, saturated = (np.nan_to_num(by_layer[:, :, k]).astype(np.int64) for k in (SILENT, SATURATED))
     leaky = np.array([code == Activation.LEAKY_RELU for code in architecture.activations])
-    silent[np.broadcast_to(np.asarray(slope) > DEAD_SLOPE, n)[:, None] & leaky] = 0
-    scale = dtype.type(loss_scales(plan.net.loss, n_out, False)[0])
+    silent[np.broadcast_to(np.asarray(architecture.leaky_slope) > DEAD_SLOPE, n)[:, None] & leaky] = 0
     return UnitStatistics(
-        facts[:, LOSS] * scale, facts[:, RIGHT], silent, saturated, np.sqrt(by_layer[:, :, GRADIENT]),
-        by_output[:, :, 0], by_output[:, :, 1], distinct,
-    )  # fmt: skip
+        facts[:, LOSS] * loss_scale,
+        facts[:, RIGHT],
+        silent,
+        saturated,
+        np.sqrt(by_layer[:, :, GRADIENT]),
+        by_output[:, :, 0],
+        by_output[:, :, 1],
+        distinct,
+    )

@@ -9,7 +9,8 @@ import numpy as np
 
 from fastmlp._engine.tile_arrays import MOST_COLUMNS, Vectors, new_scratch, rounded_up, separated
 from fastmlp._kernels import structs
-from fastmlp._kernels.formulas.activations import BY_CODE, formulas_for
+from fastmlp._kernels.formulas.activation_choice import formulas_for
+from fastmlp._kernels.formulas.activations import BY_CODE
 from fastmlp._kernels.formulas.losses import LOSSES
 from fastmlp._kernels.units import PANEL_ROWS
 from fastmlp._kernels.units_weight_gradients import WORTH_COPYING
@@ -33,9 +34,16 @@ def unit_vectors(dtype: np.dtype) -> Vectors:
         return VectorSpec(dtype, count)
 
     return Vectors(
-        F=of(1), Blk=of(V), Units=of(max(V, 2 * rows)), Line=of(2 * V), Patch=of(rows * 2 * V), Column=of(V),
-        D=VectorSpec("float64", 1), U=VectorSpec("uint64", 1), Words=VectorSpec("uint64", V),
-    )  # fmt: skip
+        F=of(1),
+        Blk=of(V),
+        Units=of(max(V, 2 * rows)),
+        Line=of(2 * V),
+        Patch=of(rows * 2 * V),
+        Column=of(V),
+        D=VectorSpec("float64", 1),
+        U=VectorSpec("uint64", 1),
+        Words=VectorSpec("uint64", V),
+    )
 
 
 def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> structs.Net:

@@ -64,7 +64,6 @@ def run(
     """
     remaining, lock = iter(tasks), threading.Lock()
     reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    failure: BaseException | None = None
 
     def worker() -> None:
         try:
@@ -82,13 +81,28 @@ def run(
             reports.put(_DONE)
 
     workers = [threading.Thread(target=worker, name=f"fastmlp-{i}", daemon=True) for i in range(threads)]
-    waiting = iter(workers)
-    begun: list[threading.Thread] = []
     stopping.wake = lambda: reports.put(None)
-    # A program's own handler may raise KeyboardInterrupt between any two steps below, even between taking a report and
-    # looking at it. So each round begins by looking at what there is; the count of workers that are done only says how
-    # long it is worth waiting.
-    done = 0
+    failure = _wait_for(workers, reports, halt, on_report, stopping)
+    if failure is not None:
+        raise failure
+    return list(remaining)
+
+
+def _wait_for(
+    workers: list[threading.Thread],
+    reports: queue.SimpleQueue[Any],
+    halt: np.ndarray,
+    on_report: Callable[[Any], None],
+    stopping: Stopping,
+) -> BaseException | None:
+    """Start the workers, and take their reports until all have ended; returns the first exception.
+
+    A program's own handler may raise KeyboardInterrupt between any two steps below, even between taking a report and
+    looking at it. So each round begins by looking at what there is; the count of workers that are done only says how
+    long it is worth waiting.
+    """
+    waiting, begun, done = iter(workers), list[threading.Thread](), 0
+    failure: BaseException | None = None
     while True:
         try:
             for thread in waiting:
@@ -96,11 +110,11 @@ def run(
                 thread.start()
             if stopping.received is not None:
                 halt[0] = 1
-            # in this order: who has ended has reported before
+            # in this order: a worker that has ended has reported before
             if not any(thread.is_alive() for thread in begun) and reports.empty():
-                break
+                return failure
             try:
-                report = reports.get(timeout=0.5 if done < threads else 0.001)
+                report = reports.get(timeout=0.5 if done < len(workers) else 0.001)
             except queue.Empty:
                 continue
             done += report is _DONE
@@ -115,6 +129,3 @@ def run(
             stopping.received, halt[0] = stopping.received or signal.SIGINT, 1
         except BaseException as error:
             failure, halt[0] = failure or error, 1
-    if failure is not None:
-        raise failure
-    return list(remaining)

@@ -97,10 +97,13 @@ class Column:
                 + advice(numbers, self.name, table.options.decimal, "--na")
             )
         counts = [
-            f"{count:,} {what}" for count, what in (
-                (int((numbers.missing | numbers.words).sum()), "missing"), (int(numbers.infinite.sum()), "infinite"),
-            ) if count
-        ]  # fmt: skip
+            f"{count:,} {what}"
+            for count, what in (
+                (int((numbers.missing | numbers.words).sum()), "missing"),
+                (int(numbers.infinite.sum()), "infinite"),
+            )
+            if count
+        ]
         if counts:
             notes.append(f"column {self.name!r}: {' and '.join(counts)} values are taken for the mean")
         values = numbers.values
@@ -251,8 +254,9 @@ def _as_numbers(column: Field, options: ReadOptions, notes: list[str]) -> Number
         if words:
             notes.append(
                 f"column {column.name!r}: {known:,} of {held:,} values are numbers; {numbers.first(numbers.words)}"
-                + (f", {words:,} such" if words > 1 else "") + ": taken as missing"
-            )  # fmt: skip
+                + (f", {words:,} such" if words > 1 else "")
+                + ": taken as missing"
+            )
         if is_declared_text(column):
             notes.append(
                 f"column {column.name!r}: numbers that are stored as texts are taken as numbers; "

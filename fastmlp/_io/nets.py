@@ -10,24 +10,24 @@ import numpy as np
 
 from fastmlp._engine.optimizer_state import KEPT_STOP_STATE, STATE_ARRAYS, OptimizerState
 from fastmlp._engine.trained_nets import Status, TrainedNets
-from fastmlp._io.safetensors import (
-    Entry,
-    FileFormatError,
-    read,
-    refuse_other_kinds,
-    refuse_other_tensors,
-    write,
-)
+from fastmlp._io.safetensors import Entry, FileFormatError, read, refuse_other_kinds, refuse_other_tensors, write
 from fastmlp._version import version
 from fastmlp.architecture import Architecture
 
 # Arrays in addition to the weights: dtype (None for the weights' own), and whether every file has it
 ARRAYS: dict[str, tuple[Any, bool]] = {
-    "loss": (None, True), "accuracy": (None, True), "epochs": (np.int64, True), "status": (np.int8, True),
-    "net_ids": (np.uint64, True), "history": (None, False), "validation_score": (np.float64, False),
-    "best_epoch": (np.int64, False), "restarts": (np.int64, False), "validation_history": (np.float64, False),
+    "loss": (None, True),
+    "accuracy": (None, True),
+    "epochs": (np.int64, True),
+    "status": (np.int8, True),
+    "net_ids": (np.uint64, True),
+    "history": (None, False),
+    "validation_score": (np.float64, False),
+    "best_epoch": (np.int64, False),
+    "restarts": (np.int64, False),
+    "validation_history": (np.float64, False),
     "validation_losses": (np.float64, False),
-}  # fmt: skip
+}
 CURVES = ("history", "validation_history", "validation_losses")
 _KINDS = {
     "kind": str,
@@ -144,9 +144,11 @@ def wanted_tensors(entries: dict[str, Entry], about: dict[str, Any]) -> dict[str
     if about.get("optimizer") is not None:
         kept = entries.get("state.rows", (None, (0,)))[1][:1]
         wanted |= {
-            "state.rows": (dtype, (*kept, n, arch.n_parameters)), "state.powers": (np.dtype(np.float64), (n, 2)),
-            "state.rate": (dtype, (n,)), "state.watched": (dtype, (len(KEPT_STOP_STATE), n)),
-        }  # fmt: skip
+            "state.rows": (dtype, (*kept, n, arch.n_parameters)),
+            "state.powers": (np.dtype(np.float64), (n, 2)),
+            "state.rate": (dtype, (n,)),
+            "state.watched": (dtype, (len(KEPT_STOP_STATE), n)),
+        }
     return wanted
 
 
@@ -178,9 +180,13 @@ def attributes_of(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> dict[
         arch = arch.with_slope(slope)
     if about.get("optimizer") is not None:
         state = OptimizerState(
-            about["optimizer"], arrays["state.rows"], arrays["state.powers"], arrays["state.rate"],
-            arrays["state.watched"], about["epoch"],
-        )  # fmt: skip
+            about["optimizer"],
+            arrays["state.rows"],
+            arrays["state.powers"],
+            arrays["state.rate"],
+            arrays["state.watched"],
+            about["epoch"],
+        )
         powers = state.powers
         if not (np.isfinite(state.rate) & (state.rate >= 0)).all() or not ((powers >= 0) & (powers <= 1)).all():
             raise FileFormatError("the optimizer's state is out of range")
@@ -189,6 +195,10 @@ def attributes_of(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> dict[
     if (arrays["epochs"] < 0).any():
         raise FileFormatError("epochs has negative numbers")
     return {
-        "architecture": arch, "parameters": np.concatenate(parts, axis=1), "seed": about["seed"],
-        "settings": about["settings"], "state": state, **{name: arrays.get(name) for name in ARRAYS},
-    }  # fmt: skip
+        "architecture": arch,
+        "parameters": np.concatenate(parts, axis=1),
+        "seed": about["seed"],
+        "settings": about["settings"],
+        "state": state,
+        **{name: arrays.get(name) for name in ARRAYS},
+    }

@@ -61,7 +61,7 @@ OTHER_NUMBERS = {
         re.compile(r"[+-]?\s*([$€£¥]|USD|EUR|GBP|CHF)\s*[+-]?[\d.,]+|[+-]?[\d.,]+\s*([$€£¥]|USD|EUR|GBP|CHF)"),
         "write it as a plain number",
     ),
-}  # fmt: skip
+}
 
 
 class Numbers(NamedTuple):

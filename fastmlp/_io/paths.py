@@ -9,9 +9,12 @@ MOST_NAME_BYTES = 255
 
 
 def refuse_output(
-    option: str, path: str | Path | None, inputs: Mapping[str, str | Path | None], force: bool = True,
+    option: str,
+    path: str | Path | None,
+    inputs: Mapping[str, str | Path | None],
+    force: bool = True,
     needs_folder: bool = True,
-) -> None:  # fmt: skip
+) -> None:
     """Raise ValueError where writing to `path` cannot work, or would destroy an input, a pipe, a device or a folder.
 
     `inputs` names what else the command reads or writes. Without `force` a file that is there is not replaced either.

@@ -231,8 +231,10 @@ def read(
             raise FileFormatError("the checksum differs: the file was damaged or changed")
         warnings.warn(
             f"{path} was written by an older fastmlp, whose checksum covers the arrays but not the settings: save the "
-            "nets again to have all of it covered", UserWarning, stacklevel=4,
-        )  # fmt: skip
+            "nets again to have all of it covered",
+            UserWarning,
+            stacklevel=4,
+        )
     return arrays, about
 
 

@@ -263,8 +263,9 @@ def texts_of(column: Field, options: ReadOptions) -> np.ndarray:
         spelled = numbers_among(options.na)
         if spelled:
             numbers = [None if v is None else float(v) for v in values.to_pylist()]
-            values = pa.array([None if n in spelled else v for n, v in zip(numbers, values.to_pylist(), strict=True)],
-                              values.type)  # fmt: skip
+            values = pa.array(
+                [None if n in spelled else v for n, v in zip(numbers, values.to_pylist(), strict=True)], values.type
+            )
         if pa.types.is_floating(values.type):
             found = [None if v is None or math.isnan(v) else _label(v) for v in values.to_pylist()]
         else:

@@ -13,6 +13,7 @@ from fastmlp._io.numbers import (
     CONSTANT_WITHIN,
     MANY_NUMBERS,
     MOST_MAGNITUDE,
+    Numbers,
     advice,
     blanks,
     is_category,
@@ -79,7 +80,6 @@ def answers_of(table: Table, name: str, task: str | None, choices: Choices) -> A
         task = "classification"
     column = readable(table.column(name))
     texts = texts_of(column, table.options)
-    notes: list[str] = []
     missing = np.array([text is None for text in texts])
     if missing.any():
         raise ValueError(
@@ -101,32 +101,45 @@ def answers_of(table: Table, name: str, task: str | None, choices: Choices) -> A
     if task is None and all_numbers:
         _refuse_large(name, numbers.values)
     if task is None:
-        whole = all_numbers and bool((numbers.values == np.round(numbers.values)).all())
-        different = len(np.unique(numbers.values))
-        if whole and np.abs(numbers.values).max() >= 2**53:  # there float64 has no longer all whole numbers
-            different = len(set(texts))
-        few = whole and different <= MOST_CLASSES
-        declared = is_declared_text(column)
-        few = few or (declared and len(np.unique(numbers.values)) <= MANY_NUMBERS)
-        if all_numbers and not few and declared:
-            raise ValueError(
-                f"column {name!r} holds numbers that are stored as texts: pass --task regression, or --task "
-                "classification"
-            )
-        task = "regression" if all_numbers and not few else "classification"
+        task = _task_of(name, column, texts, numbers, all_numbers)
     if task == "regression":
-        if not all_numbers:
-            raise ValueError(f"column {name!r} holds texts, so that it cannot be a regression's target")
-        _refuse_large(name, numbers.values)
-        greatest = float(np.abs(numbers.values).max())
-        if np.ptp(numbers.values) <= CONSTANT_WITHIN * greatest:
-            if len(set(texts)) > 1:
-                raise ValueError(
-                    f"column {name!r} holds numbers that differ in digits which float64 does not have, such as "
-                    f"{texts[0]}: subtract what they have in common, or pass --task classification"
-                )
-            raise ValueError(f"column {name!r} holds {texts[0]} only: there is nothing to predict")
-        return Answers(Target(name, [], *mean_and_deviation(numbers.values)), numbers.values, notes)
+        return _numbers_as_answers(name, texts, numbers, all_numbers)
+    return _classes_as_answers(name, texts, numbers, all_numbers)
+
+
+def _task_of(name: str, column: Field, texts: np.ndarray, numbers: Numbers, all_numbers: bool) -> str:
+    """Whether a column holds classes or numbers."""
+    whole = all_numbers and bool((numbers.values == np.round(numbers.values)).all())
+    different = len(np.unique(numbers.values))
+    if whole and np.abs(numbers.values).max() >= 2**53:  # there float64 has no longer all whole numbers
+        different = len(set(texts))
+    few = whole and different <= MOST_CLASSES
+    declared = is_declared_text(column)
+    few = few or (declared and len(np.unique(numbers.values)) <= MANY_NUMBERS)
+    if all_numbers and not few and declared:
+        raise ValueError(
+            f"column {name!r} holds numbers that are stored as texts: pass --task regression, or --task classification"
+        )
+    return "regression" if all_numbers and not few else "classification"
+
+
+def _numbers_as_answers(name: str, texts: np.ndarray, numbers: Numbers, all_numbers: bool) -> Answers:
+    if not all_numbers:
+        raise ValueError(f"column {name!r} holds texts, so that it cannot be a regression's target")
+    _refuse_large(name, numbers.values)
+    greatest = float(np.abs(numbers.values).max())
+    if np.ptp(numbers.values) <= CONSTANT_WITHIN * greatest:
+        if len(set(texts)) > 1:
+            raise ValueError(
+                f"column {name!r} holds numbers that differ in digits which float64 does not have, such as "
+                f"{texts[0]}: subtract what they have in common, or pass --task classification"
+            )
+        raise ValueError(f"column {name!r} holds {texts[0]} only: there is nothing to predict")
+    return Answers(Target(name, [], *mean_and_deviation(numbers.values)), numbers.values, [])
+
+
+def _classes_as_answers(name: str, texts: np.ndarray, numbers: Numbers, all_numbers: bool) -> Answers:
+    notes: list[str] = []
     by_number = dict(zip(texts, numbers.values, strict=True)) if all_numbers else {}
     classes = sorted(set(texts), key=lambda text: (by_number.get(text, 0.0), text))
     if len(classes) < 2:
@@ -190,12 +203,13 @@ def to_extra(columns: list[Column], target: Target, options: ReadOptions) -> dic
         for name in _NUMBERS_KEPT
     }
     return {
-        "table": 2, "names": [c.name for c in columns], **numbers, "na": list(options.na),
+        "table": 2,
+        "names": [c.name for c in columns],
+        **numbers,
+        "na": list(options.na),
         "texts": {str(k): c.texts for k, c in enumerate(columns) if c.texts},
-        "target": {
-            "name": target.name, "classes": target.classes, "mean": target.mean, "deviation": target.deviation
-        },
-    }  # fmt: skip
+        "target": {"name": target.name, "classes": target.classes, "mean": target.mean, "deviation": target.deviation},
+    }
 
 
 def from_extra(extra: dict[str, Any], architecture: Architecture) -> tuple[list[Column], Target, tuple[str, ...]]:

@@ -197,17 +197,44 @@ def _apply_rules(F, flags, tiles, tile, results, epochs, epoch, part, scratch, a
             record_losses(F, tiles, tile, results, active, loss, record, scratch.lanes)
         if not epoch.minibatches and (flags.rules or not epoch.training):
             active = apply_rules(
-                F, flags, tiles, tile, results, active, loss, accuracy, epoch.number, epochs.last, flags.full_batch,
+                F,
+                flags,
+                tiles,
+                tile,
+                results,
+                active,
+                loss,
+                accuracy,
+                epoch.number,
+                epochs.last,
+                flags.full_batch,
                 scratch.lanes,
-            )  # fmt: skip
+            )
     return active, suspects
 
 
 @inline
 def _run_pass(
-    kinds, F, net, data, flags, tiles, tile, results, epochs, epoch, part, scratch, halt, active, suspects, empty,
-    means, chosen, exact_until,
-):  # fmt: skip
+    kinds,
+    F,
+    net,
+    data,
+    flags,
+    tiles,
+    tile,
+    results,
+    epochs,
+    epoch,
+    part,
+    scratch,
+    halt,
+    active,
+    suspects,
+    empty,
+    means,
+    chosen,
+    exact_until,
+):
     """One pass over some of the samples, chunk by chunk: forward, measure, backward, update.
 
     Returns the masks of the nets that train on and of those under suspicion, the means, whether `samples` holds all
@@ -265,9 +292,20 @@ def _run_pass(
                 retire(F, tiles, tile, results, broken, structs.DIVERGED, epoch.number, nothing, nothing, scratch.lanes)
                 active = active & ~broken
             backward(
-                kinds, F, net, flags, tiles, tile, data, scratch, count, slope, first == part.start, last,
+                kinds,
+                F,
+                net,
+                flags,
+                tiles,
+                tile,
+                data,
+                scratch,
+                count,
+                slope,
+                first == part.start,
+                last,
                 active | empty,
-            )  # fmt: skip
+            )
         first += capacity
     return active, suspects, means, chosen, exact_until, cut_short
 
@@ -292,9 +330,26 @@ def _train_tile(kinds, F, net, data, flags, tiles, tile, results, epochs, begin,
                 break
             part = _pass(data, flags, tile, epochs, epoch, step)
             active, suspects, means, chosen, exact_until, cut_short = _run_pass(
-                kinds, F, net, data, flags, tiles, tile, results, epochs, epoch, part, scratch, halt, active, suspects,
-                empty, means, chosen, exact_until,
-            )  # fmt: skip
+                kinds,
+                F,
+                net,
+                data,
+                flags,
+                tiles,
+                tile,
+                results,
+                epochs,
+                epoch,
+                part,
+                scratch,
+                halt,
+                active,
+                suspects,
+                empty,
+                means,
+                chosen,
+                exact_until,
+            )
             if cut_short:
                 break
     retire(F, tiles, tile, results, active, structs.INTERRUPTED, number, nothing, nothing, scratch.lanes)

@@ -9,25 +9,38 @@ unit by unit, U times as many samples or columns at once.
 Every sum runs through one accumulator in index order, so a net's bits do not depend on its neighbours.
 """
 
+from typing import Any, NamedTuple
+
 from fastmlp._kernels.formulas import optimizers
-from fastmlp._kernels.formulas.activations import (
-    Activation,
-    activate,
-    activation_backward,
-    needs_sum,
-    relu,
-    relu_backward,
-)
+from fastmlp._kernels.formulas.activation_choice import activate, activation_backward, needs_sum
+from fastmlp._kernels.formulas.activations import Activation, relu, relu_backward
 from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.optimizer_step import adam, adam_settings, add_l2, update
 from fastmlp._simd.arithmetic import any_lane, broadcast, fma, ratio, repeat
 from fastmlp._simd.cpu import register_count
 from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, load_grid, spread, spread_samples, store_grid
-from fastmlp._simd.types import ALL
+from fastmlp._simd.types import ALL, Buffer
 
 # With fewer registers Adam's constants don't stay in them together with a product's sums
 ENOUGH_REGISTERS = 32
+
+
+class Rows(NamedTuple):
+    """Where some numbers of every sample are."""
+
+    buffer: Buffer
+    first: int  # row of the first sample's
+    step: int  # rows from sample to sample
+
+
+class Due(NamedTuple):
+    """Adam's step on rows whose gradients are known, which is taken while the next band's are worked out."""
+
+    first: int
+    stop: int
+    everyone: bool  # whether all nets take it
+    settings: Any
 
 
 @inline
@@ -47,8 +60,8 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dro
         if layer < net.n_layers - 1 and net.activations[layer] > Activation.RELU:
             _activate(Blk, F, net, layer, slope, units, scratch.sums, count)
         if dropping and layer < net.n_layers - 1:
-            row, step = net.unit_rows[layer + 1], net.n_unit_rows
-            _drop(Blk, F, net, layer + 1, scratch.masks, count, 0, net.sizes[layer + 1], units, row, step)
+            target = Rows(units, net.unit_rows[layer + 1], net.n_unit_rows)
+            _drop(Blk, F, net, layer + 1, scratch.masks, count, 0, net.sizes[layer + 1], target)
 
 
 @inline
@@ -89,14 +102,14 @@ def _activate(Blk, F, net, layer, slope, units, sums, count):
 
 
 @inline
-def _drop(Blk, F, net, layer, masks, count, first_unit, stop_unit, target, target_row, target_step):
+def _drop(Blk, F, net, layer, masks, count, first_unit, stop_unit, target):
     """Multiply what belongs to some units of a hidden layer with their masks."""
     for s in range(0, count, ratio(Blk, F)):
         for i in range(first_unit, stop_unit):
             mask = load_grid(Blk, Blk, F, masks, s * net.n_unit_rows + net.unit_rows[layer] + i, 0, net.n_unit_rows)
-            row = target_row + s * target_step + i - first_unit
-            x = load_grid(Blk, Blk, F, target, row, 0, target_step)
-            store_grid(Blk, F, target, row, 0, target_step, x * mask, ratio(Blk, F))
+            row = target.first + s * target.step + i - first_unit
+            x = load_grid(Blk, Blk, F, target.buffer, row, 0, target.step)
+            store_grid(Blk, F, target.buffer, row, 0, target.step, x * mask, ratio(Blk, F))
 
 
 @inline
@@ -122,89 +135,105 @@ def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fre
     band's products, which hide its divisions and roots; elsewhere it follows at once. A layer's weights change only
     after gradients were passed down through them.
     """
-    Patch, Line, Column, Units, Blk = kinds.Patch, kinds.Line, kinds.Column, kinds.Units, kinds.Blk
+    Patch, Line, Column, U = kinds.Patch, kinds.Line, kinds.Column, ratio(kinds.Units, kinds.Blk)
     kept = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.KEPT)
-    U, deltas, step = ratio(Units, Blk), scratch.deltas, net.n_unit_rows
-    for layer in range(net.n_layers - 1, 1, -1):
-        several, span, row = net.sizes[layer] & -U, net.own.backward_spans[layer], net.unit_rows[layer]
-        for s in range(0, count, span):
-            stop = min(count, s + span)
-            _input_gradients(Units, Blk, F, net, tiles, tile, layer, scratch, s, stop, 0, several, deltas, row, step)
-            _input_gradients(
-                Blk, Blk, F, net, tiles, tile, layer, scratch, s, stop, several, net.sizes[layer], deltas,
-                row + several, step,
-            )  # fmt: skip
-        if flags.dropping:
-            _drop(Blk, F, net, layer, scratch.masks, count, 0, net.sizes[layer], deltas, row, step)
-        if net.activations[layer - 1] > Activation.RELU:
-            _activation_gradients(
-                Blk, F, net, flags, layer, slope, kept, scratch, count, 0, net.sizes[layer], deltas, row, step
-            )
+    _hidden_deltas(kinds, F, net, flags, tiles, tile, scratch, count, slope, kept)
     settings, everyone = adam_settings(F, F, tiles, tile, scratch.corrections), not any_lane(~active)
-    waiting, end = 0, 0  # rows of the last band, on which Adam's step is due
+    due = Due(0, 0, everyone, settings)
     for layer in range(net.n_layers):
         n_out, n_columns = net.sizes[layer + 1], net.sizes[layer] + net.bias
         several = n_out & -U
         j = 0
         while j < n_out:
             first, j = j, j + (U if j < several else 1)
-            deltas, row, step = scratch.deltas, net.unit_rows[layer + 1] + first, net.n_unit_rows
+            deltas = Rows(scratch.deltas, net.unit_rows[layer + 1] + first, net.n_unit_rows)
             if layer == 0 and net.n_layers > 1:
-                # gradients by the first hidden layer are needed just once: a band's worth of memory serves them all
-                deltas, row, step = scratch.own.band, 0, U
-                if first < several:
-                    _input_gradients(Units, Blk, F, net, tiles, tile, 1, scratch, 0, count, first, j, deltas, row, step)
-                else:
-                    _input_gradients(Blk, Blk, F, net, tiles, tile, 1, scratch, 0, count, first, j, deltas, row, step)
-                if flags.dropping:
-                    _drop(Blk, F, net, 1, scratch.masks, count, first, j, deltas, row, step)
-                if net.activations[0] > Activation.RELU:
-                    _activation_gradients(
-                        Blk, F, net, flags, 1, slope, kept, scratch, count, first, j, deltas, row, step
-                    )
+                deltas = _band_of_first_deltas(kinds, F, net, flags, tiles, tile, scratch, count, slope, kept, first, j)
             band = tile * tiles.n_rows + net.weight_rows[layer] + first * n_columns
             if first < several:
                 waiting = _gradients(
-                    Patch, Line, Column, F, net, flags, tiles, layer, data, scratch, count, deltas, row, step, fresh,
-                    band, waiting, end, everyone, settings,
-                )  # fmt: skip
+                    Patch, Line, Column, F, net, flags, tiles, layer, data, scratch, count, deltas, fresh, band, due
+                )
             else:
                 waiting = _gradients(
-                    Patch, Patch, F, F, net, flags, tiles, layer, data, scratch, count, deltas, row, step, fresh, band,
-                    waiting, end, everyone, settings,
-                )  # fmt: skip
+                    Patch, Patch, F, F, net, flags, tiles, layer, data, scratch, count, deltas, fresh, band, due
+                )
+            due = Due(waiting, due.stop, everyone, settings)
             if last:
-                stop = band + (j - first) * n_columns
-                if flags.has_l2:
-                    for unit in range(band, stop, n_columns):
-                        add_l2(F, F, net, tiles, tile, unit, unit + net.sizes[layer])
-                if flags.method == Method.ADAM and register_count() >= ENOUGH_REGISTERS:
-                    _adam(F, net, flags, tiles.rows, waiting, end, everyone, active, settings)
-                    waiting, end = band, stop
-                elif flags.method == Method.ADAM:
-                    _adam(F, net, flags, tiles.rows, band, stop, everyone, active, settings)
-                else:
-                    update(F, F, net, flags, tiles, tile, band, stop - band, 1, 1, active, scratch.corrections)
-    _adam(F, net, flags, tiles.rows, waiting, end, everyone, active, settings)
+                due = _step(
+                    F, net, flags, tiles, tile, layer, scratch, band, band + (j - first) * n_columns, due, active
+                )
+    _adam(F, net, flags, tiles.rows, due, active)
 
 
 @inline
-def _adam(F, net, flags, rows, first, stop, everyone, active, settings):
-    """Adam's step on rows of parameters, without a look at the mask where all nets train."""
-    if everyone:
-        adam(F, F, net, flags, rows, first, stop, ALL, settings)
+def _hidden_deltas(kinds, F, net, flags, tiles, tile, scratch, count, slope, kept):
+    """Gradients by the weighted sums of all hidden layers but the first, from those of the outputs."""
+    Units, Blk = kinds.Units, kinds.Blk
+    deltas, step = scratch.deltas, net.n_unit_rows
+    for layer in range(net.n_layers - 1, 1, -1):
+        n_units, span, row = net.sizes[layer], net.own.backward_spans[layer], net.unit_rows[layer]
+        several = n_units & -ratio(Units, Blk)
+        for s in range(0, count, span):
+            stop = min(count, s + span)
+            target, rest = Rows(deltas, row, step), Rows(deltas, row + several, step)
+            _input_gradients(Units, Blk, F, net, tiles, tile, layer, scratch, s, stop, 0, several, target)
+            _input_gradients(Blk, Blk, F, net, tiles, tile, layer, scratch, s, stop, several, n_units, rest)
+        if flags.dropping:
+            _drop(Blk, F, net, layer, scratch.masks, count, 0, n_units, Rows(deltas, row, step))
+        if net.activations[layer - 1] > Activation.RELU:
+            target = Rows(deltas, row, step)
+            _activation_gradients(Blk, F, net, flags, layer, slope, kept, scratch, count, 0, n_units, target)
+
+
+@inline
+def _band_of_first_deltas(kinds, F, net, flags, tiles, tile, scratch, count, slope, kept, first, stop):
+    """The same for some units of the first hidden layer: needed just once, they all share a band's worth of memory."""
+    Units, Blk = kinds.Units, kinds.Blk
+    target = Rows(scratch.own.band, 0, ratio(Units, Blk))
+    if stop - first == ratio(Units, Blk):
+        _input_gradients(Units, Blk, F, net, tiles, tile, 1, scratch, 0, count, first, stop, target)
     else:
-        adam(F, F, net, flags, rows, first, stop, active, settings)
+        _input_gradients(Blk, Blk, F, net, tiles, tile, 1, scratch, 0, count, first, stop, target)
+    if flags.dropping:
+        _drop(Blk, F, net, 1, scratch.masks, count, first, stop, target)
+    if net.activations[0] > Activation.RELU:
+        _activation_gradients(Blk, F, net, flags, 1, slope, kept, scratch, count, first, stop, target)
+    return target
 
 
 @inline
-def _input_gradients(
-    Units, Blk, F, net, tiles, tile, layer, scratch, first, stop, first_unit, stop_unit, target, target_row, target_step
-):
-    """Gradients by the outputs of some units below `layer`, or by their weighted sums, if they are ReLU units.
+def _step(F, net, flags, tiles, tile, layer, scratch, first, stop, due, active):
+    """The optimizer's step on a band's rows, or for Adam, where registers are enough, on those that are due.
 
-    Those of sample s go to the rows from target_row + s · target_step on.
+    Returns the rows that are due next.
     """
+    if flags.has_l2:
+        for unit in range(first, stop, net.sizes[layer] + net.bias):
+            add_l2(F, F, net, tiles, tile, unit, unit + net.sizes[layer])
+    this = Due(first, stop, due.everyone, due.settings)
+    if flags.method == Method.ADAM and register_count() >= ENOUGH_REGISTERS:
+        _adam(F, net, flags, tiles.rows, due, active)
+        return this
+    if flags.method == Method.ADAM:
+        _adam(F, net, flags, tiles.rows, this, active)
+    else:
+        update(F, F, net, flags, tiles, tile, first, stop - first, 1, 1, active, scratch.corrections)
+    return due
+
+
+@inline
+def _adam(F, net, flags, rows, due, active):
+    """Adam's step on the rows that are due, without a look at the mask where all nets train."""
+    if due.everyone:
+        adam(F, F, net, flags, rows, due.first, due.stop, ALL, due.settings)
+    else:
+        adam(F, F, net, flags, rows, due.first, due.stop, active, due.settings)
+
+
+@inline
+def _input_gradients(Units, Blk, F, net, tiles, tile, layer, scratch, first, stop, first_unit, stop_unit, target):
+    """Gradients by the outputs of some units below `layer`, or by their weighted sums, if they are ReLU units."""
     n_columns, n_unit_rows = net.sizes[layer] + net.bias, net.n_unit_rows
     base = tile * tiles.n_rows + net.weight_rows[layer]
     for i in range(first_unit, stop_unit, ratio(Units, Blk)):
@@ -216,14 +245,12 @@ def _input_gradients(
                 down = fma(load_grid(Units, Blk, F, tiles.rows, base + i + j * n_columns, 1, 0), delta, down)
             if net.activations[layer - 1] == Activation.RELU:
                 down = relu_backward(load_grid(Units, Blk, F, scratch.units, here, 1, n_unit_rows), down)
-            row = target_row + s * target_step + i - first_unit
-            store_grid(Blk, F, target, row, 1, target_step, down, ratio(Blk, F))
+            row = target.first + s * target.step + i - first_unit
+            store_grid(Blk, F, target.buffer, row, 1, target.step, down, ratio(Blk, F))
 
 
 @inline
-def _activation_gradients(
-    Blk, F, net, flags, layer, slope, kept, scratch, count, first_unit, stop_unit, target, target_row, target_step
-):
+def _activation_gradients(Blk, F, net, flags, layer, slope, kept, scratch, count, first_unit, stop_unit, target):
     """Turn gradients by outputs into gradients by weighted sums; with dropout from the outputs before it."""
     for s in range(0, count, ratio(Blk, F)):
         for i in range(first_unit, stop_unit):
@@ -234,54 +261,52 @@ def _activation_gradients(
                 x = load_grid(Blk, Blk, F, scratch.units, here, 0, net.n_unit_rows)
                 if flags.dropping:
                     x = x * repeat(Blk, kept)
-            row = target_row + s * target_step + i - first_unit
-            gradient = load_grid(Blk, Blk, F, target, row, 0, target_step)
+            row = target.first + s * target.step + i - first_unit
+            gradient = load_grid(Blk, Blk, F, target.buffer, row, 0, target.step)
             delta = activation_backward(net.formulas, net.activations[layer - 1], x, gradient, repeat(Blk, slope))
-            store_grid(Blk, F, target, row, 0, target_step, delta, ratio(Blk, F))
+            store_grid(Blk, F, target.buffer, row, 0, target.step, delta, ratio(Blk, F))
 
 
 @inline
-def _gradients(
-    Patch, Line, Column, F, net, flags, tiles, layer, data, scratch, count, deltas, delta_row, delta_step, fresh, band,
-    waiting, end, everyone, settings,
-):  # fmt: skip
+def _gradients(Patch, Line, Column, F, net, flags, tiles, layer, data, scratch, count, deltas, fresh, band, due):
     """Gradients of the weights and biases of a band of units, its rows from `band` on, summed over a chunk's samples.
 
-    Meanwhile Adam's step is taken on the rows from `waiting` up to `end`, as far as there is time, if `everyone` is to
-    take it and registers are enough; returns how far.
+    Meanwhile Adam's step is taken on the rows that are `due`, as far as there is time, if all nets take it and
+    registers are enough; returns how far.
     A bias is the weight of an input that is always 1, which follows the others in `inputs` and `units`, unless the
     others fill whole lines: then the biases' gradients are summed apart.
     """
     n_in, n_unit_rows, P = net.sizes[layer], net.n_unit_rows, net.state_step
     n_columns, rows = n_in + net.bias, tiles.rows
     apart = n_in & (ratio(Line, F) - 1) == 0
+    at_once, waiting = due.everyone and register_count() >= ENOUGH_REGISTERS, due.first
     for i in range(0, n_in if apart else n_columns, ratio(Line, F)):
         total = broadcast(Patch, 0.0)
         if not fresh:
             total = load_grid(Patch, Line, F, rows, band + i + P, n_columns, 1)
-        n_pairs = min(count // 2, end - waiting) if everyone and register_count() >= ENOUGH_REGISTERS else 0
+        n_pairs = min(count // 2, due.stop - waiting) if at_once else 0
         if layer == 0:
             samples = scratch.samples
             for pair in range(n_pairs):
                 for s in range(2 * pair, 2 * pair + 2):
-                    delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
+                    delta = load_grid(Patch, Line, F, deltas.buffer, deltas.first + s * deltas.step, 1, 0)
                     x = repeat(Patch, spread(Line, F, data.inputs, samples[s] * data.n_columns + i))
                     total = fma(delta, x, total)
-                adam(F, F, net, flags, rows, waiting + pair, waiting + pair + 1, ALL, settings)
+                adam(F, F, net, flags, rows, waiting + pair, waiting + pair + 1, ALL, due.settings)
             for s in range(2 * n_pairs, count):
-                delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
+                delta = load_grid(Patch, Line, F, deltas.buffer, deltas.first + s * deltas.step, 1, 0)
                 x = repeat(Patch, spread(Line, F, data.inputs, samples[s] * data.n_columns + i))
                 total = fma(delta, x, total)
         else:
             unit_row = net.unit_rows[layer] + i
             for pair in range(n_pairs):
                 for s in range(2 * pair, 2 * pair + 2):
-                    delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
+                    delta = load_grid(Patch, Line, F, deltas.buffer, deltas.first + s * deltas.step, 1, 0)
                     a = load_grid(Patch, Line, F, scratch.units, unit_row + s * n_unit_rows, 0, 1)
                     total = fma(delta, a, total)
-                adam(F, F, net, flags, rows, waiting + pair, waiting + pair + 1, ALL, settings)
+                adam(F, F, net, flags, rows, waiting + pair, waiting + pair + 1, ALL, due.settings)
             for s in range(2 * n_pairs, count):
-                delta = load_grid(Patch, Line, F, deltas, delta_row + s * delta_step, 1, 0)
+                delta = load_grid(Patch, Line, F, deltas.buffer, deltas.first + s * deltas.step, 1, 0)
                 a = load_grid(Patch, Line, F, scratch.units, unit_row + s * n_unit_rows, 0, 1)
                 total = fma(delta, a, total)
         waiting += n_pairs
@@ -291,6 +316,6 @@ def _gradients(
         if not fresh:
             total = load_grid(Column, F, F, rows, band + n_in + P, n_columns, 0)
         for s in range(count):
-            total = total + load_grid(Column, F, F, deltas, delta_row + s * delta_step, 1, 0)
+            total = total + load_grid(Column, F, F, deltas.buffer, deltas.first + s * deltas.step, 1, 0)
         store_grid(F, F, rows, band + n_in + P, n_columns, 0, total, 1)
     return waiting

@@ -11,13 +11,8 @@ import numpy as np
 
 from fastmlp._kernels import structs
 from fastmlp._kernels.formulas import optimizers
-from fastmlp._kernels.formulas.activations import (
-    Activation,
-    activate,
-    activation_backward,
-    needs_sum,
-    output_backward,
-)
+from fastmlp._kernels.formulas.activation_choice import activate, activation_backward, needs_sum
+from fastmlp._kernels.formulas.activations import Activation, output_backward
 from fastmlp._kernels.formulas.losses import Loss, output_delta, without_negligible
 from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.mistake_codes import BiasSum, Derivative, Down, Forward, Output, Product
@@ -313,11 +308,7 @@ def _activation_gradients(F, net, tiles, tile, layer, count, memory, made):
         row = s * memory.n_rows + memory.first[layer]
         below, above = s * memory.n_rows + memory.first[layer - 1], s * memory.n_rows + memory.first[layer + 1]
         for i in range(n_below):
-            gradient, a, z = (
-                load(F, memory.delta, row + i),
-                load(F, memory.a, row + i),
-                load(F, memory.z, row + i),
-            )
+            gradient, a, z = (load(F, memory.delta, row + i), load(F, memory.a, row + i), load(F, memory.z, row + i))
             f = a
             if how == Derivative.OF_LAYER_BELOW:
                 f = z = load(F, memory.a, below + i)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastmlp._kernels import structs
 from fastmlp._kernels.formulas import optimizers
-from fastmlp._kernels.formulas.activations import activate, activation_backward, needs_sum
+from fastmlp._kernels.formulas.activation_choice import activate, activation_backward, needs_sum
 from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.optimizer_step import adam_settings, add_l2, advance_powers, begin_adam, finish_adam, update
 from fastmlp._kernels.output_layer import knows_bound, least_losses_of, output_deltas, outputs_and_losses
@@ -128,9 +128,22 @@ def _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, e
         epoch += 1
         if small and any_lane(active):
             epoch += train_small(
-                Blk, F, net, data, flags, tiles, tile, base, load(F, tiles.hyper, h + optimizers.LEARNING_RATE), scale,
-                active, empty, end - epoch, scratch, halt,
-            )  # fmt: skip
+                Blk,
+                F,
+                net,
+                data,
+                flags,
+                tiles,
+                tile,
+                base,
+                load(F, tiles.hyper, h + optimizers.LEARNING_RATE),
+                scale,
+                active,
+                empty,
+                end - epoch,
+                scratch,
+                halt,
+            )
         if epoch == end + (end == last_epoch) or not any_lane(active) or halt[0]:
             break
         learn = epoch < last_epoch

@@ -8,7 +8,8 @@ import numpy as np
 
 from fastmlp._kernels.evaluation import forward_chunk
 from fastmlp._kernels.formulas import optimizers
-from fastmlp._kernels.formulas.activations import Activation, activation_backward, needs_sum
+from fastmlp._kernels.formulas.activation_choice import activation_backward, needs_sum
+from fastmlp._kernels.formulas.activations import Activation
 from fastmlp._kernels.output_layer import output_deltas, outputs_and_losses
 from fastmlp._simd.arithmetic import absolute, broadcast, fma, fold_add, fold_compensated, ratio, select
 from fastmlp._simd.jit import inline, kernel

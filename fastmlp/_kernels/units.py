@@ -13,14 +13,8 @@ the lanes kernel, so the bits are the same.
 
 from fastmlp._kernels.barrier import wait
 from fastmlp._kernels.formulas import optimizers
-from fastmlp._kernels.formulas.activations import (
-    Activation,
-    activate,
-    activation_backward,
-    needs_sum,
-    relu,
-    relu_backward,
-)
+from fastmlp._kernels.formulas.activation_choice import activate, activation_backward, needs_sum
+from fastmlp._kernels.formulas.activations import Activation, relu, relu_backward
 from fastmlp._kernels.units_weight_gradients import column_of, deltas_of, gradients, part_of
 from fastmlp._simd.arithmetic import broadcast, fma, ratio, repeat
 from fastmlp._simd.jit import inline
@@ -46,9 +40,22 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dro
             )
         if stop & 1:
             _linear_forward(
-                Patch, Column, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, stop - 1,
+                Patch,
+                Column,
+                Column,
+                F,
+                net,
+                rows,
+                base,
+                layer,
+                data,
+                samples,
+                s_first,
+                s_stop,
+                units,
+                stop - 1,
                 stop - 1 == first,
-            )  # fmt: skip
+            )
         if layer < net.n_layers - 1 and net.activations[layer] > Activation.RELU:
             step, here = net.n_unit_rows // V, net.unit_rows[layer + 1] // V
             for s in range(s_first, s_stop):

@@ -74,15 +74,53 @@ def gradients(Patch, Line, Column, F, net, flags, tiles, tile, layer, data, scra
         for j in range(first, stop & -2, 2):
             target, delta = weight + j * n_rows + 2 * i, row + (j - first) // 2 * pair_step
             _block(
-                Patch, Line, Column, F, net, flags, tiles, tile, scratch, count, fresh, last, active, inputs, x,
-                input_step, deltas, delta, step, target, length,
-            )  # fmt: skip
+                Patch,
+                Line,
+                Column,
+                F,
+                net,
+                flags,
+                tiles,
+                tile,
+                scratch,
+                count,
+                fresh,
+                last,
+                active,
+                inputs,
+                x,
+                input_step,
+                deltas,
+                delta,
+                step,
+                target,
+                length,
+            )
         if stop & 1:
             target, delta = weight + (stop - 1) * n_rows + i, row + (stop - 1 - first) // 2 * pair_step
             _block(
-                Patch, Column, Column, F, net, flags, tiles, tile, scratch, count, fresh, last, active, inputs, x,
-                input_step, deltas, delta, step, target, length,
-            )  # fmt: skip
+                Patch,
+                Column,
+                Column,
+                F,
+                net,
+                flags,
+                tiles,
+                tile,
+                scratch,
+                count,
+                fresh,
+                last,
+                active,
+                inputs,
+                x,
+                input_step,
+                deltas,
+                delta,
+                step,
+                target,
+                length,
+            )
     if net.bias and i_first < i_stop == n_in:
         for j in range(first, stop):
             column, row_step = column_of(net, layer, j, V)
@@ -108,9 +146,28 @@ def gradients(Patch, Line, Column, F, net, flags, tiles, tile, layer, data, scra
 
 @inline
 def _block(
-    Patch, Line, Column, F, net, flags, tiles, tile, scratch, count, fresh, last, active, inputs, x, input_step, deltas,
-    delta, delta_step, target, length,
-):  # fmt: skip
+    Patch,
+    Line,
+    Column,
+    F,
+    net,
+    flags,
+    tiles,
+    tile,
+    scratch,
+    count,
+    fresh,
+    last,
+    active,
+    inputs,
+    x,
+    input_step,
+    deltas,
+    delta,
+    delta_step,
+    target,
+    length,
+):
     """Gradients of the weights from `length` of 2 R inputs to a Line of units, from row `target` on, and the step."""
     wide, R = ratio(Line, Column), ratio(Patch, Line)
     state_step = net.state_step // ratio(Column, F)

@@ -395,9 +395,13 @@ for _function, _float_name, _integer_name in (
 ):
     _binary(_function, _float_name, _integer_name)
 for _function, _sign in (
-    (operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">="),
-    (operator.eq, "=="), (operator.ne, "!="),
-):  # fmt: skip
+    (operator.lt, "<"),
+    (operator.le, "<="),
+    (operator.gt, ">"),
+    (operator.ge, ">="),
+    (operator.eq, "=="),
+    (operator.ne, "!="),
+):
     _binary(_function, _sign, _sign, lambda vector: vector.of(types.boolean))
 
 

@@ -45,8 +45,9 @@ def sources_hash() -> str:
 def _warn_once(reason: str) -> None:
     warnings.warn(
         f"{reason}: the kernels are compiled again in every process, which takes some seconds; {ADVICE}",
-        RuntimeWarning, stacklevel=2,
-    )  # fmt: skip
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 class _Files:
@@ -155,7 +156,9 @@ class KernelCache(FunctionCache):
 
     def __init__(self, function: Any) -> None:
         super().__init__(function)
-        self._cache_file = _Files(self._cache_path, self._impl.filename_base)
+        self._cache_file = _Files(  # type: ignore[assignment]
+            self._cache_path, self._impl.filename_base
+        )
 
     def _load_overload(self, sig: Any, target_context: Any) -> Any:
         try:

@@ -329,14 +329,23 @@ def _audited(
     }
     rate = [mistake.number for mistake in mistakes if mistake.name == UPDATED]
     audit = GradientAudit(
-        right=not wrong and outputs_right is not False, gradients_right=not wrong,
-        mistakes=tuple(mistake.name for mistake in mistakes), places=mistakes,
-        alternatives=tuple(other.names for other in others), other_places=tuple(other.mistakes for other in others),
-        forward_mistakes=tuple(dict.fromkeys(mistake.name for mistake in forward)), forward_places=forward,
-        outputs_right=outputs_right, errors=errors, learning_rate=rate[0] if rate else None,
-        factor=search.factor() if search.wrong and not mistakes else None, worst=_worst(names, given, exact),
-        architecture=architecture, loss=problem.loss.name.lower(), l2=problem.l2,
-    )  # fmt: skip
+        right=not wrong and outputs_right is not False,
+        gradients_right=not wrong,
+        mistakes=tuple(mistake.name for mistake in mistakes),
+        places=mistakes,
+        alternatives=tuple(other.names for other in others),
+        other_places=tuple(other.mistakes for other in others),
+        forward_mistakes=tuple(dict.fromkeys(mistake.name for mistake in forward)),
+        forward_places=forward,
+        outputs_right=outputs_right,
+        errors=errors,
+        learning_rate=rate[0] if rate else None,
+        factor=search.factor() if search.wrong and not mistakes else None,
+        worst=_worst(names, given, exact),
+        architecture=architecture,
+        loss=problem.loss.name.lower(),
+        l2=problem.l2,
+    )
     return 0.0 if mistakes else search.error, audit
 
 

@@ -7,6 +7,7 @@ is what is passed down to the layer below. Arrays may have more axes in front, o
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -142,23 +143,21 @@ class Problem:
         return found if isinstance(found, tuple) else (0,) * found
 
     def _possible(self) -> dict[str, tuple[int, ...] | bool]:
-        f, sizes, L = self.activations, self.sizes, self.n_layers
-        output = f[-1]
+        return self._possible_in_gradients() | self._possible_in_forward()
+
+    def _possible_in_gradients(self) -> dict[str, tuple[int, ...] | bool]:
+        f, sizes, L, output = self.activations, self.sizes, self.n_layers, self.activations[-1]
         every, upper, hidden = range(L), range(1, L), range(L - 1)
-        biased = any(b.any() for b in self.biases)
-        leaky = Activation.LEAKY_RELU
         cross_entropy = self.loss in (Loss.BCE, Loss.CROSS_ENTROPY)
-        own_loss = cross_entropy and output in (Activation.SIGMOID, Activation.SOFTMAX)
-        several = self.X.shape[-2] > 1
+        several, own_loss = self.X.shape[-2] > 1, cross_entropy and output in (Activation.SIGMOID, Activation.SOFTMAX)
 
         def of(layers: range, which: Callable[[int], bool]) -> tuple[int, ...]:
             return tuple(layer for layer in layers if which(layer))
 
         curved = of(hidden, lambda k: BY_CODE[f[k]].saturates)
-        steep = of(hidden, lambda k: BY_CODE[f[k]].saturates or f[k] == leaky)
+        steep = of(hidden, lambda k: BY_CODE[f[k]].saturates or f[k] == Activation.LEAKY_RELU)
         bent_below = of(upper, lambda k: f[k - 1] != Activation.IDENTITY)
-        shapes = [(sizes[k], sizes[k + 1]) for k in every]
-        softmax = (L - 1,) * (output == Activation.SOFTMAX)
+        shapes = list(itertools.pairwise(sizes))
         parts = tuple(every) if several else ()
         return {
             "sum_for_mean": several,
@@ -171,8 +170,8 @@ class Problem:
             "sign_flipped": True,
             "output_derivative_of_output": output == Activation.SIGMOID,
             "output_derivative_twice": output in (Activation.SIGMOID, Activation.SOFTMAX),
-            "output_derivative_left_out": output == Activation.SIGMOID
-            or (output != Activation.IDENTITY and self.loss == Loss.MSE),
+            "output_derivative_left_out": output != Activation.IDENTITY
+            and (output == Activation.SIGMOID or self.loss == Loss.MSE),
             "squared_error_with_cross_entropy": cross_entropy,
             "cross_entropy_first_term": own_loss,
             "minus_target_over_output": own_loss,
@@ -181,7 +180,7 @@ class Problem:
             "hidden_derivative_twice": steep,
             "hidden_derivative_left_out": steep,
             "relu_derivative_at_least_zero": of(hidden, lambda k: f[k] == Activation.RELU),
-            "leaky_slope_left_out": of(hidden, lambda k: f[k] == leaky),
+            "leaky_slope_left_out": of(hidden, lambda k: f[k] == Activation.LEAKY_RELU),
             "tanh_derivative_one_minus_output": of(hidden, lambda k: f[k] == Activation.TANH),
             "tanh_derivative_of_sigmoid": of(hidden, lambda k: f[k] == Activation.TANH),
             "derivative_of_layer_below": of(hidden, lambda k: f[k] != Activation.IDENTITY and sizes[k] == sizes[k + 1]),
@@ -205,17 +204,24 @@ class Problem:
             "weights_updated_before_passing_down": L > 1,
             "l2_in_gradient": True,
             "l2_left_out": self.l2 > 0.0,
-            "sigmoid_of_sigmoid": of(every, lambda k: f[k] == Activation.SIGMOID),
-            "bias_left_out_of_forward": of(every, lambda k: biased and bool(self.biases[k].any())),
-            "bias_after_activation": of(
-                every, lambda k: biased and bool(self.biases[k].any()) and f[k] != Activation.IDENTITY
-            ),
+        }
+
+    def _possible_in_forward(self) -> dict[str, tuple[int, ...] | bool]:
+        f, L, output = self.activations, self.n_layers, self.activations[-1]
+        every, hidden = range(L), range(L - 1)
+        biased = [bool(bias.any()) for bias in self.biases]
+        softmax = (L - 1,) * (output == Activation.SOFTMAX)
+        curved = [code != Activation.IDENTITY for code in f]
+        return {
+            "sigmoid_of_sigmoid": tuple(k for k in every if f[k] == Activation.SIGMOID),
+            "bias_left_out_of_forward": tuple(k for k in every if biased[k]),
+            "bias_after_activation": tuple(k for k in every if biased[k] and curved[k]),
             "hidden_activation_on_output": (L - 1,) * (L > 1 and f[0] != output),
-            "output_activation_on_hidden": of(hidden, lambda k: f[k] != output),
-            "output_activation_left_out": (L - 1,) * (output != Activation.IDENTITY),
-            "hidden_activation_left_out": of(hidden, lambda k: f[k] != Activation.IDENTITY),
+            "output_activation_on_hidden": tuple(k for k in hidden if f[k] != output),
+            "output_activation_left_out": (L - 1,) * curved[-1],
+            "hidden_activation_left_out": tuple(k for k in hidden if curved[k]),
             "softmax_over_samples": softmax,
-            "softmax_over_everything": softmax if several else (),
+            "softmax_over_everything": softmax if self.X.shape[-2] > 1 else (),
             "softmax_unnormalised": softmax,
         }
 

@@ -267,9 +267,10 @@ class Search:
             factors = [self._factor_of_weights(Made(placed)) for placed in found]
             # with the whole of L2 missing it is not there, rather than taken off again
             found = [
-                [*placed, Placed(L2, number=factor)] for placed, factor in zip(found, factors, strict=True)
+                [*placed, Placed(L2, number=factor)]
+                for placed, factor in zip(found, factors, strict=True)
                 if abs(factor + self.problem.l2) > EXACT * self.problem.l2
-            ]  # fmt: skip
+            ]
         return found
 
     def _factor_of_weights(self, made: Made) -> float:

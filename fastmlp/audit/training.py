@@ -78,18 +78,35 @@ class _MistakenTrainer(ChunkTrainer):
         rows = aligned_zeros((4, samples * int(first[-1]) + QUAD, width), dtype)
         a, z, slope, delta = (Buffer(array) for array in rows)
         memory = mistaken.Memory(
-            a, z, slope, delta, Buffer(first[:-1]), Buffer(np.zeros(samples, np.int64)),
-            Buffer(aligned_zeros((3, width), dtype)), Buffer(aligned_zeros((2, width), dtype)), int(first[-1]), 0,
-        )  # fmt: skip
+            a,
+            z,
+            slope,
+            delta,
+            Buffer(first[:-1]),
+            Buffer(np.zeros(samples, np.int64)),
+            Buffer(aligned_zeros((3, width), dtype)),
+            Buffer(aligned_zeros((2, width), dtype)),
+            int(first[-1]),
+            0,
+        )
         return Team(memory)  # type: ignore[arg-type]
 
     def train(self, tiles: TileArrays, epochs: structs.Epochs, team: Team) -> int:
         job, F = self.job, self.job.vectors.F
         quad = VectorSpec(F.dtype, QUAD * F.count)
         return mistaken.train_mistaken_tiles(
-            quad, F, job.net, job.data, job.flags, tiles.kernel_view, job.results, epochs, team.scratches[0],
-            Buffer(job.halt), self._switches,
-        )  # fmt: skip
+            quad,
+            F,
+            job.net,
+            job.data,
+            job.flags,
+            tiles.kernel_view,
+            job.results,
+            epochs,
+            team.scratches[0],
+            Buffer(job.halt),
+            self._switches,
+        )
 
 
 def train_with_mistakes(
@@ -161,15 +178,23 @@ def train_with_mistakes(
     elif any(mistake.name == "l2_in_gradient" for mistake in made):
         l2 += L2_ADDED
     settings = TrainSettings(
-        architecture, as_optimizer(optimizer), epochs=epochs, loss=loss, init=init, batch_size=batch_size,
-        shuffle=shuffle, l2=l2, dtype=dtype,
-    )  # fmt: skip
+        architecture,
+        as_optimizer(optimizer),
+        epochs=epochs,
+        loss=loss,
+        init=init,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        l2=l2,
+        dtype=dtype,
+    )
     job, runs = prepare_job(settings, X, y, NetSelection(n_nets, net_ids, seed), kernel="lanes", threads=threads)
     n_samples, n_out = job.data.n_samples, architecture.sizes[-1]
     refuse_if_too_large(
-        len(runs) * n_samples * n_out * 8, f"the outputs of {len(runs):,} nets for {n_samples:,} samples",
+        len(runs) * n_samples * n_out * 8,
+        f"the outputs of {len(runs):,} nets for {n_samples:,} samples",
         "train fewer nets at once, in shards of net_ids",
-    )  # fmt: skip
+    )
     switched = switches(made, architecture, job.plan.net)
     runner = Runner(job, runs, threads, new_trainer=lambda part: _MistakenTrainer(part, switched))
     runner.compile()
@@ -190,9 +215,15 @@ def placed(mistakes: Any, architecture: Architecture, X: Any, y: Any, loss: str 
     targets = checks.targets(y, architecture, code, len(samples), np.dtype(np.float64))
     bias = [np.ones(n) if architecture.bias else np.zeros(n) for _, n in architecture.shapes]
     problem = Problem(
-        architecture.activations, float(np.max(architecture.leaky_slope)),
-        [np.zeros(shape) for shape in architecture.shapes], bias, samples, targets, code, l2,
-    )  # fmt: skip
+        architecture.activations,
+        float(np.max(architecture.leaky_slope)),
+        [np.zeros(shape) for shape in architecture.shapes],
+        bias,
+        samples,
+        targets,
+        code,
+        l2,
+    )
     given = [mistakes] if isinstance(mistakes, (str, Placed)) or _is_pair(mistakes) else mistakes
     if not isinstance(given, Iterable):
         raise TypeError(f"mistakes={mistakes!r}: needs a name, a pair (name, layers), or a list of them")
@@ -212,8 +243,11 @@ def _is_pair(mistakes: Any) -> bool:
 
 
 def _placed(given: Any, problem: Problem, architecture: Architecture) -> Placed:
-    name, layers = (given.name, given.layers or None) if isinstance(given, Placed) else (
-        (given, None) if isinstance(given, str) else tuple(given))  # fmt: skip
+    name, layers = (
+        (given.name, given.layers or None)
+        if isinstance(given, Placed)
+        else ((given, None) if isinstance(given, str) else tuple(given))
+    )
     mistake = choose("mistakes", name, MISTAKES)
     if name in LEFT_TO_AUDITS:
         raise ValueError(f"{name!r}: pass batch_size, which trains on minibatches")
@@ -270,12 +304,21 @@ def switches(made: list[Placed], architecture: Architecture, net: structs.Net) -
             else:
                 powers[which, layers] += 1 if code is Part.SUM else -1
     return mistaken.Switches(
-        forward=Buffer(codes[Forward]), applied=Buffer(applied), derivative=Buffer(codes[Derivative]),
-        product=Buffer(codes[Product]), bias=Buffer(codes[BiasSum]), down=Buffer(codes[Down]),
-        down_weights=Buffer(down_weights), weight_factor=Buffer(factors[0]), weight_power=Buffer(powers[0]),
-        bias_factor=Buffer(factors[1]), bias_power=Buffer(powers[1]), weights_lost=Buffer(lost[0]),
-        biases_lost=Buffer(lost[1]), output=int(output),
-    )  # fmt: skip
+        forward=Buffer(codes[Forward]),
+        applied=Buffer(applied),
+        derivative=Buffer(codes[Derivative]),
+        product=Buffer(codes[Product]),
+        bias=Buffer(codes[BiasSum]),
+        down=Buffer(codes[Down]),
+        down_weights=Buffer(down_weights),
+        weight_factor=Buffer(factors[0]),
+        weight_power=Buffer(powers[0]),
+        bias_factor=Buffer(factors[1]),
+        bias_power=Buffer(powers[1]),
+        weights_lost=Buffer(lost[0]),
+        biases_lost=Buffer(lost[1]),
+        output=int(output),
+    )
 
 
 def _scale(
@@ -312,9 +355,15 @@ def _looked_at(
         b = [layer[some].astype(np.float64) for layer in biases] or [np.zeros(layer.shape[-1]) for layer in weights]
         with np.errstate(all="ignore"):
             problem = Problem(
-                architecture.activations, float(architecture.leaky_slope), w, b, samples, targets, code,
+                architecture.activations,
+                float(architecture.leaky_slope),
+                w,
+                b,
+                samples,
+                targets,
+                code,
                 forward_mistakes_made=tuple(forward),
-            )  # fmt: skip
+            )
         outputs[some] = problem.a[-1]
     fine = runs.status != Status.DIVERGED
     outputs[~fine] = np.nan

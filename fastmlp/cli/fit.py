@@ -68,12 +68,23 @@ def fit(options: argparse.Namespace) -> int:
     extra = targets.to_extra(reading.columns, target, table.options)
     _refuse_long(extra)
     runs = train(
-        architecture, X[rows["train"]], y[rows["train"]], n_nets=options.members, seed=options.seed,
-        optimizer=Adam(options.learning_rate), epochs=options.epochs, batch_size=options.batch_size, l2=options.l2,
-        dropout=options.dropout, bootstrap=options.bootstrap,
-        validation=(X[rows["validation"]], y[rows["validation"]]), patience=options.patience, tol=0.0,
-        threads=options.threads, progress=not options.no_progress and sys.stderr.isatty(),
-    )  # fmt: skip
+        architecture,
+        X[rows["train"]],
+        y[rows["train"]],
+        n_nets=options.members,
+        seed=options.seed,
+        optimizer=Adam(options.learning_rate),
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        l2=options.l2,
+        dropout=options.dropout,
+        bootstrap=options.bootstrap,
+        validation=(X[rows["validation"]], y[rows["validation"]]),
+        patience=options.patience,
+        tol=0.0,
+        threads=options.threads,
+        progress=not options.no_progress and sys.stderr.isatty(),
+    )
     usable = np.isfinite(runs.parameters).all(axis=1) & np.isfinite(runs.loss)
     if not usable.any():
         raise ValueError("every net diverged: lower --learning-rate")

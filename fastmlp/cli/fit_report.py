@@ -50,9 +50,14 @@ def _interval(target: Target, outputs: np.ndarray, y: np.ndarray, rng: np.random
 
 
 def report(
-    target: Target, reading: Reading, runs: Runs, X: np.ndarray, y: np.ndarray, rows: dict[str, np.ndarray],
+    target: Target,
+    reading: Reading,
+    runs: Runs,
+    X: np.ndarray,
+    y: np.ndarray,
+    rows: dict[str, np.ndarray],
     rng: np.random.Generator,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Everything that is said, for scripts."""
     test, truth, columns = X[rows["test"]], y[rows["test"]], reading.columns
     mean = runs.predict(test, reduce="mean")
@@ -88,9 +93,14 @@ def report(
 
 
 def _importance(
-    target: Target, columns: list[Column], runs: Runs, X: np.ndarray, y: np.ndarray, score: float,
+    target: Target,
+    columns: list[Column],
+    runs: Runs,
+    X: np.ndarray,
+    y: np.ndarray,
+    score: float,
     rng: np.random.Generator,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """By how much the score falls when a column's rows are mixed, the mean of a few times; greatest first."""
     places = np.cumsum([0, *(column.width for column in columns)])
     mixed_columns = range(len(columns))
@@ -161,7 +171,8 @@ def _what_matters(found: dict[str, Any], target: Target) -> list[str]:
     said += [f"  {name:<{width}}  {fall:7.3f}  {'#' * round(30 * max(0.0, fall) / top)}" for name, fall in shown]
     mixed, rest = len(found["importance"]), found["columns"] - len(found["importance"])
     if mixed > len(shown):
-        said.append(f"  … and {mixed - len(shown):,} more columns" + (
-            f"; another {rest:,}, of smaller weights, were not mixed" if rest else ""
-        ))  # fmt: skip
+        said.append(
+            f"  … and {mixed - len(shown):,} more columns"
+            + (f"; another {rest:,}, of smaller weights, were not mixed" if rest else "")
+        )
     return said

@@ -63,10 +63,15 @@ class _Result:
         """For scripts."""
         median = float(np.median(self.losses))
         return {
-            "program": recipe.name, "change": self.variant.change, "nets": self.n, "solved": self.found.n_solved,
-            "solved_as_published": self.solved_as_published, "median_loss": median if np.isfinite(median) else None,
-            "median_margin": None if np.isnan(self.margin) else self.margin, "advice": self.variant.advice,
-        }  # fmt: skip
+            "program": recipe.name,
+            "change": self.variant.change,
+            "nets": self.n,
+            "solved": self.found.n_solved,
+            "solved_as_published": self.solved_as_published,
+            "median_loss": median if np.isfinite(median) else None,
+            "median_margin": None if np.isnan(self.margin) else self.margin,
+            "advice": self.variant.advice,
+        }
 
 
 def run(options: argparse.Namespace) -> int:
@@ -111,9 +116,18 @@ def trained(recipe: Recipe, variant: Variant, restarts: int, seed: int, threads:
     if sys.stderr.isatty():
         print(f"… {recipe.name}: {variant.change}", file=sys.stderr)
     found = train_with_mistakes(
-        variant.architecture, recipe.X, recipe.y, mistakes=variant.mistakes, n_nets=restarts, seed=seed,
-        optimizer=variant.optimizer, epochs=variant.epochs, init=variant.init, threads=threads, **variant.settings,
-    )  # fmt: skip
+        variant.architecture,
+        recipe.X,
+        recipe.y,
+        mistakes=variant.mistakes,
+        n_nets=restarts,
+        seed=seed,
+        optimizer=variant.optimizer,
+        epochs=variant.epochs,
+        init=variant.init,
+        threads=threads,
+        **variant.settings,
+    )
     return _Result(variant, found, int(counted(recipe, found).sum()))
 
 
@@ -137,9 +151,17 @@ def _section(recipe: Recipe, results: list[_Result]) -> str:
     columns = ["change", "solved", "95 % interval", *(["solved as the program counts"] if own else [])]
     columns += ["median loss", "most nets end at"]
     lines = [
-        f"## {recipe.name}: {recipe.title}", "", f"Symptom: {recipe.symptom}.", "", f"The program: {recipe.program}.",
-        "", recipe.counting, "", "| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns),
-    ]  # fmt: skip
+        f"## {recipe.name}: {recipe.title}",
+        "",
+        f"Symptom: {recipe.symptom}.",
+        "",
+        f"The program: {recipe.program}.",
+        "",
+        recipe.counting,
+        "",
+        "| " + " | ".join(columns) + " |",
+        "|" + " --- |" * len(columns),
+    ]
     for result in results:
         cells = [result.variant.change, percent(result.found.n_solved / result.n)]
         if result.margin < HAIR:
@@ -170,7 +192,7 @@ def verdicts(recipe: Recipe, results: list[_Result]) -> list[str]:
     def change_of(result: _Result, count: str) -> int:
         before, after = (
             (r.found.n_solved if count == "strict" else r.solved_as_published) for r in (published, result)
-        )  # fmt: skip
+        )
         return 0 if not differ(before, published.n, after, result.n) else 1 if after > before else -1
 
     said = {1: "helps", 0: "no difference beyond chance", -1: "worse"}
@@ -184,10 +206,12 @@ def verdicts(recipe: Recipe, results: list[_Result]) -> list[str]:
         lines.append(f"- {lead}{result.variant.change}: {what}, {share(result)}")
     for advice in (result for result in changes if result.variant.advice):
         alone = [
-            other.variant.change for other in changes[:-1]
-            if other is not advice and change_of(other, "own") > 0
+            other.variant.change
+            for other in changes[:-1]
+            if other is not advice
+            and change_of(other, "own") > 0
             and not differ(other.solved_as_published, other.n, advice.solved_as_published, advice.n)
-        ]  # fmt: skip
+        ]
         verdict = {1: "helps", 0: "makes no difference beyond chance", -1: "makes it worse"}[change_of(advice, "own")]
         lines += ["", f"Verdict on the advice: it {verdict}."]
         if alone:
@@ -222,9 +246,10 @@ def _picture(recipe: Recipe, results: list[_Result], path: Path) -> None:
     names = [result.variant.change for result in results]
     solved = [result.solved_as_published for result in results]
     better = {
-        name for name, count in zip(names, solved, strict=True)
+        name
+        for name, count in zip(names, solved, strict=True)
         if count > solved[0] and differ(solved[0], results[0].n, count, results[0].n)
-    }  # fmt: skip
+    }
     bars(axes[0], names, solved, results[0].n, better)
     counts = "" if recipe.counts == "half" else ", as the program counts"
     axes[0].set_title(f"each change alone, at last several (green: it helps{counts})", fontsize=10)

@@ -66,11 +66,19 @@ _HIDDEN_HELP = f"hidden activation: {', '.join(HIDDEN_ACTIVATIONS)}"
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="fastmlp", description="Train a million small neural nets at once, on a CPU.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command", parser_class=_Parser)
+    _add_xor(commands)
+    _add_fit(commands)
+    _add_predict(commands)
+    _add_why(commands)
+    _add_gallery(commands)
+    commands.add_parser("info", help="show versions, processor features, vector width, threads and cache folder")
+    commands.add_parser("warmup", help="compile every kernel into the cache, so that later runs start at once")
+    return parser
 
+
+def _add_xor(commands: Any) -> None:
     xor = commands.add_parser(
-        "xor",
-        help="train many restarts of a small net on XOR and show how many solve it",
-        formatter_class=_Formatter,
+        "xor", help="train many restarts of a small net on XOR and show how many solve it", formatter_class=_Formatter
     )
     xor.add_argument("--restarts", type=_count, default=1_000_000, help="nets, each with its own initial weights")
     xor.add_argument("--sizes", type=_sizes, default=(2, 4, 1), metavar="2-4-1", help="units of each layer")
@@ -102,6 +110,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--no-picture", action="store_true", help="draw no picture")
         command.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
+
+def _add_fit(commands: Any) -> None:
     fit = commands.add_parser(
         "fit",
         help="train an ensemble on a CSV or Parquet file, report how good it is, and save it",
@@ -131,6 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--json", action="store_true", help="print the report as one JSON object")
     fit.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
+
+def _add_predict(commands: Any) -> None:
     predict = commands.add_parser("predict", help="predict the rows of a file with what `fastmlp fit` has saved")
     predict.add_argument("model", metavar="MODEL", help="the .safetensors file")
     predict.add_argument("data", metavar="DATA", help="a .csv or .parquet file with the same columns")
@@ -141,7 +153,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
 
-    _add_why(commands)
+
+def _add_gallery(commands: Any) -> None:
     gallery = commands.add_parser(
         "gallery",
         help="published programs that do not learn XOR, as they are and with changes",
@@ -154,10 +167,6 @@ def _parser() -> argparse.ArgumentParser:
     gallery.add_argument("--seed", type=int, default=0, help="fixes every initial weight")
     gallery.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
 
-    commands.add_parser("info", help="show versions, processor features, vector width, threads and cache folder")
-    commands.add_parser("warmup", help="compile every kernel into the cache, so that later runs start at once")
-    return parser
-
 
 def _add_reading_options(command: argparse.ArgumentParser) -> None:
     """How a table is written."""
@@ -169,9 +178,12 @@ def _add_reading_options(command: argparse.ArgumentParser) -> None:
         "--decimal", default=".", choices=(".", ","), help="the decimal point of numbers in a CSV file"
     )
     command.add_argument(
-        "--na", action="append", default=[], metavar="TEXT",
+        "--na",
+        action="append",
+        default=[],
+        metavar="TEXT",
         help="a spelling of missing values, in addition to empty fields; repeatable",
-    )  # fmt: skip
+    )
 
 
 def _add_table_options(command: argparse.ArgumentParser) -> None:
@@ -218,10 +230,13 @@ def _add_why(commands: Any) -> None:
     )
     why.add_argument("--seed", type=int, default=0, help="fixes every initial weight")
     why.add_argument(
-        "--mistake", action="append", default=[], metavar="NAME[:LAYER]",
+        "--mistake",
+        action="append",
+        default=[],
+        metavar="NAME[:LAYER]",
         help="say what this mistake of the audit's catalogue costs, made in one layer (1 is the first) or in all; "
         "repeatable; --mistake list lists them",
-    )  # fmt: skip
+    )
     why.add_argument("--no-fixes", action="store_true", help="do not train the same seeds again with changes")
     why.add_argument(
         "--picture", default="why.png", metavar="FILE", help="where the picture goes, if matplotlib is here"

@@ -78,7 +78,9 @@ def _no_biases() -> Recipe:
     program = Variant(AS_PUBLISHED, arch, SGD(0.1), 10_000, Uniform(0, 1), wrong)
     slipped = {"architecture": leaky, "mistakes": (*wrong, "leaky_slope_left_out")}
     return Recipe(
-        "no-biases", "2-10-1 without biases", "prints 0.5 for the input (0, 0), and often for all four",
+        "no-biases",
+        "2-10-1 without biases",
+        "prints 0.5 for the input (0, 0), and often for all four",
         "ReLU, sigmoid, weights uniform on (0, 1), learning rate 0.1. The output's gradient is dL/do times s(o)(1 - "
         "s(o)), "
         "but o is the sigmoid's value already; gradients are summed over the samples. The number of epochs is not "
@@ -94,25 +96,33 @@ def _no_biases() -> Recipe:
             program.but("biases", architecture=biased),
             program.but("He's weights", init="he_uniform"),
             program.but(
-                "the right output gradient, biases, He's weights", architecture=biased, init="he_uniform",
+                "the right output gradient, biases, He's weights",
+                architecture=biased,
+                init="he_uniform",
                 mistakes=("sum_for_mean",),
             ),
         ),
         counts="at_most_half",
         counting="The program prints outputs of at most 1/2 as class 0, so that the sample 00, whose output is 1/2 for "
         "ever without biases, counts as right. Strictly 1/2 is no answer.",
-    )  # fmt: skip
+    )
 
 
 def _relu_output() -> Recipe:
     sizes, init = (2, 16, 16, 16, 1), VarianceScaling(2, "in", "normal", bias=0.5)
     wrong = ("bias_summed_over_units",)
     program = Variant(
-        AS_PUBLISHED, Architecture(sizes, output="relu"), SGD(0.01), 5000, init, wrong,
+        AS_PUBLISHED,
+        Architecture(sizes, output="relu"),
+        SGD(0.01),
+        5000,
+        init,
+        wrong,
         {"loss": "mse", "batch_size": 1, "shuffle": False},
-    )  # fmt: skip
+    )
     return Recipe(
-        "relu-output", "2-16-16-16-1 with ReLU everywhere, the output too",
+        "relu-output",
+        "2-16-16-16-1 with ReLU everywhere, the output too",
         "the output sticks at 0 for some or all inputs",
         "Weights normal times the root of 2 / in, biases 0.5, squared error, one sample at a time in the order 00 11 "
         "10 "
@@ -122,23 +132,28 @@ def _relu_output() -> Recipe:
             program,
             program.but("the right bias gradient", mistakes=()),
             program.but("a sigmoid output", architecture=Architecture(sizes)),
-            program.but("the right bias gradient, a sigmoid output", architecture=Architecture(sizes), mistakes=(),
-                        advice=True),
+            program.but(
+                "the right bias gradient, a sigmoid output", architecture=Architecture(sizes), mistakes=(), advice=True
+            ),
             program.but("biases of 0", init="he_normal"),
-            program.but("the right bias gradient, a sigmoid output with its cross-entropy",
-                        architecture=Architecture(sizes), mistakes=(), settings={"loss": "bce"}),
+            program.but(
+                "the right bias gradient, a sigmoid output with its cross-entropy",
+                architecture=Architecture(sizes),
+                mistakes=(),
+                settings={"loss": "bce"},
+            ),
         ),
         order=(0, 3, 2, 1),
-    )  # fmt: skip
+    )
 
 
 def _tiny_weights() -> Recipe:
     arch = Architecture((2, 3, 3, 1))
-    program = Variant(
-        AS_PUBLISHED, arch, SGD(0.01), 1000, Normal(0.001), ("relu_derivative_at_least_zero",)
-    )  # fmt: skip
+    program = Variant(AS_PUBLISHED, arch, SGD(0.01), 1000, Normal(0.001), ("relu_derivative_at_least_zero",))
     return Recipe(
-        "tiny-weights", "2-3-3-1 with normal weights times 0.001", "the loss stays at 0.6931 and every output at 0.5",
+        "tiny-weights",
+        "2-3-3-1 with normal weights times 0.001",
+        "the loss stays at 0.6931 and every output at 0.5",
         "ReLU, sigmoid, biases of 0, mean cross-entropy, learning rate 0.01, 1,000 epochs. ReLU's derivative is taken "
         "as "
         "a >= 0, which always holds",
@@ -148,20 +163,31 @@ def _tiny_weights() -> Recipe:
             program.but("He's weights", init="he_normal"),
             program.but("learning rate 0.5", optimizer=SGD(0.5)),
             program.but("10,000 epochs", epochs=10_000),
-            program.but("the right derivative, He's weights, learning rate 0.5", mistakes=(), init="he_normal",
-                        optimizer=SGD(0.5)),
+            program.but(
+                "the right derivative, He's weights, learning rate 0.5",
+                mistakes=(),
+                init="he_normal",
+                optimizer=SGD(0.5),
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 def _one_hot() -> Recipe:
     arch = Architecture((2, 2, 2, 2), "sigmoid")
     program = Variant(
-        AS_PUBLISHED, arch, SGD(0.5), 10_000, Uniform(0, 1, bias=Uniform(0, 1)),
-        ("sigmoid_of_sigmoid", "sum_over_outputs"), {"batch_size": 1, "shuffle": False},
-    )  # fmt: skip
+        AS_PUBLISHED,
+        arch,
+        SGD(0.5),
+        10_000,
+        Uniform(0, 1, bias=Uniform(0, 1)),
+        ("sigmoid_of_sigmoid", "sum_over_outputs"),
+        {"batch_size": 1, "shuffle": False},
+    )
     return Recipe(
-        "one-hot", "2-2-2-2 with one-hot targets", "outputs stay above 0.5",
+        "one-hot",
+        "2-2-2-2 with one-hot targets",
+        "outputs stay above 0.5",
         "Weights and biases uniform on (0, 1), one sample at a time, output gradient o - t, which is cross-entropy's. "
         "Its "
         "activation is 1 / (1 + s(-z)) in place of s(z), in every layer, its derivative f(1 - f). Learning rate and "
@@ -176,14 +202,16 @@ def _one_hot() -> Recipe:
         counts="larger",
         counting="The program's outputs all lie between 1/2 and 1, so that strictly none can be right; as published "
         "the larger of the two is its answer.",
-    )  # fmt: skip
+    )
 
 
 def _all_sigmoid() -> Recipe:
     arch = Architecture((2, 2, 2, 1), "sigmoid")
     program = Variant(AS_PUBLISHED, arch, SGD(0.15), 5000, Normal(1), ("mean_over_features",))
     return Recipe(
-        "2-2-2-1", "2-2-2-1, sigmoid everywhere", "some runs solve it, others stay where outputs are near 0.5",
+        "2-2-2-1",
+        "2-2-2-1, sigmoid everywhere",
+        "some runs solve it, others stay where outputs are near 0.5",
         "Weights normal, biases of 0, output gradient o - t, summed over the four samples and divided by 2, the "
         "number of "
         "inputs; learning rate 0.15, 5,000 epochs",
@@ -193,22 +221,31 @@ def _all_sigmoid() -> Recipe:
             program.but("learning rate 0.5", optimizer=SGD(0.5)),
             program.but("8 units a layer", architecture=Architecture((2, 8, 8, 1), "sigmoid")),
             program.but("tanh in hidden layers", architecture=Architecture((2, 2, 2, 1), "tanh")),
-            program.but("learning rate 0.5, 8 units a layer, tanh", optimizer=SGD(0.5),
-                        architecture=Architecture((2, 8, 8, 1), "tanh")),
+            program.but(
+                "learning rate 0.5, 8 units a layer, tanh",
+                optimizer=SGD(0.5),
+                architecture=Architecture((2, 8, 8, 1), "tanh"),
+            ),
         ),
         printed=(("outputs", (0.00803, 0.99439, 0.99098, 0.00665)),),
-    )  # fmt: skip
+    )
 
 
 def _keras(name: str, output: str, n_outputs: int, epochs: int, loss: float) -> Recipe:
     wide = Architecture((2, 16, 16, n_outputs), output=output)
     program = Variant(
-        AS_PUBLISHED, Architecture((2, 4, 4, n_outputs), output=output), Adam(0.001, epsilon=1e-7), epochs,
-        "glorot_uniform", settings={"dtype": "float32"},
-    )  # fmt: skip
+        AS_PUBLISHED,
+        Architecture((2, 4, 4, n_outputs), output=output),
+        Adam(0.001, epsilon=1e-7),
+        epochs,
+        "glorot_uniform",
+        settings={"dtype": "float32"},
+    )
     fast = Adam(0.01, epsilon=1e-7)
     return Recipe(
-        name, f"2-4-4-{n_outputs} with ReLU, {output} and Adam", "one run learns it, the next is stuck",
+        name,
+        f"2-4-4-{n_outputs} with ReLU, {output} and Adam",
+        "one run learns it, the next is stuck",
         f"Keras' defaults, minibatches of 4, which are all samples, {epochs:,} epochs. Nothing is wrong in it",
         (
             program,
@@ -217,7 +254,7 @@ def _keras(name: str, output: str, n_outputs: int, epochs: int, loss: float) -> 
             program.but("learning rate 0.01, 16 units a layer", optimizer=fast, architecture=wide),
         ),
         printed=(("loss", (loss,)),),
-    )  # fmt: skip
+    )
 
 
 RECIPES: tuple[Recipe, ...] = (

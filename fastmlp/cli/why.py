@@ -45,15 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
         print("\n".join(f"{name}: {mistake.meaning}" for name, mistake in MISTAKES.items()))
         return 0
-    if not options.no_picture:
-        refuse_output("--picture", options.picture, {"the data": options.data})
-    refuse_output(
-        "--html",
-        options.html,
-        {"the data": options.data, "the picture": None if options.no_picture else options.picture},
-    )
-    if options.html:
-        import matplotlib  # noqa: F401  said before any work
+    _refuse_outputs(options)
     X, y, output, n_outputs = _data(options)
     sizes = options.sizes or ((2, 4, n_outputs) if options.data is None else (X.shape[1], FEW_HIDDEN, n_outputs))
     if (sizes[0], sizes[-1]) != (X.shape[1], n_outputs):
@@ -71,13 +63,53 @@ def run(options: argparse.Namespace) -> int:
     init = initializer(options.init)
     try:
         runs = train(
-            arch, X, y, n_nets=restarts, seed=options.seed, epochs=options.epochs, loss=options.loss,
-            optimizer=optimizer, init=init, batch_size=options.batch_size, record_every=every,
-            threads=options.threads, progress=progress,
-        )  # fmt: skip
+            arch,
+            X,
+            y,
+            n_nets=restarts,
+            seed=options.seed,
+            epochs=options.epochs,
+            loss=options.loss,
+            optimizer=optimizer,
+            init=init,
+            batch_size=options.batch_size,
+            record_every=every,
+            threads=options.threads,
+            progress=progress,
+        )
     except TrainingInterrupted as interruption:
         _say_what_stands(interruption.runs, X, y, options)
         return 128 + interruption.signal
+    diagnosis = _diagnosis(runs, X, y, restarts, options, progress)
+    if diagnosis is None:
+        return 130
+    _print(diagnosis, options)
+    if not options.restarts and restarts < MOST_RESTARTS:
+        print(
+            f"These were {restarts:,} restarts, to take no more than a minute: --restarts N asks for more",
+            file=sys.stderr if options.json else sys.stdout,
+        )
+    _draw(runs, diagnosis, X, y, options)
+    return 0
+
+
+def _refuse_outputs(options: argparse.Namespace) -> None:
+    """Refuse files that cannot be written before any work."""
+    if not options.no_picture:
+        refuse_output("--picture", options.picture, {"the data": options.data})
+    refuse_output(
+        "--html",
+        options.html,
+        {"the data": options.data, "the picture": None if options.no_picture else options.picture},
+    )
+    if options.html:
+        import matplotlib  # noqa: F401  said before any work
+
+
+def _diagnosis(
+    runs: Runs, X: np.ndarray, y: np.ndarray, restarts: int, options: argparse.Namespace, progress: bool
+) -> Diagnosis | None:
+    """The diagnosis; None where it was interrupted, after what is known so far was printed."""
     known: Diagnosis | None = None
 
     def tell(step: str, so_far: Diagnosis | None) -> None:
@@ -87,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"{step} …", file=sys.stderr)
 
     try:
-        diagnosis = diagnose(
+        return diagnose(
             runs,
             X,
             y,
@@ -103,13 +135,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             _print(known, options)
         print("fastmlp why: interrupted before everything was tried; this is what is known so far", file=sys.stderr)
-        return 130
-    _print(diagnosis, options)
-    if not options.restarts and restarts < MOST_RESTARTS:
-        print(f"These were {restarts:,} restarts, to take no more than a minute: --restarts N asks for more",
-              file=sys.stderr if options.json else sys.stdout)  # fmt: skip
-    _draw(runs, diagnosis, X, y, options)
-    return 0
+        return None
 
 
 def _say_cost(arch: Architecture, X: np.ndarray, y: np.ndarray, restarts: int, options: argparse.Namespace) -> int:
@@ -128,18 +154,31 @@ def _say_cost(arch: Architecture, X: np.ndarray, y: np.ndarray, restarts: int, o
             "architecture": replace(arch, sizes=(arch.sizes[0], *wider, arch.sizes[-1]))
         }
     cost = cost_of_mistakes(
-        arch, X, y, mistakes=[_mistake(text) for text in options.mistake], n_nets=restarts, seed=options.seed,
-        epochs=options.epochs, loss=options.loss, init=initializer(options.init), batch_size=options.batch_size,
+        arch,
+        X,
+        y,
+        mistakes=[_mistake(text) for text in options.mistake],
+        n_nets=restarts,
+        seed=options.seed,
+        epochs=options.epochs,
+        loss=options.loss,
+        init=initializer(options.init),
+        batch_size=options.batch_size,
         optimizer=choose("optimizer", options.optimizer, OPTIMIZERS)(learning_rate=options.lr),
-        threads=options.threads, changes={} if options.no_fixes else changes,
+        threads=options.threads,
+        changes={} if options.no_fixes else changes,
         tell=lambda change: print(f"{change} …", file=sys.stderr) if sys.stderr.isatty() else None,
-    )  # fmt: skip
+    )
     if options.json:
         rows = [
-            {"change": row.change, "nets": row.n_nets, "solved": row.n_solved,
-             "median_loss": row.median_loss if np.isfinite(row.median_loss) else None}
+            {
+                "change": row.change,
+                "nets": row.n_nets,
+                "solved": row.n_solved,
+                "median_loss": row.median_loss if np.isfinite(row.median_loss) else None,
+            }
             for row in cost.rows
-        ]  # fmt: skip
+        ]
         mistakes = [{"name": mistake.name, "layers": list(mistake.layers)} for mistake in cost.mistakes]
         print(json.dumps({"mistakes": mistakes, "rows": rows, "verdict": cost.verdict}))
     else:
@@ -172,28 +211,43 @@ def _say_what_stands(runs: Runs, X: np.ndarray, y: np.ndarray, options: argparse
     if not len(some):
         print("fastmlp why: interrupted before a net was trained", file=sys.stderr)
         return
-    print(f"fastmlp why: interrupted; these are {len(some):,} of the nets as they stand, after "
-          f"{np.median(some.epochs):,.0f} epochs", file=sys.stderr)  # fmt: skip
+    print(
+        f"fastmlp why: interrupted; these are {len(some):,} of the nets as they stand, after "
+        f"{np.median(some.epochs):,.0f} epochs",
+        file=sys.stderr,
+    )
     _print(some.diagnose(X, y, threads=options.threads), options)
 
 
 def facts(d: Diagnosis) -> dict[str, Any]:
     """A diagnosis for scripts."""
     return {
-        "description": d.description, "nets": len(d.causes), "solved": d.n_solved, "causes": d.counts(),
-        "plateaus": {p.name: int((d.plateau == k).sum()) for k, p in enumerate(d.plateaus)}, "verdict": d.verdict,
+        "description": d.description,
+        "nets": len(d.causes),
+        "solved": d.n_solved,
+        "causes": d.counts(),
+        "plateaus": {p.name: int((d.plateau == k).sum()) for k, p in enumerate(d.plateaus)},
+        "verdict": d.verdict,
         "dead_from_start": d.dead_from_start,
         "median_margin": d.margin,
-        "median_score": None if d.score is None else float(np.median(d.score)), "baselines": d.baselines,
-        "held_out_score": d.held_out_score, "best_possible": d.best_possible,
+        "median_score": None if d.score is None else float(np.median(d.score)),
+        "baselines": d.baselines,
+        "held_out_score": d.held_out_score,
+        "best_possible": d.best_possible,
         "trials": [
             {
-                "name": t.fix.name, "change": t.fix.text, "nets": t.n_nets, "before": t.before, "after": t.after,
-                "held_out_before": t.held_out_before, "held_out_after": t.held_out_after, "helped": t.helped,
+                "name": t.fix.name,
+                "change": t.fix.text,
+                "nets": t.n_nets,
+                "before": t.before,
+                "after": t.after,
+                "held_out_before": t.held_out_before,
+                "held_out_after": t.held_out_after,
+                "helped": t.helped,
             }
             for t in d.trials
         ],
-    }  # fmt: skip
+    }
 
 
 def initializer(text: str) -> str | Initializer:

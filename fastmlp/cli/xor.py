@@ -67,10 +67,17 @@ def resume(options: argparse.Namespace) -> int:
     options.dtype, options.no_stop = str(settings.dtype), stop is None
     trained = int(saved.runs.epochs.sum())
     try:
-        runs, interruption = fastmlp.resume(
-            options.file, X, Y, threads=options.threads, checkpoint_every=options.checkpoint_every,
-            progress=not (options.json or options.no_progress),
-        ), None  # fmt: skip
+        runs, interruption = (
+            fastmlp.resume(
+                options.file,
+                X,
+                Y,
+                threads=options.threads,
+                checkpoint_every=options.checkpoint_every,
+                progress=not (options.json or options.no_progress),
+            ),
+            None,
+        )
     except fastmlp.TrainingInterrupted as caught:
         runs, interruption = caught.runs, caught
     except ValueError as error:
@@ -108,11 +115,21 @@ def _train(options: argparse.Namespace) -> Runs:
     optimizer = choose("optimizer", options.optimizer, OPTIMIZERS)(learning_rate=options.learning_rate)
     arch = fastmlp.Architecture(options.sizes, hidden=options.hidden)
     return fastmlp.train(
-        arch, X, Y, n_nets=options.restarts, seed=options.seed, optimizer=optimizer, epochs=options.epochs,
-        init=options.init, dtype=options.dtype, threads=options.threads,
-        target_loss=None if options.no_stop else STOP_AT_LOSS, checkpoint=options.checkpoint,
-        checkpoint_every=options.checkpoint_every, progress=not (options.json or options.no_progress),
-    )  # fmt: skip
+        arch,
+        X,
+        Y,
+        n_nets=options.restarts,
+        seed=options.seed,
+        optimizer=optimizer,
+        epochs=options.epochs,
+        init=options.init,
+        dtype=options.dtype,
+        threads=options.threads,
+        target_loss=None if options.no_stop else STOP_AT_LOSS,
+        checkpoint=options.checkpoint,
+        checkpoint_every=options.checkpoint_every,
+        progress=not (options.json or options.no_progress),
+    )
 
 
 def _facts(runs: Runs, options: argparse.Namespace, trained: int) -> dict[str, Any]:
@@ -152,29 +169,37 @@ def _facts(runs: Runs, options: argparse.Namespace, trained: int) -> dict[str, A
 
 def _report(runs: Runs, facts: dict[str, Any], options: argparse.Namespace) -> None:
     sizes = "-".join(map(str, options.sizes))
-    print(f"{len(runs):,} restarts of {sizes}, {options.hidden} and sigmoid, {options.init}, "
-          f"{options.optimizer} at learning rate {options.learning_rate:g}, seed {options.seed}")  # fmt: skip
+    print(
+        f"{len(runs):,} restarts of {sizes}, {options.hidden} and sigmoid, {options.init}, "
+        f"{options.optimizer} at learning rate {options.learning_rate:g}, seed {options.seed}"
+    )
     if facts["solved_share"] is None:
-        print(f"Interrupted: {facts['ended']:,} of the nets have ended, {facts['solved']:,} of them solved XOR; "
-              f"the other {len(runs) - facts['ended']:,} were at epoch {_median_epochs(runs):,} (the median), "
-              "so that no share can be told yet")  # fmt: skip
+        print(
+            f"Interrupted: {facts['ended']:,} of the nets have ended, {facts['solved']:,} of them solved XOR; "
+            f"the other {len(runs) - facts['ended']:,} were at epoch {_median_epochs(runs):,} (the median), "
+            "so that no share can be told yet"
+        )
         return
     low, high = facts["solved_interval_95"]
     print(f"Solved XOR: {facts['solved']:,} = {facts['solved_share']:.2%}  (95 % interval {low:.2%} to {high:.2%})")
     reached = runs.epochs[runs.status == Status.REACHED_TARGET]
     if reached.size:
         spread = np.percentile(reached, (5, 25, 50, 75, 95)).round().astype(int)
-        print(f"Epochs until the mean loss was at most {STOP_AT_LOSS} (each right answer has at least 67 % then): "
-              f"median {spread[2]:,}, half between {spread[1]:,} and {spread[3]:,}, "
-              f"nine in ten between {spread[0]:,} and {spread[4]:,}")  # fmt: skip
+        print(
+            f"Epochs until the mean loss was at most {STOP_AT_LOSS} (each right answer has at least 67 % then): "
+            f"median {spread[2]:,}, half between {spread[1]:,} and {spread[3]:,}, "
+            f"nine in ten between {spread[0]:,} and {spread[4]:,}"
+        )
     diverged = facts["status"]["diverged"]
     if diverged:
         print(f"Diverged: {diverged:,}; a lower learning rate helps")
     print("Final losses:")
     print(histogram(runs.loss))
-    print(f"Compiled or loaded in {facts['compile_seconds']:.2f} s, trained in {facts['train_seconds']:.2f} s: "
-          f"{facts['net_epochs']:,} net-epochs, {facts['net_epochs_per_second'] / 1e6:,.1f} million a second, "
-          f"on {facts['threads']} threads with {facts['vector_width']} {facts['dtype']} lanes")  # fmt: skip
+    print(
+        f"Compiled or loaded in {facts['compile_seconds']:.2f} s, trained in {facts['train_seconds']:.2f} s: "
+        f"{facts['net_epochs']:,} net-epochs, {facts['net_epochs_per_second'] / 1e6:,.1f} million a second, "
+        f"on {facts['threads']} threads with {facts['vector_width']} {facts['dtype']} lanes"
+    )
     print(f"SHA-256 of all final weights: {facts['weights_sha256']}")
 
 

@@ -134,9 +134,9 @@ def badly_scaled_targets(problem: Problem) -> bool:
 
 def least_loss(problem: Problem) -> float:
     """The squared error that outputs of this activation cannot get below, because of targets that they cannot give."""
-    low, high = {
-        Activation.SIGMOID: (0.0, 1.0), Activation.SOFTMAX: (0.0, 1.0), Activation.RELU: (0.0, np.inf),
-    }.get(problem.architecture.activations[-1], (-np.inf, np.inf))  # fmt: skip
+    low, high = {Activation.SIGMOID: (0.0, 1.0), Activation.SOFTMAX: (0.0, 1.0), Activation.RELU: (0.0, np.inf)}.get(
+        problem.architecture.activations[-1], (-np.inf, np.inf)
+    )
     if problem.loss != Loss.MSE:
         return 0.0
     targets = problem.targets.astype(np.float64)

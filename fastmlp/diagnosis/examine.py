@@ -18,7 +18,7 @@ from fastmlp._kernels.formulas.losses import LOSSES, Loss
 from fastmlp.diagnosis import causes
 from fastmlp.diagnosis.baselines import baselines, best_possible, truth_table
 from fastmlp.diagnosis.causes import Cause, Plateau
-from fastmlp.diagnosis.fixes import fixes_for, fixes_of_overfitting
+from fastmlp.diagnosis.fixes import Fix, fixes_for, fixes_of_overfitting
 from fastmlp.diagnosis.problem import Problem, clear_gain, judged_by_score, looked_at, score_of, solved
 from fastmlp.diagnosis.problem import distances as distances_of
 from fastmlp.diagnosis.report import Diagnosis
@@ -34,10 +34,18 @@ MOST_LOOKED_AT = 1000
 
 
 def diagnose(
-    runs: TrainedNets, X: Any, y: Any, *, loss: str | None = None, solved_loss: float | None = None,
-    try_fixes: bool = False, max_nets_tried: int = 10_000, threads: int | None = None, train: Train,
+    runs: TrainedNets,
+    X: Any,
+    y: Any,
+    *,
+    loss: str | None = None,
+    solved_loss: float | None = None,
+    try_fixes: bool = False,
+    max_nets_tried: int = 10_000,
+    threads: int | None = None,
+    train: Train,
     tell: Callable[[str, Diagnosis | None], Any] = lambda _step, _known: None,
-) -> Diagnosis:  # fmt: skip
+) -> Diagnosis:
     """See `Runs.diagnose`. Nets are trained again by `train`.
 
     Before each step that takes long, `tell` is called with what it is and what is known.
@@ -48,17 +56,91 @@ def diagnose(
     if not len(runs):
         raise ValueError("there are no nets to diagnose: the selection is empty")
     problem, loss = _problem_of(runs, X, y, loss, solved_loss)
+    call = _settings_of(runs, needed=bool(try_fixes))
+    retraining = Retraining(train, runs.seed, threads)
+    stats = looked_at(runs, problem, loss, threads)
+    label, plateau, plateaus = _labels(runs, stats, problem, loss, call, retraining, X, y, tell)
+    dead = stats.silent == np.array(runs.architecture.sizes[1:])
+    from_start = _dead_from_start(runs, label == Cause.DEAD_LAYER, problem, loss, call, retraining, X, y)
+    suggestions = fixes_for(label, problem, call, from_start, runs.status)
+    unseen = _held_out(runs[:tried], call, problem, y, retraining, try_fixes, tell)
+    found = Diagnosis(
+        label,
+        dead,
+        stats.silent,
+        plateau,
+        tuple(plateaus),
+        stats.loss,
+        from_start,
+        tuple(suggestions),
+        (),
+        _description(runs, loss, call),
+        least_loss=causes.least_loss(problem),
+        best_possible=problem.best_possible,
+        n_samples=len(problem.samples),
+        constant_targets=problem.constant_targets,
+        margin=_margin(runs, label, problem, threads),
+        held_out_score=unseen and unseen.score,
+        **_scores(stats, problem, unseen),
+    )
+    if found.overfits:
+        suggestions += fixes_of_overfitting(call, problem)
+        found = replace(found, fixes=tuple(suggestions))
+    if not try_fixes:  # where data may be noisy, changes that were not tried might make nets learn the noise
+        return replace(found, fixes=()) if found.as_good_as_the_data else found
+    assert call is not None
+    return _with_trials(found, runs, call, suggestions, y, problem, loss, unseen, tried, retraining, tell)
+
+
+def _with_trials(
+    found: Diagnosis,
+    runs: TrainedNets,
+    call: TrainSettings,
+    suggestions: list[Fix],
+    y: Any,
+    problem: Problem,
+    loss: str,
+    unseen: HeldOut | None,
+    tried: int,
+    retraining: Retraining,
+    tell: Callable[[str, Diagnosis | None], Any],
+) -> Diagnosis:
+    """The diagnosis with what the changes did, and those that helped in the place of suggestions."""
+
+    def tell_so_far(step: str, trials: tuple[Trial, ...]) -> None:
+        fixes = tuple(trial.fix for trial in trials if trial.helped) or found.fixes
+        tell(f"trying {step}", replace(found, trials=trials, fixes=fixes))
+
+    trials = try_all(runs, call, suggestions, y, problem, loss, unseen, tried, retraining, tell_so_far)
+    return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials if trial.helped))
+
+
+def _settings_of(runs: TrainedNets, needed: bool) -> TrainSettings | None:
+    """What the nets were trained with, as far as that is known."""
     call = runs.call or TrainSettings.from_record(runs.settings, runs.architecture, runs.parameters.dtype)
-    if try_fixes and call is None:
+    if needed and call is None:
         raise ValueError(
             "try_fixes=True trains the same nets again, and these have no record of how they were trained that is "
             "enough for that: fastmlp.train keeps one, unless nets went on from others; a file does where all settings "
             "are names and numbers, without arrays, functions, initializers, weights or validation"
         )
-    retraining = Retraining(train, runs.seed, threads)
-    stats = looked_at(runs, problem, loss, threads)
+    return call
+
+
+def _labels(
+    runs: TrainedNets,
+    stats: UnitStatistics,
+    problem: Problem,
+    loss: str,
+    call: TrainSettings | None,
+    retraining: Retraining,
+    X: Any,
+    y: Any,
+    tell: Callable[[str, Diagnosis | None], Any],
+) -> tuple[np.ndarray, np.ndarray, list[Plateau]]:
+    """Each net's cause and the number of its plateau, −1 for none, and the plateaus."""
     diverged = (runs.status == Status.DIVERGED) | ~np.isfinite(runs.parameters).all(axis=1)
-    plateau, plateaus = _plateaus(runs, stats, problem, ~diverged & ~solved(stats, problem), threads)
+    plateau, plateaus = _plateaus(runs, stats, problem, ~diverged & ~solved(stats, problem), retraining.threads)
     partial = np.array([*(p.n_samples < len(problem.samples) for p in plateaus), False])
     label = causes.certain_causes(stats, problem, diverged, partial[plateau])
     label[(label < 0) & (plateau >= 0)] = Cause.PLATEAU
@@ -71,33 +153,7 @@ def diagnose(
     rest = label < 0  # those that were trained further, and neither improved nor overshot
     label[rest & causes.mostly_dead(stats, runs.architecture)] = Cause.DEAD_UNITS
     label[label < 0] = Cause.LOCAL_MINIMUM
-
-    dead = stats.silent == np.array(runs.architecture.sizes[1:])
-    from_start = _dead_from_start(runs, label == Cause.DEAD_LAYER, problem, loss, call, retraining, X, y)
-    suggestions = fixes_for(label, problem, call, from_start, runs.status)
-    unseen = _held_out(runs[:tried], call, problem, y, retraining, try_fixes, tell)
-    found = Diagnosis(
-        label, dead, stats.silent, plateau, tuple(plateaus), stats.loss, from_start, tuple(suggestions), (),
-        _description(runs, loss, call), least_loss=causes.least_loss(problem), best_possible=problem.best_possible,
-        n_samples=len(problem.samples), constant_targets=problem.constant_targets,
-        margin=_margin(runs, label, problem, threads),
-        held_out_score=unseen and unseen.score, **_scores(stats, problem, unseen),
-    )  # fmt: skip
-    if found.overfits:
-        suggestions += fixes_of_overfitting(call, problem)
-        found = replace(found, fixes=tuple(suggestions))
-    if not try_fixes:  # where data may be noisy, changes that were not tried might make nets learn the noise
-        return replace(found, fixes=()) if found.as_good_as_the_data else found
-    assert call is not None
-
-    def with_trials(trials: tuple[Trial, ...]) -> Diagnosis:
-        return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials if trial.helped) or found.fixes)
-
-    trials = try_all(
-        runs, call, suggestions, y, problem, loss, unseen, tried, retraining,
-        lambda step, so_far: tell(f"trying {step}", with_trials(so_far)),
-    )  # fmt: skip
-    return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials if trial.helped))
+    return label, plateau, plateaus
 
 
 def _margin(runs: TrainedNets, label: np.ndarray, problem: Problem, threads: int | None) -> float | None:
@@ -112,9 +168,14 @@ def _margin(runs: TrainedNets, label: np.ndarray, problem: Problem, threads: int
 
 
 def _held_out(
-    runs: TrainedNets, call: TrainSettings | None, problem: Problem, y: Any, retraining: Retraining, try_fixes: bool,
+    runs: TrainedNets,
+    call: TrainSettings | None,
+    problem: Problem,
+    y: Any,
+    retraining: Retraining,
+    try_fixes: bool,
     tell: Callable[..., Any],
-) -> HeldOut | None:  # fmt: skip
+) -> HeldOut | None:
     """The median score on samples that the nets were not trained on; None where there are or shall be none."""
     if call is None or problem.constant_targets:
         return None
@@ -159,7 +220,7 @@ def _problem_of(runs: TrainedNets, X: Any, y: Any, loss: str | None, solved_loss
     possible = best_possible(exact_samples, exact_targets, classes) if classes or code == Loss.MSE else 1.0
     return Problem(
         architecture, code, samples, targets, exact_samples, exact_targets, classes, solved_loss, numbers, possible
-    ), loss  # fmt: skip
+    ), loss
 
 
 def _plateaus(

@@ -26,8 +26,12 @@ SOME_EPOCHS = 1000  # for nets that were not trained at all
 ADAM_RATE = 0.01
 L2 = 0.01
 OF_ONE_SETTING = {
-    "more_l2": "l2", "fewer_epochs": "epochs", "more_epochs": "epochs", "narrower": "units", "wider": "units",
-}  # fmt: skip
+    "more_l2": "l2",
+    "fewer_epochs": "epochs",
+    "more_epochs": "epochs",
+    "narrower": "units",
+    "wider": "units",
+}
 STUCK_LAYERS = (Cause.PLATEAU, Cause.DEAD_UNITS, Cause.DEAD_LAYER)
 UNSOLVED = tuple(cause for cause in Cause if cause != Cause.SOLVED)
 
@@ -63,11 +67,7 @@ class Fix:
 
 
 def fixes_for(
-    label: np.ndarray,
-    problem: Problem,
-    call: TrainSettings | None,
-    dead_from_start: float | None,
-    status: np.ndarray,
+    label: np.ndarray, problem: Problem, call: TrainSettings | None, dead_from_start: float | None, status: np.ndarray
 ) -> list[Fix]:
     """What the nets' causes ask for, by the share of nets that it is for, the greatest first.
 
@@ -152,9 +152,7 @@ def _suggest_training(
         text = "a tenth of the learning rate"
         found.suggest("lower_rate", text, lambda c: c.with_rate(LOWER), *slower, whatever_the_scales=True)
     improving = Cause.STILL_IMPROVING, Cause.LOCAL_MINIMUM, Cause.VANISHING_GRADIENT
-    rules = {
-        "patience": Status.STALLED, "target_loss": Status.REACHED_TARGET, "target_accuracy": Status.REACHED_TARGET
-    }  # fmt: skip
+    rules = {"patience": Status.STALLED, "target_loss": Status.REACHED_TARGET, "target_accuracy": Status.REACHED_TARGET}
     ended_early = [
         name
         for name, ended in rules.items()

@@ -143,22 +143,12 @@ def try_all(
         changed, there, targets = scaled_data(fix.scaled, fix.change(own), problem, y)
         try:
             again = retraining.again(changed, there.samples, targets, ids)
-            used = changed.loss_name
-            there = _for_change(there, again.architecture, Loss[used.upper()])
+            there = _for_change(there, again.architecture, Loss[changed.loss_name.upper()])
             unseen = None if held_out is None else held_out_score(again, changed, there, targets, retraining)
         except (ValueError, TypeError) as error:  # the diagnosis is worth more than one change
             warnings.warn(f"{fix.text}: could not be tried: {error}", RuntimeWarning, stacklevel=4)
             return None
-        now = _outcome(again, there, used, threads)
-        result = Trial(
-            fix, n, int(as_it_was.solved.sum()), int(now.solved.sum()), as_it_was.score, now.score,
-            gained=int((now.solved & ~as_it_was.solved).sum()), lost=int((as_it_was.solved & ~now.solved).sum()),
-            diverged_before=as_it_was.n_diverged, diverged_after=now.n_diverged,
-        )  # fmt: skip
-        return result if held_out is None else replace(
-            result, held_out_before=held_out.score, held_out_after=unseen, least_gain=held_out.least_gain,
-            constant_score=held_out.constant_score,
-        )  # fmt: skip
+        return _compared(fix, as_it_was, _outcome(again, there, changed.loss_name, threads), held_out, unseen)
 
     trials: list[Trial] = []
     for number, fix in enumerate(fixes, 1):
@@ -168,12 +158,41 @@ def try_all(
     if pair and trials[0].after < n:
         first, second = (t.fix for t in pair)
         together = Fix(
-            f"{first.name} and {second.name}", f"both: {first.name} and {second.name}",
-            lambda call: second.change(first.change(call)), scaled=tuple(dict.fromkeys(first.scaled + second.scaled)),
-        )  # fmt: skip
+            f"{first.name} and {second.name}",
+            f"both: {first.name} and {second.name}",
+            lambda call: second.change(first.change(call)),
+            scaled=tuple(dict.fromkeys(first.scaled + second.scaled)),
+        )
         tell(f"{first.name} and {second.name} together", tuple(trials))
         trials = _best_first([*trials, trial(together)])
     return tuple(trials)
+
+
+def _compared(
+    fix: Fix, before: _Outcome, after: _Outcome, held_out: HeldOut | None, held_out_after: float | None
+) -> Trial:
+    """What a change did to nets of the same seeds."""
+    trial = Trial(
+        fix,
+        len(before.solved),
+        int(before.solved.sum()),
+        int(after.solved.sum()),
+        before.score,
+        after.score,
+        gained=int((after.solved & ~before.solved).sum()),
+        lost=int((before.solved & ~after.solved).sum()),
+        diverged_before=before.n_diverged,
+        diverged_after=after.n_diverged,
+    )
+    if held_out is None:
+        return trial
+    return replace(
+        trial,
+        held_out_before=held_out.score,
+        held_out_after=held_out_after,
+        least_gain=held_out.least_gain,
+        constant_score=held_out.constant_score,
+    )
 
 
 def _best_pair(trials: list[Trial]) -> tuple[Trial, Trial] | None:
@@ -190,7 +209,7 @@ def _for_change(problem: Problem, architecture: Architecture, loss: Loss) -> Pro
     """The problem for nets of another architecture and loss; a `solved_loss` goes with its own loss alone."""
     return problem._replace(
         architecture=architecture, loss=loss, solved_loss=problem.solved_loss if loss == problem.loss else None
-    )  # fmt: skip
+    )
 
 
 def scaled_data(

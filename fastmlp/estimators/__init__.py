@@ -130,18 +130,50 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     _validation_score = "accuracy"
 
     def __init__(
-        self, hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001, batch_size="auto",
-        learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True, random_state=None,
-        tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping=False,
-        validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000,
-        n_restarts=1, combine="best", dropout=0.0, bootstrap=False, class_weight=None, n_jobs=None, progress=False,
-    ):  # fmt: skip
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: Any = "adam",
+        alpha: Any = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: Any = 0.001,
+        power_t: Any = 0.5,
+        max_iter: Any = 200,
+        shuffle: Any = True,
+        random_state: Any = None,
+        tol: Any = 1e-4,
+        verbose: Any = False,
+        warm_start: Any = False,
+        momentum: Any = 0.9,
+        nesterovs_momentum: Any = True,
+        early_stopping: Any = False,
+        validation_fraction: Any = 0.1,
+        beta_1: Any = 0.9,
+        beta_2: Any = 0.999,
+        epsilon: Any = 1e-8,
+        n_iter_no_change: Any = 10,
+        max_fun: Any = 15000,
+        n_restarts: Any = 1,
+        combine: Any = "best",
+        dropout: Any = 0.0,
+        bootstrap: Any = False,
+        class_weight: Any = None,
+        n_jobs: Any = None,
+        progress: Any = False,
+    ) -> None:
         super().__init__(locals())
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None,
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
         sample_weight_val: Any = None,
-    ) -> MLPClassifier:  # fmt: skip
+    ) -> MLPClassifier:
         """Train on X (n_samples, n_features) and y, labels (n_samples,) or 0 and 1 (n_samples, n_outputs).
 
         Parameters
@@ -192,9 +224,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return np.log(probabilities, out=probabilities)
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
-        X, y = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=FLOATS, reset=reset
-        )  # fmt: skip
+        X, y = validate_data(self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=FLOATS, reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
@@ -291,18 +321,50 @@ intercepts_, runs_, n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_featu
     _validation_score = "r2"
 
     def __init__(
-        self, loss="squared_error", hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001,
-        batch_size="auto", learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True,
-        random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
-        early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
-        max_fun=15000, n_restarts=1, combine="best", dropout=0.0, bootstrap=False, n_jobs=None, progress=False,
-    ):  # fmt: skip
+        self,
+        loss: Any = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: Any = "adam",
+        alpha: Any = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: Any = 0.001,
+        power_t: Any = 0.5,
+        max_iter: Any = 200,
+        shuffle: Any = True,
+        random_state: Any = None,
+        tol: Any = 1e-4,
+        verbose: Any = False,
+        warm_start: Any = False,
+        momentum: Any = 0.9,
+        nesterovs_momentum: Any = True,
+        early_stopping: Any = False,
+        validation_fraction: Any = 0.1,
+        beta_1: Any = 0.9,
+        beta_2: Any = 0.999,
+        epsilon: Any = 1e-8,
+        n_iter_no_change: Any = 10,
+        max_fun: Any = 15000,
+        n_restarts: Any = 1,
+        combine: Any = "best",
+        dropout: Any = 0.0,
+        bootstrap: Any = False,
+        n_jobs: Any = None,
+        progress: Any = False,
+    ) -> None:
         super().__init__(locals())
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None,
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
         sample_weight_val: Any = None,
-    ) -> MLPRegressor:  # fmt: skip
+    ) -> MLPRegressor:
         """Train on X (n_samples, n_features) and y, (n_samples,) or (n_samples, n_outputs).
 
         Parameters

@@ -22,19 +22,19 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from fastmlp._engine.optimizer_state import OptimizerState, new_state
 from fastmlp._engine.predict import predict, predict_mean
 from fastmlp._engine.workers import available_threads
 from fastmlp._kernels.formulas.activations import RECORDS
 from fastmlp.architecture import Architecture
 from fastmlp.estimators._lbfgs import minimize_each
 from fastmlp.estimators._random import Orders, initial_weights, seed_of
+from fastmlp.estimators._results import Printer, known, last, packed, state_to_go_on_from, without_results
 from fastmlp.optimizers import SGD, Adam, Optimizer, RMSprop, Rprop
 from fastmlp.runs import Runs, Status
 from fastmlp.settings import NetSelection, TrainSettings
 from fastmlp.training.layout import JobOptions
 from fastmlp.training.prepare import prepare_job
-from fastmlp.training.runner import Progress, Runner
+from fastmlp.training.runner import Runner
 
 ACTIVATIONS = {record.scikit_learn or record.name: record.name for record in RECORDS if record.hidden}
 """The names in `Architecture` of the activations by their names in scikit-learn, where it has them."""
@@ -201,43 +201,41 @@ class BaseMLP(BaseEstimator):
         return min(available_threads(), effective_n_jobs(-1)) if self.n_jobs is None else effective_n_jobs(self.n_jobs)
 
     def _fit_stochastic(
-        self, architecture: Architecture, initial: np.ndarray | None, earlier: Runs | None, X: np.ndarray,
-        y: np.ndarray, sample_weight: np.ndarray | None, incremental: bool, held_out: tuple | None,
+        self,
+        architecture: Architecture,
+        initial: np.ndarray | None,
+        earlier: Runs | None,
+        X: np.ndarray,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None,
+        incremental: bool,
+        held_out: tuple | None,
         random_state: np.random.RandomState,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if not hasattr(self, "loss_curve_"):  # the last call was lbfgs's
             self._begin_curves()
         X, y, sample_weight, validation = self._split(X, y, sample_weight, held_out, random_state)
         n_samples = len(X)
-        if self.batch_size == "auto":
-            batch_size = min(200, n_samples)
-        else:
-            if self.batch_size > n_samples:
-                clipped = "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
-                warnings.warn(clipped, stacklevel=CALLER)
-            batch_size = min(self.batch_size, n_samples)
+        batch_size = self._batch_size(n_samples)
         optimizer = self._optimizer_of_net()
         first_epoch = 0
         if earlier is not None:
-            earlier.state = _state_to_go_on_from(earlier, optimizer, incremental)
+            earlier.state = state_to_go_on_from(earlier, optimizer, incremental)
             first_epoch = earlier.state.epoch
         n_epochs = 1 if incremental else self.max_iter
         orders = Orders(n_samples, random_state, n_epochs) if self.shuffle and batch_size < n_samples else None
-        settings = TrainSettings(
-            architecture, optimizer, epochs=n_epochs, loss=self._loss_of_net(), batch_size=batch_size,
-            shuffle=self.shuffle, l2=self._per_net(self.alpha), dropout=self._per_net(self.dropout),
-            sample_weight=sample_weight, bootstrap=self.bootstrap,
-            patience=None if self.n_iter_no_change == np.inf else self.n_iter_no_change + 1, tol=self.tol,
-            schedule=self._schedule(n_samples, first_epoch, incremental), validation=validation,
-            validation_score=self._validation_score, record_every=1, keep_state=True, dtype=X.dtype,
-        )  # fmt: skip
+        settings = self._settings(architecture, optimizer, n_epochs, batch_size, X.dtype).changed(
+            sample_weight=sample_weight,
+            validation=validation,
+            schedule=self._schedule(n_samples, first_epoch, incremental),
+        )
         options = JobOptions(parameters=initial, sklearn=True, watch_only=not self.early_stopping, orders=orders)
         nets = NetSelection(seed=self._seed, warm_start=earlier)
         threads = self._threads()
         job, runs = prepare_job(settings, X, self._net_targets(y), nets, threads=threads, options=options)
         runner = Runner(job, runs, threads)
         runner.compile()
-        printer = _Printer(runs, first_epoch) if self.verbose else None
+        printer = Printer(runs, first_epoch) if self.verbose else None
         interrupted = runner.run(self.progress, printer)
         if interrupted == signal.SIGTERM:
             signal.raise_signal(interrupted)  # scikit-learn's estimators let it end the process
@@ -246,19 +244,53 @@ class BaseMLP(BaseEstimator):
         trained = runs.epochs - (0 if earlier is None else earlier.epochs)
         if orders is not None:
             orders.finish(int(trained.max()))
-        runs.history = _known(runs.history, trained)
-        runs.validation_history = _known(runs.validation_history, trained)
-        runs.validation_losses = _known(runs.validation_losses, trained)
+        runs.history = known(runs.history, trained)
+        runs.validation_history = known(runs.validation_history, trained)
+        runs.validation_losses = known(runs.validation_losses, trained)
         assert runs.state is not None
         waited = runs.state.watched[1]
         if self.early_stopping and job.validation is not None:
             waited = job.validation.waited
         self._take(runs, n_samples, trained, warn=not incremental and not interrupted, waited=waited)
 
+    def _batch_size(self, n_samples: int) -> int:
+        if self.batch_size == "auto":
+            return min(200, n_samples)
+        if self.batch_size > n_samples:
+            clipped = "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
+            warnings.warn(clipped, stacklevel=CALLER + 1)
+        return min(self.batch_size, n_samples)
+
+    def _settings(
+        self, architecture: Architecture, optimizer: Optimizer, epochs: int, batch_size: int, dtype: np.dtype
+    ) -> TrainSettings:
+        """The parameters as `train` takes them, but for the data and the schedule."""
+        return TrainSettings(
+            architecture,
+            optimizer,
+            epochs=epochs,
+            loss=self._loss_of_net(),
+            batch_size=batch_size,
+            shuffle=self.shuffle,
+            l2=self._per_net(self.alpha),
+            dropout=self._per_net(self.dropout),
+            bootstrap=self.bootstrap,
+            patience=None if self.n_iter_no_change == np.inf else self.n_iter_no_change + 1,
+            tol=self.tol,
+            validation_score=self._validation_score,
+            record_every=1,
+            keep_state=True,
+            dtype=dtype,
+        )
+
     def _split(
-        self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None, held_out: tuple | None,
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None,
+        held_out: tuple | None,
         random_state: np.random.RandomState,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple | None]:  # fmt: skip
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple | None]:
         """Training data, and what is held out of it or was given."""
         if held_out is not None and held_out[0] is not None:
             X_val = _dense(validate_data(self, held_out[0], accept_sparse=["csr", "csc"], dtype=X.dtype, reset=False))
@@ -310,7 +342,7 @@ class BaseMLP(BaseEstimator):
         if runs.parameters.dtype != dtype:
             runs.parameters, runs.state = runs.parameters.astype(dtype), None
         if len(runs) == 1:  # where the user has changed coefs_, training continues from there
-            runs.parameters = _packed(self.coefs_, self.intercepts_)[None].astype(dtype)
+            runs.parameters = packed(self.coefs_, self.intercepts_)[None].astype(dtype)
         return runs
 
     def _take(self, runs: Runs, n_samples: int, trained: np.ndarray, warn: bool, waited: np.ndarray) -> None:
@@ -328,14 +360,15 @@ class BaseMLP(BaseEstimator):
             )
             warnings.warn(
                 f"{(~usable).sum()} of {len(runs)} restarts diverged: {left_out}. A lower learning_rate_init helps",
-                RuntimeWarning, stacklevel=CALLER + 1,
-            )  # fmt: skip
+                RuntimeWarning,
+                stacklevel=CALLER + 1,
+            )
         # the loss of the weights; of interrupted nets, which are not measured, that of their last epoch
-        scores = -np.where(np.isnan(runs.loss), _last(runs.history, trained), runs.loss)
+        scores = -np.where(np.isnan(runs.loss), last(runs.history, trained), runs.loss)
         if self.early_stopping and runs.validation_score is not None:
             scores = runs.validation_score
         elif runs.validation_history is not None:
-            scores = _last(runs.validation_history, trained)
+            scores = last(runs.validation_history, trained)
         best = int(np.argmax(np.where((finite if rescued else usable) & ~np.isnan(scores), scores, -np.inf)))
         if rescued:
             usable = np.arange(len(runs)) == best
@@ -367,19 +400,32 @@ class BaseMLP(BaseEstimator):
             )
 
     def _fit_lbfgs(
-        self, architecture: Architecture, initial: np.ndarray | None, earlier: Runs | None, X: np.ndarray,
-        y: np.ndarray, sample_weight: np.ndarray | None,
-    ) -> None:  # fmt: skip
+        self,
+        architecture: Architecture,
+        initial: np.ndarray | None,
+        earlier: Runs | None,
+        X: np.ndarray,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None,
+    ) -> None:
         parameters = initial if earlier is None else earlier.parameters
         assert parameters is not None
-        runs = _without_results(architecture, parameters, self._seed)
+        runs = without_results(architecture, parameters, self._seed)
         if np.any(self.dropout) or self.bootstrap:
             raise ValueError("solver='lbfgs' needs the same loss each time: leave dropout and bootstrap out")
         settings = TrainSettings(architecture, SGD(), loss=self._loss_of_net(), sample_weight=sample_weight)
         results = minimize_each(
-            settings, X, self._net_targets(y), runs, np.broadcast_to(self._per_net(self.alpha), len(runs)),
-            self.max_iter, self.max_fun, self.tol, self.verbose, self._threads(),
-        )  # fmt: skip
+            settings,
+            X,
+            self._net_targets(y),
+            runs,
+            np.broadcast_to(self._per_net(self.alpha), len(runs)),
+            self.max_iter,
+            self.max_fun,
+            self.tol,
+            self.verbose,
+            self._threads(),
+        )
         usable = np.isfinite(runs.loss) & np.isfinite(runs.parameters).all(axis=1)
         if not usable.any():
             raise ValueError(NOT_FINITE)
@@ -422,7 +468,7 @@ class BaseMLP(BaseEstimator):
         if self.combine == "average" and len(self.runs_) > 1:
             mean = predict_mean(architecture, self.runs_.parameters[self._usable], X, self._threads())
             return mean.astype(dtype)
-        parameters = _packed(self.coefs_, self.intercepts_)[None]
+        parameters = packed(self.coefs_, self.intercepts_)[None]
         return predict(architecture, parameters, X, self._threads())[0]
 
     def __sklearn_tags__(self) -> Any:
@@ -431,63 +477,5 @@ class BaseMLP(BaseEstimator):
         return tags
 
 
-def _known(curves: np.ndarray | None, trained: np.ndarray) -> np.ndarray | None:
-    """Curves cut to the longest training, with NaN where a net's has ended.
-
-    There is room for max_iter epochs in them, far beyond what a net may need, and nothing in it before.
-    """
-    if curves is None:
-        return None
-    cut = curves[:, : int(trained.max(initial=0))].copy()
-    cut[np.arange(cut.shape[1]) >= trained[:, None]] = np.nan
-    return cut
-
-
-def _last(curves: np.ndarray, trained: np.ndarray) -> np.ndarray:
-    """Each net's last value, NaN where there is none."""
-    if not curves.shape[1]:
-        return np.full(len(curves), np.nan)
-    return np.where(trained > 0, curves[np.arange(len(curves)), np.maximum(trained, 1) - 1], np.nan)
-
-
 def _dense(X: Any) -> np.ndarray:
     return X.toarray() if hasattr(X, "toarray") else X
-
-
-def _packed(coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> np.ndarray:
-    """Weights and biases as one row, layer by layer."""
-    return np.concatenate([np.ravel(part) for pair in zip(coefs, intercepts, strict=True) for part in pair])
-
-
-def _without_results(architecture: Architecture, parameters: np.ndarray, seed: int) -> Runs:
-    """Nets that are still to be trained."""
-    nets = len(parameters)
-    return Runs(
-        architecture, parameters.copy(), np.full(nets, np.nan), np.full(nets, np.nan), np.zeros(nets, np.int64),
-        np.full(nets, Status.INTERRUPTED, np.int8), np.arange(nets, dtype=np.uint64), seed,
-    )  # fmt: skip
-
-
-def _state_to_go_on_from(runs: Runs, optimizer: Optimizer, incremental: bool) -> OptimizerState:
-    """That of the last call for `partial_fit`; for `fit` a new one, but with what patience has seen."""
-    fresh = new_state(optimizer, len(runs), runs.parameters.shape[1], runs.parameters.dtype)
-    state = runs.state
-    if state is None or state.optimizer != fresh.optimizer or state.rows.shape != fresh.rows.shape:
-        return fresh
-    return state if incremental else fresh._replace(watched=state.watched)
-
-
-class _Printer:
-    """Prints the best net's loss of each iteration, as it becomes known."""
-
-    def __init__(self, runs: Runs, first_epoch: int):
-        self._runs, self._first_epoch, self._printed = runs, first_epoch, 0
-
-    def __call__(self, _progress: Progress | None) -> bool:
-        history, trained = self._runs.history, self._runs.epochs - self._first_epoch
-        assert history is not None
-        while self._printed < trained.max():
-            losses = history[trained > self._printed, self._printed]
-            self._printed += 1
-            print(f"Iteration {self._printed}, loss = {losses.min():.8f}")
-        return False

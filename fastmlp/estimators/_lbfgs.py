@@ -64,9 +64,17 @@ def _packing(architecture: Architecture) -> np.ndarray:
 
 
 def minimize_each(
-    settings: TrainSettings, X: Any, y: Any, runs: Runs, l2: np.ndarray, max_iter: int, max_fun: int, tol: float,
-    verbose: Any, threads: int,
-) -> list[Any]:  # fmt: skip
+    settings: TrainSettings,
+    X: Any,
+    y: Any,
+    runs: Runs,
+    l2: np.ndarray,
+    max_iter: int,
+    max_fun: int,
+    tol: float,
+    verbose: Any,
+    threads: int,
+) -> list[Any]:
     """Minimize from each net's weights; puts what it comes to into `runs` and returns SciPy's reports.
 
     The loss in `runs` has L2's part in it.

@@ -51,9 +51,14 @@ def write_animation(
         fields.append((epoch, field.reshape(shape), float(np.nanmean(runs.loss))))
     top = 1.0 if which != "spread" else max(float(field.max()) for _, field, _ in fields)
     picture = ax.pcolormesh(
-        first, second, fields[0][1], vmin=0, vmax=top, shading="nearest",
+        first,
+        second,
+        fields[0][1],
+        vmin=0,
+        vmax=top,
+        shading="nearest",
         cmap=colormaps["viridis" if which == "spread" else "cividis"].resampled(SHADES),
-    )  # fmt: skip
+    )
     figure.colorbar(picture, ax=ax, label="standard deviation" if which == "spread" else "output")
     draw_samples(ax, samples, classes)
     ax.set(xlabel="first input", ylabel="second input")

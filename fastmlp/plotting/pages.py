@@ -120,12 +120,14 @@ def as_page(title: str, diagnosis: Diagnosis, figure: Any) -> str:
     held_out = any(t.held_out_after is not None for t in diagnosis.trials)
     changes = [
         (
-            t.fix.text, percent(t.before / t.n_nets), percent(t.after / t.n_nets),
+            t.fix.text,
+            percent(t.before / t.n_nets),
+            percent(t.after / t.n_nets),
             *([spoken_score(t.held_out_before), spoken_score(t.held_out_after)] if held_out else []),
             "yes" if t.helped else "no",
         )
         for t in diagnosis.trials
-    ]  # fmt: skip
+    ]
     tables = ""
     if scores:
         tables += html_table("How good they are", ["", diagnosis.spoken_score_name], [row for row in scores if row[1]])

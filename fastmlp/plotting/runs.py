@@ -96,9 +96,15 @@ class RunsPlots:
         spread = which == "spread"
         shape = len(second), len(first)
         picture = ax.pcolormesh(
-            first, second, field.reshape(shape), cmap="viridis" if spread else "cividis", vmin=0,
-            vmax=None if spread else 1, shading="nearest", rasterized=True,
-        )  # fmt: skip
+            first,
+            second,
+            field.reshape(shape),
+            cmap="viridis" if spread else "cividis",
+            vmin=0,
+            vmax=None if spread else 1,
+            shading="nearest",
+            rasterized=True,
+        )
         label = "standard deviation of the output over the nets" if spread else "output: probability of class 1"
         ax.figure.colorbar(picture, ax=ax, label=label)
         if not spread and field.min() < 0.5 < field.max():

@@ -14,9 +14,11 @@ SKY_BLUE = "#56B4E9"  # seen on dark blue
 LABELLED, MOST_LABELS = 1.0, 6  # peaks of a histogram that have a label: at least so many %
 NEAR_PLATEAU = 0.01  # of a histogram's width
 LOSS_NAMES = {
-    "bce": "mean cross-entropy, nats", "cross_entropy": "mean cross-entropy, nats", "mse": "mean squared error",
+    "bce": "mean cross-entropy, nats",
+    "cross_entropy": "mean cross-entropy, nats",
+    "mse": "mean squared error",
     "poisson": "half the Poisson deviance",
-}  # fmt: skip
+}
 
 
 def axes_or_new(ax: Any) -> Any:
@@ -79,7 +81,14 @@ def draw_samples(ax: Any, samples: np.ndarray, classes: np.ndarray) -> None:
     for value, marker, color in ((0, "o", SKY_BLUE), (1, "^", ORANGE)):
         own = samples[classes == value]
         ax.scatter(
-            own[:, 0], own[:, 1], marker=marker, s=70 if few else 14, color=color, edgecolors="black",
-            linewidths=1.2 if few else 0.5, label=f"class {value}", zorder=3,
-        )  # fmt: skip
+            own[:, 0],
+            own[:, 1],
+            marker=marker,
+            s=70 if few else 14,
+            color=color,
+            edgecolors="black",
+            linewidths=1.2 if few else 0.5,
+            label=f"class {value}",
+            zorder=3,
+        )
     ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncol=2, frameon=False)

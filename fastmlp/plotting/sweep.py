@@ -51,9 +51,14 @@ class SweepPlots:
         for (row, column), share in np.ndenumerate(shares):
             if np.isfinite(share):
                 ax.text(
-                    column, row, f"{share:.0f}", ha="center", va="center", fontsize=8,
+                    column,
+                    row,
+                    f"{share:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
                     color="black" if share > 50 else "white",
-                )  # fmt: skip
+                )
         ax.set_xticks(range(len(names)), names, rotation=30 if max(map(len, names)) > 6 else 0)
         ax.set_yticks(range(len(others)), others)
         ax.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))

@@ -3,66 +3,32 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastmlp import _check_data as checks
-from fastmlp._check_values import choose
 from fastmlp._html import html_table
 from fastmlp._kernels.formulas.losses import Loss
 from fastmlp._pickling import picklable
-from fastmlp.architecture import Architecture
 from fastmlp.diagnosis.problem import solved_limit
-from fastmlp.diagnosis.retraining import Retraining
-from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.runs import Runs, Status
 from fastmlp.settings import NetSelection, TrainSettings, shown
 from fastmlp.statistics import wilson_intervals
+from fastmlp.sweeping.grid import Setting, for_halving, settings_of
 from fastmlp.sweeping.results import SweepResults, medians
-from fastmlp.training import HowToRun, train, train_nets
+from fastmlp.sweeping.together import parts_of, train_part
+from fastmlp.training import train
 from fastmlp.training.prepare import prepare_job
 
 if TYPE_CHECKING:
     from fastmlp.plotting import SweepPlots
 
-_ARCHITECTURE = ("sizes", "hidden", "output", "bias", "leaky_slope")
-# Settings of `train` that all nets of a kernel's run share,
-_SHARED = ("loss", "epochs", "batch_size", "shuffle", "bootstrap", "schedule", "sample_weight", "dtype")
-# those of which each net may have its own,
-_OWN = ("l2", "dropout", "target_loss", "target_accuracy", "patience", "tol")
-# and those of a whole sweep, so that its rows can be held against each other
-_OF_ALL = ("validation", "validation_score", "restore_best")
-_SETTINGS = (*_SHARED, *_OWN, *_OF_ALL, "init", "optimizer")
 MOST_CUT = 30  # the first rung has at least this part of the epochs: after fewer, nets say little
-MOST_NETS_AT_ONCE = 2**18
 SHOWN = 10  # rows that are printed
-MOST_BYTES_AT_ONCE = 2**29  # of their parameters
-
-
-class _Setting(NamedTuple):
-    """One row of the table, as `train` is asked for it."""
-
-    named: dict[str, Any]
-    call: TrainSettings
-
-    @property
-    def group(self) -> tuple[Any, ...]:
-        """What must be equal for settings to be trained in one run of a kernel."""
-        arch, own, c = self.call.architecture, self.call.optimizer, self.call
-        flags = tuple(getattr(own, f.name) for f in fields(own) if f.type == "bool")  # type: ignore[arg-type]
-        # an array of dropout, or of targets, counts even where it is 0 or none
-        asked = tuple(bool(getattr(c, name)) if name == "dropout" else getattr(c, name) is None for name in _OWN)
-        shared = tuple(_comparable(getattr(c, name)) for name in _SHARED)
-        return arch.sizes, arch.activations, arch.bias, type(own), own.n_state_rows, flags, asked, shared
-
-
-def _comparable(value: Any) -> Any:
-    return id(value) if isinstance(value, np.ndarray) or callable(value) else repr(value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +46,7 @@ class Sweep:
     solved: np.ndarray
     """Whether it is solved, (settings, n_seeds) bool."""
     seconds: float
-    _settings: list[_Setting] = field(repr=False)
+    _settings: list[Setting] = field(repr=False)
     _data: tuple[Any, Any, int, np.ndarray, int | None] = field(repr=False)
 
     def __len__(self) -> int:
@@ -132,7 +98,7 @@ class Sweep:
         """With something that says so in the place of functions that cannot be pickled."""
         state = {**self.__dict__, "table": picklable(self.table)}
         state["_settings"] = [
-            _Setting(picklable(s.named), s.call.changed(schedule=picklable(s.call.schedule))) for s in self._settings
+            Setting(picklable(s.named), s.call.changed(schedule=picklable(s.call.schedule))) for s in self._settings
         ]
         return state
 
@@ -156,13 +122,18 @@ class Sweep:
         columns += ["median accuracy"] if classes else []
         rows = [["rank", *(name[6:] for name in names), "solved", "95 % interval", *columns, "median loss", "epochs"]]
         for k in order:
-            rows.append([
-                str(t["rank"][k]), *(shown(t[name][k]) for name in names), f"{t['success_rate'][k]:.1%}",
-                f"{t['success_low'][k]:.1%} to {t['success_high'][k]:.1%}",
-                *([f"{t['median_validation'][k]:.4g}"] if held_out else []),
-                *([f"{t['median_accuracy'][k]:.3f}"] if classes else []), f"{t['median_loss'][k]:.4g}",
-                "" if np.isnan(t["median_epochs"][k]) else f"{t['median_epochs'][k]:,.0f}",
-            ])  # fmt: skip
+            rows.append(
+                [
+                    str(t["rank"][k]),
+                    *(shown(t[name][k]) for name in names),
+                    f"{t['success_rate'][k]:.1%}",
+                    f"{t['success_low'][k]:.1%} to {t['success_high'][k]:.1%}",
+                    *([f"{t['median_validation'][k]:.4g}"] if held_out else []),
+                    *([f"{t['median_accuracy'][k]:.3f}"] if classes else []),
+                    f"{t['median_loss'][k]:.4g}",
+                    "" if np.isnan(t["median_epochs"][k]) else f"{t['median_epochs'][k]:,.0f}",
+                ]
+            )
         return rows
 
     @property
@@ -261,7 +232,7 @@ def sweep(
     """
     count = checks.whole_number("n_seeds", n_seeds, 1, 2**40)
     seed = checks.whole_number("seed", seed, 0, 2**64 - 1)
-    settings = _settings(grid, _for_halving(fixed) if halving is not None else fixed)
+    settings = settings_of(grid, for_halving(fixed) if halving is not None else fixed)
     ids = np.arange(count, dtype=np.uint64)
     for setting in settings:  # refuse what makes no sense before anything is trained
         prepare_job(setting.call, X, y, NetSelection(net_ids=ids[:1], seed=seed), threads=1)
@@ -276,8 +247,8 @@ def sweep(
         for row in rows:
             groups.setdefault(settings[row].group, []).append(int(row))
         for members in groups.values():
-            for part in _parts([settings[row] for row in members], members, count):
-                _train_part(part, settings, X, y, ids, seed, threads, results, alive, rungs, number)
+            for part in parts_of([settings[row] for row in members], members, count):
+                train_part(part, settings, X, y, ids, seed, threads, results, alive, rungs, number)
         results.rung[rows] = number
         results.epochs[rows] = [round(settings[row].call.epochs * share) for row in rows]
         if number + 1 < len(rungs):
@@ -285,89 +256,13 @@ def sweep(
             rows = np.sort(order[: max(1, -(-len(rows) // (halving or 1)))])
             alive = {row: runs for row, runs in alive.items() if row in rows}
     return Sweep(
-        _table(settings, results, limits), results.loss, results.solved(limits), time.perf_counter() - begun, settings,
+        _table(settings, results, limits),
+        results.loss,
+        results.solved(limits),
+        time.perf_counter() - begun,
+        settings,
         (X, y, seed, ids, threads),
-    )  # fmt: skip
-
-
-def _settings(grid: Any, fixed: dict[str, Any]) -> list[_Setting]:
-    grids = [grid] if isinstance(grid, Mapping) else grid
-    if not isinstance(grids, (list, tuple)) or not grids or not all(isinstance(one, Mapping) for one in grids):
-        raise TypeError(
-            f"grid={grid!r}: needs a dict of lists, such as {{'learning_rate': [0.1, 0.5]}}, or a list of such"
-        )
-    found = []
-    for one in grids:
-        for name, values in one.items():
-            if name in fixed:
-                raise ValueError(f"{name} is in the grid and given as {fixed[name]!r} for all: leave one of them out")
-            if name in _OF_ALL:
-                raise ValueError(f"{name} is in the grid: give it for all settings, by which they are compared")
-            if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)) or not len(values):
-                raise TypeError(f"grid[{name!r}]={values!r}: needs a list of the values to try")
-        for combination in itertools.product(*one.values()):
-            named = {name: _scalar(value) for name, value in zip(one, combination, strict=True)}
-            found.append(_Setting(named, _call(named | fixed)))
-    if not found:
-        raise ValueError("the grid is empty: needs at least one setting")
-    given = [name for name in ("validation_score", "restore_best") if name in fixed]
-    if given and fixed.get("validation") is None:
-        raise ValueError(f"{' and '.join(given)} need validation, a pair (X, y): pass it, or leave them out")
-    losses = sorted({s.call.loss_name for s in found})
-    if fixed.get("validation") is not None and fixed.get("validation_score", "loss") == "loss" and len(losses) > 1:
-        raise ValueError(
-            f"validation_score='loss' does not compare settings of different losses ({', '.join(losses)}): needs "
-            "'accuracy' or 'r2'"
-        )
-    return found
-
-
-def _for_halving(fixed: dict[str, Any]) -> dict[str, Any]:
-    """Settings with which nets go on from rung to rung as they are."""
-    if fixed.get("validation") is None:
-        return fixed
-    if fixed.get("restore_best"):
-        raise ValueError("halving goes on with the nets as they are: leave restore_best out")
-    return {**fixed, "restore_best": False}
-
-
-def _scalar(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _call(named: dict[str, Any]) -> TrainSettings:
-    """One setting as `train` takes it."""
-    own_names = {f.name for kind in OPTIMIZERS.values() for f in fields(kind)}
-    for name in named:
-        known = {*_ARCHITECTURE, *_SETTINGS, *own_names}
-        choose("the name of a setting", name, dict.fromkeys(sorted(known)))
-    if "sizes" not in named:
-        raise ValueError("sizes is neither in the grid nor given for all: needs layer sizes such as (2, 4, 1)")
-    architecture = Architecture(**{name: named[name] for name in _ARCHITECTURE if name in named})
-    optimizer = named.get("optimizer", "adam")
-    kind = type(optimizer) if isinstance(optimizer, Optimizer) else choose("optimizer", optimizer, OPTIMIZERS)
-    own = {name: named[name] for name in own_names if name in named}
-    wrong = sorted(set(own) - {f.name for f in fields(kind)})
-    if wrong:
-        raise ValueError(
-            f"{kind.__name__} has no {', '.join(wrong)}: sweep optimizers with other settings in a grid of their own, "
-            "as a list of grids"
-        )
-    if isinstance(optimizer, Optimizer):
-        own = {**{f.name: getattr(optimizer, f.name) for f in fields(kind)}, **own}
-    given = {name: value for name, value in named.items() if name in _SETTINGS}
-    settings = TrainSettings(**{**given, "architecture": architecture, "optimizer": kind(**own)})
-    checks.whole_number("epochs", settings.epochs, 0)
-    numbers: dict[str, Any] = {**settings.optimizer.settings, **{name: getattr(settings, name) for name in _OWN}}
-    numbers |= {"leaky_slope": architecture.leaky_slope}
-    for name, value in numbers.items():
-        if value is not None and np.ndim(value):
-            raise ValueError(f"{name} is an array: a setting of a sweep needs one number; list them in the grid")
-    if settings.begins_with_arrays:
-        raise ValueError("init holds arrays: a sweep needs names or initializers; list them in the grid")
-    if np.ndim(settings.sample_weight) > 1:
-        raise ValueError("sample_weight has one row a net: a sweep needs one number a sample, the same for all nets")
-    return settings
+    )
 
 
 def _solved_limit(call: TrainSettings, y: Any, solved_loss: Any) -> float:
@@ -385,7 +280,7 @@ def _solved_limit(call: TrainSettings, y: Any, solved_loss: Any) -> float:
     return np.nan if of_numbers is None else of_numbers
 
 
-def _rungs(settings: list[_Setting], halving: int | None) -> list[float]:
+def _rungs(settings: list[Setting], halving: int | None) -> list[float]:
     """Which share of its epochs a setting has been trained for at the end of each rung."""
     if halving is None:
         return [1.0]
@@ -400,92 +295,7 @@ def _rungs(settings: list[_Setting], halving: int | None) -> list[float]:
     return [float(factor) ** -k for k in range(number - 1, -1, -1)]
 
 
-def _parts(chosen: list[_Setting], rows: list[int], n_seeds: int) -> list[list[int]]:
-    """Settings that are trained at once, as many as memory should hold."""
-    net = chosen[0].call.architecture.n_parameters * 8
-    most = max(1, min(MOST_NETS_AT_ONCE, MOST_BYTES_AT_ONCE // net) // n_seeds)
-    return [rows[first : first + most] for first in range(0, len(rows), most)]
-
-
-def _train_part(
-    part: list[int], settings: list[_Setting], X: Any, y: Any, ids: np.ndarray, seed: int, threads: int | None,
-    results: SweepResults, alive: dict[int, Runs], rungs: list[float], number: int,
-) -> None:  # fmt: skip
-    """Train the nets of some settings of a group, up to the end of a rung, and take what they come to."""
-    keep = number + 1 < len(rungs)
-    calls, n = [settings[row].call for row in part], len(ids)
-    total = calls[0].epochs
-    before = round(total * rungs[number - 1]) if number else 0
-    epochs = round(total * rungs[number]) - before
-    if not number:
-        runs = _train_together(calls, X, y, ids, seed, threads, epochs, keep)
-        nets = [np.arange(n)] * len(part)
-    else:
-        nets = [np.flatnonzero(_goes_on(results.status[row], results.trained[row], before)) for row in part]
-        if not sum(map(len, nets)):
-            return
-        runs = _go_on_together([alive[row] for row in part], calls, nets, X, y, threads, epochs, keep)
-    first = 0
-    for row, which in zip(part, nets, strict=True):
-        own = runs[first : first + len(which)]
-        assert isinstance(own, Runs)
-        results.take(row, which, own)
-        if keep:
-            alive[row] = own[_goes_on(own.status, own.epochs, before + epochs)]
-        first += len(which)
-
-
-def _goes_on(status: np.ndarray, trained: np.ndarray, epochs: int) -> np.ndarray:
-    """Which nets a call that did not end after `epochs` epochs would train further.
-
-    An infinite loss that is seen at a call's end alone has not stopped a net: gradients may be finite all the same.
-    """
-    return (status == Status.RAN_ALL_EPOCHS) | ((status == Status.DIVERGED) & (trained == epochs))
-
-
-def _together(calls: list[TrainSettings], counts: list[int]) -> TrainSettings:
-    """Several settings as one, with one value a net where they differ."""
-
-    def spread(values: list[Any]) -> Any:
-        if all(value == values[0] for value in values):
-            return values[0]
-        return np.repeat(np.array(values, np.float64), counts)
-
-    first = calls[0]
-    own = {f.name: [getattr(c.optimizer, f.name) for c in calls] for f in fields(first.optimizer)}  # type: ignore[arg-type]
-    optimizer = type(first.optimizer)(**{name: spread(values) for name, values in own.items()})
-    slope = spread([c.architecture.leaky_slope for c in calls])
-    numbers = {name: spread([getattr(c, name) for c in calls]) for name in _OWN}
-    return first.changed(**numbers, optimizer=optimizer, architecture=first.architecture.with_slope(slope))
-
-
-def _train_together(
-    calls: list[TrainSettings], X: Any, y: Any, ids: np.ndarray, seed: int, threads: int | None, epochs: int, keep: bool
-) -> Runs:
-    together = _together(calls, [len(ids)] * len(calls)).changed(epochs=epochs, keep_state=keep)
-    inits = [call.init for call in calls]
-    distinct = list(dict.fromkeys(inits))
-    if len(distinct) > 1:
-        retraining = Retraining(Runs._train, seed, threads)
-        drawn = {init: retraining.initial(calls[inits.index(init)], X, y, ids) for init in distinct}
-        weights = [np.concatenate([drawn[i].weights[k] for i in inits]) for k in range(calls[0].architecture.n_layers)]
-        biases = [np.concatenate([drawn[i].biases[k] for i in inits]) for k in range(len(drawn[inits[0]].biases))]
-        together = together.changed(init=(weights, biases))
-    nets = NetSelection(net_ids=np.tile(ids, len(calls)), seed=seed)
-    return train_nets(together, X, y, nets, HowToRun(threads=threads))
-
-
-def _go_on_together(
-    runs: list[Runs], calls: list[TrainSettings], nets: list[np.ndarray], X: Any, y: Any, threads: int | None,
-    epochs: int, keep: bool,
-) -> Runs:  # fmt: skip
-    together = _together(calls, [len(which) for which in nets])
-    joined = Runs.concatenated(runs, together.architecture)
-    together = together.changed(epochs=epochs, keep_state=keep, init="he_uniform")
-    return train_nets(together, X, y, NetSelection(warm_start=joined), HowToRun(threads=threads))
-
-
-def _table(settings: list[_Setting], results: SweepResults, limits: np.ndarray) -> dict[str, np.ndarray]:
+def _table(settings: list[Setting], results: SweepResults, limits: np.ndarray) -> dict[str, np.ndarray]:
     swept = list(dict.fromkeys(name for setting in settings for name in setting.named))
     table: dict[str, np.ndarray] = {}
     for name in swept:
@@ -502,11 +312,22 @@ def _table(settings: list[_Setting], results: SweepResults, limits: np.ndarray) 
     finite = np.isfinite(results.loss)
     means = [row[ok].mean() if ok.any() else np.nan for row, ok in zip(results.loss, finite, strict=True)]
     return table | {
-        "n_seeds": np.full(len(count), n), "n_solved": count, "success_rate": count / n, "success_low": low,
-        "success_high": high, "median_loss": np.median(losses, axis=1), "mean_loss": np.array(means),
-        "best_loss": losses.min(axis=1), "median_epochs": np.array(took),
-        "median_accuracy": medians(results.accuracy), "median_validation": results.median_validation,
+        "n_seeds": np.full(len(count), n),
+        "n_solved": count,
+        "success_rate": count / n,
+        "success_low": low,
+        "success_high": high,
+        "median_loss": np.median(losses, axis=1),
+        "mean_loss": np.array(means),
+        "best_loss": losses.min(axis=1),
+        "median_epochs": np.array(took),
+        "median_accuracy": medians(results.accuracy),
+        "median_validation": results.median_validation,
         "best_validation": results.validation.max(axis=1),
-        "diverged": (results.status == Status.DIVERGED).mean(axis=1), "epochs": results.epochs,
+        "diverged": (results.status == Status.DIVERGED).mean(axis=1),
+        "epochs": results.epochs,
         "rank": results.ranks(limits),
-    }  # fmt: skip
+    }
+
+
+_Setting = Setting  # as pickles from before name it

@@ -25,9 +25,11 @@ class SweepResults:
 
     def take(self, row: int, nets: Any, runs: Runs) -> None:
         for own, values in (
-            (self.loss, runs.loss), (self.accuracy, runs.accuracy), (self.trained, runs.epochs),
+            (self.loss, runs.loss),
+            (self.accuracy, runs.accuracy),
+            (self.trained, runs.epochs),
             (self.status, runs.status),
-        ):  # fmt: skip
+        ):
             own[row, nets] = values
         if runs.validation_score is not None:  # the best of all rungs
             self.validation[row, nets] = np.fmax(self.validation[row, nets], runs.validation_score)

@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from typing import Any, Literal, Never
 
+import numpy as np
+
 from fastmlp._check_values import refuse_unknown
 from fastmlp._engine.job import Job
 from fastmlp.architecture import Architecture
@@ -208,24 +210,20 @@ def train(
     """
     refuse_unknown("train", unknown, _ARGUMENTS)
     settings = TrainSettings(
-        architecture=architecture, optimizer=as_optimizer(optimizer), epochs=epochs, loss=loss, init=init,
-        batch_size=batch_size, shuffle=shuffle, l2=l2, dropout=dropout, sample_weight=sample_weight,
-        bootstrap=bootstrap, target_loss=target_loss, target_accuracy=target_accuracy, patience=patience, tol=tol,
-        schedule=schedule, validation=validation, validation_score=validation_score, restore_best=restore_best,
-        record_every=record_every, keep_state=keep_state, dtype=dtype,
-    )  # fmt: skip
-    nets = NetSelection(n_nets, net_ids, seed, warm_start)
-    how = HowToRun(kernel, threads, progress, callback)
+        architecture, as_optimizer(optimizer), epochs, loss, init, batch_size, shuffle, l2, dropout
+    )
+    settings = settings.changed(sample_weight=sample_weight, bootstrap=bootstrap, schedule=schedule, dtype=dtype)
+    settings = settings.changed(
+        target_loss=target_loss, target_accuracy=target_accuracy, patience=patience, tol=tol, validation=validation
+    )
+    settings = settings.changed(
+        validation_score=validation_score, restore_best=restore_best, record_every=record_every, keep_state=keep_state
+    )
+    nets, how = NetSelection(n_nets, net_ids, seed, warm_start), HowToRun(kernel, threads, progress, callback)
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every, settings.optimizer)
     if restart_stuck is None:
         return train_nets(settings, X, y, nets, how, kept)
-    others = {"warm_start": warm_start, "checkpoint": checkpoint, "keep_state": keep_state, "callback": callback}
-    most = most_restarts(restart_stuck, settings, y, net_ids, others)
-
-    def train_some(some: TrainSettings, ids: Any, count: int | None = None) -> Runs:
-        return train_nets(some.changed(record_every=record_every), X, y, NetSelection(count, ids, seed), how)
-
-    return train_until_solved(most, lambda: train_some(settings, net_ids, n_nets), train_some)
+    return _train_until_solved(settings, X, y, nets, how, restart_stuck, kept)
 
 
 _ARGUMENTS = set(inspect.signature(train).parameters) - {"unknown"}
@@ -242,15 +240,38 @@ class HowToRun:
 
 
 def train_nets(
-    settings: TrainSettings, X: Any, y: Any, nets: NetSelection, how: HowToRun = HowToRun(),
+    settings: TrainSettings,
+    X: Any,
+    y: Any,
+    nets: NetSelection,
+    how: HowToRun = HowToRun(),
     checkpoint: Checkpoint | None = None,
-) -> Runs:  # fmt: skip
+) -> Runs:
     """`train`, by settings that are put together already; a new `checkpoint` is kept up to date."""
     _refuse_uncallable(how.callback)
     options = JobOptions(resumable=checkpoint is not None)
     job, runs = prepare_job(settings, X, y, nets, kernel=how.kernel, threads=how.threads, options=options)
     _record(runs, job.settings, nets.warm_start is not None)
     return _to_the_end(job, runs, how, checkpoint)
+
+
+def _train_until_solved(
+    settings: TrainSettings,
+    X: Any,
+    y: Any,
+    nets: NetSelection,
+    how: HowToRun,
+    restart_stuck: Any,
+    checkpoint: Checkpoint | None,
+) -> Runs:
+    others = {"warm_start": nets.warm_start, "checkpoint": checkpoint, "callback": how.callback}
+    most = most_restarts(restart_stuck, settings, y, nets.net_ids, others)
+
+    def train_some(some: TrainSettings, ids: np.ndarray) -> Runs:
+        again = some.changed(record_every=settings.record_every)
+        return train_nets(again, X, y, NetSelection(net_ids=ids, seed=nets.seed), how)
+
+    return train_until_solved(most, lambda: train_nets(settings, X, y, nets, how), train_some)
 
 
 def _train_again(settings: TrainSettings, X: Any, y: Any, nets: NetSelection, threads: int | None) -> Runs:
@@ -315,17 +336,23 @@ def resume(
         raise ValueError(f"schedule={schedule!r}: needs {needed} that the job was begun with")
     if (saved.hashes["validation"] is None) != (validation is None):
         raise ValueError(
-            "the job was begun without validation data: leave validation out" if validation is not None
+            "the job was begun without validation data: leave validation out"
+            if validation is not None
             else "the job was begun with validation data: pass the same as validation"
-        )  # fmt: skip
+        )
     settings = saved.settings.changed(sample_weight=sample_weight, validation=validation, init="he_uniform")
     if schedule is not None:
         settings = settings.changed(schedule=schedule)
     kept = Checkpoint(path, checkpoint_every, settings.optimizer, saved.hashes)
     job, runs = prepare_job(
-        settings, X, y, NetSelection(net_ids=saved.runs.net_ids, seed=saved.runs.seed), kernel=kernel, threads=threads,
+        settings,
+        X,
+        y,
+        NetSelection(net_ids=saved.runs.net_ids, seed=saved.runs.seed),
+        kernel=kernel,
+        threads=threads,
         options=JobOptions(first_epoch=saved.first_epoch, resumable=True),
-    )  # fmt: skip
+    )
     saved.refuse_other_data(job)
     job = saved.put_into(job, runs)
     _record(runs, job.settings, went_on=False)

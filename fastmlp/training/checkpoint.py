@@ -42,11 +42,7 @@ class Checkpoint:
     """The file that a job is kept in while it runs, written at most every so many seconds."""
 
     def __init__(
-        self,
-        path: str | os.PathLike,
-        every: object,
-        optimizer: Optimizer,
-        hashes: dict[str, str | None] | None = None,
+        self, path: str | os.PathLike, every: object, optimizer: Optimizer, hashes: dict[str, str | None] | None = None
     ) -> None:
         """`hashes` of the data are those of a job that goes on, whose file is there already."""
         if not isinstance(path, (str, os.PathLike)):
@@ -85,9 +81,10 @@ class Checkpoint:
         except Exception as error:  # no memory for the copies, no space, no folder: the nets are worth more
             if self.failure is None:
                 warnings.warn(
-                    f"the checkpoint {self.path} could not be written, training goes on: {error}", RuntimeWarning,
+                    f"the checkpoint {self.path} could not be written, training goes on: {error}",
+                    RuntimeWarning,
                     stacklevel=4,
-                )  # fmt: skip
+                )
             self.failure = error
         else:
             self.failure = None
@@ -108,8 +105,11 @@ class Checkpoint:
             arrays["validation.waited"] = job.validation.waited
             arrays["validation.best_parameters"] = job.validation.best_parameters
         about = nets.described(runs, state) | {
-            "kind": "checkpoint", "settings": plain, "first_epoch": job.begin.first_epoch, "data": self._hashes,
-        }  # fmt: skip
+            "kind": "checkpoint",
+            "settings": plain,
+            "first_epoch": job.begin.first_epoch,
+            "data": self._hashes,
+        }
         write(self.path, arrays, about)
 
 
@@ -123,10 +123,10 @@ def _hashes(job: Job) -> dict[str, str | None]:
         "X": _hash(_inputs(data, n_in)),
         "y": _hash([data.targets.array]),
         "sample_weight": _hash([weights]),
-        "validation": None if held_out is None else _hash(
-            _inputs(held_out, n_in), [held_out.targets.array], [held_out.weights.array]
-        ),
-    }  # fmt: skip
+        "validation": None
+        if held_out is None
+        else _hash(_inputs(held_out, n_in), [held_out.targets.array], [held_out.weights.array]),
+    }
 
 
 def _inputs(data: structs.Data, n_in: int) -> list[np.ndarray]:
@@ -195,9 +195,11 @@ class Saved(NamedTuple):
             there[...] = saved
             job.validation.waited[...] = self.arrays["validation.waited"]
         return replace(
-            job, settings=job.settings.changed(init=self.settings.init), init_spec=self.init_spec,
+            job,
+            settings=job.settings.changed(init=self.settings.init),
+            init_spec=self.init_spec,
             begin=job.begin._replace(earlier_epochs=self.arrays.get("earlier_epochs")),
-        )  # fmt: skip
+        )
 
 
 def load_checkpoint(path: str | os.PathLike) -> Saved:
@@ -288,8 +290,9 @@ def _check(entries: dict[str, Entry], about: dict[str, Any]) -> None:
     if held_out:
         kept = n if settings["restore_best"] else 0
         wanted |= {
-            "validation.waited": (np.dtype(np.float64), (n,)), "validation_score": (np.dtype(np.float64), (n,)),
+            "validation.waited": (np.dtype(np.float64), (n,)),
+            "validation_score": (np.dtype(np.float64), (n,)),
             "best_epoch": (np.dtype(np.int64), (n,)),
             "validation.best_parameters": (wanted["loss"][0], (kept, n_parameters)),
-        }  # fmt: skip
+        }
     refuse_other_tensors(entries, wanted)

@@ -74,9 +74,14 @@ def n_records(settings: TrainSettings, sklearn: bool) -> int:
 
 
 def laid_out(
-    settings: TrainSettings, begin: Beginning, samples: Samples, held_out: HeldOut | None, options: JobOptions,
-    kernel: Any, threads: Any,
-) -> tuple[Job, Runs]:  # fmt: skip
+    settings: TrainSettings,
+    begin: Beginning,
+    samples: Samples,
+    held_out: HeldOut | None,
+    options: JobOptions,
+    kernel: Any,
+    threads: Any,
+) -> tuple[Job, Runs]:
     """The job and its results, with nothing trained yet."""
     n_samples, stopping = len(samples.inputs), _stopping_rows(settings)
     validation = None if held_out is None else _validation(settings, held_out, begin, options)
@@ -84,10 +89,16 @@ def laid_out(
         stopping[structs.PATIENCE] = np.inf
     flags = _flags(settings, begin, samples, validation, options)
     choice, rest = choose_kernels(
-        settings.architecture, len(begin.net_ids), n_samples, flags.batch_size, settings.dtype,
-        workers.thread_count(threads), settings.epochs, _kernel_asked_for(kernel, flags),
+        settings.architecture,
+        len(begin.net_ids),
+        n_samples,
+        flags.batch_size,
+        settings.dtype,
+        workers.thread_count(threads),
+        settings.epochs,
+        _kernel_asked_for(kernel, flags),
         plain=not (flags.scheduled or flags.sklearn or validation is not None or flags.dropping),
-    )  # fmt: skip
+    )
     runs, final_state = _empty_results(settings, begin, validation, options)
     plan, plan_of_rest = _plans(settings, choice, rest, online=flags.batch_size == 1 and n_samples > 1)
     by_net = samples.weights is not None and samples.weights.ndim == 2
@@ -187,11 +198,13 @@ def _hyperparameters(settings: TrainSettings) -> dict[int, PerNet]:
     rows = settings.optimizer.rows()
     kept = 1.0 - settings.dropout
     return rows | {
-        optimizers.L2: settings.l2, optimizers.GIVEN_L2: settings.l2,
+        optimizers.L2: settings.l2,
+        optimizers.GIVEN_L2: settings.l2,
         optimizers.GIVEN_RATE: rows[optimizers.LEARNING_RATE],
-        optimizers.KEPT: kept, optimizers.DROPOUT_SCALE: 1.0 / kept,
+        optimizers.KEPT: kept,
+        optimizers.DROPOUT_SCALE: 1.0 / kept,
         optimizers.LEAKY_SLOPE: settings.architecture.leaky_slope,
-    }  # fmt: skip
+    }
 
 
 def _stopping_rows(settings: TrainSettings) -> dict[int, PerNet]:
@@ -218,13 +231,20 @@ def _rate_factor(settings: TrainSettings, first_epoch: int) -> Callable[[int], f
 def _validation(settings: TrainSettings, held_out: HeldOut, begin: Beginning, options: JobOptions) -> Validation:
     watches = options.watch_only
     return Validation(
-        held_out.data, held_out.targets, held_out.weights,
-        settings.validation_score, len(begin.net_ids), settings.architecture.n_parameters,
+        held_out.data,
+        held_out.targets,
+        held_out.weights,
+        settings.validation_score,
+        len(begin.net_ids),
+        settings.architecture.n_parameters,
         n_records(settings, options.sklearn),
-        np.inf if watches or settings.patience is None else settings.patience, settings.tol,
-        isinstance(settings.schedule, str) and not watches, settings.restore_best and not watches, not watches,
+        np.inf if watches or settings.patience is None else settings.patience,
+        settings.tol,
+        isinstance(settings.schedule, str) and not watches,
+        settings.restore_best and not watches,
+        not watches,
         options.sklearn,
-    )  # fmt: skip
+    )
 
 
 def _plans(
@@ -288,6 +308,9 @@ def _init_spec(settings: TrainSettings) -> InitSpec:
             distributions.append(initializer.biases(n_in, n_out))
     kinds, first, second = zip(*distributions, strict=True)
     return InitSpec(
-        Buffer(np.array(sizes, np.int64)), Buffer(np.array(kinds, np.int64)), Buffer(np.array(first, np.float64)),
-        Buffer(np.array(second, np.float64)), len(sizes),
-    )  # fmt: skip
+        Buffer(np.array(sizes, np.int64)),
+        Buffer(np.array(kinds, np.int64)),
+        Buffer(np.array(first, np.float64)),
+        Buffer(np.array(second, np.float64)),
+        len(sizes),
+    )

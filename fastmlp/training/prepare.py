@@ -25,9 +25,15 @@ MAX_SAMPLES_SINGLE = 2**24
 
 
 def prepare_job(
-    settings: TrainSettings, X: Any, y: Any, nets: NetSelection, *, kernel: Any = None, threads: Any = None,
+    settings: TrainSettings,
+    X: Any,
+    y: Any,
+    nets: NetSelection,
+    *,
+    kernel: Any = None,
+    threads: Any = None,
     options: JobOptions = JobOptions(),  # noqa: B008
-) -> tuple[Job, Runs]:  # fmt: skip
+) -> tuple[Job, Runs]:
     """Check everything, and lay out the job and its still empty results; the checked settings are the job's."""
     settings = settings.validated()
     begin = _beginning(settings, nets, options)
@@ -63,15 +69,22 @@ def _beginning(settings: TrainSettings, nets: NetSelection, options: JobOptions)
 def _refuse_what_takes_too_much(settings: TrainSettings, n_nets: int, options: JobOptions) -> None:
     records = n_records(settings, options.sklearn)
     needed = results_bytes(
-        settings.architecture, n_nets, settings.optimizer, settings.dtype, n_records=0 if options.sklearn else records,
-        validation=settings.validation is not None, restore_best=settings.restore_best,
-        keeps_state=settings.keep_state or options.resumable, gradients=options.gradients_only,
-    )  # fmt: skip
+        settings.architecture,
+        n_nets,
+        settings.optimizer,
+        settings.dtype,
+        n_records=0 if options.sklearn else records,
+        validation=settings.validation is not None,
+        restore_best=settings.restore_best,
+        keeps_state=settings.keep_state or options.resumable,
+        gradients=options.gradients_only,
+    )
     refuse_if_too_large(
-        needed, f"the results of {n_nets:,} nets with {settings.architecture.n_parameters:,} parameters"
+        needed,
+        f"the results of {n_nets:,} nets with {settings.architecture.n_parameters:,} parameters"
         + (f" and {records:,} recorded losses" if records else ""),
         "train fewer nets at once, in shards of net_ids" + (", or record less often" if records else ""),
-    )  # fmt: skip
+    )
 
 
 def _continued(nets: NetSelection, seed: int, settings: TrainSettings, begins_otherwise: bool) -> Runs:
@@ -116,9 +129,10 @@ def _drawn_samples(
     """Sample weights (n, S): how often each net has drawn each sample, times the weights there are."""
     D, U = VectorSpec("float64", 8), VectorSpec("uint64", 8)
     refuse_if_too_large(
-        len(net_ids) * n_samples * dtype.itemsize, f"the weights of {n_samples:,} samples for {len(net_ids):,} nets",
+        len(net_ids) * n_samples * dtype.itemsize,
+        f"the weights of {n_samples:,} samples for {len(net_ids):,} nets",
         "train fewer nets at once, in shards of net_ids",
-    )  # fmt: skip
+    )
     counts = np.zeros((len(net_ids), n_samples), dtype)
     uniforms = aligned_zeros(2 * D.count, np.float64)
     draw_samples(D, U, Buffer(counts), Buffer(uniforms), n_samples, Buffer(net_ids), len(net_ids), seed)

@@ -39,9 +39,13 @@ class Runner:
     """Trains the nets of one job, by a trainer for each of its parts."""
 
     def __init__(
-        self, job: Job, runs: Runs, threads: int | None = None, *,
+        self,
+        job: Job,
+        runs: Runs,
+        threads: int | None = None,
+        *,
         new_trainer: Callable[[Job], ChunkTrainer] = ChunkTrainer,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.job, self.runs = job, runs
         self._threads = workers.thread_count(threads)
         self._trainers = [new_trainer(part) for part in job.parts()]

@@ -54,46 +54,84 @@ def problem(net, l2=0.0):
 
 
 SQUARE_ONLY = {  # layers of equal sizes
-    "derivative_of_layer_below", "derivative_of_layer_above", "weight_gradient_of_own_outputs",
-    "passed_down_by_untransposed_weights", "passed_down_by_other_weights",
-}  # fmt: skip
+    "derivative_of_layer_below",
+    "derivative_of_layer_above",
+    "weight_gradient_of_own_outputs",
+    "passed_down_by_untransposed_weights",
+    "passed_down_by_other_weights",
+}
 TANH_ONLY = {"tanh_derivative_one_minus_output", "tanh_derivative_of_sigmoid"}
 OF_OUTPUT_ACTIVATION = {
-    "output_derivative_of_output", "output_derivative_twice", "output_derivative_left_out",
-    "squared_error_with_cross_entropy", "cross_entropy_first_term", "minus_target_over_output",
+    "output_derivative_of_output",
+    "output_derivative_twice",
+    "output_derivative_left_out",
+    "squared_error_with_cross_entropy",
+    "cross_entropy_first_term",
+    "minus_target_over_output",
     "output_error_times_output",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
     ("sizes", "hidden", "output", "impossible"),
     [
-        ((3, 3, 3, 2), ("sigmoid", "tanh"), "sigmoid", {
-            "half_squared_error", "relu_derivative_at_least_zero", "leaky_slope_left_out", "l2_left_out",
-        }),
-        ((2, 4, 5, 3), ("relu", "leaky_relu"), "softmax", SQUARE_ONLY | TANH_ONLY | {
-            "sum_over_outputs", "half_squared_error", "output_derivative_of_output", "output_derivative_left_out",
-            "hidden_derivative_of_output",  # the sign of a is that of z
-            "l2_left_out",
-        }),
-        ((2, 4, 1), "relu", "identity", OF_OUTPUT_ACTIVATION | TANH_ONLY | (SQUARE_ONLY - {
-            "derivative_of_layer_above",  # of one number, for all units
-        }) | {
-            "sum_over_outputs", "hidden_derivative_of_output",
-            "hidden_derivative_twice", "hidden_derivative_left_out",  # 1, and that of a >= 0
-            "leaky_slope_left_out", "l2_left_out",
-        }),
+        (
+            (3, 3, 3, 2),
+            ("sigmoid", "tanh"),
+            "sigmoid",
+            {"half_squared_error", "relu_derivative_at_least_zero", "leaky_slope_left_out", "l2_left_out"},
+        ),
+        (
+            (2, 4, 5, 3),
+            ("relu", "leaky_relu"),
+            "softmax",
+            SQUARE_ONLY
+            | TANH_ONLY
+            | {
+                "sum_over_outputs",
+                "half_squared_error",
+                "output_derivative_of_output",
+                "output_derivative_left_out",
+                "hidden_derivative_of_output",  # the sign of a is that of z
+                "l2_left_out",
+            },
+        ),
+        (
+            (2, 4, 1),
+            "relu",
+            "identity",
+            OF_OUTPUT_ACTIVATION
+            | TANH_ONLY
+            | (
+                SQUARE_ONLY
+                - {
+                    "derivative_of_layer_above"  # of one number, for all units
+                }
+            )
+            | {
+                "sum_over_outputs",
+                "hidden_derivative_of_output",
+                "hidden_derivative_twice",
+                "hidden_derivative_left_out",  # 1, and that of a >= 0
+                "leaky_slope_left_out",
+                "l2_left_out",
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_net_can_have_every_mistake_that_its_parts_allow(sizes, hidden, output, impossible):
     """By thinking, not by the catalogue: one that leaves a mistake out would never name it."""
     rng = np.random.default_rng(0)
     arch = fastmlp.Architecture(sizes, hidden, output, leaky_slope=0.1)
     y = {"sigmoid": rng.integers(0, 2, (6, 2)), "softmax": np.arange(6) % 3, "identity": rng.normal(size=6)}[output]
     net = {
-        "architecture": arch, "weights": [rng.normal(size=shape) for shape in arch.shapes], "loss": arch.default_loss,
-        "biases": [rng.normal(size=shape[1]) for shape in arch.shapes], "X": rng.normal(size=(6, sizes[0])), "y": y,
-    }  # fmt: skip
+        "architecture": arch,
+        "weights": [rng.normal(size=shape) for shape in arch.shapes],
+        "loss": arch.default_loss,
+        "biases": [rng.normal(size=shape[1]) for shape in arch.shapes],
+        "X": rng.normal(size=(6, sizes[0])),
+        "y": y,
+    }
     assert set(BACKWARD) - set(problem(net).backward_mistakes()) == impossible
     with_l2 = set(BACKWARD) - set(problem(net, l2=0.1).backward_mistakes())
     assert with_l2 == impossible - {"l2_left_out"}
@@ -183,9 +221,10 @@ def test_every_mistake_is_named_with_its_layers(name, number):
 
 
 PAIRS = [
-    (one, other) for one, other in combinations(BACKWARD, 2)
+    (one, other)
+    for one, other in combinations(BACKWARD, 2)
     if not BACKWARD[one].slots & BACKWARD[other].slots and "one_minibatch" not in (one, other)
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("number", [1, pytest.param(10 if ALL else 2, marks=pytest.mark.slow)])
@@ -290,7 +329,11 @@ def bias_over_all(n):
         ("hidden_derivative_of_output", "sigmoid", lambda n: backward(n, hidden=sigmoid(n.A1) * (1 - sigmoid(n.A1)))),
         ("hidden_derivative_left_out", "sigmoid", lambda n: backward(n, hidden=1)),
         ("output_derivative_twice", "sigmoid", lambda n: backward(n, top=(n.A2 - Y) * n.A2 * (1 - n.A2) / n.m)),
-        ("squared_error_with_cross_entropy", "sigmoid", lambda n: backward(n, top=2 * (n.A2 - Y) * n.A2 * (1 - n.A2) / n.m)),
+        (
+            "squared_error_with_cross_entropy",
+            "sigmoid",
+            lambda n: backward(n, top=2 * (n.A2 - Y) * n.A2 * (1 - n.A2) / n.m),
+        ),
         ("relu_derivative_at_least_zero", "relu", lambda n: backward(n, hidden=n.A1 >= 0)),
         ("sum_for_mean", "sigmoid", lambda n: backward(n, top=n.A2 - Y)),
         ("mean_over_features", "sigmoid", lambda n: backward(n, top=(n.A2 - Y) / X.shape[1])),
@@ -299,7 +342,7 @@ def bias_over_all(n):
         (UPDATED, "sigmoid", updated_too_early),
         ("bias_summed_over_units", "sigmoid", bias_over_all),
     ],
-)  # fmt: skip
+)
 def test_mistakes_as_people_write_them(name, hidden, written):
     audit = audit_by_hand(hidden, written)
     if name is None:
@@ -413,9 +456,14 @@ def test_bad_input_is_refused(changes, message):
     net = ByHand("sigmoid")
     dW1, db1, dW2, db2 = backward(net)
     arguments = {
-        "architecture": fastmlp.Architecture((3, 4, 1), hidden="sigmoid"), "weights": [net.W1, net.W2],
-        "biases": [net.b1, net.b2], "X": X, "y": Y, "weight_gradients": [dW1, dW2], "bias_gradients": [db1, db2],
-    }  # fmt: skip
+        "architecture": fastmlp.Architecture((3, 4, 1), hidden="sigmoid"),
+        "weights": [net.W1, net.W2],
+        "biases": [net.b1, net.b2],
+        "X": X,
+        "y": Y,
+        "weight_gradients": [dW1, dW2],
+        "bias_gradients": [db1, db2],
+    }
     assert fastmlp.audit_gradients(**arguments).right
     with pytest.raises((ValueError, TypeError), match=message):
         fastmlp.audit_gradients(**{**arguments, **changes})

@@ -68,13 +68,7 @@ def test_xor_json_has_what_scripts_need_and_repeats(tmp_path):
         (("xor", "--init", "zeros"), "init='zeros' is not known"),
         (("xor", "--dtype", "float16"), "dtype='float16'"),
         (("xor", "--seed", "-1"), "seed=-1"),
-        (
-            (
-                "xor",
-                "--fast",
-            ),
-            "unrecognized arguments: --fast",
-        ),
+        (("xor", "--fast"), "unrecognized arguments: --fast"),
         (("swim",), "invalid choice: 'swim'"),
         ((), "the following arguments are required: command"),
     ],
@@ -102,9 +96,12 @@ def test_an_interrupted_job_tells_no_share_and_draws_nothing(tmp_path):
     def interrupted(*arguments):
         """SIGTERM once the job trains and writes its checkpoint; SIGINT may be ignored in what runs the tests."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "fastmlp", *arguments, "--no-progress", "--checkpoint-every", "0.05"], cwd=tmp_path,
-            stdout=-1, stderr=-1, text=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "fastmlp", *arguments, "--no-progress", "--checkpoint-every", "0.05"],
+            cwd=tmp_path,
+            stdout=-1,
+            stderr=-1,
+            text=True,
+        )
         seen = job.stat().st_mtime_ns if job.exists() else None
         for _ in range(2):
             while not job.exists() or job.stat().st_mtime_ns == seen:
@@ -133,9 +130,13 @@ def test_info_and_help(tmp_path):
     folder = Path(shown.split("cache folder:")[1].strip())
     assert list(folder.glob("*.nbc"))
     done = subprocess.run(
-        [sys.executable, "-m", "fastmlp", "info"], env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, cwd=tmp_path,
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "fastmlp", "info"],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "none: NUMBA_DISABLE_JIT is set" in done.stdout
     assert "xor" in command("--help", folder=tmp_path).stdout
 

@@ -118,9 +118,13 @@ def test_bad_files_are_refused_in_one_line(flowers, capsys):
     (folder / "ids.csv").write_text("id,b\n" + "".join(f"x{i},{i % 2}\n" for i in range(99)))
     (folder / "same.csv").write_text("a,b\n" + "1,2\n" * 30)
     for name, target, message in [
-        ("empty.csv", "a", "has no rows"), ("few.csv", "a", "too few"), ("ids.csv", "b", "--ignore 'id'"),
-        ("same.csv", "b", "nothing to predict"), ("none.csv", "b", "no such file"), ("x.txt", "b", "ends in .csv"),
-    ]:  # fmt: skip
+        ("empty.csv", "a", "has no rows"),
+        ("few.csv", "a", "too few"),
+        ("ids.csv", "b", "--ignore 'id'"),
+        ("same.csv", "b", "nothing to predict"),
+        ("none.csv", "b", "no such file"),
+        ("x.txt", "b", "ends in .csv"),
+    ]:
         assert main(["fit", str(folder / name), "--target", target]) == 2
         assert message in capsys.readouterr().err
     report = report_of(capsys, flowers, "--target", "kind", "--members", 2, "--epochs", 3)

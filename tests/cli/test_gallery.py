@@ -23,9 +23,16 @@ def twin(recipe, number, nets, seed, epochs=None):
     program, rows = programs.SEVEN[recipe.name]
     rate, flags = rows[number]
     start = train_with_mistakes(
-        variant.architecture, recipe.X, recipe.y, mistakes=(), n_nets=nets, seed=seed, init=variant.init, epochs=0,
+        variant.architecture,
+        recipe.X,
+        recipe.y,
+        mistakes=(),
+        n_nets=nets,
+        seed=seed,
+        init=variant.init,
+        epochs=0,
         **{**variant.settings, "dtype": "float64"},
-    ).runs  # fmt: skip
+    ).runs
     biases = start.biases or [np.zeros((nets, w.shape[2])) for w in start.weights]
     found = []
     for k in range(nets):
@@ -41,9 +48,17 @@ def test_a_program_takes_the_steps_of_its_twin(recipe, number):
     variant = recipe.variants[number]
     settings = {**variant.settings, "dtype": "float64"}
     found = train_with_mistakes(
-        variant.architecture, recipe.X, recipe.y, mistakes=variant.mistakes, n_nets=5, seed=3, epochs=50,
-        optimizer=variant.optimizer, init=variant.init, **settings,
-    )  # fmt: skip
+        variant.architecture,
+        recipe.X,
+        recipe.y,
+        mistakes=variant.mistakes,
+        n_nets=5,
+        seed=3,
+        epochs=50,
+        optimizer=variant.optimizer,
+        init=variant.init,
+        **settings,
+    )
     wanted = twin(recipe, number, 5, 3, epochs=50)
     np.testing.assert_allclose(found.outputs, wanted, rtol=0, atol=1e-9)
 

@@ -185,26 +185,42 @@ def unscaled_inputs(rng):
     Z = rng.normal(size=(120, 3))
     X = Z * [15.0, 20.0, 0.3] + [45.0, 60.0, 0.5]
     y = (Z.sum(axis=1) + Z[:, 0] * Z[:, 1] > 0).astype(int)
-    return fastmlp.train(
-        fastmlp.Architecture((3, 16, 1)), X, y, n_nets=N, optimizer=fastmlp.SGD(0.5), epochs=300, seed=1
-    ), X, y  # fmt: skip
+    return (
+        fastmlp.train(fastmlp.Architecture((3, 16, 1)), X, y, n_nets=N, optimizer=fastmlp.SGD(0.5), epochs=300, seed=1),
+        X,
+        y,
+    )
 
 
 def inputs_of_different_scales(rng):
     """0 to 1e5 beside 0 to 1: XOR of the two halves."""
     Z = rng.uniform(size=(100, 2))
     X, y = Z * [1e5, 1.0], ((Z[:, 0] > 0.5) ^ (Z[:, 1] > 0.5)).astype(int)
-    return fastmlp.train(
-        fastmlp.Architecture((2, 16, 1), "tanh"), X, y, n_nets=N, epochs=1500, optimizer=fastmlp.Adam(0.03)
-    ), X, y  # fmt: skip
+    return (
+        fastmlp.train(
+            fastmlp.Architecture((2, 16, 1), "tanh"), X, y, n_nets=N, epochs=1500, optimizer=fastmlp.Adam(0.03)
+        ),
+        X,
+        y,
+    )
 
 
 def targets_out_of_range(rng):
     X = rng.normal(size=(40, 2))
     y = np.sign(X[:, 0] * X[:, 1])
-    return fastmlp.train(
-        fastmlp.Architecture((2, 16, 1), "tanh"), X, y, n_nets=N, loss="mse", epochs=1500, optimizer=fastmlp.Adam(0.03)
-    ), X, y  # fmt: skip
+    return (
+        fastmlp.train(
+            fastmlp.Architecture((2, 16, 1), "tanh"),
+            X,
+            y,
+            n_nets=N,
+            loss="mse",
+            epochs=1500,
+            optimizer=fastmlp.Adam(0.03),
+        ),
+        X,
+        y,
+    )
 
 
 def negative_targets_of_relu(rng):
@@ -216,17 +232,25 @@ def negative_targets_of_relu(rng):
 def large_targets(rng):
     X = rng.normal(size=(40, 2))
     y = 2e5 + 1e5 * X[:, 0]
-    return fastmlp.train(
-        fastmlp.Architecture((2, 8, 1), output="identity"), X, y, n_nets=N, optimizer=fastmlp.SGD(0.05), epochs=300
-    ), X, y  # fmt: skip
+    return (
+        fastmlp.train(
+            fastmlp.Architecture((2, 8, 1), output="identity"), X, y, n_nets=N, optimizer=fastmlp.SGD(0.05), epochs=300
+        ),
+        X,
+        y,
+    )
 
 
 def small_targets(rng):
     X = rng.normal(size=(40, 2))
     y = 1e-4 * np.sin(3 * X[:, 0])
-    return fastmlp.train(
-        fastmlp.Architecture((2, 8, 1), output="identity"), X, y, n_nets=N, optimizer=fastmlp.SGD(0.05), epochs=100
-    ), X, y  # fmt: skip
+    return (
+        fastmlp.train(
+            fastmlp.Architecture((2, 8, 1), output="identity"), X, y, n_nets=N, optimizer=fastmlp.SGD(0.05), epochs=100
+        ),
+        X,
+        y,
+    )
 
 
 def conflicting_targets(rng):
@@ -245,17 +269,32 @@ def conflicting_numbers(rng):
 
 
 BUILT = {
-    conflicting_targets: Cause.CONFLICTING_TARGETS, conflicting_numbers: Cause.CONFLICTING_TARGETS,
-    unscaled_inputs: Cause.INPUT_SCALES, inputs_of_different_scales: Cause.INPUT_SCALES,
-    targets_out_of_range: Cause.TARGET_RANGE, negative_targets_of_relu: Cause.TARGET_RANGE,
-    large_targets: Cause.TARGET_SCALE, small_targets: Cause.TARGET_SCALE,
-    solved: Cause.SOLVED, diverged: Cause.DIVERGED, zero_input: Cause.ZERO_INPUT, symmetric: Cause.SYMMETRIC,
-    dead_layer: Cause.DEAD_LAYER, dead_output: Cause.DEAD_LAYER, saturated_units: Cause.SATURATED,
-    saturated_outputs: Cause.SATURATED, vanishing: Cause.VANISHING_GRADIENT,
-    vanishing_tiny_weights: Cause.VANISHING_GRADIENT, one_unit_alive: Cause.DEAD_UNITS, half_dead: Cause.DEAD_UNITS,
-    on_plateau: Cause.PLATEAU, overshooting: Cause.OVERSHOOTING, improving: Cause.STILL_IMPROVING,
-    all_it_can: Cause.LOCAL_MINIMUM, without_a_record: Cause.UNDECIDED,
-}  # fmt: skip
+    conflicting_targets: Cause.CONFLICTING_TARGETS,
+    conflicting_numbers: Cause.CONFLICTING_TARGETS,
+    unscaled_inputs: Cause.INPUT_SCALES,
+    inputs_of_different_scales: Cause.INPUT_SCALES,
+    targets_out_of_range: Cause.TARGET_RANGE,
+    negative_targets_of_relu: Cause.TARGET_RANGE,
+    large_targets: Cause.TARGET_SCALE,
+    small_targets: Cause.TARGET_SCALE,
+    solved: Cause.SOLVED,
+    diverged: Cause.DIVERGED,
+    zero_input: Cause.ZERO_INPUT,
+    symmetric: Cause.SYMMETRIC,
+    dead_layer: Cause.DEAD_LAYER,
+    dead_output: Cause.DEAD_LAYER,
+    saturated_units: Cause.SATURATED,
+    saturated_outputs: Cause.SATURATED,
+    vanishing: Cause.VANISHING_GRADIENT,
+    vanishing_tiny_weights: Cause.VANISHING_GRADIENT,
+    one_unit_alive: Cause.DEAD_UNITS,
+    half_dead: Cause.DEAD_UNITS,
+    on_plateau: Cause.PLATEAU,
+    overshooting: Cause.OVERSHOOTING,
+    improving: Cause.STILL_IMPROVING,
+    all_it_can: Cause.LOCAL_MINIMUM,
+    without_a_record: Cause.UNDECIDED,
+}
 
 
 @pytest.mark.parametrize("seed", [7, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
@@ -447,11 +486,21 @@ def random_setting(rng):
     )
     init = [fastmlp.Normal(0.001), fastmlp.Normal(5.0), "he_uniform", "glorot_uniform", fastmlp.Uniform(0, 1)]
     kind = fastmlp.Adam if rng.random() < 0.3 else fastmlp.SGD
-    return fastmlp.train(
-        arch, X, y, n_nets=60, seed=int(rng.integers(1000)), init=init[rng.integers(len(init))],
-        optimizer=kind(10 ** rng.uniform(-3, 1)), epochs=int(rng.choice([50, 300])),
-        loss=str(rng.choice(["bce", "mse"])),
-    ), X, y  # fmt: skip
+    return (
+        fastmlp.train(
+            arch,
+            X,
+            y,
+            n_nets=60,
+            seed=int(rng.integers(1000)),
+            init=init[rng.integers(len(init))],
+            optimizer=kind(10 ** rng.uniform(-3, 1)),
+            epochs=int(rng.choice([50, 300])),
+            loss=str(rng.choice(["bce", "mse"])),
+        ),
+        X,
+        y,
+    )
 
 
 @pytest.mark.parametrize("number", [6, pytest.param(500 if ALL else 40, marks=pytest.mark.slow)])
@@ -475,9 +524,14 @@ def test_no_verdict_is_contradicted_by_its_own_trials(number):
 def test_the_plateau_of_a_sample_of_zeros_is_named():
     """Without biases it has the output 1/2 for ever, whatever the others learn."""
     runs = fastmlp.train(
-        fastmlp.Architecture((2, 10, 1), bias=False), XOR_X, XOR_Y, n_nets=200, epochs=10_000, optimizer=fastmlp.SGD(0.4),
+        fastmlp.Architecture((2, 10, 1), bias=False),
+        XOR_X,
+        XOR_Y,
+        n_nets=200,
+        epochs=10_000,
+        optimizer=fastmlp.SGD(0.4),
         init=fastmlp.Uniform(0, 1),
-    )  # fmt: skip
+    )
     found = runs.diagnose(XOR_X, XOR_Y)
     assert found.plateaus[0].name == "0.1733: 1 of 4 samples at 1/2, what zeros give without biases"
     assert found.plateaus[0].loss == pytest.approx(np.log(2) / 4)
@@ -488,9 +542,7 @@ def test_the_plateau_of_a_sample_of_zeros_is_named():
 
 def test_nets_that_are_solved_by_a_hair_are_said_to_be():
     arch, small = fastmlp.Architecture((2, 3, 3, 1)), fastmlp.Normal(0.001)
-    runs = fastmlp.train(
-        arch, XOR_X, XOR_Y, n_nets=1000, init=small, optimizer=fastmlp.SGD(0.01), dtype="float64"
-    )  # fmt: skip
+    runs = fastmlp.train(arch, XOR_X, XOR_Y, n_nets=1000, init=small, optimizer=fastmlp.SGD(0.01), dtype="float64")
     found = runs.diagnose(XOR_X, XOR_Y)
     outputs = runs.predict(XOR_X)[:, :, 0]
     margins = ((outputs - 0.5) * np.where(np.array(XOR_Y) == 1, 1, -1)).min(axis=1)
@@ -510,9 +562,16 @@ def test_noise_is_not_the_nets_fault():
     y = clean ^ (rng.random(300) < 0.1)
     arch = fastmlp.Architecture((2, 8, 1))
     runs = fastmlp.train(
-        arch, X, y, n_nets=50, epochs=300, optimizer=fastmlp.Adam(0.01), validation=(X[:100], clean[:100]),
-        validation_score="accuracy", restore_best=False,
-    )  # fmt: skip
+        arch,
+        X,
+        y,
+        n_nets=50,
+        epochs=300,
+        optimizer=fastmlp.Adam(0.01),
+        validation=(X[:100], clean[:100]),
+        validation_score="accuracy",
+        restore_best=False,
+    )
     found = runs.diagnose(X, y, try_fixes=True)
     assert found.as_good_as_the_data
     assert found.fixes == ()
@@ -618,9 +677,14 @@ def test_validation_data_are_scaled_with_the_training_data(output):
     y = 1 + np.sign(X[:, 0] - 1000) if output == "softmax" else X[:, 0] + 300 * X[:, 1]
     arch = fastmlp.Architecture((2, 12, 3 if output == "softmax" else 1), output=output)
     runs = fastmlp.train(
-        arch, X[:60], y[:60].astype(int), n_nets=10, epochs=300, optimizer=fastmlp.Adam(0.02),
+        arch,
+        X[:60],
+        y[:60].astype(int),
+        n_nets=10,
+        epochs=300,
+        optimizer=fastmlp.Adam(0.02),
         validation=(X[60:], y[60:].astype(int)),
-    )  # fmt: skip
+    )
     found = runs.diagnose(X[:60], y[:60].astype(int), try_fixes=True)
     best = found.trials[0]
     assert best.fix.name == ("standardize_inputs" if output == "softmax" else "standardize_both")
@@ -718,9 +782,15 @@ def test_a_rate_that_has_decayed_does_not_overshoot():
     X = rng.normal(size=(100, 3))
     y = X @ [1.0, -2.0, 0.5] + 2 * rng.normal(size=100)
     runs = fastmlp.train(
-        fastmlp.Architecture((3, 1), output="identity"), X, y, n_nets=20, optimizer=fastmlp.SGD(0.1), batch_size=5,
-        epochs=300, schedule=lambda epoch: 0.97**epoch,
-    )  # fmt: skip
+        fastmlp.Architecture((3, 1), output="identity"),
+        X,
+        y,
+        n_nets=20,
+        optimizer=fastmlp.SGD(0.1),
+        batch_size=5,
+        epochs=300,
+        schedule=lambda epoch: 0.97**epoch,
+    )
     assert runs.diagnose(X, y).counts() == {"local_minimum": 20}
 
 
@@ -741,8 +811,15 @@ def test_leaky_units_are_dead_only_where_they_pass_next_to_nothing():
     X = rng.normal(size=(30, 2))
     for slope, dead in ((0.2, False), (1e-5, True)):
         arch = fastmlp.Architecture((2, 2, 1), "leaky_relu", "identity", leaky_slope=slope)
-        runs = fastmlp.train(arch, X, X[:, 0] - X[:, 1], n_nets=500, optimizer=fastmlp.SGD(0.01), epochs=20,
-                             init=fastmlp.Normal(0.5, bias=-1.0))  # fmt: skip
+        runs = fastmlp.train(
+            arch,
+            X,
+            X[:, 0] - X[:, 1],
+            n_nets=500,
+            optimizer=fastmlp.SGD(0.01),
+            epochs=20,
+            init=fastmlp.Normal(0.5, bias=-1.0),
+        )
         found = runs.diagnose(X, X[:, 0] - X[:, 1])
         assert found.dead_units.any() == dead
 
@@ -750,18 +827,28 @@ def test_leaky_units_are_dead_only_where_they_pass_next_to_nothing():
 def test_a_state_that_does_not_fit_the_nets_that_are_left_is_begun_anew():
     momentum = np.repeat([0.0, 0.9], 30)
     runs = fastmlp.train(
-        fastmlp.Architecture((2, 4, 1)), XOR_X, XOR_Y, n_nets=60, optimizer=fastmlp.RMSprop(0.001, momentum=momentum),
-        epochs=50, keep_state=True,
-    )  # fmt: skip
+        fastmlp.Architecture((2, 4, 1)),
+        XOR_X,
+        XOR_Y,
+        n_nets=60,
+        optimizer=fastmlp.RMSprop(0.001, momentum=momentum),
+        epochs=50,
+        keep_state=True,
+    )
     assert len(runs[:30].diagnose(XOR_X, XOR_Y).causes) == 30
 
 
 def test_what_the_caller_changes_later_does_not_change_the_record():
     weights = np.array([1.0, 1, 1, 1])
     runs = fastmlp.train(
-        fastmlp.Architecture((2, 4, 1)), XOR_X, XOR_Y, n_nets=50, optimizer=fastmlp.SGD(0.5), epochs=300,
+        fastmlp.Architecture((2, 4, 1)),
+        XOR_X,
+        XOR_Y,
+        n_nets=50,
+        optimizer=fastmlp.SGD(0.5),
+        epochs=300,
         sample_weight=weights,
-    )  # fmt: skip
+    )
     before = runs.diagnose(XOR_X, XOR_Y, try_fixes=True).trials
     weights[1:] = 0
     assert [t.after for t in runs.diagnose(XOR_X, XOR_Y, try_fixes=True).trials] == [t.after for t in before]
@@ -819,9 +906,12 @@ def test_every_kind_of_nets_is_diagnosed_and_mended_by_every_change(name, rate):
     settings = {"sizes": (3, 4, 1), "y": "classes", "epochs": 20, "optimizer": fastmlp.SGD(rate), **TRIED[name]}
     X = np.random.default_rng(0).normal(size=(40, 3))
     y = {
-        "classes": (X[:, 0] > 0).astype(int), "numbers": X[:, 0] ** 2, "counts": np.arange(40) % 4,
-        "three": np.arange(40) % 3, "rows": np.eye(3)[np.arange(40) % 3],
-    }[settings.pop("y")]  # fmt: skip
+        "classes": (X[:, 0] > 0).astype(int),
+        "numbers": X[:, 0] ** 2,
+        "counts": np.arange(40) % 4,
+        "three": np.arange(40) % 3,
+        "rows": np.eye(3)[np.arange(40) % 3],
+    }[settings.pop("y")]
     own = ("sizes", "hidden", "output", "bias", "leaky_slope")
     arch = fastmlp.Architecture(**{k: settings.pop(k) for k in own if k in settings})
     runs = fastmlp.train(arch, X, y, n_nets=12, **settings)

@@ -201,15 +201,26 @@ def test_a_mistake_on_noisy_data_is_judged_by_losses():
     X, y = quadrants(100)
     y = y ^ (np.random.default_rng(1).random(100) < 0.1)
     cost = cost_of_mistakes(
-        fastmlp.Architecture((2, 6, 1)), X, y, mistakes="sign_flipped", n_nets=40, epochs=300,
-        optimizer=fastmlp.SGD(0.1), dtype="float64",
-    )  # fmt: skip
+        fastmlp.Architecture((2, 6, 1)),
+        X,
+        y,
+        mistakes="sign_flipped",
+        n_nets=40,
+        epochs=300,
+        optimizer=fastmlp.SGD(0.1),
+        dtype="float64",
+    )
     assert cost["as it is"].n_solved == cost["without the mistakes"].n_solved == 0
     assert "it is why nets learn worse" in cost.verdict
     small = cost_of_mistakes(
-        fastmlp.Architecture((2, 6, 1)), X, y, mistakes="biases_sum_for_mean", n_nets=40, epochs=300,
+        fastmlp.Architecture((2, 6, 1)),
+        X,
+        y,
+        mistakes="biases_sum_for_mean",
+        n_nets=40,
+        epochs=300,
         optimizer=fastmlp.SGD(0.001),
-    )  # fmt: skip
+    )
     assert "it is not why nets are stuck" in small.verdict
 
 
@@ -217,9 +228,13 @@ def test_a_mistake_on_noisy_data_is_judged_by_losses():
 def test_changes_do_not_take_the_place_of_a_tables_own_rows(name):
     with pytest.raises(ValueError, match="names of rows that every table has"):
         cost_of_mistakes(
-            fastmlp.Architecture((2, 3, 1)), XOR_X, XOR_Y, mistakes="sign_flipped", n_nets=2,
+            fastmlp.Architecture((2, 3, 1)),
+            XOR_X,
+            XOR_Y,
+            mistakes="sign_flipped",
+            n_nets=2,
             changes={name: {"epochs": 3}},
-        )  # fmt: skip
+        )
 
 
 # ------------------------------------------------------------------------------------------------ wrong use

@@ -17,9 +17,13 @@ def wine_like(seed=0, n=90, n_in=5):
 
 ARCHITECTURE = fastmlp.Architecture((5, 8, 1))
 OPTIMIZERS = [
-    fastmlp.SGD(0.1), fastmlp.SGD(0.1, 0.9), fastmlp.SGD(0.1, 0.9, True), fastmlp.Adam(0.01, weight_decay=0.1),
-    fastmlp.RMSprop(0.01, momentum=0.5), fastmlp.Rprop(),
-]  # fmt: skip
+    fastmlp.SGD(0.1),
+    fastmlp.SGD(0.1, 0.9),
+    fastmlp.SGD(0.1, 0.9, True),
+    fastmlp.Adam(0.01, weight_decay=0.1),
+    fastmlp.RMSprop(0.01, momentum=0.5),
+    fastmlp.Rprop(),
+]
 
 
 def same(a, b):
@@ -90,9 +94,17 @@ def test_validation_keeps_the_best_weights_as_a_loop_by_hand_does():
     settings = {"batch_size": 16, "optimizer": fastmlp.Adam(0.03), "dtype": "float64"}
     held_out = (X[60:], y[60:])
     runs = fastmlp.train(
-        ARCHITECTURE, X[:60], y[:60], n_nets=6, epochs=80, validation=held_out, patience=7, tol=0.01, record_every=1,
+        ARCHITECTURE,
+        X[:60],
+        y[:60],
+        n_nets=6,
+        epochs=80,
+        validation=held_out,
+        patience=7,
+        tol=0.01,
+        record_every=1,
         **settings,
-    )  # fmt: skip
+    )
     assert set(runs.counts())
     assert runs.counts()["stalled"] == 6
     state = fastmlp.train(ARCHITECTURE, X[:60], y[:60], n_nets=6, epochs=0, keep_state=True, **settings)
@@ -127,9 +139,13 @@ def test_validation_keeps_the_best_weights_as_a_loop_by_hand_does():
 def test_validation_gives_the_same_bits_however_it_runs(score):
     X, y = wine_like()
     settings = {
-        "optimizer": fastmlp.Adam(0.02), "epochs": 60, "batch_size": 16, "patience": 5, "validation_score": score,
+        "optimizer": fastmlp.Adam(0.02),
+        "epochs": 60,
+        "batch_size": 16,
+        "patience": 5,
+        "validation_score": score,
         "validation": (X[60:], y[60:], np.linspace(0.5, 2, 30)),
-    }  # fmt: skip
+    }
     runs = fastmlp.train(ARCHITECTURE, X[:60], y[:60], n_nets=70, **settings)
     assert len(set(runs.epochs)) > 3
     for how in ({"kernel": "units"}, {"kernel": "lanes", "threads": 1}, {"kernel": "units", "threads": 2}):
@@ -145,9 +161,17 @@ def test_r2_is_scikit_learns():
     X, W = rng.normal(size=(80, 4)), rng.normal(size=(4, 3))
     Y, weights = X @ W, rng.uniform(0.5, 2, 30)
     runs = fastmlp.train(
-        fastmlp.Architecture((4, 3), output="identity"), X[:50], Y[:50], n_nets=3, epochs=20, dtype="float64",
-        validation=(X[50:], Y[50:], weights), validation_score="r2", patience=5, optimizer=fastmlp.SGD(0.3),
-    )  # fmt: skip
+        fastmlp.Architecture((4, 3), output="identity"),
+        X[:50],
+        Y[:50],
+        n_nets=3,
+        epochs=20,
+        dtype="float64",
+        validation=(X[50:], Y[50:], weights),
+        validation_score="r2",
+        patience=5,
+        optimizer=fastmlp.SGD(0.3),
+    )
     for net in range(3):
         error = weights @ (runs[net].predict(X[50:]) - Y[50:]) ** 2
         spread = weights @ (Y[50:] - weights @ Y[50:] / weights.sum()) ** 2
@@ -160,9 +184,18 @@ def test_dropout_leaves_out_the_share_that_was_asked_for():
     init = ([np.full((2, 1, 400), 1.0), np.full((2, 400, 1), 1 / 400)], [])
     X, y = np.ones((300, 1)), np.zeros(300)
     runs = fastmlp.train(
-        arch, X, y, init=init, epochs=1, optimizer=fastmlp.SGD(1e-30), dropout=[0.25, 0.0], batch_size=300, patience=1,
-        dtype="float64", keep_state=True,
-    )  # fmt: skip
+        arch,
+        X,
+        y,
+        init=init,
+        epochs=1,
+        optimizer=fastmlp.SGD(1e-30),
+        dropout=[0.25, 0.0],
+        batch_size=300,
+        patience=1,
+        dtype="float64",
+        keep_state=True,
+    )
     # the output is 4/3 of the share that stayed, with variance p / (1 - p) / 400, around 1
     mean_square = runs.state.watched[0]
     assert mean_square[1] == pytest.approx(1, rel=1e-12)
@@ -180,9 +213,15 @@ def test_each_net_draws_samples_of_its_own():
     init = ([np.zeros((2000, 1, 1))], [])
     # a step from 0 on (w - t)^2 comes to the mean of the targets that were drawn
     mean = fastmlp.train(
-        linear, np.ones((50, 1)), np.arange(50.0), init=init, epochs=1, optimizer=fastmlp.SGD(0.5), bootstrap=True,
+        linear,
+        np.ones((50, 1)),
+        np.arange(50.0),
+        init=init,
+        epochs=1,
+        optimizer=fastmlp.SGD(0.5),
+        bootstrap=True,
         dtype="float64",
-    ).parameters[:, 0]  # fmt: skip
+    ).parameters[:, 0]
     assert len(np.unique(mean)) > 300
     assert mean.mean() == pytest.approx(24.5, abs=4 * 14.43 / np.sqrt(50 * 2000))
     assert mean.std() == pytest.approx(14.43 / np.sqrt(50), rel=0.1)
@@ -255,9 +294,20 @@ def test_what_vectors_are_loaded_from_is_aligned(kernel):
     X, y = wine_like()
     for batch_size in (16, 32, 90):
         job, _ = planned(
-            architecture=ARCHITECTURE, X=X, y=y, n_nets=3, seed=0, optimizer="adam", epochs=1, init="torch", l2=0.0,
-            batch_size=batch_size, kernel=kernel, threads=1, dropout=0.2,
-        )  # fmt: skip
+            architecture=ARCHITECTURE,
+            X=X,
+            y=y,
+            n_nets=3,
+            seed=0,
+            optimizer="adam",
+            epochs=1,
+            init="torch",
+            l2=0.0,
+            batch_size=batch_size,
+            kernel=kernel,
+            threads=1,
+            dropout=0.2,
+        )
         tiles = job.new_tiles(0, 3)
         for scratch in (ChunkTrainer(job).new_team().scratches[0], tiles.kernel_view):
             own = getattr(scratch, "own", ())

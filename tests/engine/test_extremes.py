@@ -91,9 +91,13 @@ def test_subnormal_inputs_are_numbers_like_others(dtype):
     assert_sound(one)
     weights = [np.full((1, 3, 5), 1e6), np.full((1, 5, 1), 1.0)]
     runs = fastmlp.train(
-        fastmlp.Architecture((3, 5, 1), hidden="identity", output="identity", bias=False), data, Y, init=(weights, []),
-        epochs=0, dtype=dtype,
-    )  # fmt: skip
+        fastmlp.Architecture((3, 5, 1), hidden="identity", output="identity", bias=False),
+        data,
+        Y,
+        init=(weights, []),
+        epochs=0,
+        dtype=dtype,
+    )
     assert np.allclose(runs.predict(data)[0, :, 0] / tiny, 5e6 * np.round(X * 1000).sum(axis=1), rtol=1e-6)
 
 
@@ -138,10 +142,15 @@ def test_a_target_does_not_hide_sums_that_overflow(dtype, weight, xor):
 
     def trained(kernel, nets):
         return fastmlp.train(
-            *xor, init=([first[:nets], second[:nets]], [biases[:nets], np.zeros((nets, 1))]), epochs=3,
-            optimizer=fastmlp.SGD(0.5), target_loss=0.01, dtype=dtype, kernel=kernel,
+            *xor,
+            init=([first[:nets], second[:nets]], [biases[:nets], np.zeros((nets, 1))]),
+            epochs=3,
+            optimizer=fastmlp.SGD(0.5),
+            target_loss=0.01,
+            dtype=dtype,
+            kernel=kernel,
             sample_weight=None if weight is None else np.full(4, weight),
-        )  # fmt: skip
+        )
 
     one, other, alone = trained("lanes", n), trained("units", n), trained("lanes", 1)
     for name in ("parameters", "loss", "status", "epochs"):
@@ -156,9 +165,13 @@ def test_a_target_does_not_hide_sums_that_overflow(dtype, weight, xor):
 def test_saturated_outputs_have_finite_losses(kernel, logit):
     arch = fastmlp.Architecture((1, 1))
     runs = fastmlp.train(
-        arch, [[1.0], [-1.0]], [1, 0],
-        init=([np.array([[[logit]], [[-logit]]])], [np.zeros((2, 1))]), epochs=0, kernel=kernel,
-    )  # fmt: skip
+        arch,
+        [[1.0], [-1.0]],
+        [1, 0],
+        init=([np.array([[[logit]], [[-logit]]])], [np.zeros((2, 1))]),
+        epochs=0,
+        kernel=kernel,
+    )
     assert runs.loss[0] < 1e-30
     assert np.isclose(runs.loss[1], logit, rtol=1e-6)
 

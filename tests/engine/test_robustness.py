@@ -271,9 +271,11 @@ print((resident() - before) / 1e6)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_thousand_calls_leave_no_memory_behind(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", REPEATING, str(tmp_path / "job"), str(tmp_path / "runs")], capture_output=True, text=True,
+        [sys.executable, "-c", REPEATING, str(tmp_path / "job"), str(tmp_path / "runs")],
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 5
 
@@ -348,11 +350,18 @@ def memory_job(rng):
     while parameters * 6 * n * nets * epochs > 6e10:
         nets, n = (nets // 2, n) if nets > 4 else (nets, max(10, n // 2))
     job = {
-        "sizes": sizes, "output": "softmax" if softmax else "sigmoid", "n_samples": n, "n_nets": nets, "epochs": epochs,
-        "optimizer": str(rng.choice(["sgd", "adam", "rmsprop", "rprop"])), "dtype": str(rng.choice(["float32", "float64"])),
-        "batch_size": [None, 32, 256, 1000][rng.integers(4)], "record_every": [None, 1][rng.integers(2)],
-        "keep_state": bool(rng.random() < 0.3), "threads": int(rng.integers(1, 4)),
-    }  # fmt: skip
+        "sizes": sizes,
+        "output": "softmax" if softmax else "sigmoid",
+        "n_samples": n,
+        "n_nets": nets,
+        "epochs": epochs,
+        "optimizer": str(rng.choice(["sgd", "adam", "rmsprop", "rprop"])),
+        "dtype": str(rng.choice(["float32", "float64"])),
+        "batch_size": [None, 32, 256, 1000][rng.integers(4)],
+        "record_every": [None, 1][rng.integers(2)],
+        "keep_state": bool(rng.random() < 0.3),
+        "threads": int(rng.integers(1, 4)),
+    }
     if rng.random() < 0.2:
         job["validation_samples"] = max(1, int(n * rng.uniform(0.1, 1.5)))
     if rng.random() < 0.2 and nets * n < 2e7:
@@ -419,9 +428,12 @@ def test_estimates_are_checked_and_read_well():
 )
 def test_bad_calls_are_refused_with_a_message(number, seed):
     done = subprocess.run(
-        [sys.executable, str(SUPPORT / "bad_calls.py"), str(number), str(seed)], capture_output=True, text=True, timeout=300,
+        [sys.executable, str(SUPPORT / "bad_calls.py"), str(number), str(seed)],
+        capture_output=True,
+        text=True,
+        timeout=300,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout)["refused"] == number
 

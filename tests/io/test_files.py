@@ -41,12 +41,24 @@ VARIANTS = {
         "architecture": fastmlp.Architecture((3, 4, 4, 1), ["leaky_relu", "tanh"], leaky_slope=np.arange(6) / 10)
     },
     "no biases, diverged": {
-        "architecture": fastmlp.Architecture((3, 2), output="identity", bias=False), "loss": "mse",
+        "architecture": fastmlp.Architecture((3, 2), output="identity", bias=False),
+        "loss": "mse",
         "optimizer": fastmlp.SGD([0.1, 1e30, 0.1, 1e30, 0.1, 0.1]),
     },
-}  # fmt: skip
-PER_NET = ("parameters", "loss", "accuracy", "epochs", "status", "net_ids", "history", "validation_score", "best_epoch",
-           "validation_history", "validation_losses")  # fmt: skip
+}
+PER_NET = (
+    "parameters",
+    "loss",
+    "accuracy",
+    "epochs",
+    "status",
+    "net_ids",
+    "history",
+    "validation_score",
+    "best_epoch",
+    "validation_history",
+    "validation_losses",
+)
 
 
 def make(name):
@@ -94,9 +106,16 @@ def test_settings_and_versions_are_for_the_record(tmp_path):
     rates = np.linspace(0.1, 0.2, 6)
     runs = trained(optimizer=fastmlp.SGD(rates, 0.5), l2=1e-3, init="torch", schedule=lambda epoch: 1.0)
     recorded = {
-        "optimizer": "sgd", "optimizer.learning_rate": "an array", "optimizer.momentum": 0.5, "l2": 1e-3, "init": "torch",
-        "batch_size": 8, "schedule": "a function", "shuffle": True, "target_loss": None,
-    }  # fmt: skip
+        "optimizer": "sgd",
+        "optimizer.learning_rate": "an array",
+        "optimizer.momentum": 0.5,
+        "l2": 1e-3,
+        "init": "torch",
+        "batch_size": 8,
+        "schedule": "a function",
+        "shuffle": True,
+        "target_loss": None,
+    }
     assert recorded.items() <= runs.settings.items()
     assert runs[:2].settings == runs.settings
     runs.save(tmp_path / "nets")
@@ -292,9 +311,12 @@ def test_two_hundred_thousand_random_changes():
 def test_what_a_fuzzer_finds(tmp_path):
     pytest.importorskip("atheris")
     done = subprocess.run(
-        [sys.executable, str(FUZZER), "--atheris", "100000"], env={**os.environ, "TMPDIR": str(tmp_path)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, str(FUZZER), "--atheris", "100000"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     assert "stat::number_of_executed_units: 100000" in done.stderr
 
@@ -331,9 +353,7 @@ def test_a_job_of_the_old_format_goes_on():
         with pytest.warns(UserWarning, match="older fastmlp"):
             runs = fastmlp.resume(path, X, y, validation=(X[:6], y[:6]))
         arch = fastmlp.Architecture((3, 4, 1), "leaky_relu")
-        whole = fastmlp.train(
-            arch, X, y, n_nets=4, epochs=6, batch_size=8, patience=3, validation=(X[:6], y[:6])
-        )  # fmt: skip
+        whole = fastmlp.train(arch, X, y, n_nets=4, epochs=6, batch_size=8, patience=3, validation=(X[:6], y[:6]))
         assert runs.weights_sha256() == whole.weights_sha256()
         assert len(fastmlp.resume(path, X, y, validation=(X[:6], y[:6]))) == 4  # without a notice now
 

@@ -217,11 +217,19 @@ def test_a_word_for_missing_among_numbers_is_taken_so_and_said(word, tmp_path, c
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("1,234", "separators of thousands"), ("12 %", "a percent sign"), ("12%", "a percent sign"),
-        ("$5", "a currency"), ("5 €", "a currency"), ("3,14", "a decimal comma"), ("1.234.567,8", "thousands"),
-        ("1_000", "pass --na '1_000'"), ("0x1F", "pass --na"), ("five", "pass --na 'five'"), ("12kg", "--text 'a'"),
+        ("1,234", "separators of thousands"),
+        ("12 %", "a percent sign"),
+        ("12%", "a percent sign"),
+        ("$5", "a currency"),
+        ("5 €", "a currency"),
+        ("3,14", "a decimal comma"),
+        ("1.234.567,8", "thousands"),
+        ("1_000", "pass --na '1_000'"),
+        ("0x1F", "pass --na"),
+        ("five", "pass --na 'five'"),
+        ("12kg", "--text 'a'"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("count", [1, 3])
 def test_another_notation_among_numbers_is_refused(text, words, count, tmp_path, capsys):
     values = texts(A)
@@ -262,10 +270,13 @@ def test_decimal_commas_are_read_when_said(tmp_path, capsys):
 
 
 def test_decimals_of_parquet_are_numbers(tmp_path, capsys):
-    table = pa.table({
-        "a": pa.array([Decimal(str(v)) for v in A], pa.decimal128(12, 3)), "b": pa.array(B),
-        "value": pa.array([Decimal(str(v)) for v in VALUE], pa.decimal128(12, 3)),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "a": pa.array([Decimal(str(v)) for v in A], pa.decimal128(12, 3)),
+            "b": pa.array(B),
+            "value": pa.array([Decimal(str(v)) for v in VALUE], pa.decimal128(12, 3)),
+        }
+    )
     pq.write_table(table, tmp_path / "t.parquet")
     report = fitted(capsys, tmp_path / "t.parquet", "value")
     plain = fitted(capsys, write(tmp_path / "p.csv", columns(kind=None)), "value")
@@ -517,9 +528,12 @@ def test_outputs_that_would_destroy_something_are_refused(tmp_path, capsys):
     for place in places:
         mode = os.stat(place).st_mode
         for command in (
-            ("fit", path, "--target", "value", "--force", "--out", place), ("predict", model, path, "--out", place),
-            (*why, "--no-picture", "--html", place), (*why, "--picture", place), ("xor", "--picture", place),
-        ):  # fmt: skip
+            ("fit", path, "--target", "value", "--force", "--out", place),
+            ("predict", model, path, "--out", place),
+            (*why, "--no-picture", "--html", place),
+            (*why, "--picture", place),
+            ("xor", "--picture", place),
+        ):
             assert "that is a" in refused(capsys, *command)
         assert os.stat(place).st_mode == mode
     assert "no folder" in refused_fit(capsys, path, "value", "--out", tmp_path / "none" / "x")
@@ -636,8 +650,11 @@ def test_a_quote_that_swallows_rows_is_refused(where, tmp_path, capsys):
     assert "in row 101 column 'notes' holds" in message
     assert "quote that is opened there not closed?" in message
     (tmp_path / "new.csv").write_text('a,t\n10,x1\n11,"x2\n12,x0\n13,x0\n')
-    model = fitted(capsys, write(tmp_path / "m.csv", {"a": texts(A), "t": [f"x{i % 3}" for i in range(N)],
-                                                      "value": texts(VALUE)}), "value")["model"]  # fmt: skip
+    model = fitted(
+        capsys,
+        write(tmp_path / "m.csv", {"a": texts(A), "t": [f"x{i % 3}" for i in range(N)], "value": texts(VALUE)}),
+        "value",
+    )["model"]
     assert "in row 2" in refused(capsys, "predict", model, tmp_path / "new.csv")
 
 
@@ -656,9 +673,25 @@ def test_blank_lines_of_one_column_are_missing_values(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "name", ["x", "userid", "PATID", "ROWID", "EmployeeNumber", "order_number", "row_num", "ID_", "id.1", "level_0",
-             "Unnamed: 0.1", "#", "obs", "sample", "__index_level_0__"],
-)  # fmt: skip
+    "name",
+    [
+        "x",
+        "userid",
+        "PATID",
+        "ROWID",
+        "EmployeeNumber",
+        "order_number",
+        "row_num",
+        "ID_",
+        "id.1",
+        "level_0",
+        "Unnamed: 0.1",
+        "#",
+        "obs",
+        "sample",
+        "__index_level_0__",
+    ],
+)
 def test_numbers_of_rows_with_gaps_and_other_names_of_ids(name, tmp_path, capsys):
     numbers = np.delete(np.arange(N + 9), [3, 17, 18, 60, 61, 62, 140, 150, 199])
     if name != "x":

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp._kernels.formulas import activations
+from fastmlp._kernels.formulas import activation_choice
 from fastmlp._kernels.formulas.activations import HIDDEN_ACTIVATIONS, RECORDS
 from fastmlp._simd.memory import load, store
 from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
@@ -41,19 +41,19 @@ LANES = 16
 
 def applied(code, x, gradient=None):
     """The kernels' formula, or with a gradient that of the way back, on many numbers."""
-    lanes, known = VectorSpec(x.dtype, LANES), activations.ALL_ACTIVATIONS
+    lanes, known = VectorSpec(x.dtype, LANES), activation_choice.ALL_ACTIVATIONS
 
     @numba.njit
     def forward(lanes, source, result, rows):
         for row in range(rows):
             z = load(lanes, source, row)
-            store(result, row, activations.activate(known, code, z, z * 0.0 + SLOPE))
+            store(result, row, activation_choice.activate(known, code, z, z * 0.0 + SLOPE))
 
     @numba.njit
     def backward(lanes, source, result, rows):
         for row in range(rows):
             z = load(lanes, source, row)
-            store(result, row, activations.activation_backward(known, code, z, z * 0.0 + 1.0, z * 0.0 + SLOPE))
+            store(result, row, activation_choice.activation_backward(known, code, z, z * 0.0 + 1.0, z * 0.0 + SLOPE))
 
     source, result = aligned_zeros(x.size, x.dtype), aligned_zeros(x.size, x.dtype)
     source[:] = x
@@ -141,7 +141,8 @@ def test_the_table_in_the_docs_is_that_of_the_code():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("name", [NEW[-1], *(pytest.param(name, marks=pytest.mark.slow) for name in NEW[:-1])])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NEW)
 def test_estimators_and_diagnoses_know_them(name):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 2))

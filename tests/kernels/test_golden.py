@@ -18,8 +18,11 @@ def hashes_of(arguments=(), command=(sys.executable,), **environment):
     """What golden.py prints in a process of its own."""
     done = subprocess.run(
         [*command, str(SUPPORT / "golden.py"), *arguments],
-        env={**os.environ, **environment}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -102,8 +102,16 @@ def test_vector_width_does_not_show_with_units_as_lanes(lanes, dtype, monkeypatc
 )
 def test_closing_gaps_does_not_show(xor, monkeypatch, pace, optimizer, batch_size):
     arch, X, y = xor
-    settings = {"n_nets": 2000, "optimizer": optimizer, "epochs": 300, "target_loss": 0.1, "patience": 50,
-                "record_every": 20, "batch_size": batch_size, "threads": 1}  # fmt: skip
+    settings = {
+        "n_nets": 2000,
+        "optimizer": optimizer,
+        "epochs": 300,
+        "target_loss": 0.1,
+        "patience": 50,
+        "record_every": 20,
+        "batch_size": batch_size,
+        "threads": 1,
+    }
     closed = []
     compact = chunk_trainer.compact
     monkeypatch.setattr(chunk_trainer, "compact", lambda *args: (closed.append(args), compact(*args)))

@@ -54,9 +54,15 @@ def test_training_kernel(benchmark, name):
     workload = TRAINING[name]
     X, y = workload.data()
     job, _ = planned(
-        architecture=workload.architecture, X=X, y=y, n_nets=workload.nets, optimizer=workload.optimizer,
-        epochs=10**6, batch_size=workload.batch_size, shuffle=False,
-    )  # fmt: skip
+        architecture=workload.architecture,
+        X=X,
+        y=y,
+        n_nets=workload.nets,
+        optimizer=workload.optimizer,
+        epochs=10**6,
+        batch_size=workload.batch_size,
+        shuffle=False,
+    )
     trainer = ChunkTrainer(job)
     compile_kernels([trainer])
     tiles = job.new_tiles(0, workload.nets)

@@ -46,11 +46,22 @@ def run(name):
     arch = fastmlp.Architecture((2, 3, 2, 2), ("relu", activation), output)
     X, y = rng.integers(-8, 9, (6, 2)) / 4, rng.integers(0, 2, 6)
     return fastmlp.train(
-        arch, X, y if output == "softmax" else np.stack([y, 1 - y], axis=1), n_nets=3, epochs=3, optimizer=optimizer,
-        loss=loss, batch_size=batch_size, l2=[0.0, 0.01, 0.02], record_every=2, threads=1, patience=2, tol=0.05,
+        arch,
+        X,
+        y if output == "softmax" else np.stack([y, 1 - y], axis=1),
+        n_nets=3,
+        epochs=3,
+        optimizer=optimizer,
+        loss=loss,
+        batch_size=batch_size,
+        l2=[0.0, 0.01, 0.02],
+        record_every=2,
+        threads=1,
+        patience=2,
+        tol=0.05,
         init=fastmlp.Normal(0.5, bias=fastmlp.Uniform(-1, 1)),
         sample_weight=[None, np.arange(1, 7), np.arange(1, 19).reshape(3, 6)][len(name) % 3],
-    )  # fmt: skip
+    )
 
 
 def digest(name):
@@ -65,34 +76,81 @@ def test_the_bits_of_compiled_code(name):
 
 # The architecture's hidden activations, output and loss; mistakes; hash of parameters
 MISTAKEN = {
-    "scales": (("tanh", "tanh"), "softmax", "cross_entropy", [
-        "one_sample", "hidden_derivative_twice", "bias_summed_over_units", "passed_down_by_untransposed_weights",
-    ]),
-    "products": (("leaky_relu", "sigmoid"), "softmax", "mse", [
-        "output_derivative_twice", ("weight_gradient_transposed", 0), ("outputs_overwritten_by_derivative", 1),
-        ("weight_gradient_of_weighted_sums", 2), "weights_sum_for_mean", "hidden_derivative_left_out",
-    ]),
-    "outputs": (("relu", "tanh"), "sigmoid", "bce", [
-        "output_derivative_of_output", "weights_updated_before_passing_down", ("tanh_derivative_of_sigmoid", 1),
-        "biases_mean_twice", "sigmoid_of_sigmoid",
-    ]),
-    "alone": (("tanh", "leaky_relu"), "sigmoid", "bce", [
-        "minus_target_over_output", ("tanh_derivative_one_minus_output", 0), "leaky_slope_left_out",
-        ("bias_after_activation", 2), "bias_gradient_zero",
-    ]),
-    "first": (("sigmoid", "relu"), "softmax", "cross_entropy", [
-        "cross_entropy_first_term", "softmax_over_samples", ("hidden_derivative_of_output", 0),
-        ("derivative_of_layer_below", 1), "passed_down_by_other_weights",
-    ]),
-    "all samples": (("tanh", "relu"), "softmax", "cross_entropy", [
-        "squared_error_with_cross_entropy", "softmax_over_everything", ("weight_gradient_of_own_outputs", 1),
-        ("derivative_of_layer_above", 0), "l2_in_gradient",
-    ]),
-    "unnormalised": (("tanh", "relu"), "softmax", "cross_entropy", [
-        "output_error_times_output", "softmax_unnormalised", ("bias_left_out_of_forward", 0),
-    ]),
+    "scales": (
+        ("tanh", "tanh"),
+        "softmax",
+        "cross_entropy",
+        ["one_sample", "hidden_derivative_twice", "bias_summed_over_units", "passed_down_by_untransposed_weights"],
+    ),
+    "products": (
+        ("leaky_relu", "sigmoid"),
+        "softmax",
+        "mse",
+        [
+            "output_derivative_twice",
+            ("weight_gradient_transposed", 0),
+            ("outputs_overwritten_by_derivative", 1),
+            ("weight_gradient_of_weighted_sums", 2),
+            "weights_sum_for_mean",
+            "hidden_derivative_left_out",
+        ],
+    ),
+    "outputs": (
+        ("relu", "tanh"),
+        "sigmoid",
+        "bce",
+        [
+            "output_derivative_of_output",
+            "weights_updated_before_passing_down",
+            ("tanh_derivative_of_sigmoid", 1),
+            "biases_mean_twice",
+            "sigmoid_of_sigmoid",
+        ],
+    ),
+    "alone": (
+        ("tanh", "leaky_relu"),
+        "sigmoid",
+        "bce",
+        [
+            "minus_target_over_output",
+            ("tanh_derivative_one_minus_output", 0),
+            "leaky_slope_left_out",
+            ("bias_after_activation", 2),
+            "bias_gradient_zero",
+        ],
+    ),
+    "first": (
+        ("sigmoid", "relu"),
+        "softmax",
+        "cross_entropy",
+        [
+            "cross_entropy_first_term",
+            "softmax_over_samples",
+            ("hidden_derivative_of_output", 0),
+            ("derivative_of_layer_below", 1),
+            "passed_down_by_other_weights",
+        ],
+    ),
+    "all samples": (
+        ("tanh", "relu"),
+        "softmax",
+        "cross_entropy",
+        [
+            "squared_error_with_cross_entropy",
+            "softmax_over_everything",
+            ("weight_gradient_of_own_outputs", 1),
+            ("derivative_of_layer_above", 0),
+            "l2_in_gradient",
+        ],
+    ),
+    "unnormalised": (
+        ("tanh", "relu"),
+        "softmax",
+        "cross_entropy",
+        ["output_error_times_output", "softmax_unnormalised", ("bias_left_out_of_forward", 0)],
+    ),
     "curve": (("tanh", "relu"), "relu", "mse", ["half_squared_error", "output_derivative_left_out"]),
-}  # fmt: skip
+}
 MISTAKEN_BITS = {
     "scales": "c8dc925ad8dc9f6e",
     "products": "5416d3c61dc5811b",
@@ -111,9 +169,18 @@ def mistaken_digest(name):
     arch = fastmlp.Architecture((2, 5, 5, 5), hidden, output)
     X, y = rng.integers(-8, 9, (6, 2)) / 4, rng.integers(0, 5, 6)
     found = train_with_mistakes(
-        arch, X, y if output == "softmax" else np.eye(5)[y], mistakes=mistakes, n_nets=3, epochs=3, loss=loss,
-        optimizer=fastmlp.Adam(0.01), batch_size=4, threads=1, init=fastmlp.Normal(0.5, bias=fastmlp.Uniform(-1, 1)),
-    )  # fmt: skip
+        arch,
+        X,
+        y if output == "softmax" else np.eye(5)[y],
+        mistakes=mistakes,
+        n_nets=3,
+        epochs=3,
+        loss=loss,
+        optimizer=fastmlp.Adam(0.01),
+        batch_size=4,
+        threads=1,
+        init=fastmlp.Normal(0.5, bias=fastmlp.Uniform(-1, 1)),
+    )
     return hashlib.sha256(bits(found.runs.parameters)).hexdigest()[:16]
 
 
@@ -169,10 +236,21 @@ def test_the_bits_of_what_continues_and_varies(name):
     X, y = rng.integers(-8, 9, (9, 2)) / 4, rng.integers(0, 2, 9)
     arch = fastmlp.Architecture((2, 3, 5, 1), ("relu", "tanh"))
     settings = {
-        "architecture": arch, "X": X, "y": y, "seed": 1, "l2": [0.1, 0.0, 0.2], "batch_size": 4, "bootstrap": True,
-        "keep_state": True, "validation": None if "patience" in settings else (X[:5], y[:5]), "record_every": 1,
-        "threads": 1, "init": "he_normal", "kernel": "lanes", **settings,
-    }  # fmt: skip
+        "architecture": arch,
+        "X": X,
+        "y": y,
+        "seed": 1,
+        "l2": [0.1, 0.0, 0.2],
+        "batch_size": 4,
+        "bootstrap": True,
+        "keep_state": True,
+        "validation": None if "patience" in settings else (X[:5], y[:5]),
+        "record_every": 1,
+        "threads": 1,
+        "init": "he_normal",
+        "kernel": "lanes",
+        **settings,
+    }
     job, runs = planned(**settings, n_nets=3, epochs=3)
     Runner(job, runs, 1).run()
     job, again = planned(**{**settings, "seed": 0, "warm_start": runs, "init": "he_uniform"}, epochs=2)

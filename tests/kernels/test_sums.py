@@ -33,9 +33,16 @@ def test_means_over_a_million_samples_are_those_of_float64(kind):
     weight, init = weights(kind, n), ([rng.normal(size=(2, 2, 1))], [np.zeros((2, 1))])
     held_out = (X, y) if weight is None else (X, y, weight)
     settings = {
-        "init": init, "epochs": 1, "sample_weight": weight, "optimizer": fastmlp.SGD(1e-30), "patience": 3,
-        "keep_state": True, "validation": held_out, "record_every": 1, "batch_size": 500,
-    }  # fmt: skip
+        "init": init,
+        "epochs": 1,
+        "sample_weight": weight,
+        "optimizer": fastmlp.SGD(1e-30),
+        "patience": 3,
+        "keep_state": True,
+        "validation": held_out,
+        "record_every": 1,
+        "batch_size": 500,
+    }
     one, other = (
         fastmlp.train(fastmlp.Architecture((2, 1)), X, y, dtype=d, **settings) for d in ("float32", "float64")
     )
@@ -55,9 +62,13 @@ def test_r2_over_many_samples():
     X = rng.normal(size=(n, 1)).astype(np.float32)
     y = 3 * X[:, 0] + 1
     settings = {
-        "init": ([np.full((1, 1, 1), 2.0)], [np.zeros((1, 1))]), "epochs": 1, "optimizer": fastmlp.SGD(1e-30),
-        "validation": (X, y), "validation_score": "r2", "loss": "mse",
-    }  # fmt: skip
+        "init": ([np.full((1, 1, 1), 2.0)], [np.zeros((1, 1))]),
+        "epochs": 1,
+        "optimizer": fastmlp.SGD(1e-30),
+        "validation": (X, y),
+        "validation_score": "r2",
+        "loss": "mse",
+    }
     arch = fastmlp.Architecture((1, 1), output="identity")
     one, other = (fastmlp.train(arch, X[:9], y[:9], dtype=d, **settings) for d in ("float32", "float64"))
     assert one.validation_score[0] == pytest.approx(other.validation_score[0], rel=1e-6)
@@ -96,8 +107,14 @@ def test_accuracy_counts_by_weight_and_samples_without_one_not_at_all(kernel, ba
     runs = fastmlp.train(ONE, X, wrong, epochs=3, sample_weight=weight, target_accuracy=1.0, **settings)
     assert runs.accuracy[0] == pytest.approx(9 / 12)
     assert runs.status[0] == fastmlp.Status.RAN_ALL_EPOCHS
-    both = fastmlp.train(ONE, X, wrong, epochs=1, sample_weight=np.stack([weight, 0 * weight + 1]), **{
-        **settings, "init": tuple([np.repeat(a, 2, axis=0) for a in part] for part in init)})  # fmt: skip
+    both = fastmlp.train(
+        ONE,
+        X,
+        wrong,
+        epochs=1,
+        sample_weight=np.stack([weight, 0 * weight + 1]),
+        **{**settings, "init": tuple([np.repeat(a, 2, axis=0) for a in part] for part in init)},
+    )
     assert both.accuracy == pytest.approx([9 / 12, 6 / 8])
 
 
@@ -107,8 +124,15 @@ def test_r2_of_constant_targets_is_0_so_that_patience_runs_out(value):
     arch = fastmlp.Architecture((2, 1), output="identity")
     weight = np.random.default_rng(1).uniform(0.5, 2, 10)
     runs = fastmlp.train(
-        arch, X[:20], X[:20, 0], epochs=300, n_nets=3, validation=(X[20:], np.full(10, value), weight),
-        validation_score="r2", patience=4, dtype="float64",
-    )  # fmt: skip
+        arch,
+        X[:20],
+        X[:20, 0],
+        epochs=300,
+        n_nets=3,
+        validation=(X[20:], np.full(10, value), weight),
+        validation_score="r2",
+        patience=4,
+        dtype="float64",
+    )
     assert (runs.validation_score == 0).all()
     assert (runs.epochs < 300).all()

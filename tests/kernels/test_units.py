@@ -112,9 +112,16 @@ def test_what_a_job_keeps_is_kept_of_the_last_nets_too(optimizer, monkeypatch, t
     always_split(monkeypatch)
     arch, seen = fastmlp.Architecture((3, 20, 1)), []
     settings = {
-        "n_nets": 9, "batch_size": 8, "optimizer": optimizer, "validation": (X[:10], y[:10]), "patience": 3,
-        "keep_state": True, "record_every": 1, "l2": np.linspace(0, 0.1, 9), "threads": 1,
-    }  # fmt: skip
+        "n_nets": 9,
+        "batch_size": 8,
+        "optimizer": optimizer,
+        "validation": (X[:10], y[:10]),
+        "patience": 3,
+        "keep_state": True,
+        "record_every": 1,
+        "l2": np.linspace(0, 0.1, 9),
+        "threads": 1,
+    }
     job, _ = planned(
         architecture=arch, X=X, y=y, epochs=12, seed=0, init="he_uniform", **settings | {"validation": None}
     )

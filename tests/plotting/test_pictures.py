@@ -46,9 +46,15 @@ def test_the_fan_shows_the_quantiles_of_the_curves(runs, axes):
 
 def test_a_net_that_has_stopped_counts_with_its_last_loss(axes):
     stopped = fastmlp.train(
-        fastmlp.Architecture((2, 8, 1)), XOR_X, XOR_Y, n_nets=50, optimizer=fastmlp.SGD(0.5), epochs=2000, record_every=10,
+        fastmlp.Architecture((2, 8, 1)),
+        XOR_X,
+        XOR_Y,
+        n_nets=50,
+        optimizer=fastmlp.SGD(0.5),
+        epochs=2000,
+        record_every=10,
         target_loss=0.3,
-    )  # fmt: skip
+    )
     stopped.plot.fan(ax=axes)
     assert 0.25 < axes.lines[0].get_ydata()[-1] < 0.35
 
@@ -87,9 +93,13 @@ def test_dead_units_over_depth(runs, axes):
 
 def test_the_map_over_two_settings(axes):
     found = fastmlp.sweep(
-        XOR_X, XOR_Y, {"sizes": [(2, 2, 1), (2, 8, 1)], "learning_rate": [0.01, 0.1, 1.0]}, optimizer="sgd", n_seeds=50,
+        XOR_X,
+        XOR_Y,
+        {"sizes": [(2, 2, 1), (2, 8, 1)], "learning_rate": [0.01, 0.1, 1.0]},
+        optimizer="sgd",
+        n_seeds=50,
         epochs=200,
-    )  # fmt: skip
+    )
     found.plot.success_map("learning_rate", "sizes", ax=axes)
     np.testing.assert_allclose(axes.images[0].get_array(), 100 * found.table["success_rate"].reshape(2, 3), rtol=1e-12)
     assert [t.get_text() for t in axes.get_yticklabels()] == ["2-2-1", "2-8-1"]
@@ -164,9 +174,20 @@ def test_why_of_a_table_and_for_scripts(tmp_path):
     rows = ["x,y,z,kind", *(f"{a},{b},{c},{k}" for (a, b, c), k in zip(X, kind, strict=True))]
     (tmp_path / "data.csv").write_text("\n".join(rows))
     done = command(
-        "why", "--data", "data.csv", "--target", "kind", "--restarts", "50", "--epochs", "100", "--json", "--no-picture",
-        "--no-fixes", folder=tmp_path,
-    )  # fmt: skip
+        "why",
+        "--data",
+        "data.csv",
+        "--target",
+        "kind",
+        "--restarts",
+        "50",
+        "--epochs",
+        "100",
+        "--json",
+        "--no-picture",
+        "--no-fixes",
+        folder=tmp_path,
+    )
     facts = json.loads(done.stdout)
     assert facts["nets"] == 50
     assert sum(facts["causes"].values()) == 50
@@ -208,8 +229,10 @@ def test_the_gallery_is_what_it_printed(tmp_path):
     assert "by a hair: the median margin is" in done.stdout
     assert "It printed the outputs 0.00803" in done.stdout
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "gallery-2-2-2-1.png", "gallery-tiny-weights.png", "gallery.md",
-    ]  # fmt: skip
+        "gallery-2-2-2-1.png",
+        "gallery-tiny-weights.png",
+        "gallery.md",
+    ]
 
 
 def test_the_documented_gallery_is_the_recipes():

@@ -12,9 +12,34 @@ from fastmlp._simd.memory import load, store
 from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 
 LANES = 32
-SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.625, -0.625, 88.72283, 88.72284, -87.33655, -103.97, -104.0,
-           709.782712893384, 709.7827128933841, -745.1332191019411, -745.2, 1e-45, -1e-45, 1.1754944e-38, 3.4028235e38,
-           5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, -1.7976931348623157e308]  # fmt: skip
+SPECIAL = [
+    0.0,
+    -0.0,
+    np.inf,
+    -np.inf,
+    np.nan,
+    1.0,
+    -1.0,
+    0.625,
+    -0.625,
+    88.72283,
+    88.72284,
+    -87.33655,
+    -103.97,
+    -104.0,
+    709.782712893384,
+    709.7827128933841,
+    -745.1332191019411,
+    -745.2,
+    1e-45,
+    -1e-45,
+    1.1754944e-38,
+    3.4028235e38,
+    5e-324,
+    2.2250738585072014e-308,
+    1.7976931348623157e308,
+    -1.7976931348623157e308,
+]
 # function, its correctly rounded meaning, the interval it is for, the bound in ulp
 FUNCTIONS = {
     "exp": (elementary.exp, np.exp, (-np.inf, np.inf)),
@@ -123,12 +148,14 @@ def test_float32_on_all_inputs(name):
 
 def double_inputs(rng, n):
     third = n // 3
-    return np.concatenate([
-        rng.normal(size=third) * 10 ** rng.uniform(-3, 3, third),
-        rng.uniform(-1, 1, third),
-        rng.integers(0, 2**64, n - 2 * third, dtype=np.uint64).view(np.float64),
-        SPECIAL,
-    ])  # fmt: skip
+    return np.concatenate(
+        [
+            rng.normal(size=third) * 10 ** rng.uniform(-3, 3, third),
+            rng.uniform(-1, 1, third),
+            rng.integers(0, 2**64, n - 2 * third, dtype=np.uint64).view(np.float64),
+            SPECIAL,
+        ]
+    )
 
 
 @pytest.mark.skipif(np.finfo(np.longdouble).nmant < 60, reason="needs a long double wider than float64")

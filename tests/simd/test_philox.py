@@ -59,8 +59,17 @@ def test_each_part_of_the_key_matters_to_its_last_bit():
         return tuple(result[:, 0])
 
     key = (2**63 - 1, 1, 5, 2**64 - 1)
-    variants = [key, (0, *key[1:]), (2**32 + 5, *key[1:]), (2**32 + 6, *key[1:]), (key[0], 2, *key[2:]),
-                (*key[:2], 6, key[3]), (*key[:3], 0), (*key[:3], 1), (*key[:3], 2**32)]  # fmt: skip
+    variants = [
+        key,
+        (0, *key[1:]),
+        (2**32 + 5, *key[1:]),
+        (2**32 + 6, *key[1:]),
+        (key[0], 2, *key[2:]),
+        (*key[:2], 6, key[3]),
+        (*key[:3], 0),
+        (*key[:3], 1),
+        (*key[:3], 2**32),
+    ]
     found = [pair(*variant) for variant in variants]
     assert len({number for two in found for number in two}) == 2 * len(variants)
 
@@ -118,8 +127,18 @@ def test_minibatches_are_permutations_keyed_by_seed_and_epoch():
     arch, n = fastmlp.Architecture((1, 1)), 101
 
     def orders(seed, first, stop):
-        settings = {"n_nets": 1, "optimizer": "sgd", "epochs": 9, "loss": None, "init": "he_uniform", "l2": 0.0,
-                    "sample_weight": None, "dtype": "float32", "batch_size": 10, "shuffle": True}  # fmt: skip
+        settings = {
+            "n_nets": 1,
+            "optimizer": "sgd",
+            "epochs": 9,
+            "loss": None,
+            "init": "he_uniform",
+            "l2": 0.0,
+            "sample_weight": None,
+            "dtype": "float32",
+            "batch_size": 10,
+            "shuffle": True,
+        }
         job, _ = planned(architecture=arch, X=np.zeros((n, 1)), y=np.zeros(n), seed=seed, **settings)
         return orders_of(job, first, stop).array.reshape(stop - first, n)
 

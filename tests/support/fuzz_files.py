@@ -26,11 +26,54 @@ from fastmlp.training import checkpoint as _checkpoints
 X = np.random.default_rng(0).normal(size=(20, 3))
 Y = (X[:, 0] > 0).astype(int)
 NASTY = [
-    None, True, False, 0, 1, -1, 2**31, 2**53, 2**63 - 1, 2**63, 2**64, -(2**63), 10**30, 0.5, -0.5, 1e308, "", "x",
-    "relu", "softmax", "adam", "checkpoint", "runs", "network", "F32", "I8", "F16", "\0", "é" * 100, [], [0], [-1],
-    [2**40, 2**40], [1] * 9, [[]], [None], {}, {"a": 1}, {"loss": {}}, [0, 0], [0, 4], [4, 0], ["relu"], [3, 4, 1],
-    [3, 4, 4, 1], [1e3], [True, False],
-]  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2**31,
+    2**53,
+    2**63 - 1,
+    2**63,
+    2**64,
+    -(2**63),
+    10**30,
+    0.5,
+    -0.5,
+    1e308,
+    "",
+    "x",
+    "relu",
+    "softmax",
+    "adam",
+    "checkpoint",
+    "runs",
+    "network",
+    "F32",
+    "I8",
+    "F16",
+    "\0",
+    "é" * 100,
+    [],
+    [0],
+    [-1],
+    [2**40, 2**40],
+    [1] * 9,
+    [[]],
+    [None],
+    {},
+    {"a": 1},
+    {"loss": {}},
+    [0, 0],
+    [0, 4],
+    [4, 0],
+    ["relu"],
+    [3, 4, 1],
+    [3, 4, 4, 1],
+    [1e3],
+    [True, False],
+]
 NUMBERS = [np.nan, np.inf, -np.inf, -1.0, 0.0, -0.0, 1e300, 2.0**53, 5.0, 1e-320]
 SECONDS = 1.0
 
@@ -43,9 +86,16 @@ def files(folder):
     runs.save(folder / "runs")
     runs[1].save(folder / "network")
     fastmlp.train(
-        arch, X, Y, **settings, l2=np.full(6, 0.1), patience=3, validation=(X, Y), checkpoint=folder / "job",
+        arch,
+        X,
+        Y,
+        **settings,
+        l2=np.full(6, 0.1),
+        patience=3,
+        validation=(X, Y),
+        checkpoint=folder / "job",
         callback=lambda _: True,
-    )  # fmt: skip
+    )
     return [(folder / name).read_bytes() for name in ("runs", "network", "job")]
 
 

@@ -31,9 +31,18 @@ def _classes(dtype):
     X, y = _data(1, 37, 5, 3)
     arch = fastmlp.Architecture((5, 9, 6, 3), ("tanh", "leaky_relu"), "softmax")
     return lambda kernel: fastmlp.train(
-        arch, X, y, n_nets=35, epochs=5, batch_size=8, optimizer="adam", init="glorot_normal", l2=0.01, dtype=dtype,
+        arch,
+        X,
+        y,
+        n_nets=35,
+        epochs=5,
+        batch_size=8,
+        optimizer="adam",
+        init="glorot_normal",
+        l2=0.01,
+        dtype=dtype,
         kernel=kernel,
-    )  # fmt: skip
+    )
 
 
 def _values(kernel):
@@ -41,9 +50,16 @@ def _values(kernel):
     arch = fastmlp.Architecture((3, 7, 2), "sigmoid", "identity")
     targets = np.stack([y, -y], axis=1) / 8
     return fastmlp.train(
-        arch, X, targets, n_nets=20, epochs=8, optimizer="rprop", init="torch", sample_weight=np.arange(1, 11),
+        arch,
+        X,
+        targets,
+        n_nets=20,
+        epochs=8,
+        optimizer="rprop",
+        init="torch",
+        sample_weight=np.arange(1, 11),
         kernel=kernel,
-    )  # fmt: skip
+    )
 
 
 def _counts(kernel):
@@ -51,10 +67,21 @@ def _counts(kernel):
     arch = fastmlp.Architecture((4, 7, 5, 2), ("tanh", "relu"), "exp")
     counts = np.stack([y, 6 - y], axis=1)
     return fastmlp.train(
-        arch, X[:30], counts[:30], n_nets=20, epochs=12, batch_size=7, optimizer=fastmlp.Adam(0.02, weight_decay=0.1),
-        dropout=np.arange(20) / 40, bootstrap=True, schedule=2.0 ** -np.arange(12),
-        validation=(X[30:], counts[30:], np.arange(1, 11)), patience=2, validation_score="r2", kernel=kernel,
-    )  # fmt: skip
+        arch,
+        X[:30],
+        counts[:30],
+        n_nets=20,
+        epochs=12,
+        batch_size=7,
+        optimizer=fastmlp.Adam(0.02, weight_decay=0.1),
+        dropout=np.arange(20) / 40,
+        bootstrap=True,
+        schedule=2.0 ** -np.arange(12),
+        validation=(X[30:], counts[30:], np.arange(1, 11)),
+        patience=2,
+        validation_score="r2",
+        kernel=kernel,
+    )
 
 
 JOBS = {

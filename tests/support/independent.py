@@ -139,9 +139,15 @@ class Net:
 
     def copy(self):
         return Net(
-            [w.copy() for w in self.weights], [b.copy() for b in self.biases], self.rate, self.steps,
-            {k: v.copy() for k, v in self.memory.items()}, self.best_loss, self.waited, self.epoch,
-        )  # fmt: skip
+            [w.copy() for w in self.weights],
+            [b.copy() for b in self.biases],
+            self.rate,
+            self.steps,
+            {k: v.copy() for k, v in self.memory.items()},
+            self.best_loss,
+            self.waited,
+            self.epoch,
+        )
 
 
 class Task:
@@ -263,9 +269,29 @@ class Result:
     state: Net  # what training goes on from
 
 
-def train(task, net, *, epochs, optimizer, settings, batch_size=None, shuffle=True, seed=0, net_id=0, l2=0.0,
-          dropout=0.0, target_loss=None, target_accuracy=None, patience=None, tol=1e-4, schedule=None, validation=None,
-          score="loss", restore_best=True, record_every=None):  # fmt: skip
+def train(
+    task,
+    net,
+    *,
+    epochs,
+    optimizer,
+    settings,
+    batch_size=None,
+    shuffle=True,
+    seed=0,
+    net_id=0,
+    l2=0.0,
+    dropout=0.0,
+    target_loss=None,
+    target_accuracy=None,
+    patience=None,
+    tol=1e-4,
+    schedule=None,
+    validation=None,
+    score="loss",
+    restore_best=True,
+    record_every=None,
+):
     """Train the net for so many epochs more."""
     net, n = net.copy(), len(task.X)
     batch = n if batch_size is None else min(n, batch_size)
@@ -387,6 +413,13 @@ def train(task, net, *, epochs, optimizer, settings, batch_size=None, shuffle=Tr
     elif validation is not None and status == STALLED:
         loss, accuracy = task.measure(net)[:2]
     return Result(
-        net, loss, accuracy if task.classes or task.output == "softmax" else np.nan, ended, status, *curves,
-        best_score, best_epoch, state,
-    )  # fmt: skip
+        net,
+        loss,
+        accuracy if task.classes or task.output == "softmax" else np.nan,
+        ended,
+        status,
+        *curves,
+        best_score,
+        best_epoch,
+        state,
+    )

@@ -43,8 +43,15 @@ def no_biases(W1, b1, W2, b2, rate, epochs, right_gradient, leaky, biases):
 def relu_output(W1, b1, W2, b2, W3, b3, W4, b4, rate, epochs, right_bias, output):
     """`output` is 0 for ReLU, 1 for sigmoid with the squared error, 2 for sigmoid with its cross-entropy."""
     W1, b1, W2, b2, W3, b3, W4, b4 = (
-        W1.copy(), b1.copy(), W2.copy(), b2.copy(), W3.copy(), b3.copy(), W4.copy(), b4.copy(),
-    )  # fmt: skip
+        W1.copy(),
+        b1.copy(),
+        W2.copy(),
+        b2.copy(),
+        W3.copy(),
+        b3.copy(),
+        W4.copy(),
+        b4.copy(),
+    )
     o = np.zeros(4)
     for epoch in range(epochs + 1):
         for k in (0, 3, 2, 1):
@@ -180,8 +187,14 @@ def keras(W1, b1, W2, b2, W3, b3, rate, epochs, softmax):
         d3 = (o - T) / 4.0
         d2 = (d3 @ P[4].T) * (a2 > 0.0)
         d1 = (d2 @ P[2].T) * (a1 > 0.0)
-        G = [X.T @ d1, d1.sum(axis=0).reshape(1, -1), a1.T @ d2, d2.sum(axis=0).reshape(1, -1), a2.T @ d3,
-             d3.sum(axis=0).reshape(1, -1)]  # fmt: skip
+        G = [
+            X.T @ d1,
+            d1.sum(axis=0).reshape(1, -1),
+            a1.T @ d2,
+            d2.sum(axis=0).reshape(1, -1),
+            a2.T @ d3,
+            d3.sum(axis=0).reshape(1, -1),
+        ]
         step = epoch + 1
         for k in range(6):
             M[k] = 0.9 * M[k] + 0.1 * G[k]
@@ -204,29 +217,62 @@ def of(program, parameters, rate, epochs, **flags):
 NO = {"right_gradient": False, "leaky": False, "biases": False}
 RO = {"right_bias": False, "output": 0}
 SEVEN = {
-    "no-biases": (no_biases, [
-        (0.1, NO), (0.1, {**NO, "right_gradient": True}), (0.001, NO), (0.1, {**NO, "leaky": True}),
-        (0.001, {**NO, "leaky": True}), (0.1, {**NO, "biases": True}), (0.1, NO),
-        (0.1, {"right_gradient": True, "leaky": False, "biases": True}),
-    ]),
-    "relu-output": (relu_output, [
-        (0.01, RO), (0.01, {"right_bias": True, "output": 0}), (0.01, {"right_bias": False, "output": 1}),
-        (0.01, {"right_bias": True, "output": 1}), (0.01, RO), (0.01, {"right_bias": True, "output": 2}),
-    ]),
-    "tiny-weights": (tiny_weights, [
-        (0.01, {"right_derivative": False}), (0.01, {"right_derivative": True}), (0.01, {"right_derivative": False}),
-        (0.5, {"right_derivative": False}), (0.01, {"right_derivative": False}), (0.5, {"right_derivative": True}),
-    ]),
-    "one-hot": (one_hot, [
-        (0.5, {"right_sigmoid": False}), (0.5, {"right_sigmoid": True}), (0.5, {"right_sigmoid": False}),
-        (0.5, {"right_sigmoid": True}),
-    ]),
-    "2-2-2-1": (all_sigmoid, [
-        (0.15, {"divisor": 2.0, "tanh": False}), (0.15, {"divisor": 4.0, "tanh": False}),
-        (0.5, {"divisor": 2.0, "tanh": False}), (0.15, {"divisor": 2.0, "tanh": False}),
-        (0.15, {"divisor": 2.0, "tanh": True}), (0.5, {"divisor": 2.0, "tanh": True}),
-    ]),
+    "no-biases": (
+        no_biases,
+        [
+            (0.1, NO),
+            (0.1, {**NO, "right_gradient": True}),
+            (0.001, NO),
+            (0.1, {**NO, "leaky": True}),
+            (0.001, {**NO, "leaky": True}),
+            (0.1, {**NO, "biases": True}),
+            (0.1, NO),
+            (0.1, {"right_gradient": True, "leaky": False, "biases": True}),
+        ],
+    ),
+    "relu-output": (
+        relu_output,
+        [
+            (0.01, RO),
+            (0.01, {"right_bias": True, "output": 0}),
+            (0.01, {"right_bias": False, "output": 1}),
+            (0.01, {"right_bias": True, "output": 1}),
+            (0.01, RO),
+            (0.01, {"right_bias": True, "output": 2}),
+        ],
+    ),
+    "tiny-weights": (
+        tiny_weights,
+        [
+            (0.01, {"right_derivative": False}),
+            (0.01, {"right_derivative": True}),
+            (0.01, {"right_derivative": False}),
+            (0.5, {"right_derivative": False}),
+            (0.01, {"right_derivative": False}),
+            (0.5, {"right_derivative": True}),
+        ],
+    ),
+    "one-hot": (
+        one_hot,
+        [
+            (0.5, {"right_sigmoid": False}),
+            (0.5, {"right_sigmoid": True}),
+            (0.5, {"right_sigmoid": False}),
+            (0.5, {"right_sigmoid": True}),
+        ],
+    ),
+    "2-2-2-1": (
+        all_sigmoid,
+        [
+            (0.15, {"divisor": 2.0, "tanh": False}),
+            (0.15, {"divisor": 4.0, "tanh": False}),
+            (0.5, {"divisor": 2.0, "tanh": False}),
+            (0.15, {"divisor": 2.0, "tanh": False}),
+            (0.15, {"divisor": 2.0, "tanh": True}),
+            (0.5, {"divisor": 2.0, "tanh": True}),
+        ],
+    ),
     "keras-sigmoid": (keras, [(rate, {"softmax": False}) for rate in (0.001, 0.01, 0.001, 0.01)]),
     "keras-softmax": (keras, [(rate, {"softmax": True}) for rate in (0.001, 0.01, 0.001, 0.01)]),
-}  # fmt: skip
+}
 """For each published program its twin, and for each row of the gallery the learning rate and what is changed."""

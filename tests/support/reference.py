@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from fastmlp._engine.slices import orders_of
-from fastmlp._kernels.formulas import activations, losses, optimizers
+from fastmlp._kernels.formulas import activation_choice, activations, losses, optimizers
 from fastmlp._kernels.formulas.activations import Activation
 from fastmlp._kernels.formulas.losses import Loss
 from fastmlp._kernels.formulas.optimizers import Method
@@ -77,8 +77,8 @@ def activate(lane, cell, code, z, slope, zero):
         return z
     # of the others the formula is checked by itself (test_activations.py), here what the kernels do with it
     cell[0] = z
-    formula = activations.activate(
-        activations.ALL_ACTIVATIONS, code, access.load(lane, cell, 0), broadcast(lane, slope)
+    formula = activation_choice.activate(
+        activation_choice.ALL_ACTIVATIONS, code, access.load(lane, cell, 0), broadcast(lane, slope)
     )
     access.store(cell, 0, formula)
     return cell[0]
@@ -99,8 +99,8 @@ def derive(lane, cell, code, a, z, g, slope, zero, one):
         return g
     cell[0], cell[1] = z if code in NEEDS_SUM else a, g
     x, gradient = access.load(lane, cell, 0), access.load(lane, cell, 1)
-    known = activations.ALL_ACTIVATIONS
-    access.store(cell, 0, activations.activation_backward(known, code, x, gradient, broadcast(lane, slope)))
+    known = activation_choice.ALL_ACTIVATIONS
+    access.store(cell, 0, activation_choice.activation_backward(known, code, x, gradient, broadcast(lane, slope)))
     return cell[0]
 
 
@@ -358,8 +358,11 @@ def philox(counter, key):
     for _ in range(10):
         p0, p1 = c0 * multipliers[0], c2 * multipliers[1]
         c0, c1, c2, c3 = (
-            (p1 >> np.uint64(32)) ^ c1 ^ np.uint64(k0), p1 & low, (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(k1), p0 & low
-        )  # fmt: skip
+            (p1 >> np.uint64(32)) ^ c1 ^ np.uint64(k0),
+            p1 & low,
+            (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(k1),
+            p0 & low,
+        )
         k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
     return c0, c1, c2, c3
 
@@ -406,10 +409,27 @@ def run_reference(job, net):
     masks = dropout_masks(job, net)
     tiny = np.finfo(dtype).tiny
     loss, right = train_reference(
-        VectorSpec(dtype, 1), Buffer(cell), np.array(architecture.sizes), np.array(architecture.activations, np.int64),
-        job.net.loss, architecture.bias, w, X, T, weights, orders, masks, flags.batch_size, job.epochs, flags.method,
-        flags.nesterov, h, betas, dtype.type(flags.loss_scale), dtype.type(flags.delta_scale),
+        VectorSpec(dtype, 1),
+        Buffer(cell),
+        np.array(architecture.sizes),
+        np.array(architecture.activations, np.int64),
+        job.net.loss,
+        architecture.bias,
+        w,
+        X,
+        T,
+        weights,
+        orders,
+        masks,
+        flags.batch_size,
+        job.epochs,
+        flags.method,
+        flags.nesterov,
+        h,
+        betas,
+        dtype.type(flags.loss_scale),
+        dtype.type(flags.delta_scale),
         np.array([0, 1, 0.5, tiny], dtype),
-    )  # fmt: skip
+    )
     w[np.isnan(w)] = np.nan
     return w, dtype.type(loss), right

@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 
 import fastmlp
+from fastmlp.sweeping import together
 from tests.support.data import XOR_X, XOR_Y, bits
 
 GRID = {
-    "sizes": [(2, 3, 1), (2, 4, 4, 1)], "hidden": ["relu", "leaky_relu"], "leaky_slope": [0.01, 0.3],
-    "init": ["he_uniform", fastmlp.Uniform(-1, 1, bias=0.1)], "learning_rate": [0.05, 0.5], "l2": [0.0, 0.01],
-}  # fmt: skip
+    "sizes": [(2, 3, 1), (2, 4, 4, 1)],
+    "hidden": ["relu", "leaky_relu"],
+    "leaky_slope": [0.01, 0.3],
+    "init": ["he_uniform", fastmlp.Uniform(-1, 1, bias=0.1)],
+    "learning_rate": [0.05, 0.5],
+    "l2": [0.0, 0.01],
+}
 GRIDS = [
     {**GRID, "optimizer": ["sgd"], "momentum": [0.0, 0.9]},
     {"sizes": [(2, 5, 1)], "optimizer": ["adam"], "beta1": [0.8, 0.9], "dropout": [0.0, 0.2], "batch_size": [None, 2]},
@@ -46,9 +51,9 @@ def test_every_row_has_the_bits_of_a_call_of_its_own():
 
 def test_groups_are_trained_in_few_runs(monkeypatch):
     """128 settings of four architectures and activations, with momentum and without, need a call each."""
-    calls, train_nets = [], fastmlp.sweeping.train_nets
+    calls, train_nets = [], together.train_nets
     monkeypatch.setattr(
-        fastmlp.sweeping, "train_nets", lambda settings, *args: calls.append(settings) or train_nets(settings, *args)
+        together, "train_nets", lambda settings, *args: calls.append(settings) or train_nets(settings, *args)
     )
     fastmlp.sweep(XOR_X, XOR_Y, GRIDS[0], n_seeds=5, epochs=3)
     assert len([call for call in calls if call.epochs]) == 8
@@ -111,7 +116,7 @@ def test_numbers_are_solved_by_their_loss():
     assert found.table["n_solved"].tolist() == [0, 20]
     assert fastmlp.sweep(
         X, X[:, 0] ** 2, grid, output="identity", hidden="tanh", n_seeds=20, epochs=10, solved_loss=100.0
-    ).table["n_solved"].tolist() == [20, 20]  # fmt: skip
+    ).table["n_solved"].tolist() == [20, 20]
 
 
 NOISY = np.random.default_rng(2).normal(size=(160, 10))
@@ -180,7 +185,7 @@ def test_halving_goes_by_validation_data():
     ],
 )
 def test_wrong_grids_are_refused_before_anything_is_trained(grid, fixed, message, monkeypatch):
-    monkeypatch.setattr(fastmlp.sweeping, "_train_part", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(fastmlp.sweeping, "train_part", lambda *_: pytest.fail("trained"))
     with pytest.raises((ValueError, TypeError), match=message):
         fastmlp.sweep(XOR_X, XOR_Y, grid, n_seeds=3, **fixed)
 
@@ -198,9 +203,13 @@ def test_each_output_says_what_is_solved(outputs):
     found = fastmlp.sweep(X, y, [one, two], n_seeds=12, epochs=30, optimizer=fastmlp.Adam(0.02))
     for row, output in enumerate(outputs):
         runs = fastmlp.train(
-            fastmlp.Architecture((3, 8, 3 if output == "softmax" else 1), output=output), X, y, n_nets=12, epochs=30,
+            fastmlp.Architecture((3, 8, 3 if output == "softmax" else 1), output=output),
+            X,
+            y,
+            n_nets=12,
+            epochs=30,
             optimizer=fastmlp.Adam(0.02),
-        )  # fmt: skip
+        )
         expected = runs.accuracy == 1 if output == "softmax" else runs.loss <= 0.01 * np.var(y)
         assert expected.sum() > 0
         assert (found.solved[row] == expected).all()

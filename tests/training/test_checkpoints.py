@@ -22,9 +22,17 @@ from tests.support.cases import random_job
 from tests.support.data import XOR_X, XOR_Y, bits
 
 ARRAYS = (
-    "parameters", "loss", "accuracy", "epochs", "status", "history", "validation_score", "best_epoch",
-    "validation_history", "validation_losses",
-)  # fmt: skip
+    "parameters",
+    "loss",
+    "accuracy",
+    "epochs",
+    "status",
+    "history",
+    "validation_score",
+    "best_epoch",
+    "validation_history",
+    "validation_losses",
+)
 
 
 def assert_same(one, other):
@@ -34,8 +42,10 @@ def assert_same(one, other):
         assert a is None or bits(a) == bits(b), name
     assert (one.state is None) == (other.state is None)
     if one.state is not None:
-        assert all(np.array_equal(a, b, equal_nan=a is not one.state.optimizer) for a, b in zip(
-            one.state[1:], other.state[1:], strict=True))  # fmt: skip
+        assert all(
+            np.array_equal(a, b, equal_nan=a is not one.state.optimizer)
+            for a, b in zip(one.state[1:], other.state[1:], strict=True)
+        )
 
 
 @pytest.fixture
@@ -100,17 +110,24 @@ def test_stopped_and_resumed_is_in_one_go(seed, tmp_path, short_slices):
     whole = fastmlp.train(**settings)
     path = tmp_path / "job"
     fastmlp.train(
-        **settings, checkpoint=path, checkpoint_every=[0.001, 60][rng.integers(2)], threads=int(rng.integers(1, 4)),
+        **settings,
+        checkpoint=path,
+        checkpoint_every=[0.001, 60][rng.integers(2)],
+        threads=int(rng.integers(1, 4)),
         callback=stop_after(int(rng.integers(0, 12))),
-    )  # fmt: skip
+    )
     stops, ended = 0, False
     while not ended:
         callback = stop_after(int(rng.integers(1, 12))) if stops < 3 else None
         kernel = None if settings["shuffle"] == "by_net" else [None, "lanes", "units"][rng.integers(3)]
         runs = fastmlp.resume(
-            path, **data_of(settings), threads=int(rng.integers(1, 4)), kernel=kernel, callback=callback,
+            path,
+            **data_of(settings),
+            threads=int(rng.integers(1, 4)),
+            kernel=kernel,
+            callback=callback,
             checkpoint_every=[0.001, 60][rng.integers(2)],
-        )  # fmt: skip
+        )
         ended = not (runs.status == Status.INTERRUPTED).any()
         stops += 1
     assert_same(runs, whole)
@@ -135,9 +152,14 @@ def test_a_warm_start_is_resumed_too(tmp_path, short_slices):
 
 def job(path, **changes):
     return {
-        "architecture": fastmlp.Architecture((2, 4, 1)), "X": XOR_X, "y": XOR_Y, "n_nets": 50, "epochs": 20,
-        "checkpoint": path, **changes,
-    }  # fmt: skip
+        "architecture": fastmlp.Architecture((2, 4, 1)),
+        "X": XOR_X,
+        "y": XOR_Y,
+        "n_nets": 50,
+        "epochs": 20,
+        "checkpoint": path,
+        **changes,
+    }
 
 
 def test_other_data_are_refused_by_name(tmp_path):
@@ -146,8 +168,11 @@ def test_other_data_are_refused_by_name(tmp_path):
     fastmlp.train(**job(path, sample_weight=weight, validation=held_out), callback=lambda _: True)
     given = {"X": X, "y": y, "sample_weight": weight, "validation": held_out}
     for name, other in (
-        ("X", X + 1), ("y", 1 - y), ("sample_weight", 2 * weight), ("validation", (XOR_X[:2], XOR_Y[1:3])),
-    ):  # fmt: skip
+        ("X", X + 1),
+        ("y", 1 - y),
+        ("sample_weight", 2 * weight),
+        ("validation", (XOR_X[:2], XOR_Y[1:3])),
+    ):
         with pytest.raises(ValueError, match=f"{name} differs from what the job was begun with"):
             fastmlp.resume(path, **{**given, name: other})
     with pytest.raises(ValueError, match="begun with validation data"):
@@ -270,8 +295,14 @@ def test_signals_leave_a_checkpoint_behind(tmp_path, number, big, usual_handlers
     if big:
         rng = np.random.default_rng(0)
         X, y = rng.normal(size=(200_000, 64)), rng.integers(0, 2, 200_000)
-        settings |= {"architecture": fastmlp.Architecture((64, 64, 1)), "X": X, "y": y, "n_nets": 32,
-                     "kernel": "lanes", "batch_size": 50_000}  # fmt: skip
+        settings |= {
+            "architecture": fastmlp.Architecture((64, 64, 1)),
+            "X": X,
+            "y": y,
+            "n_nets": 32,
+            "kernel": "lanes",
+            "batch_size": 50_000,
+        }
     fastmlp.train(
         **{**settings, "X": settings["X"][:4], "y": settings["y"][:4], "epochs": 1, "checkpoint": tmp_path / "warm"}
     )
@@ -438,9 +469,12 @@ print(json.dumps([runs.weights_sha256(), (runs.status == fastmlp.Status.INTERRUP
 
 def resumed_elsewhere(path, **environment):
     done = subprocess.run(
-        [sys.executable, "-c", RESUMING, str(path), "3"], env={**os.environ, **environment}, capture_output=True, text=True,
+        [sys.executable, "-c", RESUMING, str(path), "3"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -455,9 +489,15 @@ def interrupted_here_resumed_there(tmp_path, **environment):
     rng = np.random.default_rng(1)
     X, y = rng.normal(size=(60, 6)), rng.integers(0, 3, 60)
     settings = {
-        "architecture": fastmlp.Architecture((6, 9, 3), output="softmax"), "X": X, "y": y, "n_nets": 90, "epochs": 40,
-        "batch_size": 16, "dropout": 0.2, "patience": 9,
-    }  # fmt: skip
+        "architecture": fastmlp.Architecture((6, 9, 3), output="softmax"),
+        "X": X,
+        "y": y,
+        "n_nets": 90,
+        "epochs": 40,
+        "batch_size": 16,
+        "dropout": 0.2,
+        "patience": 9,
+    }
     path = tmp_path / "job"
     np.savez(str(path) + ".npz", X=X, y=y)
     whole = fastmlp.train(**settings)

@@ -159,9 +159,7 @@ def test_pandas_nullable_and_arrow_columns_are_numbers(dtype):
     frame = pandas.DataFrame({"a": pandas.array([0, 0, 1, 1], dtype), "b": np.array([0, 1, 0, 1], np.float32)})
     target = pandas.Series([0, 1, 1, 0]).astype(dtype)
     runs = fastmlp.train(ARCH, frame, target, n_nets=3, epochs=5, sample_weight=target + 1 if dtype[0] != "b" else None)
-    plain = fastmlp.train(
-        ARCH, XOR_X, XOR_Y, n_nets=3, epochs=5, sample_weight=XOR_Y + 1 if dtype[0] != "b" else None
-    )  # fmt: skip
+    plain = fastmlp.train(ARCH, XOR_X, XOR_Y, n_nets=3, epochs=5, sample_weight=XOR_Y + 1 if dtype[0] != "b" else None)
     assert runs.weights_sha256() == plain.weights_sha256()
     assert (runs.predict(frame) == plain.predict(XOR_X)).all()
     assert runs.diagnose(frame, target).counts() == plain.diagnose(XOR_X, XOR_Y).counts()

@@ -108,9 +108,13 @@ def test_small_target_losses_are_seen_at_the_same_epoch(n_samples, kernel, outpu
     weight = -np.log(1.5 * targets)[:, None, None]
     weight = np.concatenate([-weight, weight], axis=2) / 2 if output == "softmax" else weight
     settings = {
-        "n_nets": 50, "optimizer": fastmlp.SGD(0.05 / targets), "epochs": 40, "target_loss": targets, "kernel": kernel,
+        "n_nets": 50,
+        "optimizer": fastmlp.SGD(0.05 / targets),
+        "epochs": 40,
+        "target_loss": targets,
+        "kernel": kernel,
         "init": ([weight], []),
-    }  # fmt: skip
+    }
     recorded, runs = (
         fastmlp.train(arch, X, (X[:, 0] > 0).astype(int), **settings, record_every=every) for every in (1, None)
     )
@@ -233,9 +237,18 @@ def test_every_thread_gets_as_many_nets(threads, xor):
 
     def tiles_of_chunks(nets, epochs):
         job, _ = planned(
-            architecture=arch, X=X, y=y, n_nets=nets, epochs=epochs, optimizer=SGD, threads=threads, seed=0,
-            init="he_uniform", batch_size=None, l2=0.0,
-        )  # fmt: skip
+            architecture=arch,
+            X=X,
+            y=y,
+            n_nets=nets,
+            epochs=epochs,
+            optimizer=SGD,
+            threads=threads,
+            seed=0,
+            init="he_uniform",
+            batch_size=None,
+            l2=0.0,
+        )
         chunks = unfinished_chunks(job, threads)
         assert [first for first, _ in chunks[1:]] == [stop for _, stop in chunks[:-1]]
         assert (chunks[0][0], chunks[-1][1]) == (0, nets)
@@ -484,9 +497,17 @@ def test_any_shape_and_options_give_results_of_the_right_shape(
     arch = fastmlp.Architecture(sizes, output="identity")
     rng = np.random.default_rng(n)
     runs = fastmlp.train(
-        arch, rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1])), n_nets=nets, epochs=epochs,
-        batch_size=batch_size, dtype=dtype, optimizer=optimizer, threads=threads, record_every=2,
-    )  # fmt: skip
+        arch,
+        rng.normal(size=(n, sizes[0])),
+        rng.normal(size=(n, sizes[-1])),
+        n_nets=nets,
+        epochs=epochs,
+        batch_size=batch_size,
+        dtype=dtype,
+        optimizer=optimizer,
+        threads=threads,
+        record_every=2,
+    )
     assert runs.parameters.shape == (nets, arch.n_parameters)
     assert runs.parameters.dtype == runs.loss.dtype == np.dtype(dtype)
     assert runs.history.shape == (nets, epochs // 2 + 1)

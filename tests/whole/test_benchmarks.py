@@ -40,6 +40,11 @@ def test_peers_train_the_same_nets(workload, name):
 
 def test_the_workloads_are_those_of_the_table():
     assert [w.sizes for w in WORKLOADS[:6]] == [
-        (2, 4, 1), (2, 16, 1), (2, 4, 4, 1), (24, 8, 1), (30, 32, 1), (64, 64, 10),
-    ]  # fmt: skip
+        (2, 4, 1),
+        (2, 16, 1),
+        (2, 4, 4, 1),
+        (24, 8, 1),
+        (30, 32, 1),
+        (64, 64, 10),
+    ]
     assert min(w.nets for w in WORKLOADS) == 1

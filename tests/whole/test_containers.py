@@ -35,19 +35,32 @@ def objects():
     grid = {"sizes": [(2, 3, 1)], "schedule": [slower, lambda epoch: 1.0, None]}
     X, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
     return {
-        "Runs": RUNS, "Runs of none": RUNS[:0], "Network": RUNS[2], "Architecture": ARCH, "Status": RUNS[0].status,
-        "SGD": fastmlp.SGD(np.array([0.1, 0.2]), 0.5, True), "Adam": fastmlp.Adam(), "RMSprop": fastmlp.RMSprop(),
-        "Rprop": fastmlp.Rprop(), "Normal": fastmlp.Normal(0.1, bias=fastmlp.Uniform(-1, 1)),
-        "VarianceScaling": fastmlp.initializers.INITIALIZERS["he_uniform"], "Cause": fastmlp.Cause.SOLVED,
-        "Diagnosis": stuck.diagnose(XOR_X, XOR_Y, try_fixes=True), "Diagnosis without trials": stuck.diagnose(XOR_X, XOR_Y),
-        "Estimate": fastmlp.estimate(plain, 4), "LossAndGradients": gradients,
+        "Runs": RUNS,
+        "Runs of none": RUNS[:0],
+        "Network": RUNS[2],
+        "Architecture": ARCH,
+        "Status": RUNS[0].status,
+        "SGD": fastmlp.SGD(np.array([0.1, 0.2]), 0.5, True),
+        "Adam": fastmlp.Adam(),
+        "RMSprop": fastmlp.RMSprop(),
+        "Rprop": fastmlp.Rprop(),
+        "Normal": fastmlp.Normal(0.1, bias=fastmlp.Uniform(-1, 1)),
+        "VarianceScaling": fastmlp.initializers.INITIALIZERS["he_uniform"],
+        "Cause": fastmlp.Cause.SOLVED,
+        "Diagnosis": stuck.diagnose(XOR_X, XOR_Y, try_fixes=True),
+        "Diagnosis without trials": stuck.diagnose(XOR_X, XOR_Y),
+        "Estimate": fastmlp.estimate(plain, 4),
+        "LossAndGradients": gradients,
         "GradientAudit": fastmlp.audit_gradients(plain, weights, biases, XOR_X, XOR_Y, *mine),
         "Progress": fastmlp.Progress(1, 2, 3, 4, 5.0),
         "Sweep": fastmlp.sweep(XOR_X, XOR_Y, grid, n_seeds=3, epochs=3),
-        "TrainingInterrupted": interruption(), "FileFormatError": fastmlp.FileFormatError("no file of nets"),
+        "TrainingInterrupted": interruption(),
+        "FileFormatError": fastmlp.FileFormatError("no file of nets"),
         "MLPClassifier": fastmlp.MLPClassifier((3,), max_iter=5, tol=1.0, n_iter_no_change=1).fit(X, y),
-        "MLPRegressor": fastmlp.MLPRegressor(hidden_layer_sizes=(3,), max_iter=5, tol=1.0, n_iter_no_change=1).fit(X, y),
-    }  # fmt: skip
+        "MLPRegressor": fastmlp.MLPRegressor(hidden_layer_sizes=(3,), max_iter=5, tol=1.0, n_iter_no_change=1).fit(
+            X, y
+        ),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +95,15 @@ def test_pickles_from_before_the_packages_load():
     assert things["Runs"].settings["optimizer"] == "adam"
     assert things["Runs"].plot is not None
     again = fastmlp.train(
-        things["Architecture"], XOR_X, XOR_Y, n_nets=4, epochs=20, optimizer=fastmlp.Adam(0.05),
-        init=fastmlp.Normal(0.5), validation=(XOR_X, XOR_Y),
-    )  # fmt: skip
+        things["Architecture"],
+        XOR_X,
+        XOR_Y,
+        n_nets=4,
+        epochs=20,
+        optimizer=fastmlp.Adam(0.05),
+        init=fastmlp.Normal(0.5),
+        validation=(XOR_X, XOR_Y),
+    )
     assert things["Runs"].weights_sha256() == again.weights_sha256()
     assert things["Diagnosis"].trials[0].fix.name == "bias"
     assert things["Sweep"].best()[0]["sizes"] == (2, 3, 1)
@@ -145,10 +164,26 @@ def test_copies_of_runs_can_be_diagnosed_with_fixes():
 
 @pytest.mark.parametrize(
     "which",
-    [True, False, np.True_, np.array(True), None, Ellipsis, (0, 1), (slice(2), 0), 1.0, "0", [0.5], [[0, 1]],
-     np.zeros((6, 1), bool), np.array([["a"]]), {0: 1}, {0}],
+    [
+        True,
+        False,
+        np.True_,
+        np.array(True),
+        None,
+        Ellipsis,
+        (0, 1),
+        (slice(2), 0),
+        1.0,
+        "0",
+        [0.5],
+        [[0, 1]],
+        np.zeros((6, 1), bool),
+        np.array([["a"]]),
+        {0: 1},
+        {0},
+    ],
     ids=repr,
-)  # fmt: skip
+)
 def test_what_is_no_selection_of_nets_is_refused(which):
     with pytest.raises((TypeError, IndexError), match="needs a net's number, a slice, a mask"):
         RUNS[which]

@@ -53,14 +53,20 @@ def random_setting(rng):
     if name == "rprop" or (isinstance(schedule, str) and patience is None):
         schedule = None
     shared = {
-        "epochs": epochs, "batch_size": [None, 2, 3, 5, 100][rng.integers(5)], "shuffle": bool(rng.random() < 0.7),
-        "seed": int(rng.integers(0, 2**63)), "l2": float(rng.choice([0.0, 0.05])),
+        "epochs": epochs,
+        "batch_size": [None, 2, 3, 5, 100][rng.integers(5)],
+        "shuffle": bool(rng.random() < 0.7),
+        "seed": int(rng.integers(0, 2**63)),
+        "l2": float(rng.choice([0.0, 0.05])),
         "dropout": float(rng.choice([0.0, 0.0, 0.3])) if depth > 1 else 0.0,
         "target_loss": [None, None, float(rng.uniform(0.1, 0.7))][rng.integers(3)],
         "target_accuracy": [None, None, float(rng.uniform(0.5, 1.0))][rng.integers(3)] if classes else None,
-        "patience": patience, "tol": float(rng.choice([0.0, 1e-3, 0.02])), "schedule": schedule,
-        "record_every": [None, 1, 2, 3][rng.integers(4)], "restore_best": bool(rng.random() < 0.7),
-    }  # fmt: skip
+        "patience": patience,
+        "tol": float(rng.choice([0.0, 1e-3, 0.02])),
+        "schedule": schedule,
+        "record_every": [None, 1, 2, 3][rng.integers(4)],
+        "restore_best": bool(rng.random() < 0.7),
+    }
     validation, score = None, "loss"
     if rng.random() < 0.35:
         X_held, y_held = data(9)
@@ -81,11 +87,20 @@ def random_setting(rng):
     )
     kinds = {"sgd": fastmlp.SGD, "adam": fastmlp.Adam, "rmsprop": fastmlp.RMSprop, "rprop": fastmlp.Rprop}
     settings = {
-        **shared, "architecture": fastmlp.Architecture(sizes, hidden, output, bias, slope), "X": X, "y": y,
-        "optimizer": kinds[name](rate, **own), "loss": loss, "init": init, "sample_weight": weight,
-        "bootstrap": bootstrap, "validation": validation, "validation_score": score, "dtype": "float64",
+        **shared,
+        "architecture": fastmlp.Architecture(sizes, hidden, output, bias, slope),
+        "X": X,
+        "y": y,
+        "optimizer": kinds[name](rate, **own),
+        "loss": loss,
+        "init": init,
+        "sample_weight": weight,
+        "bootstrap": bootstrap,
+        "validation": validation,
+        "validation_score": score,
+        "dtype": "float64",
         "net_ids": rng.integers(0, 2**40, nets),
-    }  # fmt: skip
+    }
     return settings, {**shared, "optimizer": name, "settings": own, "score": score}, rate
 
 
@@ -197,12 +212,15 @@ def test_sweeps_with_halving_are_separate_calls(seed):
         y = (X[:, 0] * X[:, 1] > 0).astype(int)
         grid = {"sizes": [(2, 3, 1), (2, 5, 1)], "learning_rate": [0.01, 0.1], "hidden": ["tanh", "relu"]}
         fixed = {
-            "optimizer": str(rng.choice(["sgd", "adam", "rmsprop"])), "epochs": int(rng.integers(8, 30)),
-            "batch_size": [None, 2, 4, 7][rng.integers(4)], "dropout": float(rng.choice([0.0, 0.0, 0.2])),
+            "optimizer": str(rng.choice(["sgd", "adam", "rmsprop"])),
+            "epochs": int(rng.integers(8, 30)),
+            "batch_size": [None, 2, 4, 7][rng.integers(4)],
+            "dropout": float(rng.choice([0.0, 0.0, 0.2])),
             "target_loss": [None, float(rng.uniform(0.4, 0.7))][rng.integers(2)],
             "target_accuracy": [None, float(rng.uniform(0.6, 1.0))][rng.integers(2)],
-            "patience": [None, int(rng.integers(1, 4))][rng.integers(2)], "tol": float(rng.choice([0.0, 1e-3, 0.02])),
-        }  # fmt: skip
+            "patience": [None, int(rng.integers(1, 4))][rng.integers(2)],
+            "tol": float(rng.choice([0.0, 1e-3, 0.02])),
+        }
         found = fastmlp.sweep(X, y, grid, n_seeds=6, seed=int(rng.integers(0, 99)), halving=2, threads=1, **fixed)
         whole = fixed["epochs"]
         assert (found.table["epochs"] == whole).sum() == 1

@@ -11,7 +11,6 @@ from math import erf as erf_of_number
 from typing import Any
 
 import numpy as np
-from numba.extending import overload
 
 from fastmlp._simd.arithmetic import absolute, fma, select
 from fastmlp._simd.elementary import (
@@ -24,8 +23,7 @@ from fastmlp._simd.elementary import (
     sigmoid_from,
     tanh,
 )
-from fastmlp._simd.jit import INLINE, inline
-from fastmlp._simd.types import Static
+from fastmlp._simd.jit import inline
 
 
 class Activation(IntEnum):
@@ -272,180 +270,145 @@ def _numpy_gelu_derivative(z: np.ndarray, _slope: float) -> np.ndarray:
 
 RECORDS = (
     Record(
-        Activation.RELU, "max(0, z)", _relu, _relu_backward,
-        lambda z, _: np.where(z > 0, z, 0.0), lambda x, _: (x > 0).astype(np.float64),
-        output=True, dies=True, kinked=True,
-    ),
-    Record(
-        Activation.LEAKY_RELU, "z for z > 0, else leaky_slope · z", _leaky_relu, _leaky_relu_backward,
-        lambda z, slope: np.where(z > 0, z, slope * z), lambda x, slope: np.where(x > 0, 1.0, slope),
-        dies=True, kinked=True,
-    ),
-    Record(
-        Activation.TANH, "tanh(z)", _tanh, _tanh_backward,
-        lambda z, _: np.tanh(z), lambda a, _: 1.0 - a * a, saturates=True,
-    ),
-    Record(
-        Activation.SIGMOID, "1 / (1 + exp(−z))", _sigmoid, _sigmoid_backward,
-        lambda z, _: numpy_sigmoid(z), lambda a, _: a * (1.0 - a),
-        output=True, saturates=True, largest_derivative=0.25, scikit_learn="logistic",
-    ),
-    Record(
-        Activation.IDENTITY, "z", _identity, _identity_backward,
-        lambda z, _: z, lambda a, _: np.ones_like(a), output=True,
-    ),
-    Record(
-        Activation.SOFTMAX, "exp(z_k) / Σ exp(z_j), over the layer", None, None,
-        lambda z, _: _numpy_softmax(z), lambda a, _: a * (1.0 - a), hidden=False, output=True,
-    ),
-    Record(
-        Activation.EXP, "exp(z)", _exp, _exp_backward, lambda z, _: np.exp(z), lambda a, _: a, hidden=False,
+        Activation.RELU,
+        "max(0, z)",
+        _relu,
+        _relu_backward,
+        lambda z, _: np.where(z > 0, z, 0.0),
+        lambda x, _: (x > 0).astype(np.float64),
         output=True,
+        dies=True,
+        kinked=True,
     ),
     Record(
-        Activation.ELU, "z for z > 0, else exp(z) − 1", _elu, _elu_backward,
-        lambda z, _: np.where(z > 0, z, np.expm1(np.minimum(z, 0.0))), lambda a, _: np.where(a > 0, 1.0, a + 1.0),
+        Activation.LEAKY_RELU,
+        "z for z > 0, else leaky_slope · z",
+        _leaky_relu,
+        _leaky_relu_backward,
+        lambda z, slope: np.where(z > 0, z, slope * z),
+        lambda x, slope: np.where(x > 0, 1.0, slope),
+        dies=True,
+        kinked=True,
+    ),
+    Record(
+        Activation.TANH,
+        "tanh(z)",
+        _tanh,
+        _tanh_backward,
+        lambda z, _: np.tanh(z),
+        lambda a, _: 1.0 - a * a,
         saturates=True,
     ),
     Record(
-        Activation.SELU, "1.0507 z for z > 0, else 1.7581 (exp(z) − 1)", _selu, _selu_backward,
+        Activation.SIGMOID,
+        "1 / (1 + exp(−z))",
+        _sigmoid,
+        _sigmoid_backward,
+        lambda z, _: numpy_sigmoid(z),
+        lambda a, _: a * (1.0 - a),
+        output=True,
+        saturates=True,
+        largest_derivative=0.25,
+        scikit_learn="logistic",
+    ),
+    Record(
+        Activation.IDENTITY,
+        "z",
+        _identity,
+        _identity_backward,
+        lambda z, _: z,
+        lambda a, _: np.ones_like(a),
+        output=True,
+    ),
+    Record(
+        Activation.SOFTMAX,
+        "exp(z_k) / Σ exp(z_j), over the layer",
+        None,
+        None,
+        lambda z, _: _numpy_softmax(z),
+        lambda a, _: a * (1.0 - a),
+        hidden=False,
+        output=True,
+    ),
+    Record(
+        Activation.EXP, "exp(z)", _exp, _exp_backward, lambda z, _: np.exp(z), lambda a, _: a, hidden=False, output=True
+    ),
+    Record(
+        Activation.ELU,
+        "z for z > 0, else exp(z) − 1",
+        _elu,
+        _elu_backward,
+        lambda z, _: np.where(z > 0, z, np.expm1(np.minimum(z, 0.0))),
+        lambda a, _: np.where(a > 0, 1.0, a + 1.0),
+        saturates=True,
+    ),
+    Record(
+        Activation.SELU,
+        "1.0507 z for z > 0, else 1.7581 (exp(z) − 1)",
+        _selu,
+        _selu_backward,
         lambda z, _: np.where(z > 0, SELU_SCALE * z, SELU_SCALE_ALPHA * np.expm1(np.minimum(z, 0.0))),
         lambda a, _: np.where(a > 0, SELU_SCALE, a + SELU_SCALE_ALPHA),
-        saturates=True, largest_derivative=SELU_SCALE_ALPHA, kinked=True,
+        saturates=True,
+        largest_derivative=SELU_SCALE_ALPHA,
+        kinked=True,
     ),
     Record(
-        Activation.SOFTSIGN, "z / (1 + |z|)", _softsign, _softsign_backward,
-        lambda z, _: z / (1.0 + np.abs(z)), lambda a, _: (1.0 - np.abs(a)) ** 2, saturates=True,
+        Activation.SOFTSIGN,
+        "z / (1 + |z|)",
+        _softsign,
+        _softsign_backward,
+        lambda z, _: z / (1.0 + np.abs(z)),
+        lambda a, _: (1.0 - np.abs(a)) ** 2,
+        saturates=True,
     ),
     Record(
-        Activation.SOFTPLUS, "log(1 + exp(z))", _softplus, _softplus_backward,
-        lambda z, _: np.logaddexp(0.0, z), lambda z, _: numpy_sigmoid(z), needs_sum=True, saturates=True,
+        Activation.SOFTPLUS,
+        "log(1 + exp(z))",
+        _softplus,
+        _softplus_backward,
+        lambda z, _: np.logaddexp(0.0, z),
+        lambda z, _: numpy_sigmoid(z),
+        needs_sum=True,
+        saturates=True,
     ),
     Record(
-        Activation.SILU, "z / (1 + exp(−z))", _silu, _silu_backward,
-        lambda z, _: z * numpy_sigmoid(z), lambda z, _: numpy_sigmoid(z) * (1.0 + z * numpy_sigmoid(-z)),
-        needs_sum=True, saturates=True, largest_derivative=1.0998,
+        Activation.SILU,
+        "z / (1 + exp(−z))",
+        _silu,
+        _silu_backward,
+        lambda z, _: z * numpy_sigmoid(z),
+        lambda z, _: numpy_sigmoid(z) * (1.0 + z * numpy_sigmoid(-z)),
+        needs_sum=True,
+        saturates=True,
+        largest_derivative=1.0998,
     ),
     Record(
-        Activation.MISH, "z · tanh(log(1 + exp(z)))", _mish, _mish_backward,
-        lambda z, _: z * np.tanh(np.logaddexp(0.0, z)), _numpy_mish_derivative,
-        needs_sum=True, saturates=True, largest_derivative=1.0885,
+        Activation.MISH,
+        "z · tanh(log(1 + exp(z)))",
+        _mish,
+        _mish_backward,
+        lambda z, _: z * np.tanh(np.logaddexp(0.0, z)),
+        _numpy_mish_derivative,
+        needs_sum=True,
+        saturates=True,
+        largest_derivative=1.0885,
     ),
     Record(
-        Activation.GELU, "z · Φ(z), Φ the standard normal distribution", _gelu, _gelu_backward,
-        lambda z, _: z * _numpy_normal_cdf(z), _numpy_gelu_derivative,
-        needs_sum=True, saturates=True, largest_derivative=1.1290,
+        Activation.GELU,
+        "z · Φ(z), Φ the standard normal distribution",
+        _gelu,
+        _gelu_backward,
+        lambda z, _: z * _numpy_normal_cdf(z),
+        _numpy_gelu_derivative,
+        needs_sum=True,
+        saturates=True,
+        largest_derivative=1.1290,
     ),
-)  # fmt: skip
+)
 BY_CODE = {record.code: record for record in RECORDS}
 HIDDEN_ACTIVATIONS = {record.name: record.code for record in RECORDS if record.hidden}
 OUTPUT_ACTIVATIONS = {record.name: record.code for record in RECORDS if record.output}
-
-# Kernels for nets of the first few hidden activations hold no others: compiling those would take longer
-_FIRST = tuple(BY_CODE[code] for code in (Activation.RELU, Activation.LEAKY_RELU, Activation.TANH, Activation.SIGMOID))
-_OTHERS = tuple(r for r in RECORDS if r.hidden and r not in _FIRST and r.code != Activation.IDENTITY)
-FIRST_ACTIVATIONS, ALL_ACTIVATIONS = Static("first activations"), Static("all activations")
-
-
-def formulas_for(activations: tuple[Activation, ...]) -> Static:
-    """Which hidden activations the kernels of a net with these layers know."""
-    return ALL_ACTIVATIONS if {r.code for r in _OTHERS} & set(activations[:-1]) else FIRST_ACTIVATIONS
-
-
-def _by_fours(records: tuple[Record, ...]) -> tuple[list[int], tuple[Record, ...], tuple[Record, ...]]:
-    """The codes of four records, the records, filled up with the last one, and the other records."""
-    four = records[:4]
-    codes = [int(record.code) for record in four]
-    return codes + [-1] * (4 - len(four)), four + four[-1:] * (4 - len(four)), records[4:]
-
-
-def _forward_among(records: tuple[Record, ...]) -> Any:
-    """A function that picks one of the formulas by its code; identity for any other code."""
-    (c0, c1, c2, c3), (r0, r1, r2, r3), rest = _by_fours(records)
-    f0, f1, f2, f3 = r0.forward, r1.forward, r2.forward, r3.forward
-    if rest:
-        other = inline(_forward_among(rest))
-    else:
-
-        @inline
-        def other(formulas, code, z, slope):
-            return z
-
-    def choose(formulas, code, z, slope):
-        if code == c0:
-            return f0(z, slope)
-        if code == c1:
-            return f1(z, slope)
-        if code == c2:
-            return f2(z, slope)
-        if code == c3:
-            return f3(z, slope)
-        return other(formulas, code, z, slope)
-
-    return choose
-
-
-def _backward_among(records: tuple[Record, ...]) -> Any:
-    """The same for the gradient by the weighted sum."""
-    (c0, c1, c2, c3), (r0, r1, r2, r3), rest = _by_fours(records)
-    f0, f1, f2, f3 = r0.backward, r1.backward, r2.backward, r3.backward
-    if rest:
-        other = inline(_backward_among(rest))
-    else:
-
-        @inline
-        def other(formulas, code, x, gradient, slope):
-            return gradient
-
-    def choose(formulas, code, x, gradient, slope):
-        if code == c0:
-            return f0(x, gradient, slope)
-        if code == c1:
-            return f1(x, gradient, slope)
-        if code == c2:
-            return f2(x, gradient, slope)
-        if code == c3:
-            return f3(x, gradient, slope)
-        return other(formulas, code, x, gradient, slope)
-
-    return choose
-
-
-_FIRST_WORD, _ALL_WORD = FIRST_ACTIVATIONS.word, ALL_ACTIVATIONS.word
-_FORWARD = {_FIRST_WORD: _forward_among(_FIRST), _ALL_WORD: _forward_among(_FIRST + _OTHERS)}
-_BACKWARD = {_FIRST_WORD: _backward_among(_FIRST), _ALL_WORD: _backward_among(_FIRST + _OTHERS)}
-
-
-def activate(formulas, code, z, slope):
-    """A hidden activation's output; `formulas` says which activations are known."""
-    return _FORWARD[formulas.word](formulas, code, z, slope)
-
-
-def activation_backward(formulas, code, x, gradient, slope):
-    """The gradient by z, from the gradient by a hidden activation's output; x is that output, or z if it is needed."""
-    return _BACKWARD[formulas.word](formulas, code, x, gradient, slope)
-
-
-def needs_sum(formulas, net, layer):
-    """Whether backward needs the weighted sums of a layer of units, the first being 0."""
-    return formulas == ALL_ACTIVATIONS and net.needs_sum[layer] != 0
-
-
-@overload(activate, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
-def _activate(formulas, code, z, slope):
-    return _FORWARD[formulas.word]
-
-
-@overload(activation_backward, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
-def _activation_backward(formulas, code, x, gradient, slope):
-    return _BACKWARD[formulas.word]
-
-
-@overload(needs_sum, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
-def _needs_sum(formulas, net, layer):
-    if formulas.word == _FIRST_WORD:
-        return lambda formulas, net, layer: False
-    return lambda formulas, net, layer: net.needs_sum[layer] != 0
 
 
 @inline

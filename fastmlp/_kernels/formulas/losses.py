@@ -50,11 +50,14 @@ RECORDS = (
     Record(Loss.BCE, (Activation.SIGMOID,), "probabilities", bounded_below=True),
     Record(Loss.CROSS_ENTROPY, (Activation.SOFTMAX,), "classes", mean_over_outputs=False, bounded_below=True),
     Record(
-        Loss.MSE, (Activation.SIGMOID, Activation.SOFTMAX, Activation.IDENTITY, Activation.RELU), "numbers",
-        gradient_factor=2.0, by_output=True,
+        Loss.MSE,
+        (Activation.SIGMOID, Activation.SOFTMAX, Activation.IDENTITY, Activation.RELU),
+        "numbers",
+        gradient_factor=2.0,
+        by_output=True,
     ),
     Record(Loss.POISSON, (Activation.EXP,), "counts"),
-)  # fmt: skip
+)
 _BY_OUTPUT = tuple(int(record.code) for record in RECORDS if record.by_output)
 _BOUNDED_BELOW = tuple(int(record.code) for record in RECORDS if record.bounded_below)
 BY_CODE = {record.code: record for record in RECORDS}

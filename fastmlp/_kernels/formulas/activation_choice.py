@@ -1,0 +1,118 @@
+"""Which hidden activations are compiled into a kernel, and how one of them is picked by its code.
+
+Kernels for nets of the first few hold no others: compiling those would take longer. The type of `formulas`, a part of
+each net, says which are known.
+"""
+
+from typing import Any
+
+from numba.extending import overload
+
+from fastmlp._kernels.formulas.activations import BY_CODE, RECORDS, Activation, Record
+from fastmlp._simd.jit import INLINE, inline
+from fastmlp._simd.types import Static
+
+_FIRST = tuple(BY_CODE[code] for code in (Activation.RELU, Activation.LEAKY_RELU, Activation.TANH, Activation.SIGMOID))
+_OTHERS = tuple(r for r in RECORDS if r.hidden and r not in _FIRST and r.code != Activation.IDENTITY)
+FIRST_ACTIVATIONS, ALL_ACTIVATIONS = Static("first activations"), Static("all activations")
+
+
+def formulas_for(activations: tuple[Activation, ...]) -> Static:
+    """Which hidden activations the kernels of a net with these layers know."""
+    return ALL_ACTIVATIONS if {r.code for r in _OTHERS} & set(activations[:-1]) else FIRST_ACTIVATIONS
+
+
+def _by_fours(records: tuple[Record, ...]) -> tuple[list[int], tuple[Record, ...], tuple[Record, ...]]:
+    """The codes of four records, the records, filled up with the last one, and the other records."""
+    four = records[:4]
+    codes = [int(record.code) for record in four]
+    return codes + [-1] * (4 - len(four)), four + four[-1:] * (4 - len(four)), records[4:]
+
+
+def _forward_among(records: tuple[Record, ...]) -> Any:
+    """A function that picks one of the formulas by its code; identity for any other code."""
+    (c0, c1, c2, c3), (r0, r1, r2, r3), rest = _by_fours(records)
+    f0, f1, f2, f3 = r0.forward, r1.forward, r2.forward, r3.forward
+    if rest:
+        other = inline(_forward_among(rest))
+    else:
+
+        @inline
+        def other(formulas, code, z, slope):
+            return z
+
+    def choose(formulas, code, z, slope):
+        if code == c0:
+            return f0(z, slope)
+        if code == c1:
+            return f1(z, slope)
+        if code == c2:
+            return f2(z, slope)
+        if code == c3:
+            return f3(z, slope)
+        return other(formulas, code, z, slope)
+
+    return choose
+
+
+def _backward_among(records: tuple[Record, ...]) -> Any:
+    """The same for the gradient by the weighted sum."""
+    (c0, c1, c2, c3), (r0, r1, r2, r3), rest = _by_fours(records)
+    f0, f1, f2, f3 = r0.backward, r1.backward, r2.backward, r3.backward
+    if rest:
+        other = inline(_backward_among(rest))
+    else:
+
+        @inline
+        def other(formulas, code, x, gradient, slope):
+            return gradient
+
+    def choose(formulas, code, x, gradient, slope):
+        if code == c0:
+            return f0(x, gradient, slope)
+        if code == c1:
+            return f1(x, gradient, slope)
+        if code == c2:
+            return f2(x, gradient, slope)
+        if code == c3:
+            return f3(x, gradient, slope)
+        return other(formulas, code, x, gradient, slope)
+
+    return choose
+
+
+_FIRST_WORD, _ALL_WORD = FIRST_ACTIVATIONS.word, ALL_ACTIVATIONS.word
+_FORWARD = {_FIRST_WORD: _forward_among(_FIRST), _ALL_WORD: _forward_among(_FIRST + _OTHERS)}
+_BACKWARD = {_FIRST_WORD: _backward_among(_FIRST), _ALL_WORD: _backward_among(_FIRST + _OTHERS)}
+
+
+def activate(formulas, code, z, slope):
+    """A hidden activation's output; `formulas` says which activations are known."""
+    return _FORWARD[formulas.word](formulas, code, z, slope)
+
+
+def activation_backward(formulas, code, x, gradient, slope):
+    """The gradient by z, from the gradient by a hidden activation's output; x is that output, or z if it is needed."""
+    return _BACKWARD[formulas.word](formulas, code, x, gradient, slope)
+
+
+def needs_sum(formulas, net, layer):
+    """Whether backward needs the weighted sums of a layer of units, the first being 0."""
+    return formulas == ALL_ACTIVATIONS and net.needs_sum[layer] != 0
+
+
+@overload(activate, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
+def _activate(formulas, code, z, slope):
+    return _FORWARD[formulas.word]
+
+
+@overload(activation_backward, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
+def _activation_backward(formulas, code, x, gradient, slope):
+    return _BACKWARD[formulas.word]
+
+
+@overload(needs_sum, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
+def _needs_sum(formulas, net, layer):
+    if formulas.word == _FIRST_WORD:
+        return lambda formulas, net, layer: False
+    return lambda formulas, net, layer: net.needs_sum[layer] != 0

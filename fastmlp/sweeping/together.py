@@ -1,0 +1,118 @@
+"""Train the nets of several settings in one run of a kernel, up to the end of a rung."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from fastmlp.diagnosis.retraining import Retraining
+from fastmlp.runs import Runs, Status
+from fastmlp.settings import NetSelection, TrainSettings
+from fastmlp.sweeping.grid import OWN, Setting
+from fastmlp.sweeping.results import SweepResults
+from fastmlp.training import HowToRun, train_nets
+
+MOST_NETS_AT_ONCE = 2**18
+MOST_BYTES_AT_ONCE = 2**29  # of their parameters
+
+
+def parts_of(chosen: list[Setting], rows: list[int], n_seeds: int) -> list[list[int]]:
+    """Settings that are trained at once, as many as memory should hold."""
+    net = chosen[0].call.architecture.n_parameters * 8
+    most = max(1, min(MOST_NETS_AT_ONCE, MOST_BYTES_AT_ONCE // net) // n_seeds)
+    return [rows[first : first + most] for first in range(0, len(rows), most)]
+
+
+def train_part(
+    part: list[int],
+    settings: list[Setting],
+    X: Any,
+    y: Any,
+    ids: np.ndarray,
+    seed: int,
+    threads: int | None,
+    results: SweepResults,
+    alive: dict[int, Runs],
+    rungs: list[float],
+    number: int,
+) -> None:
+    """Train the nets of some settings of a group, up to the end of a rung, and take what they come to."""
+    keep = number + 1 < len(rungs)
+    calls, n = [settings[row].call for row in part], len(ids)
+    total = calls[0].epochs
+    before = round(total * rungs[number - 1]) if number else 0
+    epochs = round(total * rungs[number]) - before
+    if not number:
+        runs = _train_together(calls, X, y, ids, seed, threads, epochs, keep)
+        nets = [np.arange(n)] * len(part)
+    else:
+        nets = [np.flatnonzero(_goes_on(results.status[row], results.trained[row], before)) for row in part]
+        if not sum(map(len, nets)):
+            return
+        runs = _go_on_together([alive[row] for row in part], calls, nets, X, y, threads, epochs, keep)
+    first = 0
+    for row, which in zip(part, nets, strict=True):
+        own = runs[first : first + len(which)]
+        assert isinstance(own, Runs)
+        results.take(row, which, own)
+        if keep:
+            alive[row] = own[_goes_on(own.status, own.epochs, before + epochs)]
+        first += len(which)
+
+
+def _goes_on(status: np.ndarray, trained: np.ndarray, epochs: int) -> np.ndarray:
+    """Which nets a call that did not end after `epochs` epochs would train further.
+
+    An infinite loss that is seen at a call's end alone has not stopped a net: gradients may be finite all the same.
+    """
+    return (status == Status.RAN_ALL_EPOCHS) | ((status == Status.DIVERGED) & (trained == epochs))
+
+
+def _together(calls: list[TrainSettings], counts: list[int]) -> TrainSettings:
+    """Several settings as one, with one value a net where they differ."""
+
+    def spread(values: list[Any]) -> Any:
+        if all(value == values[0] for value in values):
+            return values[0]
+        return np.repeat(np.array(values, np.float64), counts)
+
+    first = calls[0]
+    own = {f.name: [getattr(c.optimizer, f.name) for c in calls] for f in fields(first.optimizer)}  # type: ignore[arg-type]
+    optimizer = type(first.optimizer)(**{name: spread(values) for name, values in own.items()})
+    slope = spread([c.architecture.leaky_slope for c in calls])
+    numbers = {name: spread([getattr(c, name) for c in calls]) for name in OWN}
+    return first.changed(**numbers, optimizer=optimizer, architecture=first.architecture.with_slope(slope))
+
+
+def _train_together(
+    calls: list[TrainSettings], X: Any, y: Any, ids: np.ndarray, seed: int, threads: int | None, epochs: int, keep: bool
+) -> Runs:
+    together = _together(calls, [len(ids)] * len(calls)).changed(epochs=epochs, keep_state=keep)
+    inits = [call.init for call in calls]
+    distinct = list(dict.fromkeys(inits))
+    if len(distinct) > 1:
+        retraining = Retraining(Runs._train, seed, threads)
+        drawn = {init: retraining.initial(calls[inits.index(init)], X, y, ids) for init in distinct}
+        weights = [np.concatenate([drawn[i].weights[k] for i in inits]) for k in range(calls[0].architecture.n_layers)]
+        biases = [np.concatenate([drawn[i].biases[k] for i in inits]) for k in range(len(drawn[inits[0]].biases))]
+        together = together.changed(init=(weights, biases))
+    nets = NetSelection(net_ids=np.tile(ids, len(calls)), seed=seed)
+    return train_nets(together, X, y, nets, HowToRun(threads=threads))
+
+
+def _go_on_together(
+    runs: list[Runs],
+    calls: list[TrainSettings],
+    nets: list[np.ndarray],
+    X: Any,
+    y: Any,
+    threads: int | None,
+    epochs: int,
+    keep: bool,
+) -> Runs:
+    together = _together(calls, [len(which) for which in nets])
+    joined = Runs.concatenated(runs, together.architecture)
+    together = together.changed(epochs=epochs, keep_state=keep, init="he_uniform")
+    return train_nets(together, X, y, NetSelection(warm_start=joined), HowToRun(threads=threads))
