@@ -14,6 +14,7 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
+from fastmlp._kernels import structs
 from fastmlp._kernels.formulas.losses import LOSSES, Loss
 from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._pickling import LostFunction
@@ -39,6 +40,24 @@ _FLOAT32 = np.dtype(np.float32)
 # What files keep of a setting: the word or number itself, or an array where there is one number a net, or one an epoch
 _WORD = {"in_files": "word"}
 _BY_NET = {"in_files": "number", "by_net": True}
+
+
+@dataclass(frozen=True)
+class StoppingRule:
+    """A limit at which training stops, one number a net; how it is applied stands in `_kernels/stopping`."""
+
+    row: int
+    """Of a tile's stop state, where the kernels read the limit."""
+    never: float
+    """The limit that is never reached, for nets without this rule."""
+    least: float
+    greatest: float = np.inf
+
+
+def _rule(row: int, never: float, least: float, greatest: float = np.inf) -> dict[str, Any]:
+    return {**_BY_NET, "rule": StoppingRule(row, never, least, greatest)}
+
+
 _BY_EPOCH = {"in_files": "number"}
 
 
@@ -57,9 +76,9 @@ class TrainSettings:
     dropout: PerNet = field(default=0.0, metadata=_BY_NET)
     sample_weight: Any = None
     bootstrap: bool = field(default=False, metadata=_WORD)
-    target_loss: PerNet | None = field(default=None, metadata=_BY_NET)
-    target_accuracy: PerNet | None = field(default=None, metadata=_BY_NET)
-    patience: PerNet | None = field(default=None, metadata=_BY_NET)
+    target_loss: PerNet | None = field(default=None, metadata=_rule(structs.TARGET_LOSS, -np.inf, 0.0))
+    target_accuracy: PerNet | None = field(default=None, metadata=_rule(structs.TARGET_ACCURACY, np.inf, 0.0, 1.0))
+    patience: PerNet | None = field(default=None, metadata=_rule(structs.PATIENCE, np.inf, 1.0, MAX_PATIENCE))
     tol: PerNet = field(default=1e-4, metadata=_BY_NET)
     schedule: Schedule | None = field(default=None, metadata=_BY_EPOCH)
     validation: Any = None
@@ -132,10 +151,10 @@ class TrainSettings:
             sizes = self.architecture.sizes
             raise ValueError(f"dropout={self.dropout!r} leaves out hidden units, and sizes={sizes} has none")
         checks.in_dtype("leaky_slope", self.architecture.leaky_slope, self.dtype)
-        limits = {"target_loss": (0.0, np.inf), "target_accuracy": (0.0, 1.0), "patience": (1.0, MAX_PATIENCE)}
         rules: dict[str, Any] = {
-            name: None if getattr(self, name) is None else checks.bounded(name, getattr(self, name), n_nets, *bounds)
-            for name, bounds in limits.items()
+            name: checks.bounded(name, getattr(self, name), n_nets, rule.least, rule.greatest)
+            for name, rule in STOPPING_RULES.items()
+            if getattr(self, name) is not None
         }
         tol = checks.bounded("tol", self.tol, n_nets, 0.0, float(np.finfo(self.dtype).max))
         l2 = checks.in_dtype("l2", checks.bounded("l2", self.l2, n_nets, 0.0), self.dtype)
@@ -249,6 +268,9 @@ def _named(what: str) -> tuple[str, ...]:
     return tuple(entry.name for entry in fields(TrainSettings) if entry.metadata.get(what))
 
 
+STOPPING_RULES: dict[str, StoppingRule] = {
+    entry.name: entry.metadata["rule"] for entry in fields(TrainSettings) if "rule" in entry.metadata
+}
 WORDS = tuple(entry.name for entry in fields(TrainSettings) if entry.metadata.get("in_files") == "word")
 NUMBERS = tuple(entry.name for entry in fields(TrainSettings) if entry.metadata.get("in_files") == "number")
 

@@ -16,7 +16,7 @@ from fastmlp._check_values import choose
 from fastmlp._kernels.formulas.losses import LOSSES, Loss
 from fastmlp.architecture import Architecture
 from fastmlp.audit.backpropagation import Arrays, Problem
-from fastmlp.audit.mistakes import MISTAKES, Placed, said_layers
+from fastmlp.audit.mistakes import AUDITED, MISTAKES, Placed, said_layers
 from fastmlp.audit.search import EXACT, L2, TOLERANCE, UPDATED, Search
 
 if TYPE_CHECKING:
@@ -222,8 +222,10 @@ def audit_gradients(
         raise ValueError("leaky_slope has one number for each net: an audit is of one net, so give it one number")
     loss = architecture.default_loss if loss is None else loss
     code = Loss(choose("loss", loss, LOSSES[architecture.activations[-1]]))
-    if code == Loss.POISSON:
-        raise ValueError("loss='poisson' has no catalogue of mistakes: compare with fastmlp.loss_and_gradients")
+    if code not in AUDITED:
+        raise ValueError(
+            f"loss={code.name.lower()!r} has no catalogue of mistakes: compare with fastmlp.loss_and_gradients"
+        )
     samples = checks.inputs(X, architecture, np.dtype(np.float64))
     targets = checks.targets(y, architecture, code, len(samples), np.dtype(np.float64))
     own_outputs = None if outputs is None else _outputs(outputs, targets.shape)

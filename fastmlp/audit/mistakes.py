@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
+from fastmlp._kernels.formulas.losses import Loss
 from fastmlp._kernels.mistake_codes import BiasSum, Derivative, Down, Forward, Output, Part, Penalty, Product, Scale
 
 
@@ -31,6 +32,7 @@ def _mistake(name: str, slots: str, code: IntEnum, meaning: str, line: str) -> t
 SIGMOID_LINE = "delta = error * a * (1 - a)  # a = sigmoid(z): its derivative, in terms of the output itself"
 DELTA_LINE = "delta = (output - target) / n_samples  # cross-entropy with its own output activation"
 HIDDEN_LINE = "delta = (delta_above @ W_above.T) * a * (1 - a)"
+AUDITED = (Loss.BCE, Loss.CROSS_ENTROPY, Loss.MSE)  # the losses that the catalogue's formulas are for
 TANH_LINE = "delta = (delta_above @ W_above.T) * (1 - a ** 2)  # a = tanh(z)"
 LAYERS_LINE = "delta[l] = (delta[l + 1] @ W[l + 1].T) * derivative(z[l])"
 PRODUCT_LINE = "dW = a_below.T @ delta"

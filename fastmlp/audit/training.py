@@ -25,7 +25,7 @@ from fastmlp._kernels.mistake_codes import BiasSum, Derivative, Down, Forward, O
 from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 from fastmlp.architecture import Architecture
 from fastmlp.audit.backpropagation import Problem
-from fastmlp.audit.mistakes import FORWARD, MISTAKES, Placed
+from fastmlp.audit.mistakes import AUDITED, FORWARD, MISTAKES, Placed
 from fastmlp.diagnosis.problem import distances, every_output_solved, solved_limit
 from fastmlp.runs import Runs
 from fastmlp.settings import NetSelection, TrainSettings, as_optimizer
@@ -209,8 +209,8 @@ def train_with_mistakes(
 def placed(mistakes: Any, architecture: Architecture, X: Any, y: Any, loss: str | None, l2: float) -> list[Placed]:
     """The mistakes that were named, in all layers where nothing else is said; refused where nets can't have them."""
     code = Loss(choose("loss", loss or architecture.default_loss, LOSSES[architecture.activations[-1]]))
-    if code == Loss.POISSON:
-        raise ValueError("loss='poisson' has no catalogue of mistakes")
+    if code not in AUDITED:
+        raise ValueError(f"loss={code.name.lower()!r} has no catalogue of mistakes")
     samples = checks.inputs(X, architecture, np.dtype(np.float64))
     targets = checks.targets(y, architecture, code, len(samples), np.dtype(np.float64))
     bias = [np.ones(n) if architecture.bias else np.zeros(n) for _, n in architecture.shapes]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from fastmlp._kernels.formulas.activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
+from fastmlp.optimizers import OPTIMIZERS
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,7 +85,7 @@ def _add_xor(commands: Any) -> None:
     xor.add_argument("--sizes", type=_sizes, default=(2, 4, 1), metavar="2-4-1", help="units of each layer")
     xor.add_argument("--hidden", default="relu", help=_HIDDEN_HELP)
     xor.add_argument("--init", default="he_uniform", help="initial weights, such as glorot_uniform or torch")
-    xor.add_argument("--optimizer", default="sgd", help="sgd, adam, rmsprop or rprop")
+    xor.add_argument("--optimizer", default="sgd", help=", ".join(OPTIMIZERS))
     xor.add_argument("--learning-rate", type=float, default=0.5, help="the optimizer's learning rate")
     xor.add_argument("--epochs", type=_count, default=2000, help="passes over the four samples, at most")
     xor.add_argument("--seed", type=int, default=0, help="fixes every initial weight")
@@ -219,7 +220,7 @@ def _add_why(commands: Any) -> None:
     why.add_argument("--loss", help="bce, cross_entropy or mse (default: what goes with the output)")
     why.add_argument("--no-bias", action="store_true", help="units without biases")
     why.add_argument("--init", default="he_uniform", help="a scheme, or uniform:LOW:HIGH, or normal:STD")
-    why.add_argument("--optimizer", default="sgd", help="sgd, adam, rmsprop or rprop")
+    why.add_argument("--optimizer", default="sgd", help=", ".join(OPTIMIZERS))
     why.add_argument("--lr", "--learning-rate", type=float, default=0.5, help="the learning rate, of the mean loss")
     why.add_argument("--batch-size", type=_count, help="samples of a minibatch (default: all)")
     why.add_argument("--epochs", type=_count, default=2000, help="passes over the samples")

@@ -24,7 +24,7 @@ from fastmlp._kernels.tiles import InitSpec
 from fastmlp._simd.types import Buffer
 from fastmlp.initializers import INITIALIZERS, Initializer
 from fastmlp.runs import Runs
-from fastmlp.settings import MAX_EPOCHS, PerNet, TrainSettings
+from fastmlp.settings import MAX_EPOCHS, STOPPING_RULES, PerNet, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _flags(
         order_by_net=settings.shuffle == "by_net" and batch < n_samples,
         dropping=dropping,
         record_every=0 if settings.record_every is None else min(settings.record_every, MAX_EPOCHS),
-        rules=any(rule is not None for rule in (settings.target_loss, settings.target_accuracy, patience)),
+        rules=any(getattr(settings, name) is not None for name in STOPPING_RULES if name != "patience" or not decides),
         bound_will_do=settings.target_accuracy is None and patience is None and _are_moderate(samples.weights, n_out),
         has_l2=bool(np.any(settings.l2)),
         has_momentum=bool(np.any(getattr(optimizer, "momentum", 0.0))),
@@ -209,13 +209,11 @@ def _hyperparameters(settings: TrainSettings) -> dict[int, PerNet]:
 
 def _stopping_rows(settings: TrainSettings) -> dict[int, PerNet]:
     """The rows of the stopping rules' limits; those of a rule that was not asked for are never reached."""
-    return {
-        structs.BEST_LOSS: np.inf,
-        structs.TARGET_LOSS: -np.inf if settings.target_loss is None else settings.target_loss,
-        structs.TARGET_ACCURACY: np.inf if settings.target_accuracy is None else settings.target_accuracy,
-        structs.PATIENCE: np.inf if settings.patience is None else settings.patience,
-        structs.TOLERANCE: settings.tol,
-    }
+    limits: dict[int, PerNet] = {structs.BEST_LOSS: np.inf, structs.TOLERANCE: settings.tol}
+    for name, rule in STOPPING_RULES.items():
+        limit = getattr(settings, name)
+        limits[rule.row] = rule.never if limit is None else limit
+    return limits
 
 
 def _rate_factor(settings: TrainSettings, first_epoch: int) -> Callable[[int], float] | None:

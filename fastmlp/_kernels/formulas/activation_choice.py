@@ -8,12 +8,13 @@ from typing import Any
 
 from numba.extending import overload
 
-from fastmlp._kernels.formulas.activations import BY_CODE, RECORDS, Activation, Record
+from fastmlp._kernels.formulas.activations import BY_CODE, RECORDS, Activation, Record, leaky_relu, leaky_relu_backward
 from fastmlp._simd.jit import INLINE, inline
 from fastmlp._simd.types import Static
 
-_FIRST = tuple(BY_CODE[code] for code in (Activation.RELU, Activation.LEAKY_RELU, Activation.TANH, Activation.SIGMOID))
-_OTHERS = tuple(r for r in RECORDS if r.hidden and r not in _FIRST and r.code != Activation.IDENTITY)
+_FIRST = tuple(BY_CODE[code] for code in (Activation.RELU, Activation.TANH, Activation.SIGMOID))
+_APART = (Activation.IDENTITY, Activation.LEAKY_RELU)  # the one does nothing, the other has a slope
+_OTHERS = tuple(r for r in RECORDS if r.hidden and r not in _FIRST and r.code not in _APART)
 FIRST_ACTIVATIONS, ALL_ACTIVATIONS = Static("first activations"), Static("all activations")
 
 
@@ -22,63 +23,71 @@ def formulas_for(activations: tuple[Activation, ...]) -> Static:
     return ALL_ACTIVATIONS if {r.code for r in _OTHERS} & set(activations[:-1]) else FIRST_ACTIVATIONS
 
 
-def _by_fours(records: tuple[Record, ...]) -> tuple[list[int], tuple[Record, ...], tuple[Record, ...]]:
-    """The codes of four records, the records, filled up with the last one, and the other records."""
-    four = records[:4]
-    codes = [int(record.code) for record in four]
-    return codes + [-1] * (4 - len(four)), four + four[-1:] * (4 - len(four)), records[4:]
+def _first_three(records: tuple[Record, ...]) -> tuple[list[int], tuple[Record, ...], tuple[Record, ...]]:
+    """The codes of three records, the records, filled up with the last one, and the other records."""
+    three = records[:3]
+    codes = [int(record.code) for record in three]
+    return codes + [-1] * (3 - len(three)), three + three[-1:] * (3 - len(three)), records[3:]
 
 
 def _forward_among(records: tuple[Record, ...]) -> Any:
     """A function that picks one of the formulas by its code; identity for any other code."""
-    (c0, c1, c2, c3), (r0, r1, r2, r3), rest = _by_fours(records)
-    f0, f1, f2, f3 = r0.forward, r1.forward, r2.forward, r3.forward
+    (c0, c1, c2), (r0, r1, r2), rest = _first_three(records)
+    f0, f1, f2 = r0.forward, r1.forward, r2.forward
     if rest:
         other = inline(_forward_among(rest))
-    else:
 
-        @inline
-        def other(formulas, code, z, slope):
-            return z
+        def choose(formulas, code, z, slope):
+            if code == c0:
+                return f0(z)
+            if code == c1:
+                return f1(z)
+            if code == c2:
+                return f2(z)
+            return other(formulas, code, z, slope)
 
-    def choose(formulas, code, z, slope):
+        return choose
+
+    def choose_last(formulas, code, z, slope):
         if code == c0:
-            return f0(z, slope)
+            return f0(z)
         if code == c1:
-            return f1(z, slope)
+            return f1(z)
         if code == c2:
-            return f2(z, slope)
-        if code == c3:
-            return f3(z, slope)
-        return other(formulas, code, z, slope)
+            return f2(z)
+        return leaky_relu(z, slope) if code == Activation.LEAKY_RELU else z
 
-    return choose
+    return choose_last
 
 
 def _backward_among(records: tuple[Record, ...]) -> Any:
     """The same for the gradient by the weighted sum."""
-    (c0, c1, c2, c3), (r0, r1, r2, r3), rest = _by_fours(records)
-    f0, f1, f2, f3 = r0.backward, r1.backward, r2.backward, r3.backward
+    (c0, c1, c2), (r0, r1, r2), rest = _first_three(records)
+    f0, f1, f2 = r0.backward, r1.backward, r2.backward
     if rest:
         other = inline(_backward_among(rest))
-    else:
 
-        @inline
-        def other(formulas, code, x, gradient, slope):
-            return gradient
+        def choose(formulas, code, x, gradient, slope):
+            if code == c0:
+                return f0(x, gradient)
+            if code == c1:
+                return f1(x, gradient)
+            if code == c2:
+                return f2(x, gradient)
+            return other(formulas, code, x, gradient, slope)
 
-    def choose(formulas, code, x, gradient, slope):
+        return choose
+
+    def choose_last(formulas, code, x, gradient, slope):
         if code == c0:
-            return f0(x, gradient, slope)
+            return f0(x, gradient)
         if code == c1:
-            return f1(x, gradient, slope)
+            return f1(x, gradient)
         if code == c2:
-            return f2(x, gradient, slope)
-        if code == c3:
-            return f3(x, gradient, slope)
-        return other(formulas, code, x, gradient, slope)
+            return f2(x, gradient)
+        return leaky_relu_backward(x, gradient, slope) if code == Activation.LEAKY_RELU else gradient
 
-    return choose
+    return choose_last
 
 
 _FIRST_WORD, _ALL_WORD = FIRST_ACTIVATIONS.word, ALL_ACTIVATIONS.word

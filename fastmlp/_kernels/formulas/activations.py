@@ -53,9 +53,9 @@ class Record:
     formula: str
     """For the docs."""
     forward: Callable[..., Any] | None
-    """a from (z, slope), vectors; None for softmax, which needs its whole layer."""
+    """a from z, vectors, of leaky_relu from (z, slope); None for softmax, which needs its whole layer."""
     backward: Callable[..., Any] | None
-    """The gradient by z from (x, gradient by a, slope), where x is a, or z if it `needs_sum`."""
+    """The gradient by z from (x, gradient by a), where x is a, or z if it `needs_sum`; of leaky_relu with the slope."""
     in_numpy: Callable[[np.ndarray, float], np.ndarray]
     """a from (z, slope) in float64: what audits compare with."""
     derivative_in_numpy: Callable[[np.ndarray, float], np.ndarray]
@@ -92,72 +92,50 @@ def relu_backward(a, gradient):
 
 
 @inline
-def _identity(z, slope):
+def _identity(z):
     return z
 
 
 @inline
-def _identity_backward(a, gradient, slope):
+def _identity_backward(a, gradient):
     return gradient
 
 
 @inline
-def _relu(z, slope):
-    return relu(z)
-
-
-@inline
-def _relu_backward(a, gradient, slope):
-    return relu_backward(a, gradient)
-
-
-@inline
-def _leaky_relu(z, slope):
+def leaky_relu(z, slope):
+    """z for z > 0, else slope · z."""
     return select(z < 0.0, z * slope, z)
 
 
 @inline
-def _leaky_relu_backward(a, gradient, slope):
+def leaky_relu_backward(a, gradient, slope):
+    """The gradient by z, from the output a and the gradient by a."""
     return select(a > 0.0, gradient, gradient * slope)
 
 
 @inline
-def _tanh(z, slope):
-    return tanh(z)
-
-
-@inline
-def _tanh_backward(a, gradient, slope):
+def _tanh_backward(a, gradient):
     return gradient * fma(-a, a, 1.0)
 
 
 @inline
-def _sigmoid(z, slope):
-    return sigmoid(z)
-
-
-@inline
-def _sigmoid_backward(a, gradient, slope):
+def sigmoid_backward(a, gradient):
+    """The gradient by z, from the output a and the gradient by a."""
     return gradient * (a * (1.0 - a))
 
 
 @inline
-def _exp(z, slope):
-    return exp(z)
-
-
-@inline
-def _exp_backward(a, gradient, slope):
+def _exp_backward(a, gradient):
     return gradient * a
 
 
 @inline
-def _elu(z, slope):
+def _elu(z):
     return select(z < 0.0, expm1_of_negative(z), z)
 
 
 @inline
-def _elu_backward(a, gradient, slope):
+def _elu_backward(a, gradient):
     return select(a > 0.0, gradient, gradient * (a + 1.0))
 
 
@@ -166,43 +144,43 @@ SELU_SCALE, SELU_SCALE_ALPHA = 1.0507009873554805, 1.7580993408473766
 
 
 @inline
-def _selu(z, slope):
+def _selu(z):
     return select(z < 0.0, expm1_of_negative(z) * SELU_SCALE_ALPHA, z * SELU_SCALE)
 
 
 @inline
-def _selu_backward(a, gradient, slope):
+def _selu_backward(a, gradient):
     return gradient * select(a > 0.0, SELU_SCALE, a + SELU_SCALE_ALPHA)
 
 
 @inline
-def _softsign(z, slope):
+def _softsign(z):
     return z / (absolute(z) + 1.0)
 
 
 @inline
-def _softsign_backward(a, gradient, slope):
+def _softsign_backward(a, gradient):
     rest = 1.0 - absolute(a)
     return gradient * (rest * rest)
 
 
 @inline
-def _softplus(z, slope):
+def _softplus(z):
     return relu(z) + log1p_of_fraction(exp_of_negative(-absolute(z)))
 
 
 @inline
-def _softplus_backward(z, gradient, slope):
+def _softplus_backward(z, gradient):
     return gradient * sigmoid(z)
 
 
 @inline
-def _silu(z, slope):
+def _silu(z):
     return z * sigmoid(z)
 
 
 @inline
-def _silu_backward(z, gradient, slope):
+def _silu_backward(z, gradient):
     s = sigmoid(z)
     return gradient * (s * fma(z, 1.0 - s, 1.0))
 
@@ -216,12 +194,12 @@ def _tanh_of_softplus(z, e):
 
 
 @inline
-def _mish(z, slope):
+def _mish(z):
     return z * _tanh_of_softplus(z, exp_of_negative(-absolute(z)))
 
 
 @inline
-def _mish_backward(z, gradient, slope):
+def _mish_backward(z, gradient):
     e = exp_of_negative(-absolute(z))
     t = _tanh_of_softplus(z, e)
     return gradient * fma(z * sigmoid_from(z, e), fma(-t, t, 1.0), t)
@@ -234,12 +212,12 @@ def _normal_cdf(z):
 
 
 @inline
-def _gelu(z, slope):
+def _gelu(z):
     return z * _normal_cdf(z)
 
 
 @inline
-def _gelu_backward(z, gradient, slope):
+def _gelu_backward(z, gradient):
     density = exp_of_negative(z * z * -0.5) * 0.3989422804014327
     return gradient * fma(z, density, _normal_cdf(z))
 
@@ -272,8 +250,8 @@ RECORDS = (
     Record(
         Activation.RELU,
         "max(0, z)",
-        _relu,
-        _relu_backward,
+        relu,
+        relu_backward,
         lambda z, _: np.where(z > 0, z, 0.0),
         lambda x, _: (x > 0).astype(np.float64),
         output=True,
@@ -283,8 +261,8 @@ RECORDS = (
     Record(
         Activation.LEAKY_RELU,
         "z for z > 0, else leaky_slope · z",
-        _leaky_relu,
-        _leaky_relu_backward,
+        leaky_relu,
+        leaky_relu_backward,
         lambda z, slope: np.where(z > 0, z, slope * z),
         lambda x, slope: np.where(x > 0, 1.0, slope),
         dies=True,
@@ -293,7 +271,7 @@ RECORDS = (
     Record(
         Activation.TANH,
         "tanh(z)",
-        _tanh,
+        tanh,
         _tanh_backward,
         lambda z, _: np.tanh(z),
         lambda a, _: 1.0 - a * a,
@@ -302,8 +280,8 @@ RECORDS = (
     Record(
         Activation.SIGMOID,
         "1 / (1 + exp(−z))",
-        _sigmoid,
-        _sigmoid_backward,
+        sigmoid,
+        sigmoid_backward,
         lambda z, _: numpy_sigmoid(z),
         lambda a, _: a * (1.0 - a),
         output=True,
@@ -331,7 +309,7 @@ RECORDS = (
         output=True,
     ),
     Record(
-        Activation.EXP, "exp(z)", _exp, _exp_backward, lambda z, _: np.exp(z), lambda a, _: a, hidden=False, output=True
+        Activation.EXP, "exp(z)", exp, _exp_backward, lambda z, _: np.exp(z), lambda a, _: a, hidden=False, output=True
     ),
     Record(
         Activation.ELU,
@@ -425,5 +403,5 @@ def activate_output(code, z):
 def output_backward(code, o, gradient):
     """The gradient by z, from an output o and the gradient by o; softmax is not among these."""
     if code == Activation.SIGMOID:
-        return gradient * (o * (1.0 - o))
+        return sigmoid_backward(o, gradient)
     return relu_backward(o, gradient) if code == Activation.RELU else gradient
