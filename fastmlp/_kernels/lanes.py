@@ -95,7 +95,7 @@ def _activate(Blk, F, net, layer, slope, units, sums, count):
         row = s * net.n_unit_rows + net.unit_rows[layer + 1]
         for j in range(net.sizes[layer + 1]):
             z = load_grid(Blk, Blk, F, units, row + j, 0, net.n_unit_rows)
-            if needs_sum(net.formulas, net, layer + 1):
+            if needs_sum(net.formulas, net.needs_sum, layer + 1):
                 store_grid(Blk, F, sums, row + j, 0, net.n_unit_rows, z, ratio(Blk, F))
             a = activate(net.formulas, net.activations[layer], z, repeat(Blk, slope))
             store_grid(Blk, F, units, row + j, 0, net.n_unit_rows, a, ratio(Blk, F))
@@ -255,7 +255,7 @@ def _activation_gradients(Blk, F, net, flags, layer, slope, kept, scratch, count
     for s in range(0, count, ratio(Blk, F)):
         for i in range(first_unit, stop_unit):
             here = s * net.n_unit_rows + net.unit_rows[layer] + i
-            if needs_sum(net.formulas, net, layer):
+            if needs_sum(net.formulas, net.needs_sum, layer):
                 x = load_grid(Blk, Blk, F, scratch.sums, here, 0, net.n_unit_rows)
             else:
                 x = load_grid(Blk, Blk, F, scratch.units, here, 0, net.n_unit_rows)

@@ -325,7 +325,11 @@ def _activation_gradients(F, net, tiles, tile, layer, count, memory, made):
             elif how == Derivative.STEP:
                 delta = select(z > 0.0, gradient, 0.0)
             else:
-                if code == Activation.RELU or code == Activation.LEAKY_RELU or needs_sum(net.formulas, net, layer):
+                if (
+                    code == Activation.RELU
+                    or code == Activation.LEAKY_RELU
+                    or needs_sum(net.formulas, net.needs_sum, layer)
+                ):
                     f = z
                 delta = activation_backward(net.formulas, code, f, gradient, slope)
                 if how == Derivative.TWICE:
@@ -388,7 +392,11 @@ def _store_derivatives(F, net, tiles, tile, layer, count, memory):
         row = s * memory.n_rows + memory.first[layer]
         for i in range(net.sizes[layer]):
             x = load(F, memory.a, row + i)
-            if code == Activation.RELU or code == Activation.LEAKY_RELU or needs_sum(net.formulas, net, layer):
+            if (
+                code == Activation.RELU
+                or code == Activation.LEAKY_RELU
+                or needs_sum(net.formulas, net.needs_sum, layer)
+            ):
                 x = load(F, memory.z, row + i)
             store(memory.slope, row + i, activation_backward(net.formulas, code, x, broadcast(F, 1.0), slope))
 

@@ -48,7 +48,7 @@ def _forward(Blk, F, net, rows, base, slope, units, sums):
             for i in range(n_in):
                 z = fma(repeat(Blk, load(F, rows, weight + i)), load(Blk, units, below + i), z)
             if hidden:
-                if needs_sum(net.formulas, net, layer + 1):
+                if needs_sum(net.formulas, net.needs_sum, layer + 1):
                     store(sums, here + j, z)
                 z = activate(net.formulas, net.activations[layer], z, repeat(Blk, slope))
             store(units, here + j, z)
@@ -70,7 +70,7 @@ def _input_gradients(Blk, F, net, rows, base, slope, units, sums, deltas):
                 down = fma(repeat(Blk, load(F, rows, weight)), load(Blk, deltas, above + j), down)
                 weight += n_columns
             x = load(Blk, units, here + i)
-            if needs_sum(net.formulas, net, layer):
+            if needs_sum(net.formulas, net.needs_sum, layer):
                 x = load(Blk, sums, here + i)
             store(deltas, here + i, activation_backward(net.formulas, code, x, down, repeat(Blk, slope)))
 

@@ -125,7 +125,7 @@ def _backward(F, net, tiles, tile, scratch, count, slope, facts, fact, peaks, di
                     for j in range(net.sizes[layer + 1]):
                         down = fma(load(F, tiles.rows, weight + j * n_columns), load(F, deltas, above + j), down)
                     x = a
-                    if needs_sum(net.formulas, net, layer):
+                    if needs_sum(net.formulas, net.needs_sum, layer):
                         x = load(F, scratch.sums, row)
                     store(deltas, row, activation_backward(net.formulas, code, x, down, slope))
                     liveliness = a

@@ -61,7 +61,7 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dro
             for s in range(s_first, s_stop):
                 for r in range(s * step + here + first, s * step + here + stop):
                     z = load(Column, units, r)
-                    if needs_sum(net.formulas, net, layer + 1):
+                    if needs_sum(net.formulas, net.needs_sum, layer + 1):
                         store(scratch.sums, r, z)
                     store(units, r, activate(net.formulas, net.activations[layer], z, repeat(Column, slope)))
         if dropping and layer < net.n_layers - 1:
@@ -165,7 +165,7 @@ def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fre
             for s in range(s_first, s_stop):
                 for r in range(s * step + here + first, s * step + here + stop):
                     gradient, code = load(Column, deltas, r), net.activations[layer - 1]
-                    if needs_sum(net.formulas, net, layer):
+                    if needs_sum(net.formulas, net.needs_sum, layer):
                         x = load(Column, scratch.sums, r)
                     else:
                         x = load(Column, units, r)

@@ -105,9 +105,9 @@ def activation_backward(formulas, code, x, gradient, slope):
     return _BACKWARD[formulas.word](formulas, code, x, gradient, slope)
 
 
-def needs_sum(formulas, net, layer):
-    """Whether backward needs the weighted sums of a layer of units, the first being 0."""
-    return formulas == ALL_ACTIVATIONS and net.needs_sum[layer] != 0
+def needs_sum(formulas, of_layers, layer):
+    """Whether backward needs the weighted sums of a layer of units, the inputs being layer 0; see `Net.needs_sum`."""
+    return formulas == ALL_ACTIVATIONS and of_layers[layer] != 0
 
 
 @overload(activate, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
@@ -121,7 +121,7 @@ def _activation_backward(formulas, code, x, gradient, slope):
 
 
 @overload(needs_sum, jit_options=INLINE, strict=False)  # type: ignore[arg-type]
-def _needs_sum(formulas, net, layer):
+def _needs_sum(formulas, of_layers, layer):
     if formulas.word == _FIRST_WORD:
-        return lambda formulas, net, layer: False
-    return lambda formulas, net, layer: net.needs_sum[layer] != 0
+        return lambda formulas, of_layers, layer: False
+    return lambda formulas, of_layers, layer: of_layers[layer] != 0
