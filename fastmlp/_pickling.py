@@ -24,7 +24,7 @@ class LostFunction:
         return f"<{self.name}, a function that was not kept>"
 
 
-def picklable(value: Any) -> Any:
+def picklable(value: Any) -> Any:  # noqa: PLR0911
     """`value` itself, or with a `LostFunction` for every function in its lists, dicts and arrays that has no name."""
     if isinstance(value, dict):
         return {name: picklable(item) for name, item in value.items()}

@@ -69,7 +69,7 @@ def results_bytes(
     return n_nets * (parameters * architecture.n_parameters * size + per_net)
 
 
-def estimate(
+def estimate(  # noqa: PLR0913
     architecture: Architecture,
     n_samples: int,
     *,

@@ -196,7 +196,7 @@ class Runs(_Parameters):
         "state",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917
         self,
         architecture: Architecture,
         parameters: np.ndarray,

@@ -14,6 +14,7 @@ from fastmlp._kernels import structs
 from fastmlp._kernels.evaluation import N_MEASURES
 from fastmlp._kernels.formulas import optimizers
 from fastmlp._kernels.stopping import LEAST_RATE
+from fastmlp.settings import TrainSettings
 
 
 def _loss(measures: np.ndarray, _spread: np.ndarray) -> np.ndarray:
@@ -45,7 +46,8 @@ def curves(n_nets: int, n_records: int, dtype: Any, sklearn: bool) -> np.ndarray
 class Validation:
     """The held-out samples, and what every net has reached on them.
 
-    A score is the better the greater it is; that of the loss is its negative. Unless it `decides`, it only watches.
+    A score is the better the greater it is; that of the loss is its negative. Unless it only watches, it decides when a
+    net stops and which weights it keeps.
     """
 
     def __init__(
@@ -53,25 +55,24 @@ class Validation:
         data: structs.Data,
         targets: np.ndarray,
         weights: np.ndarray | None,
-        score: str,
+        settings: TrainSettings,
         n_nets: int,
-        n_parameters: int,
         n_records: int,
-        patience: float | np.ndarray,
-        tol: float | np.ndarray,
-        adaptive: bool,
-        restore: bool,
-        decides: bool,
+        *,
+        watches: bool,
         sklearn: bool,
     ) -> None:
-        self.data, self._score = data, SCORES[score]
+        self.data, self._score = data, SCORES[settings.validation_score]
         self.counts_accuracy = checks.counts_accuracy(targets)
         self._spread = _spread(targets, weights)
-        self._patience, self._tol = (np.broadcast_to(np.float64(value), n_nets) for value in (patience, tol))
-        self._adaptive, self._sklearn, self.restore, self.decides = adaptive, sklearn, restore, decides
+        patience = np.inf if watches or settings.patience is None else settings.patience
+        self._patience, self._tol = (np.broadcast_to(np.float64(value), n_nets) for value in (patience, settings.tol))
+        self._adaptive, self._sklearn = isinstance(settings.schedule, str) and not watches, sklearn
+        self.restore, self.decides = settings.restore_best and not watches, not watches
+        n_parameters = settings.architecture.n_parameters
         self.best_score = np.full(n_nets, -np.inf)
         self.best_epoch = np.zeros(n_nets, np.int64)
-        self.best_parameters = np.zeros((n_nets if restore else 0, n_parameters), targets.dtype)
+        self.best_parameters = np.zeros((n_nets if self.restore else 0, n_parameters), targets.dtype)
         self.history, self.losses = (curves(n_nets, n_records, np.float64, sklearn) for _ in range(2))
         self.waited = np.zeros(n_nets)
 

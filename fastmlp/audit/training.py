@@ -109,7 +109,7 @@ class _MistakenTrainer(ChunkTrainer):
         )
 
 
-def train_with_mistakes(
+def train_with_mistakes(  # noqa: PLR0913
     architecture: Architecture,
     X: Any,
     y: Any,

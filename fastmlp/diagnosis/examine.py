@@ -18,7 +18,7 @@ from fastmlp._kernels.formulas.losses import LOSSES, Loss
 from fastmlp.diagnosis import causes
 from fastmlp.diagnosis.baselines import baselines, best_possible, truth_table
 from fastmlp.diagnosis.causes import Cause, Plateau
-from fastmlp.diagnosis.fixes import Fix, fixes_for, fixes_of_overfitting
+from fastmlp.diagnosis.fixes import fixes_for, fixes_of_overfitting
 from fastmlp.diagnosis.problem import Problem, clear_gain, judged_by_score, looked_at, score_of, solved
 from fastmlp.diagnosis.problem import distances as distances_of
 from fastmlp.diagnosis.report import Diagnosis
@@ -89,14 +89,13 @@ def diagnose(
     if not try_fixes:  # where data may be noisy, changes that were not tried might make nets learn the noise
         return replace(found, fixes=()) if found.as_good_as_the_data else found
     assert call is not None
-    return _with_trials(found, runs, call, suggestions, y, problem, loss, unseen, tried, retraining, tell)
+    return _with_trials(found, runs, call, y, problem, loss, unseen, tried, retraining, tell)
 
 
 def _with_trials(
     found: Diagnosis,
     runs: TrainedNets,
     call: TrainSettings,
-    suggestions: list[Fix],
     y: Any,
     problem: Problem,
     loss: str,
@@ -111,7 +110,7 @@ def _with_trials(
         fixes = tuple(trial.fix for trial in trials if trial.helped) or found.fixes
         tell(f"trying {step}", replace(found, trials=trials, fixes=fixes))
 
-    trials = try_all(runs, call, suggestions, y, problem, loss, unseen, tried, retraining, tell_so_far)
+    trials = try_all(runs, call, list(found.fixes), y, problem, loss, unseen, tried, retraining, tell_so_far)
     return replace(found, trials=trials, fixes=tuple(trial.fix for trial in trials if trial.helped))
 
 

@@ -111,7 +111,7 @@ def verdict_of(d: Findings) -> str:
     return constant + _verdict(d)
 
 
-def _verdict(d: Findings) -> str:
+def _verdict(d: Findings) -> str:  # noqa: PLR0911 - one for each kind of finding
     n, share = len(d.causes), d.success_rate
     best = _best(d)
     helped = best is not None and best.helped

@@ -129,7 +129,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     }
     _validation_score = "accuracy"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
@@ -320,7 +320,7 @@ intercepts_, runs_, n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_featu
     }
     _validation_score = "r2"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         loss: Any = "squared_error",
         hidden_layer_sizes: Any = (100,),

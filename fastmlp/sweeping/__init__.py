@@ -20,7 +20,7 @@ from fastmlp.settings import NetSelection, TrainSettings, shown
 from fastmlp.statistics import wilson_intervals
 from fastmlp.sweeping.grid import Setting, for_halving, settings_of
 from fastmlp.sweeping.results import SweepResults, medians
-from fastmlp.sweeping.together import parts_of, train_part
+from fastmlp.sweeping.together import Task, parts_of, train_part
 from fastmlp.training import train
 from fastmlp.training.prepare import prepare_job
 
@@ -233,9 +233,9 @@ def sweep(
     count = checks.whole_number("n_seeds", n_seeds, 1, 2**40)
     seed = checks.whole_number("seed", seed, 0, 2**64 - 1)
     settings = settings_of(grid, for_halving(fixed) if halving is not None else fixed)
-    ids = np.arange(count, dtype=np.uint64)
+    task = Task(X, y, seed, np.arange(count, dtype=np.uint64), threads)
     for setting in settings:  # refuse what makes no sense before anything is trained
-        prepare_job(setting.call, X, y, NetSelection(net_ids=ids[:1], seed=seed), threads=1)
+        prepare_job(setting.call, X, y, NetSelection(net_ids=task.ids[:1], seed=seed), threads=1)
     begun = time.perf_counter()
     results = SweepResults(len(settings), count)
     limits = np.array([_solved_limit(setting.call, y, solved_loss) for setting in settings])
@@ -248,7 +248,7 @@ def sweep(
             groups.setdefault(settings[row].group, []).append(int(row))
         for members in groups.values():
             for part in parts_of([settings[row] for row in members], members, count):
-                train_part(part, settings, X, y, ids, seed, threads, results, alive, rungs, number)
+                train_part(part, settings, task, results, alive, rungs, number)
         results.rung[rows] = number
         results.epochs[rows] = [round(settings[row].call.epochs * share) for row in rows]
         if number + 1 < len(rungs):
@@ -261,7 +261,7 @@ def sweep(
         results.solved(limits),
         time.perf_counter() - begun,
         settings,
-        (X, y, seed, ids, threads),
+        tuple(task),
     )
 
 

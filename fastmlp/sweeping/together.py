@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,16 @@ MOST_NETS_AT_ONCE = 2**18
 MOST_BYTES_AT_ONCE = 2**29  # of their parameters
 
 
+class Task(NamedTuple):
+    """What the nets of all settings are trained on, and which nets."""
+
+    X: Any
+    y: Any
+    seed: int
+    ids: np.ndarray
+    threads: int | None
+
+
 def parts_of(chosen: list[Setting], rows: list[int], n_seeds: int) -> list[list[int]]:
     """Settings that are trained at once, as many as memory should hold."""
     net = chosen[0].call.architecture.n_parameters * 8
@@ -28,11 +38,7 @@ def parts_of(chosen: list[Setting], rows: list[int], n_seeds: int) -> list[list[
 def train_part(
     part: list[int],
     settings: list[Setting],
-    X: Any,
-    y: Any,
-    ids: np.ndarray,
-    seed: int,
-    threads: int | None,
+    task: Task,
     results: SweepResults,
     alive: dict[int, Runs],
     rungs: list[float],
@@ -40,18 +46,18 @@ def train_part(
 ) -> None:
     """Train the nets of some settings of a group, up to the end of a rung, and take what they come to."""
     keep = number + 1 < len(rungs)
-    calls, n = [settings[row].call for row in part], len(ids)
+    calls, n = [settings[row].call for row in part], len(task.ids)
     total = calls[0].epochs
     before = round(total * rungs[number - 1]) if number else 0
     epochs = round(total * rungs[number]) - before
     if not number:
-        runs = _train_together(calls, X, y, ids, seed, threads, epochs, keep)
+        runs = _train_together(calls, task, epochs, keep)
         nets = [np.arange(n)] * len(part)
     else:
         nets = [np.flatnonzero(_goes_on(results.status[row], results.trained[row], before)) for row in part]
         if not sum(map(len, nets)):
             return
-        runs = _go_on_together([alive[row] for row in part], calls, nets, X, y, threads, epochs, keep)
+        runs = _go_on_together([alive[row] for row in part], calls, nets, task, epochs, keep)
     first = 0
     for row, which in zip(part, nets, strict=True):
         own = runs[first : first + len(which)]
@@ -86,33 +92,24 @@ def _together(calls: list[TrainSettings], counts: list[int]) -> TrainSettings:
     return first.changed(**numbers, optimizer=optimizer, architecture=first.architecture.with_slope(slope))
 
 
-def _train_together(
-    calls: list[TrainSettings], X: Any, y: Any, ids: np.ndarray, seed: int, threads: int | None, epochs: int, keep: bool
-) -> Runs:
-    together = _together(calls, [len(ids)] * len(calls)).changed(epochs=epochs, keep_state=keep)
+def _train_together(calls: list[TrainSettings], task: Task, epochs: int, keep: bool) -> Runs:
+    together = _together(calls, [len(task.ids)] * len(calls)).changed(epochs=epochs, keep_state=keep)
     inits = [call.init for call in calls]
     distinct = list(dict.fromkeys(inits))
     if len(distinct) > 1:
-        retraining = Retraining(Runs._train, seed, threads)
-        drawn = {init: retraining.initial(calls[inits.index(init)], X, y, ids) for init in distinct}
+        retraining = Retraining(Runs._train, task.seed, task.threads)
+        drawn = {init: retraining.initial(calls[inits.index(init)], task.X, task.y, task.ids) for init in distinct}
         weights = [np.concatenate([drawn[i].weights[k] for i in inits]) for k in range(calls[0].architecture.n_layers)]
         biases = [np.concatenate([drawn[i].biases[k] for i in inits]) for k in range(len(drawn[inits[0]].biases))]
         together = together.changed(init=(weights, biases))
-    nets = NetSelection(net_ids=np.tile(ids, len(calls)), seed=seed)
-    return train_nets(together, X, y, nets, HowToRun(threads=threads))
+    nets = NetSelection(net_ids=np.tile(task.ids, len(calls)), seed=task.seed)
+    return train_nets(together, task.X, task.y, nets, HowToRun(threads=task.threads))
 
 
 def _go_on_together(
-    runs: list[Runs],
-    calls: list[TrainSettings],
-    nets: list[np.ndarray],
-    X: Any,
-    y: Any,
-    threads: int | None,
-    epochs: int,
-    keep: bool,
+    runs: list[Runs], calls: list[TrainSettings], nets: list[np.ndarray], task: Task, epochs: int, keep: bool
 ) -> Runs:
     together = _together(calls, [len(which) for which in nets])
     joined = Runs.concatenated(runs, together.architecture)
     together = together.changed(epochs=epochs, keep_state=keep, init="he_uniform")
-    return train_nets(together, X, y, NetSelection(warm_start=joined), HowToRun(threads=threads))
+    return train_nets(together, task.X, task.y, NetSelection(warm_start=joined), HowToRun(threads=task.threads))

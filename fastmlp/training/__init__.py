@@ -26,7 +26,7 @@ from fastmlp.training.runner import Callback, Progress, Runner
 __all__ = ["Progress", "Runs", "Status", "TrainingInterrupted", "resume", "train"]
 
 
-def train(
+def train(  # noqa: PLR0913
     architecture: Architecture,
     X: Any,
     y: Any,
@@ -287,7 +287,7 @@ def _record(runs: Runs, settings: TrainSettings, went_on: bool) -> None:
     runs.call = None if went_on else settings.kept()
 
 
-def resume(
+def resume(  # noqa: PLR0913
     path: str | os.PathLike,
     X: Any,
     y: Any,

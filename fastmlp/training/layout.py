@@ -227,21 +227,13 @@ def _rate_factor(settings: TrainSettings, first_epoch: int) -> Callable[[int], f
 
 
 def _validation(settings: TrainSettings, held_out: HeldOut, begin: Beginning, options: JobOptions) -> Validation:
-    watches = options.watch_only
     return Validation(
-        held_out.data,
-        held_out.targets,
-        held_out.weights,
-        settings.validation_score,
+        *held_out,
+        settings,
         len(begin.net_ids),
-        settings.architecture.n_parameters,
         n_records(settings, options.sklearn),
-        np.inf if watches or settings.patience is None else settings.patience,
-        settings.tol,
-        isinstance(settings.schedule, str) and not watches,
-        settings.restore_best and not watches,
-        not watches,
-        options.sklearn,
+        watches=options.watch_only,
+        sklearn=options.sklearn,
     )
 
 
