@@ -16,22 +16,15 @@ from fastmlp._kernels.formulas.activation_choice import activate, activation_bac
 from fastmlp._kernels.formulas.activations import Activation, relu, relu_backward
 from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.optimizer_step import adam, adam_settings, add_l2, update
+from fastmlp._kernels.structs import Rows
 from fastmlp._simd.arithmetic import any_lane, broadcast, fma, ratio, repeat
 from fastmlp._simd.cpu import register_count
 from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, load_grid, spread, spread_samples, store_grid
-from fastmlp._simd.types import ALL, Buffer
+from fastmlp._simd.types import ALL
 
 # With fewer registers Adam's constants don't stay in them together with a product's sums
 ENOUGH_REGISTERS = 32
-
-
-class Rows(NamedTuple):
-    """Where some numbers of every sample are."""
-
-    buffer: Buffer
-    first: int  # row of the first sample's
-    step: int  # rows from sample to sample
 
 
 class Due(NamedTuple):

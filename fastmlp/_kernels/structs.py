@@ -181,3 +181,11 @@ class Scratch(NamedTuple):
     team: Buffer  # (N_SHARED,) int64: what the members of a team share
     thread_number: int  # which of them this thread is,
     threads_per_net: int  # of how many
+
+
+class Rows(NamedTuple):
+    """Where some numbers of every sample are."""
+
+    buffer: Buffer
+    first: int  # row of the first sample's
+    step: int  # rows from sample to sample

@@ -3,10 +3,13 @@
 Vectors and symbols are those of `units`. Every sum runs through one accumulator in index order.
 """
 
+from typing import Any, NamedTuple
+
 from fastmlp._kernels.barrier import share_of
 from fastmlp._kernels.formulas import optimizers
 from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.optimizer_step import adam_settings, adam_step, add_l2, update
+from fastmlp._kernels.structs import Rows
 from fastmlp._simd.arithmetic import any_lane, broadcast, fma, ratio, repeat
 from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, load_grid, spread, store, store_grid
@@ -15,6 +18,15 @@ from fastmlp._simd.types import ALL
 # A layer with so many inputs has its samples' gradients copied, so that those of two vectors of units are side by side.
 # Inputs that are units are copied where a member works on so many vectors of the layer, the samples' own always
 WORTH_COPYING, VECTORS_WORTH_COPYING = 128, 8
+
+
+class Chunk(NamedTuple):
+    """A chunk of the samples of a minibatch."""
+
+    count: int
+    fresh: bool  # whether gradients start from zero
+    last: bool  # whether the optimizer's step follows
+    active: Any  # the mask of the net
 
 
 @inline
@@ -59,154 +71,75 @@ def gradients(Patch, Line, Column, F, net, flags, tiles, tile, layer, data, scra
     weight = (tile * tiles.n_rows + net.weight_rows[layer]) // V
     # a member's share: two by two vectors, or, if those are too few, inputs
     first, stop, i_first, i_stop = part_of(Patch, Line, scratch, n_vectors, n_in)
-    own, own_row, own_step = deltas_of(net, layer, scratch), net.unit_rows[layer + 1] // V, net.n_unit_rows // V
-    deltas, row, pair_step, step = own, own_row + first, 2, own_step
+    own = Rows(deltas_of(net, layer, scratch), net.unit_rows[layer + 1] // V, net.n_unit_rows // V)
+    deltas, pair_step = Rows(own.buffer, own.first + first, own.step), 2
     if n_in >= WORTH_COPYING and i_first < i_stop:
-        deltas, row, pair_step, step = scratch.own.panels, 0, 2 * count, 2
-        _copy_panels(Column, own, own_row, own_step, scratch, count, first, stop)
-    size = 2 * R
+        deltas, pair_step = Rows(scratch.own.panels, 0, 2), 2 * count
+        _copy_panels(Column, own, scratch, count, first, stop)
+    chunk, size = Chunk(count, fresh, last, active), 2 * R
     copying = layer == 0 or stop - first >= VECTORS_WORTH_COPYING
-    inputs, input_step = (scratch.own.side_by_side, size) if copying else (scratch.units, net.n_unit_rows)
     for i in range(i_first, i_stop, size):
+        inputs, length = Rows(scratch.units, net.unit_rows[layer] + i, net.n_unit_rows), min(size, n_in - i)
         if copying:
             _lay_side_by_side(Column, F, net, layer, data, scratch, count, i, size)
-        x, length = 0 if copying else net.unit_rows[layer] + i, min(size, n_in - i)
+            inputs = Rows(scratch.own.side_by_side, 0, size)
         for j in range(first, stop & -2, 2):
-            target, delta = weight + j * n_rows + 2 * i, row + (j - first) // 2 * pair_step
-            _block(
-                Patch,
-                Line,
-                Column,
-                F,
-                net,
-                flags,
-                tiles,
-                tile,
-                scratch,
-                count,
-                fresh,
-                last,
-                active,
-                inputs,
-                x,
-                input_step,
-                deltas,
-                delta,
-                step,
-                target,
-                length,
-            )
+            target, pair = weight + j * n_rows + 2 * i, deltas.first + (j - first) // 2 * pair_step
+            of_pair = Rows(deltas.buffer, pair, deltas.step)
+            _block(Patch, Line, Column, F, net, flags, tiles, tile, scratch, chunk, inputs, of_pair, target, length)
         if stop & 1:
-            target, delta = weight + (stop - 1) * n_rows + i, row + (stop - 1 - first) // 2 * pair_step
-            _block(
-                Patch,
-                Column,
-                Column,
-                F,
-                net,
-                flags,
-                tiles,
-                tile,
-                scratch,
-                count,
-                fresh,
-                last,
-                active,
-                inputs,
-                x,
-                input_step,
-                deltas,
-                delta,
-                step,
-                target,
-                length,
-            )
+            target, pair = weight + (stop - 1) * n_rows + i, deltas.first + (stop - 1 - first) // 2 * pair_step
+            of_last = Rows(deltas.buffer, pair, deltas.step)
+            _block(Patch, Column, Column, F, net, flags, tiles, tile, scratch, chunk, inputs, of_last, target, length)
     if net.bias and i_first < i_stop == n_in:
         for j in range(first, stop):
             column, row_step = column_of(net, layer, j, V)
             bias = weight + column + net.own.padded[layer] * row_step
-            _bias(
-                Column,
-                F,
-                net,
-                flags,
-                tiles,
-                tile,
-                scratch,
-                count,
-                fresh,
-                last,
-                active,
-                own,
-                own_row + j,
-                own_step,
-                bias,
-            )
+            of_vector = Rows(own.buffer, own.first + j, own.step)
+            _bias(Column, F, net, flags, tiles, tile, scratch, chunk, of_vector, bias)
 
 
 @inline
-def _block(
-    Patch,
-    Line,
-    Column,
-    F,
-    net,
-    flags,
-    tiles,
-    tile,
-    scratch,
-    count,
-    fresh,
-    last,
-    active,
-    inputs,
-    x,
-    input_step,
-    deltas,
-    delta,
-    delta_step,
-    target,
-    length,
-):
+def _block(Patch, Line, Column, F, net, flags, tiles, tile, scratch, chunk, inputs, deltas, target, length):
     """Gradients of the weights from `length` of 2 R inputs to a Line of units, from row `target` on, and the step."""
     wide, R = ratio(Line, Column), ratio(Patch, Line)
     state_step = net.state_step // ratio(Column, F)
     # Adam's gradients never leave the first-level cache: a large net's step waits for memory
-    at_once = last and flags.method == Method.ADAM
+    at_once = chunk.last and flags.method == Method.ADAM
     places, here = (scratch.own.band, 0) if at_once else (tiles.rows, target + state_step)
     for part in range(0, length, R):
         total = broadcast(Patch, 0.0)
-        if not fresh:
+        if not chunk.fresh:
             total = load_grid(Patch, Line, Column, tiles.rows, target + state_step + part * wide, wide, 1)
-        total = _patch(Patch, Line, Column, total, count, inputs, x + part, input_step, deltas, delta, delta_step)
+        total = _patch(Patch, Line, Column, total, chunk.count, inputs, part, deltas)
         store_grid(Line, Column, places, here + part * wide, wide, 1, total, wide)
     if at_once:
-        if any_lane(active):
+        if any_lane(chunk.active):
             _adam(Column, F, flags, tiles, tile, target, length * wide, state_step, scratch)
-    elif last:
-        _step(Column, F, net, flags, tiles, tile, target, length * wide, flags.has_l2, active, scratch)
+    elif chunk.last:
+        _step(Column, F, net, flags, tiles, tile, target, length * wide, flags.has_l2, chunk.active, scratch)
 
 
 @inline
-def _bias(Column, F, net, flags, tiles, tile, scratch, count, fresh, last, active, deltas, delta, delta_step, bias):
+def _bias(Column, F, net, flags, tiles, tile, scratch, chunk, deltas, bias):
     """The gradients of a vector of biases, and the step."""
     state_step, total = net.state_step // ratio(Column, F), broadcast(Column, 0.0)
-    if not fresh:
+    if not chunk.fresh:
         total = load(Column, tiles.rows, bias + state_step)
-    for s in range(count):
-        total = total + load(Column, deltas, delta + s * delta_step)
+    for s in range(chunk.count):
+        total = total + load(Column, deltas.buffer, deltas.first + s * deltas.step)
     store(tiles.rows, bias + state_step, total)
-    if last:
-        _step(Column, F, net, flags, tiles, tile, bias, 1, False, active, scratch)
+    if chunk.last:
+        _step(Column, F, net, flags, tiles, tile, bias, 1, False, chunk.active, scratch)
 
 
 @inline
-def _copy_panels(Column, deltas, row, step, scratch, count, first, stop):
+def _copy_panels(Column, deltas, scratch, count, first, stop):
     """Copy the gradients at vectors `first` to `stop` of a layer, pair by pair, so that a pair's lie side by side."""
     for j in range(first, stop):
         target = (j - first) // 2 * 2 * count + (j - first) % 2
         for s in range(count):
-            store(scratch.own.panels, target + 2 * s, load(Column, deltas, row + s * step + j))
+            store(scratch.own.panels, target + 2 * s, load(Column, deltas.buffer, deltas.first + s * deltas.step + j))
 
 
 @inline
@@ -224,15 +157,12 @@ def _lay_side_by_side(Column, F, net, layer, data, scratch, count, i, size):
 
 
 @inline
-def _patch(Patch, Line, Column, total, count, inputs, x, input_step, deltas, delta, delta_step):
-    """Gradients of the weights from R inputs to a Line of units, added to `total`.
-
-    A sample's inputs are from number `x` on, those of the next sample `input_step` further; its gradients by the units
-    from vector `delta` on, those of the next `delta_step` vectors further.
-    """
+def _patch(Patch, Line, Column, total, count, inputs, part, deltas):
+    """Gradients of the weights from R inputs, number `part` on, to a Line of units, added to `total`."""
     for s in range(count):
-        of_units = repeat(Patch, load_grid(Line, Line, Column, deltas, delta + s * delta_step, 0, 1))
-        total = fma(of_units, spread(Patch, Line, inputs, x + s * input_step), total)
+        of_units = repeat(Patch, load_grid(Line, Line, Column, deltas.buffer, deltas.first + s * deltas.step, 0, 1))
+        x = spread(Patch, Line, inputs.buffer, inputs.first + part + s * inputs.step)
+        total = fma(of_units, x, total)
     return total
 
 
