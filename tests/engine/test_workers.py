@@ -1,0 +1,97 @@
+"""Tasks on threads: all are done once, failures come out, a halt keeps the rest."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from fastmlp._engine import workers
+from fastmlp._engine.interrupts import Stopping
+
+
+def run(tasks, work, threads=3, on_report=lambda _: None, halt=None):
+    halt = np.zeros(2, np.int8) if halt is None else halt
+    with Stopping() as stopping:
+        return workers.run(tasks, work, list, threads, halt, on_report, stopping)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_every_task_is_done_once_and_its_reports_come_in_the_calling_thread(threads):
+    done, reported, scratches = [], [], []
+
+    def work(task, scratch, report):
+        scratch.append(task)
+        if scratch not in scratches:
+            scratches.append(scratch)
+        done.append(task)
+        report(task)
+
+    def on_report(task):
+        assert threading.current_thread() is threading.main_thread()
+        reported.append(task)
+
+    assert run(range(50), work, threads, on_report) == []
+    assert sorted(done) == sorted(reported) == list(range(50))
+    assert 1 <= len(scratches) <= threads
+
+
+@pytest.mark.parametrize("where", ["work", "scratch", "report"])
+def test_a_failure_anywhere_is_raised_and_ends_the_work(where):
+    begun = []
+
+    def work(task, _scratch, report):
+        begun.append(task)
+        if where == "work" and task == 3:
+            raise KeyError("broken")
+        report(task)
+        time.sleep(0.001)
+
+    def on_report(task):
+        if where == "report" and task == 3:
+            raise KeyError("broken")
+
+    def new_scratch():
+        if where == "scratch":
+            raise KeyError("broken")
+
+    halt = np.zeros(2, np.int8)
+    with Stopping() as stopping, pytest.raises(KeyError, match="broken"):
+        workers.run(range(10_000), work, new_scratch, 2, halt, on_report, stopping)
+    assert halt[0] == 1
+    assert len(begun) < 10_000
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_halt_returns_what_was_not_begun(place):
+    halt, begun = np.zeros(2, np.int8), []
+
+    def work(task, _scratch, report):
+        begun.append(task)
+        report(task)
+
+    def on_report(task):
+        if task == 5:
+            halt[place] = 1
+
+    rest = run(iter(range(100_000)), work, 2, on_report, halt)
+    assert rest
+    assert sorted(begun) + rest == list(range(100_000))
+
+
+def test_a_function_apart_raises_what_it_raised():
+    names = []
+    workers.call_apart(lambda: names.append(threading.current_thread().name))
+    assert names == ["fastmlp-apart"]
+    with pytest.raises(ZeroDivisionError):
+        workers.call_apart(lambda: 1 // 0)
+
+
+@pytest.mark.parametrize(("limit", "wanted"), [("1", 1), ("", None), ("many", None), ("0", None)])
+def test_threads_are_those_that_joblib_leaves(monkeypatch, limit, wanted):
+    monkeypatch.setenv("NUMBA_NUM_THREADS", limit)
+    assert workers.available_threads() == (wanted or workers.available_threads())
+    assert workers.available_threads() >= 1
+    assert workers.thread_count(5) == 5
+    with pytest.raises(ValueError, match="threads=0"):
+        workers.thread_count(0)
