@@ -27,7 +27,7 @@ NUMPY = {
 
 
 class Xor:
-    """2-H-1 nets, full-batch gradient descent, so many epochs that it takes `SECONDS`."""
+    """2-H-1 nets, full-batch gradient descent, for as many epochs as take `SECONDS`."""
 
     params = (NETS, HIDDEN)
     param_names = ("nets", "hidden units")

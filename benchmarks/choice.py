@@ -26,7 +26,7 @@ def seconds_an_epoch(workload, epochs, **settings):
 
 
 def epochs_for(workload, seconds, **settings):
-    """So many take about so long."""
+    """How many epochs take about `seconds`."""
     workload.train(1, **settings)
     epochs = 1
     while (elapsed := workload.train(epochs, **settings).train_seconds) < seconds / 2:

@@ -27,7 +27,7 @@ def _multiply_and_add(F, buffer, rounds):
 
 
 def peak_flops(dtype="float32", threads=1, repeats=3):
-    """Multiplications and additions a second on so many threads at once: the median of a few measurements.
+    """Multiplications and additions a second on `threads` threads at once: the median of a few measurements.
 
     Each thread counts from when all have begun to when it is done itself; the rates of the threads are added.
     """

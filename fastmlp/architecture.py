@@ -110,7 +110,7 @@ class Architecture:
         return next(iter(LOSSES[self.activations[-1]]))
 
     def useful_flops(self, n_samples: int) -> int:
-        """Multiplications and additions of a net-epoch, one pass of one net over so many samples.
+        """Multiplications and additions of a net-epoch, one pass of one net over `n_samples` samples.
 
         Those of the products alone: 2 · in · out a sample for a layer's forward pass, for its weight gradient, and (but
         for the first layer) for the gradient passed down.

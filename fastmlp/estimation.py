@@ -57,7 +57,7 @@ def results_bytes(
     keeps_state: bool = False,
     gradients: bool = False,
 ) -> int:
-    """What so many nets' results take."""
+    """Bytes that the results of `n_nets` nets take."""
     size = dtype.itemsize
     parameters = 1 + gradients + (validation and restore_best)
     per_net = 2 * size + 17 + size * n_records  # loss and accuracy; epochs, number and status; the curve
@@ -171,7 +171,7 @@ class _Working(NamedTuple):
 
 
 def _training_bytes(parts: list[_Working], teams: int) -> int:
-    """What is held at once by so many teams, each of which may train a chunk of any part."""
+    """Bytes held at once by `teams` teams, each of which may train a chunk of any part."""
     busy = min(teams, sum(part.chunks for part in parts))
     tiles = min(busy * max(part.chunk for part in parts), sum(part.all_tiles for part in parts))
     return tiles + busy * (max(part.orders for part in parts) + sum(part.team for part in parts))

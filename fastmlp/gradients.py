@@ -22,9 +22,9 @@ class LossAndGradients(NamedTuple):
     loss: np.ndarray
     """The mean loss of each net, (n,)."""
     weight_gradients: list[np.ndarray]
-    """Its derivatives by each layer's weights, (n, in, out)."""
+    """Derivatives of the loss by each layer's weights, (n, in, out)."""
     bias_gradients: list[np.ndarray]
-    """Its derivatives by each layer's biases, (n, out); empty for nets without."""
+    """Derivatives of the loss by each layer's biases, (n, out); an empty list for nets without biases."""
 
 
 def loss_and_gradients(

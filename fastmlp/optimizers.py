@@ -65,7 +65,7 @@ class Optimizer:
 
     @property
     def name(self) -> str:
-        """Its name in `train`, for example "adam"."""
+        """The name in `train`, for example "adam"."""
         return type(self).__name__.lower()
 
     @property

@@ -374,7 +374,7 @@ class Runs(_Parameters):
         try_fixes : bool, default False
             Whether to train the same seeds again with each change that the causes ask for.
         max_nets_tried : int, default 10_000
-            With so many of the nets, the first.
+            How many of the nets are trained again: the first ones.
         threads : int, optional
             Default: the processors that this process may use.
 

@@ -47,7 +47,7 @@ class StoppingRule:
     """A limit at which training stops, one number a net; how it is applied stands in `_kernels/stopping`."""
 
     row: int
-    """Of a tile's stop state, where the kernels read the limit."""
+    """The row of a tile's stop state that holds the limit."""
     never: float
     """The limit that is never reached, for nets without this rule."""
     least: float

@@ -9,8 +9,8 @@ import numpy as np
 
 FAR_APART = 0.3
 MANY_PAIRS = 1000  # from here on their difference is as good as normal
-Z995 = 2.807033768343811  # 99.5 % of a normal distribution lie within so many standard deviations
-Z95 = 1.959963984540054  # 95 % of a normal distribution lie within so many standard deviations
+Z995 = 2.807033768343811  # 99.5 % of a normal distribution lie within this many standard deviations
+Z95 = 1.959963984540054  # 95 % of a normal distribution lie within this many standard deviations
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
@@ -35,7 +35,7 @@ def percent(share: float) -> str:
 
 
 def spoken_score(score: float | None) -> str:
-    """With three decimals, but for scores whose size says nothing."""
+    """A score with three decimals, or "below -100", where its size says nothing."""
     if score is None:
         return ""
     return f"{score:.3f}" if score > -100 else "below -100"

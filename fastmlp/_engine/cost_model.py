@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 # A tile of the lanes kernel: a multiply-add of a sample, a unit of a sample, a parameter and the rest of an update
 LANES_PRODUCT, LANES_UNIT, LANES_PARAMETER, LANES_UPDATE = 0.166, 3.4, 4.7, 118.0
-# What does not fit into the second-level cache takes longer, up to so many times
+# What does not fit into the second-level cache takes longer, up to `LANES_OUT_OF_CACHE` times
 CACHE_BYTES, LANES_OUT_OF_CACHE = 2**20, 1.4
-# Of a tile of the kernel of tiny jobs, everything included, with vectors of several registers, one, or so many bytes:
-# latency is nearly all in one
+# A parameter of a tile of the tiny kernel, everything included, with vectors of several registers, of one register, or
+# of `FEW_BYTES` bytes: with one register nearly all of it is latency
 TINY_PARAMETER, TINY_PARAMETER_OF_ONE, TINY_PARAMETER_OF_FEW, FEW_BYTES = 14.0, 9.0, 8.0, 16
 # A net of the units kernel: a multiply-add of a vector, an output of a sample, a sample of a layer; of an update a
 # vector of parameters, a patch of gradients, a layer, and the rest
@@ -35,20 +35,20 @@ UNITS_PARAMETERS, UNITS_PATCH, UNITS_LAYER, UNITS_UPDATE = 0.96, 76.0, 65.0, 65.
 # Of a team's members: a meeting, and what a sample of a layer costs that goes from one processor's cache to another's
 MEETING, SHARED_SAMPLE = 400.0, 60.0
 PATCH_ROWS = 8
-WORTH_ANOTHER_KERNEL = 5e7  # what loading one from the cache costs
+WORTH_ANOTHER_KERNEL = 5e7  # nanoseconds to load a kernel from the cache
 
 
 class Choice(NamedTuple):
     """How a job is trained."""
 
     kernel: str  # "tiny", "lanes" or "units"
-    lanes: VectorSpec  # the vector of one number a net, of the first two
-    threads_per_net: int = 1  # threads that train a net together, of the last
-    nanoseconds: float = 1.0  # what an epoch of a tile takes, of the last one of a net
+    lanes: VectorSpec  # the vector of one number a net, with the tiny and lanes kernels
+    threads_per_net: int = 1  # threads that train a net together, with the units kernel
+    nanoseconds: float = 1.0  # of an epoch of a tile, or with the units kernel of a net
 
 
 class Rest(NamedTuple):
-    """The last nets of a job, where they are trained in another way than the others."""
+    """The last nets of a job, if they are trained by another kernel than the others."""
 
     nets: int
     choice: Choice
@@ -64,7 +64,7 @@ def choose_kernel(
     asked: str | None = None,
     plain: bool = True,
 ) -> Choice:
-    """The fastest way for this job, or the fastest with the kernel "lanes" or "units".
+    """The fastest kernel for this job, or the fastest choice of the kernel that was asked for.
 
     A job that is not `plain` asks for what the kernel of tiny jobs leaves out.
     """
@@ -82,7 +82,7 @@ def choose_kernels(
     asked: str | None = None,
     plain: bool = True,
 ) -> tuple[Choice, Rest | None]:
-    """The same, or two ways where that is faster: one for all nets but the last ones, and one for those.
+    """One choice for all nets, or two where that is faster: one for most nets, and one for the last ones.
 
     Threads that get equally many tiles are well used. A few nets more would cost another round of tiles.
     """
@@ -111,7 +111,7 @@ def _choose_one(
     asked: str | None,
     plain: bool,
 ) -> tuple[Choice, float]:
-    """One way for all nets, and what an epoch of them then costs."""
+    """One choice for all nets, and the nanoseconds of an epoch of all of them."""
     by_tiles, tiles = _choose_lanes(architecture, n_nets, n_samples, batch, dtype, threads, plain)
     threads_per_net, units = choose_threads_per_net(architecture, n_nets, n_samples, batch, dtype, threads)
     if asked == "units" or (asked is None and units < tiles):
@@ -123,7 +123,7 @@ def _choose_one(
 def _choose_lanes(
     architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int, plain: bool
 ) -> tuple[Choice, float]:
-    """The kernel with nets as lanes and its best vector, and what an epoch of all nets then costs."""
+    """The kernel with nets as lanes and its best vector, and the nanoseconds of an epoch of all nets."""
     narrow = host_lanes(dtype, narrow=True)
     if plain and is_tiny(architecture, n_samples, batch):
         wide = host_lanes(dtype)
@@ -139,7 +139,7 @@ def _choose_lanes(
 
 
 def rounds(number: int, width: int, threads: int) -> int:
-    """How many pieces of so many nets, or tiles, the busiest thread gets."""
+    """How many pieces of `width` nets, or tiles, the busiest thread gets."""
     pieces = -(-number // width)
     return -(-pieces // threads)
 
@@ -151,7 +151,7 @@ def _unit_width(dtype: np.dtype) -> int:
 def choose_threads_per_net(
     architecture: Architecture, n_nets: int, n_samples: int, batch: int, dtype: np.dtype, threads: int
 ) -> tuple[int, float]:
-    """How many threads to a net of the units kernel, and what an epoch of all nets then costs."""
+    """Threads per net of the units kernel, and the nanoseconds of an epoch of all nets."""
     width = _unit_width(dtype)
 
     def cost(threads_per_net: int) -> float:
@@ -163,7 +163,7 @@ def choose_threads_per_net(
 
 
 def _lanes_cost(architecture: Architecture, n_samples: int, batch: int, row_bytes: int) -> float:
-    """Of an epoch of a tile."""
+    """Nanoseconds of an epoch of a tile of the lanes kernel."""
     steps = -(-n_samples // batch)
     cost = (
         LANES_PRODUCT * architecture.useful_flops(n_samples) / 2
@@ -175,7 +175,7 @@ def _lanes_cost(architecture: Architecture, n_samples: int, batch: int, row_byte
 
 
 def _units_cost(architecture: Architecture, n_samples: int, batch: int, width: int, threads_per_net: int = 1) -> float:
-    """Of an epoch of a net."""
+    """Nanoseconds of an epoch of a net of the units kernel."""
     steps = -(-n_samples // batch)
     full, rest = divmod(n_samples, batch)
 

@@ -55,7 +55,7 @@ class ExecutionPlan:
 
     @property
     def fill(self) -> int:
-        """A sample's inputs are filled up to a multiple of so many numbers."""
+        """A sample's inputs are filled up to a multiple of this many numbers."""
         return self.vectors.Units.count if self.kernel == "units" else structs.BLOCK
 
     def rows_of_a_tile(self, n_state_rows: int) -> int:
@@ -65,7 +65,7 @@ class ExecutionPlan:
         return rows_of_a_tile(n_state_rows, self.net.state_step)
 
     def new_scratch(self, n_samples: int, dropping: bool = False) -> structs.Scratch:
-        """One thread's working memory, for chunks of at most so many samples."""
+        """One thread's working memory, for chunks of at most `n_samples` samples."""
         if self.kernel == "tiny":
             return tiny_scratch_buffers(self.net, self.vectors)
         if self.kernel == "units":

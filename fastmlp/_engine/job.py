@@ -26,8 +26,8 @@ class Beginning(NamedTuple):
     seed: int
     parameters: np.ndarray | None  # (n, P), where they are not drawn
     state: OptimizerState | None
-    first_epoch: int  # how many epochs the nets were trained before, by the clock of orders, dropout and schedule
-    earlier_epochs: np.ndarray | None  # (n,) of nets that are trained further, how many each was trained
+    first_epoch: int  # the epoch at which orders, dropout and the schedule begin
+    earlier_epochs: np.ndarray | None  # (n,) epochs that each net was trained before, if nets are trained further
 
 
 @dataclass(frozen=True)
@@ -43,24 +43,24 @@ class Job:
     hyper: dict[int, PerNet]  # by its row in a tile
     stopping: dict[int, PerNet]  # likewise
     plan: ExecutionPlan
-    stop: int  # which nets are trained by this plan: from `first` on up to this one,
+    stop: int  # nets `first` to `stop` are trained by this plan,
     parameters: np.ndarray  # (n, P)
     gradients: np.ndarray | None  # (n, P), where they are wanted
     results: structs.Results
     first: int = 0
-    plan_of_rest: ExecutionPlan | None = None  # and by which plan those from there on are
+    plan_of_rest: ExecutionPlan | None = None  # those from `stop` on by this one
     rate_factor: Callable[[int], float] | None = None  # of the learning rate, in an epoch
     order_source: Callable[[int, int], np.ndarray] | None = None  # instead of the library's own orders
     final_state: OptimizerState | None = None  # to be filled, where it is wanted
     validation: Validation | None = None
     resumable: bool = False  # whether every net is left as it was between two epochs
     halt: np.ndarray = field(default_factory=lambda: np.zeros(2, np.int8))
-    """(2,) int8: training is to end at once, or once the slices that it is at are done."""
+    """(2,) int8 flags: stop at once; stop when the current slices are done."""
     lock: threading.Lock = field(default_factory=threading.Lock)
-    """Held while a function of the user's is called."""
+    """Held while a function of the user is called."""
 
     def parts(self) -> list[Job]:
-        """The job, and where the last nets are trained by another plan the job of those."""
+        """This job, and a second one for the last nets if they have a plan of their own."""
         if self.plan_of_rest is None:
             return [self]
         return [self, replace(self, plan=self.plan_of_rest, first=self.stop, stop=self.n_nets, plan_of_rest=None)]
@@ -105,7 +105,7 @@ class Job:
 
     @property
     def n_weighted(self) -> int:
-        """Sample weights that a net has of its own."""
+        """How many sample weights each net has of its own."""
         return 0 if self.sample_weights is None else self.sample_weights.shape[1]
 
     @property

@@ -20,7 +20,7 @@ class OptimizerState(NamedTuple):
     """The state of n nets with P parameters each, as ``train(..., keep_state=True)`` leaves it in ``runs.state``."""
 
     optimizer: str
-    """Its class."""
+    """Name of the optimizer class, for example 'Adam'."""
     rows: np.ndarray
     """Numbers for each parameter, in its order: Adam's two moments, a velocity, Rprop's steps; (k, n, P)."""
     powers: np.ndarray
@@ -28,9 +28,9 @@ class OptimizerState(NamedTuple):
     rate: np.ndarray
     """Each net's learning rate, before the schedule's factor, (n,)."""
     watched: np.ndarray
-    """The best loss that `patience` has seen, and for how many epochs it has waited since, (2, n)."""
+    """The best loss that `patience` has seen, and the epochs that it has waited since, (2, n)."""
     epoch: int = 0
-    """Where the order of samples, dropout and the schedule go on."""
+    """The epoch from which the order of samples, dropout and the schedule continue."""
 
     def __getitem__(self, which: Any) -> OptimizerState:  # type: ignore[override]
         """The state of some of the nets."""
@@ -53,7 +53,7 @@ def joined(states: list[OptimizerState]) -> OptimizerState:
 
 
 def new_state(optimizer: Optimizer, n_nets: int, n_parameters: int, dtype: np.dtype) -> OptimizerState:
-    """The state of so many nets before their first step."""
+    """The state of `n_nets` nets before their first step."""
     rate = np.broadcast_to(optimizer.rows()[optimizers.LEARNING_RATE], n_nets).astype(dtype)
     rows = np.zeros((optimizer.n_state_rows, n_nets, n_parameters), dtype)
     if optimizer.method == Method.RPROP:
@@ -63,7 +63,7 @@ def new_state(optimizer: Optimizer, n_nets: int, n_parameters: int, dtype: np.dt
 
 
 def fill_settings(tiles: TileArrays, state: OptimizerState, adaptive: bool) -> None:
-    """Write everything but the rows into the tiles."""
+    """Write the state into the tiles, without its rows."""
     for k in range(2):
         tiles.fill(tiles.powers[:, 2 + k], state.powers[:, k])
     for values, control in zip(state.watched, KEPT_STOP_STATE, strict=True):
@@ -73,7 +73,7 @@ def fill_settings(tiles: TileArrays, state: OptimizerState, adaptive: bool) -> N
 
 
 def take_settings(tiles: TileArrays, state: OptimizerState, leaving: np.ndarray) -> None:
-    """Read them back for the lanes of the mask `leaving` (T, W)."""
+    """Copy the state of the lanes of the mask `leaving` (T, W) from the tiles."""
     nets = tiles.result_index[leaving]
     for k in range(2):
         state.powers[nets, k] = tiles.powers[:, 2 + k][leaving]

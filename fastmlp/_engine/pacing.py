@@ -11,16 +11,16 @@ from fastmlp._engine.slices import epochs_of_orders
 SLICE_SECONDS = 0.05
 FIRST_SLICE_SECONDS = 0.003  # roughly, until the speed is known
 SHORT_SLICE_SECONDS = 0.005  # with rules, where a slice is one stride
-STRIDES = 24  # with rules there are this many, so that gaps are closed in time,
-STRIDE_SECONDS_A_BYTE = 6e-9  # of the chunk: but none shorter, since each brings all tiles into the cache,
-STRIDE_OF_CALM = 1 / 3  # nor than this part of the epochs so far, if no net left in the last slice
-CLOSE_GAPS_BELOW = 0.85  # as soon as no more than this part of the nets in the tiles still train,
-CLOSE_GAPS_AFTER = 0.005  # and at the end of a slice if any has left, but these seconds after the last time at least
+STRIDES = 24  # with rules, strides of all epochs, so that gaps are closed in time
+STRIDE_SECONDS_A_BYTE = 6e-9  # shortest stride, per byte of the chunk: each stride brings all tiles into the cache
+STRIDE_OF_CALM = 1 / 3  # shortest stride, as a part of the epochs since the start, if no net left in the last slice
+CLOSE_GAPS_BELOW = 0.85  # gaps are closed when at most this part of the nets in the tiles still train,
+CLOSE_GAPS_AFTER = 0.005  # or when any net has left and this many seconds have passed since the last time
 MOST_ORDERS_BY_NET = 2**24  # numbers of samples
 
 
 class Pace(NamedTuple):
-    """What comes next."""
+    """Lengths of the next slice and its strides."""
 
     length: int  # epochs of the slice
     stride: int  # epochs after which the kernel looks for gaps
@@ -33,21 +33,21 @@ class Pacing:
         self.job, self._since_closing = job, 0.0
 
     def first(self, n_tiles: int) -> Pace:
-        """The first slice's."""
+        """The pace of the first slice."""
         if self.job.validation is not None:
             return Pace(1, 1)
         length = self._within_limits(FIRST_SLICE_SECONDS / (self.job.seconds_of_a_tile * max(1, n_tiles)), n_tiles)
         return Pace(length, length)
 
     def next(self, ran: int, seconds: float, n_tiles: int, calm: int) -> Pace:
-        """The next one's, where the last slice ran `ran` epochs; for `calm` epochs now no net has left."""
+        """The pace after a slice of `ran` epochs; `calm` epochs have passed without a net leaving."""
         job = self.job
         if job.validation is not None:
             return Pace(1, 1)
         speed = ran / max(seconds, 1e-6)
         length = stride = min(8 * ran, SLICE_SECONDS * speed)
         if job.flags.rules:
-            # what a slice that ends early has not used is drawn twice: where orders and the like are, none ends early
+            # orders that a slice has not used would be drawn again, so slices with orders are one stride long
             drawing = job.draws_every_slice
             least = SHORT_SLICE_SECONDS if drawing else STRIDE_SECONDS_A_BYTE * n_tiles * job.tile_bytes
             stride = max(job.epochs / STRIDES, least * speed, STRIDE_OF_CALM * calm)

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Team:
-    """The thread that asks, and `threads_per_net` − 1 threads more."""
+    """The calling thread and `threads_per_net` − 1 threads more."""
 
     def __init__(self, scratch: structs.Scratch, threads_per_net: int = 1):
         self.scratches = [scratch]
@@ -65,7 +65,7 @@ class Team:
         self.scratches[0].team[ABANDONED] = 1
 
     def _processors(self) -> list[int]:
-        """One for each member, if they are all there are; else the system knows better which are free."""
+        """A processor for each member, if there are as many; otherwise the system places the threads."""
         if not hasattr(os, "sched_getaffinity"):
             return []
         allowed = sorted(os.sched_getaffinity(0))

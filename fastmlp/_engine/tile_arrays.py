@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
 
 
-# A chunk of samples is at most so many, and its outputs and gradients at all units take at most so many bytes
+# Most samples of a chunk, and most bytes of its outputs and gradients at all units
 CHUNK_SAMPLES = 112
 CHUNK_BYTES = 2**19
 MAX_CHUNK_BYTES = 2**22  # of a chunk of nets
@@ -212,7 +212,7 @@ def new_scratch(
 
 
 def separated(n_rows: int, row_bytes: int) -> int:
-    """Rows from a parameter to its gradient, and on to its states, so many at least.
+    """Rows from a parameter to its gradient, and on to its states: at least `n_rows`.
 
     A load from an address whose last 12 bits are those of a store just before it has to wait. So the steps of all but
     the smallest nets leave 1 KB when divided by 4 KB: then a parameter's rows are as far from each other as can be.
@@ -301,7 +301,7 @@ class TileArrays:
 
     @staticmethod
     def nbytes(nets: int, vectors: Vectors, n_rows: int, n_samples_weighted: int = 0) -> int:
-        """Bytes that tiles of so many nets take."""
+        """Bytes that tiles of `nets` nets take."""
         rows = n_rows + N_HYPERPARAMETERS + structs.N_STOP_STATE + n_samples_weighted
         tiles = -(-nets // vectors.width)
         return tiles * vectors.width * (rows * vectors.F.dtype.itemsize + 8 * (structs.N_POWERS + 3))

@@ -35,7 +35,7 @@ from fastmlp.architecture import Architecture
 # A leaky ReLU whose slope passes less than a thousandth of a gradient down learns no more than a ReLU
 DEAD_SLOPE = 1e-3
 NETS_A_BLOCK = 4096
-FEW_NETS = 4  # up to here vectors of so many lanes waste less
+FEW_NETS = 4  # up to here vectors of this many lanes waste less
 
 
 class UnitStatistics(NamedTuple):

@@ -20,7 +20,7 @@ from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
 
-# A chunk of samples takes at most so many bytes, but for the first so many samples
+# Most bytes of a chunk of samples, which has at least `CHUNK_SAMPLES` samples
 CHUNK_BYTES = 2**19
 CHUNK_SAMPLES = 128
 

@@ -48,7 +48,7 @@ ID_NAME = re.compile(
     r"|account|employee|student|product|sample)_?(id|num|number|no|nr)$"
 )
 NEARLY_ALL = 0.95  # of the rows: an id may be missing or doubled now and then
-MOST_GAPS = 3  # numbers of rows, of which the others are gone, span at most so many times the rows that are left
+MOST_GAPS = 3  # numbers of rows, of which the others are gone, span at most this many times the rows that are left
 
 
 @dataclass

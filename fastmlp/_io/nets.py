@@ -153,7 +153,7 @@ def wanted_tensors(entries: dict[str, Entry], about: dict[str, Any]) -> dict[str
 
 
 def _architecture(about: dict[str, Any]) -> Architecture:
-    """With any slope that differs from net to net still left out."""
+    """The architecture; slopes that differ from net to net are added later."""
     slope = about.get("leaky_slope")
     if slope is not None and type(slope) is not float:
         raise FileFormatError(f"the metadata has leaky_slope={slope!r}")

@@ -14,7 +14,7 @@ from fastmlp._io.tables import Field, ReadOptions, numbers_among, texts_of
 
 MOST_MAGNITUDE = 1e150  # beyond it squares overflow
 CONSTANT_WITHIN = 16 * 2.0**-52  # relative: numbers that differ by less are one number and its rounding
-# A column is one of numbers with something else in it where so many of its values are numbers, or so many of them
+# A column is one of numbers with something else in it where this share of its values are numbers, or this many of them
 # differ
 MOSTLY_NUMBERS, MANY_NUMBERS = 0.8, 12
 MISSING_WORDS = frozenset(
@@ -187,7 +187,7 @@ def nearly_numbers(numbers: Numbers, held: int) -> bool:
 
 
 def mean_and_deviation(values: np.ndarray) -> tuple[float, float]:
-    """Of finite numbers, however large or small they are."""
+    """Mean and standard deviation of finite numbers, without overflow or underflow."""
     scale = float(np.abs(values).max()) or 1.0
     return float(np.mean(values / scale) * scale), float(np.std(values / scale) * scale)
 

@@ -159,7 +159,7 @@ def _checksum_at(header: bytes, checksum: str) -> int | None:
 
 
 def _whole_digest(pieces: Iterable[bytes | memoryview], at: int) -> str:
-    """Of a file that comes in pieces, but for the 64 characters of its checksum, which lie within one of them."""
+    """SHA-256 of a file given in pieces, without the 64 characters of its checksum, which lie within one piece."""
     result, begin = hashlib.sha256(), 0
     for piece in pieces:
         place, view = at - begin, memoryview(piece)

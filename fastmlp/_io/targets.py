@@ -249,7 +249,7 @@ def _columns(extra: dict[str, Any]) -> list[Column]:
 
 
 def _old_columns(entries: list[dict[str, Any]]) -> list[Column]:
-    """Of files before version 2, where a text stood for what is missing."""
+    """The columns of a file of version 1, which stored one text for missing values."""
     columns = [Column(**entry) for entry in entries]
     for column in columns:
         if isinstance(column.texts, list):

@@ -66,8 +66,8 @@ class Memory(NamedTuple):
 def train_mistaken_tiles(Quad, F, net, data, flags, tiles, results, epochs, memory, halt, made):
     """Train every tile for a slice of epochs, with the mistakes that are `made`; returns `epochs.stop`.
 
-    What becomes of a net is noted but for its loss, which is of a forward pass that others don't make: who called works
-    it out. No rule stops a net, but those that diverge leave.
+    The results get each net's status and epochs. The caller works out the losses, with a forward pass that has the same
+    mistakes. No rule stops a net, but those that diverge are retired.
     """
     n, nothing = data.n_samples, broadcast(F, np.nan)
     for tile in range(tiles.n_tiles):

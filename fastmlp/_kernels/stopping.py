@@ -15,7 +15,7 @@ from fastmlp._simd.memory import load, store
 # A lower bound of the loss that is above this multiple of the target, plus what the rounding of outputs next to 1 makes
 # (`TrainFlags.loss_slack`), says that the target cannot have been reached
 MARGIN = 1.001
-# Two float32 sums over so many samples differ by less than the margin through rounding alone
+# Two float32 sums over at most this many samples differ by less than the margin through rounding alone
 MOST_WITHIN_MARGIN = 4096
 LEAST_RATE = 1e-6  # an adaptive learning rate that is no greater is not lowered further
 
@@ -87,7 +87,7 @@ def _reached(F, tiles, tile, loss, accuracy):
 
 @inline
 def _out_of_patience(F, flags, tiles, tile, active, loss):
-    """Compare with the best loss so far, and note it; returns who has waited long enough, and has to stop.
+    """Compare with the best loss so far, and note it; returns the mask of the nets that are out of patience.
 
     What is noted of a net that has stopped stays as it is.
     """
@@ -116,7 +116,7 @@ def _out_of_patience(F, flags, tiles, tile, active, loss):
 def judge_minibatches(F, flags, tiles, tile, results, active, loss, accuracy, epoch, lanes):
     """Stop the nets that diverged, by the means over an epoch's minibatches, each before its update.
 
-    Returns who goes on, and which of those may have to stop: `confirm` tells.
+    Returns the mask of the nets that go on, and that of those which may have to stop: `confirm` decides.
     """
     nothing = broadcast(F, np.nan)
     broken = active & ~(loss < np.inf)
@@ -145,7 +145,7 @@ def confirm(F, tiles, tile, results, active, suspects, loss, accuracy, epoch, la
 
 @inline
 def apply_rules(F, flags, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, full_batch, lanes):
-    """Stop the nets that reached their target, stalled or diverged, and at the end all; returns who goes on.
+    """Stop the nets that reached their target, stalled or diverged, and at the end all; returns those that go on.
 
     With minibatches this is called at the end alone, where the rules have decided by the last epoch's minibatches.
     """

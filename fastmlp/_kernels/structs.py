@@ -103,7 +103,7 @@ class Epochs(NamedTuple):
     begin: int  # where training began, from where records are counted
     first: int
     stop: int
-    stride: int  # after so many epochs of every tile the kernel counts the nets that still train,
+    stride: int  # after this many epochs of every tile the kernel counts the nets that still train,
     fewest: int  # and ends the slice if there are fewer than this
     last: int  # where training ends, however many slices it takes
 

@@ -47,7 +47,7 @@ def is_small(net, flags):
 def train_small(
     Blk, F, net, data, flags, tiles, tile, base, learning_rate, scale, active, empty, epochs, scratch, halt
 ):
-    """Run up to so many epochs; returns how many it ran.
+    """Run up to `epochs` epochs; returns how many it ran.
 
     It stops before an epoch at which a net of the mask `active` may have reached its target or diverged. Steps may
     be taken in `empty` lanes too. `scale` is what each sample's gradient is multiplied with.

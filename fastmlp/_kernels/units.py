@@ -20,9 +20,9 @@ from fastmlp._simd.arithmetic import broadcast, fma, ratio, repeat
 from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, load_grid, prefetch, spread_rows, spread_samples, store, store_grid, transpose
 
-# So many rows of weights, two vectors wide, stay in the first-level cache while all samples pass by
+# This many rows of weights, two vectors wide, stay in the first-level cache while all samples pass by
 PANEL_ROWS = 128
-# A sample of so many inputs is worth calling for before it is needed
+# From this many inputs on, a sample is prefetched
 WORTH_PREFETCHING = 128
 
 

@@ -15,8 +15,8 @@ from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, load_grid, spread, store, store_grid
 from fastmlp._simd.types import ALL
 
-# A layer with so many inputs has its samples' gradients copied, so that those of two vectors of units are side by side.
-# Inputs that are units are copied where a member works on so many vectors of the layer, the samples' own always
+# A layer with this many inputs has its samples' gradients copied, so that those of two vectors of units are adjacent.
+# Inputs that are units are copied where a member works on this many vectors of the layer, the samples' own always
 WORTH_COPYING, VECTORS_WORTH_COPYING = 128, 8
 
 
@@ -168,7 +168,7 @@ def _patch(Patch, Line, Column, total, count, inputs, part, deltas):
 
 @inline
 def _adam(Column, F, flags, tiles, tile, first, length, state_step, scratch):
-    """Adam's step on so many vectors, whose gradients are in the band."""
+    """Adam's step on `length` vectors, whose gradients are in the band."""
     rows, settings = tiles.rows, adam_settings(Column, F, tiles, tile, scratch.corrections)
     l2 = repeat(Column, load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.L2))
     for k in range(length):
@@ -180,7 +180,7 @@ def _adam(Column, F, flags, tiles, tile, first, length, state_step, scratch):
 
 @inline
 def _step(Column, F, net, flags, tiles, tile, first, length, has_l2, active, scratch):
-    """The optimizer's step on so many vectors, if the net still trains."""
+    """The optimizer's step on `length` vectors, if the net still trains."""
     if not any_lane(active):
         return
     if has_l2:

@@ -32,7 +32,7 @@ MOST_UNITS = 4
 
 
 def units_at_once(lanes, samples):
-    """How many units' sums of so many samples fit into half of the registers."""
+    """How many units' sums of `samples` samples fit into half of the registers."""
     fitting = register_count() // 2 * register_bytes() // (samples * lanes.count * lanes.dtype.itemsize)
     return max(1, min(fitting, MOST_UNITS))
 

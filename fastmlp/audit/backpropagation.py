@@ -440,7 +440,7 @@ _PART_NAMES = {
 
 
 def _part(here: Made, which: str, delta: np.ndarray, n: int) -> tuple[np.ndarray, float]:
-    """Of which samples a layer's gradients of weights or biases are, and what they are multiplied with."""
+    """Which samples a layer's gradients are summed over, and what they are multiplied with."""
     sums, twice, one = _PART_NAMES[which]
     if sums in here.by_name:
         return delta, float(n)

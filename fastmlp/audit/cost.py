@@ -29,12 +29,12 @@ class CostRow:
     n_solved: int
     median_loss: float
     median_margin: float
-    """Of the nets that are solved, by how much their worst sample is on its side of 1/2; NaN where none is solved, or
+    """Median margin of the solved nets: how far their worst sample is on its side of 1/2. NaN where none is solved, or
     where targets are no classes."""
 
     @classmethod
     def of(cls, change: str, found: MistakenRuns) -> CostRow:
-        """Of nets that were trained."""
+        """The row of nets that were trained."""
         margins = found.margin[found.solved]
         loss = np.where(np.isfinite(found.runs.loss), found.runs.loss, np.inf)
         middle = float(np.median(margins)) if len(margins) else float("nan")

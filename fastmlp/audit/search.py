@@ -43,7 +43,7 @@ class Explanation(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Without their layers."""
+        """Names of the mistakes, without their layers."""
         return tuple(sorted(mistake.name for mistake in self.mistakes))
 
 
@@ -108,7 +108,7 @@ class Search:
     # ----------------------------------------------------------------------------------------- from the top down
 
     def _of(self, number: int, limit: float) -> Iterator[Explanation]:
-        """Explanations by so many mistakes."""
+        """Explanations by `number` mistakes."""
         names = [name for name in OF_ALL if name in self.names]
         for size in range(number + 1):
             for chosen in combinations(names, size):

@@ -51,7 +51,7 @@ class Recipe:
     """What it does, and what is not known of it."""
     variants: tuple[Variant, ...]
     order: tuple[int, ...] = (0, 1, 2, 3)
-    """Its order of the samples 00, 01, 10, 11."""
+    """The order in which the program visits the samples 00, 01, 10, 11."""
     counts: str = "half"
     """How it counts an answer as right: "half", the output's side of 1/2; "at_most_half", the same, with 1/2 itself on
     the side of class 0; "larger", the larger of the outputs."""

@@ -133,7 +133,7 @@ def _train(options: argparse.Namespace) -> Runs:
 
 
 def _facts(runs: Runs, options: argparse.Namespace, trained: int) -> dict[str, Any]:
-    """What the report says; so many net-epochs were trained before this process."""
+    """What the report says; `trained` net-epochs were trained by an earlier process."""
     solved, ended = int((runs.accuracy == 1).sum()), int((runs.status != Status.INTERRUPTED).sum())
     net_epochs = int(runs.epochs.sum())
     # nets that end early are the ones that are solved: before all have ended no share can be told
@@ -204,7 +204,7 @@ def _report(runs: Runs, facts: dict[str, Any], options: argparse.Namespace) -> N
 
 
 def _median_epochs(runs: Runs) -> int:
-    """Of the nets that were still trained."""
+    """The median epochs of the nets that were still in training."""
     return int(np.median(runs.epochs[runs.status == Status.INTERRUPTED]))
 
 

@@ -12,7 +12,7 @@ from fastmlp._kernels.formulas.losses import Loss
 from fastmlp.diagnosis.problem import least_and_spread, mean_losses
 
 NEIGHBOURS = 5
-MOST_SAMPLES = 3000  # of larger data so many are looked at, evenly spaced
+MOST_SAMPLES = 3000  # of larger data this many are looked at, evenly spaced
 FOLDS = 5
 CONSTANT = "a constant guess"
 

@@ -290,7 +290,7 @@ def on_constant(stats: UnitStatistics, problem: Problem) -> tuple[np.ndarray, Pl
 
 
 def causes_of_curves(curves: np.ndarray, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of losses over some more epochs, (n, K + 1): whether the net still improves, and whether they go up and down."""
+    """Which nets still improve, and which overshoot, by their losses over some more epochs, (n, K + 1)."""
     first = curves[:, 0]
     with np.errstate(invalid="ignore", over="ignore"):
         steps = np.diff(curves, axis=1)

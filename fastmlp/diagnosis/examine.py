@@ -263,7 +263,7 @@ def _go_on(
 def _probed(
     runs: TrainedNets, some: np.ndarray, loss: str, call: TrainSettings | None, retraining: Retraining, X: Any, y: Any
 ) -> np.ndarray:
-    """Of nets that no rule knows, whether some more epochs show them to overshoot or to improve; −1 for neither."""
+    """Whether some more epochs show nets without another cause to overshoot or improve; −1 for neither."""
     label = np.full(len(some), -1, np.int8)
     factor = None if call is None else call.final_rate()
     if call is None or not factor:
@@ -296,7 +296,7 @@ def _dead_from_start(
     X: Any,
     y: Any,
 ) -> float | None:
-    """Of the dead nets the share whose initial weights were dead already."""
+    """The share of the dead nets whose initial weights were dead already."""
     if call is None or not dead.any():
         return None
     some = np.flatnonzero(dead)[:NETS_A_BLOCK]

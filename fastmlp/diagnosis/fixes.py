@@ -271,7 +271,7 @@ def _with_architecture(call: TrainSettings, loss: Any = False, **changes: Any) -
 
 
 def _with_loss(call: TrainSettings, loss: str | None) -> TrainSettings:
-    """With another loss; a validation score that goes with the old one alone becomes the loss."""
+    """Change the loss; a validation score that needs the old loss becomes "loss"."""
     score = call.validation_score
     return call.changed(loss=loss, validation_score="loss" if score == "r2" else score)
 

@@ -157,7 +157,7 @@ def score_of(stats: UnitStatistics, problem: Problem, diverged: np.ndarray | boo
 
 
 def clear_gain(n_samples: int) -> float:
-    """The least difference of two scores over so many samples that is no chance: a standard deviation, or `SCORE_GAIN`.
+    """The least difference of two scores that is no chance: a standard deviation, or `SCORE_GAIN`.
 
     Of an accuracy of 1/2 the standard deviation is 1 / (2 √n).
     """

@@ -59,11 +59,11 @@ class Diagnosis:
     loss: np.ndarray
     """The mean loss over the samples, each counting once, (n,)."""
     dead_from_start: float | None
-    """Of the nets with a dead layer the share that had it before training; None where that cannot be told."""
+    """Share of the nets with a dead layer whose layer was dead before training; None where that is not known."""
     fixes: tuple[Fix, ...]
     """What to change, the most promising first; with `try_fixes` those of them that helped, the best first."""
     trials: tuple[Trial, ...]
-    """With `try_fixes` what became of the same seeds with each change, those that helped first."""
+    """What each change did to the same seeds, with `try_fixes`; changes that helped come first."""
     description: str
     """The nets in a line."""
     score: np.ndarray | None = None

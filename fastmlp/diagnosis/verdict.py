@@ -224,7 +224,7 @@ def _overfitting(d: Findings) -> str:
 
 
 def _nothing_that_holds(d: Findings) -> str:
-    """Of data that neither the nets nor simple fits learn anything from that holds for other samples."""
+    """The verdict on data from which neither the nets nor simple fits learn anything that holds for other samples."""
     return (
         f"No cause was found in the nets: on samples that they were not trained on their {d.spoken_score_name} is "
         f"{spoken_score(d.held_out_score)}, and simple fits\nhave {_best_of_fits(d)} at best, no better than a "

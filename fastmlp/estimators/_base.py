@@ -40,7 +40,7 @@ ACTIVATIONS = {record.scikit_learn or record.name: record.name for record in REC
 """The names in `Architecture` of the activations by their names in scikit-learn, where it has them."""
 OUTPUTS = {"identity": "identity", "logistic": "sigmoid", "softmax": "softmax", "exp": "exp"}
 DENSE_BYTES = 2**25  # of sparse inputs that are made dense at once to predict from
-CALLER = 4  # frames from a warning to who called fit
+CALLER = 4  # frames from a warning to the caller of fit
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastmlp.architecture import Architecture
 
-MOST_EPOCHS = 32  # of a block, or as many as take so many numbers
+MOST_EPOCHS = 32  # of a block, or as many as take `MOST_NUMBERS` numbers
 MOST_NUMBERS = 2**21
 KEPT_BLOCKS = 4
 
@@ -62,7 +62,7 @@ class Orders:
     """The order of samples in each epoch: every epoch shuffles that of the one before.
 
     Epochs may be asked for again, by another thread and not in order; to draw them again the generator's state is kept
-    every so many epochs. The caller's generator moves on only in `finish`.
+    at the end of every block of epochs. The caller's generator moves on only in `finish`.
     """
 
     def __init__(self, n_samples: int, random_state: np.random.RandomState, n_epochs: int):

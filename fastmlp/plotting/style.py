@@ -11,7 +11,7 @@ import numpy as np
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b6f76"
 SKY_BLUE = "#56B4E9"  # seen on dark blue
-LABELLED, MOST_LABELS = 1.0, 6  # peaks of a histogram that have a label: at least so many %
+LABELLED, MOST_LABELS = 1.0, 6  # peaks of a histogram that have a label: at least this many %
 NEAR_PLATEAU = 0.01  # of a histogram's width
 LOSS_NAMES = {
     "bce": "mean cross-entropy, nats",

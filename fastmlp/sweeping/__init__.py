@@ -95,7 +95,7 @@ class Sweep:
         return SweepPlots(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """With something that says so in the place of functions that cannot be pickled."""
+        """The state for pickles: functions that cannot be pickled are replaced by a `LostFunction`."""
         state = {**self.__dict__, "table": picklable(self.table)}
         state["_settings"] = [
             Setting(picklable(s.named), s.call.changed(schedule=picklable(s.call.schedule))) for s in self._settings

@@ -10,7 +10,7 @@ from fastmlp.runs import Runs, Status
 
 
 def medians(values: np.ndarray) -> np.ndarray:
-    """Of each row's numbers; NaN for a row without any."""
+    """The median of each row's finite numbers; NaN for a row without any."""
     return np.array([np.median(row[~np.isnan(row)]) if (~np.isnan(row)).any() else np.nan for row in values])
 
 

@@ -118,7 +118,7 @@ def train(  # noqa: PLR0913
     target_loss, target_accuracy : float or array of shape (n_nets,), optional
         A net stops when its loss is at most, or its accuracy (by sample weight) at least, this.
     patience : int or array of shape (n_nets,), optional
-        A net stops when its loss has not fallen by `tol` below its best for so many epochs in a row.
+        A net stops when its loss has not fallen by `tol` below its best for this many epochs in a row.
     tol : float or array of shape (n_nets,), default 1e-4
         See `patience`.
     schedule : function, array of shape (epochs,) or "adaptive", optional
@@ -133,7 +133,7 @@ def train(  # noqa: PLR0913
         What the score is: the loss with its sign turned; the share of samples, by weight, with every output on the
         right side; or the coefficient of determination, for the squared error.
     record_every : int, optional
-        Keep the loss every so many epochs, in ``runs.history``.
+        Keep the loss after every `record_every` epochs, in ``runs.history``.
     net_ids : array_like of int, optional
         The nets' numbers, from 0 to 2**63 − 1; default ``range(n_nets)``. A shard of a larger job is a range of them.
     restore_best : bool, default True

@@ -39,7 +39,7 @@ _GROUPS = ("sizes", "kinds", "first", "second")
 
 
 class Checkpoint:
-    """The file that a job is kept in while it runs, written at most every so many seconds."""
+    """The file that a job is kept in while it runs, written at most once in a given number of seconds."""
 
     def __init__(
         self, path: str | os.PathLike, every: object, optimizer: Optimizer, hashes: dict[str, str | None] | None = None
@@ -138,7 +138,7 @@ def _inputs(data: structs.Data, n_in: int) -> list[np.ndarray]:
 
 
 def _hash(*arrays: list[np.ndarray]) -> str:
-    """Of arrays that come in pieces, which are hashed as if they lay end to end."""
+    """SHA-256 of arrays given in pieces; the pieces are hashed as one contiguous array."""
     result = hashlib.sha256()
     for pieces in arrays:
         shape = pieces[0].shape if len(pieces) == 1 else (sum(piece.size for piece in pieces),)

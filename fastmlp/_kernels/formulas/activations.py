@@ -51,7 +51,7 @@ class Record:
 
     code: Activation
     formula: str
-    """For the docs."""
+    """The formula of f(z), as the docs print it."""
     forward: Callable[..., Any] | None
     """a from z, vectors, of leaky_relu from (z, slope); None for softmax, which needs its whole layer."""
     backward: Callable[..., Any] | None
@@ -71,11 +71,11 @@ class Record:
     kinked: bool = False
     """Whether f' jumps at 0."""
     scikit_learn: str | None = None
-    """Its name in scikit-learn, where that is another one."""
+    """The name in scikit-learn, if it differs."""
 
     @property
     def name(self) -> str:
-        """Its name in `Architecture`."""
+        """The name in `Architecture`."""
         return self.code.name.lower()
 
 

@@ -38,11 +38,11 @@ class Record:
     """Times o − t: the gradient of one output's loss, by the logit, or by the output if it is computed `by_output`."""
     by_output: bool = False
     bounded_below: bool = False
-    """Whether Σ |o − t| bounds it from below, half of that where it is a sum: no logarithm rules out a target then."""
+    """Whether Σ |o − t|, or half of it for a sum, is a lower bound, which rules out a target without a logarithm."""
 
     @property
     def name(self) -> str:
-        """Its name in `train`."""
+        """The name in `train`."""
         return self.code.name.lower()
 
 
