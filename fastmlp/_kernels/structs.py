@@ -1,7 +1,7 @@
 """What the kernels read and write: tuples of buffers, and what each row in them is.
 
 Symbols: L layers, S samples, n_in and n_out units of the net's ends, W lanes, T tiles, B samples a block, C samples a
-chunk, P parameters of a net. `training/__init__` and `inference` fill these in; the kernels trust them.
+chunk, P parameters of a net. `_engine/tile_arrays` and `_engine/units_memory` fill these in; the kernels trust them.
 """
 
 from typing import Any, NamedTuple
