@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import fsum
-from typing import Any
 
 import numpy as np
 
@@ -38,7 +37,7 @@ def _r2(measures: np.ndarray, spread: np.ndarray) -> np.ndarray:
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"loss": _loss, "accuracy": _accuracy, "r2": _r2}
 
 
-def curves(n_nets: int, n_records: int, dtype: Any, sklearn: bool) -> np.ndarray:
+def curves(n_nets: int, n_records: int, dtype: np.dtype, sklearn: bool) -> np.ndarray:
     """Room for a curve a net: NaN, or for scikit-learn's face, which cuts them to what was trained, nothing yet."""
     return np.empty((n_nets, n_records), dtype) if sklearn else np.full((n_nets, n_records), np.nan, dtype)
 
@@ -73,7 +72,7 @@ class Validation:
         self.best_score = np.full(n_nets, -np.inf)
         self.best_epoch = np.zeros(n_nets, np.int64)
         self.best_parameters = np.zeros((n_nets if self.restore else 0, n_parameters), targets.dtype)
-        self.history, self.losses = (curves(n_nets, n_records, np.float64, sklearn) for _ in range(2))
+        self.history, self.losses = (curves(n_nets, n_records, np.dtype(np.float64), sklearn) for _ in range(2))
         self.waited = np.zeros(n_nets)
 
     def judge(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import signal
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from fastmlp.architecture import Architecture
 
 NETS_A_BLOCK = 1024  # a fixed number: the mean adds up the nets of a block first, and must not depend on the machine
 BLOCK_BYTES = 2**24
+Task = TypeVar("Task")
 
 
 class _Outputs:
@@ -73,7 +75,7 @@ def predict(architecture: Architecture, parameters: np.ndarray, X: Any, threads:
 
     outputs_of = _Outputs(architecture, parameters, len(samples), n_threads)
 
-    def work(task: tuple[slice, slice], scratch: Any, _report: Any) -> None:
+    def work(task: tuple[slice, slice], scratch: structs.Scratch, _report: Callable[[None], None]) -> None:
         nets, part = task
         outputs[nets, part] = outputs_of.of(parameters, nets, samples[part], scratch)
 
@@ -90,7 +92,7 @@ def predict_mean(architecture: Architecture, parameters: np.ndarray, X: Any, thr
     n_threads = workers.thread_count(threads)
     outputs_of = _Outputs(architecture, parameters, len(samples), n_threads)
 
-    def work(part: slice, scratch: Any, _report: Any) -> None:
+    def work(part: slice, scratch: structs.Scratch, _report: Callable[[None], None]) -> None:
         for nets in _net_blocks(parameters):
             if outputs_of.halt[0]:
                 return
@@ -113,7 +115,12 @@ def _sample_parts(architecture: Architecture, parameters: np.ndarray, n_samples:
     return [slice(first, first + size) for first in range(0, n_samples, size)]
 
 
-def _run(outputs_of: _Outputs, tasks: list[Any], work: Any, threads: int) -> None:
+def _run(
+    outputs_of: _Outputs,
+    tasks: list[Task],
+    work: Callable[[Task, structs.Scratch, Callable[[None], None]], None],
+    threads: int,
+) -> None:
     threads = min(threads, max(1, len(tasks)))
     with Stopping(signal.SIGINT) as stopping:
         workers.run(tasks, work, outputs_of.new_scratch, threads, outputs_of.halt, lambda _report: None, stopping)

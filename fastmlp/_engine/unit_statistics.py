@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from fastmlp._engine.cost_model import Choice
 from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.interrupts import Stopping
 from fastmlp._engine.tile_arrays import CHUNK_SAMPLES, TileArrays, data_buffers, loss_scales
+from fastmlp._kernels import structs
 from fastmlp._kernels.formulas import optimizers
 from fastmlp._kernels.formulas.activations import BY_CODE, Activation
 from fastmlp._kernels.tiles import copy_in
@@ -82,7 +84,7 @@ def inspected(
     dies = np.array([0, *(record.dies for record in records)])
     inverse_slopes = np.array([1.0, *(1.0 / record.largest_derivative for record in records)], dtype)
 
-    def work(nets: slice, scratch: Any, _report: Any) -> None:
+    def work(nets: slice, scratch: structs.Scratch, _report: Callable[[None], None]) -> None:
         own = np.ascontiguousarray(parameters[nets])
         tiles = TileArrays(plan.vectors, 0, len(own), plan.rows_of_a_tile(-1))
         tiles.fill(tiles.hyper[:, optimizers.LEAKY_SLOPE], slope[nets] if isinstance(slope, np.ndarray) else slope)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 import signal
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from fastmlp._check_data import whole_number
 from fastmlp._engine.interrupts import LeaveAtOnce, Stopping
 
-_DONE = object()
+Task = TypeVar("Task")
+Scratch = TypeVar("Scratch")
+Report = TypeVar("Report")
+
+
+class _Done(BaseException):
+    """Says in the place of a report that a worker has ended."""
+
+
+_DONE = _Done()
 
 
 def available_threads() -> int:
@@ -47,14 +57,14 @@ def call_apart(function: Callable[[], None]) -> None:
 
 
 def run(
-    tasks: Iterable[Any],
-    work: Callable[[Any, Any, Callable[[Any], None]], None],
-    new_scratch: Callable[[], Any],
+    tasks: Iterable[Task],
+    work: Callable[[Task, Scratch, Callable[[Report], None]], None],
+    new_scratch: Callable[[], Scratch],
     threads: int,
     halt: np.ndarray,
-    on_report: Callable[[Any], None],
+    on_report: Callable[[Report], None],
     stopping: Stopping,
-) -> list[Any]:
+) -> list[Task]:
     """Call `work(task, scratch, report)` for every task, on `threads` threads.
 
     What a task reports is handed to `on_report` in the calling thread. Once `halt` has anything but 0 in it, no task is
@@ -63,17 +73,17 @@ def run(
     tasks still run.
     """
     remaining, lock = iter(tasks), threading.Lock()
-    reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    reports: queue.SimpleQueue[Report | BaseException | None] = queue.SimpleQueue()
 
     def worker() -> None:
         try:
             scratch = new_scratch()
             while not halt.any():
                 with lock:
-                    task = next(remaining, _DONE)
-                if task is _DONE:
+                    some = list(itertools.islice(remaining, 1))
+                if not some:
                     break
-                work(task, scratch, reports.put)
+                work(some[0], scratch, reports.put)
         except BaseException as error:
             halt[0] = 1
             reports.put(error)
@@ -90,9 +100,9 @@ def run(
 
 def _wait_for(
     workers: list[threading.Thread],
-    reports: queue.SimpleQueue[Any],
+    reports: queue.SimpleQueue[Report | BaseException | None],
     halt: np.ndarray,
-    on_report: Callable[[Any], None],
+    on_report: Callable[[Report], None],
     stopping: Stopping,
 ) -> BaseException | None:
     """Start the workers, and take their reports until all have ended; returns the first exception.
@@ -117,10 +127,11 @@ def _wait_for(
                 report = reports.get(timeout=0.5 if done < len(workers) else 0.001)
             except queue.Empty:
                 continue
-            done += report is _DONE
-            if isinstance(report, BaseException):
+            if isinstance(report, _Done):
+                done += 1
+            elif isinstance(report, BaseException):
                 failure, halt[0] = failure or report, 1
-            elif report is not _DONE and report is not None:
+            elif report is not None:
                 on_report(report)
         except LeaveAtOnce:
             halt[0] = 1

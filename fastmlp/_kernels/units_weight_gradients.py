@@ -23,7 +23,7 @@ WORTH_COPYING, VECTORS_WORTH_COPYING = 128, 8
 class Chunk(NamedTuple):
     """A chunk of the samples of a minibatch."""
 
-    count: int
+    n_samples: int
     fresh: bool  # whether gradients start from zero
     last: bool  # whether the optimizer's step follows
     active: Any  # the mask of the net
@@ -111,7 +111,7 @@ def _block(Patch, Line, Column, F, net, flags, tiles, tile, scratch, chunk, inpu
         total = broadcast(Patch, 0.0)
         if not chunk.fresh:
             total = load_grid(Patch, Line, Column, tiles.rows, target + state_step + part * wide, wide, 1)
-        total = _patch(Patch, Line, Column, total, chunk.count, inputs, part, deltas)
+        total = _patch(Patch, Line, Column, total, chunk.n_samples, inputs, part, deltas)
         store_grid(Line, Column, places, here + part * wide, wide, 1, total, wide)
     if at_once:
         if any_lane(chunk.active):
@@ -126,7 +126,7 @@ def _bias(Column, F, net, flags, tiles, tile, scratch, chunk, deltas, bias):
     state_step, total = net.state_step // ratio(Column, F), broadcast(Column, 0.0)
     if not chunk.fresh:
         total = load(Column, tiles.rows, bias + state_step)
-    for s in range(chunk.count):
+    for s in range(chunk.n_samples):
         total = total + load(Column, deltas.buffer, deltas.first + s * deltas.step)
     store(tiles.rows, bias + state_step, total)
     if chunk.last:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class Progress(NamedTuple):
 
 
 Callback = Callable[[Progress], Any]
+Work = TypeVar("Work")
 
 
 class Runner:
@@ -96,8 +97,13 @@ class Runner:
             self._settle_chunk(chunk, self._new_teams(), lambda _report: None)
 
     def _on_threads(
-        self, work: Any, chunks: list[Any], halt: np.ndarray, reporter: _Reporter, stopping: Stopping
-    ) -> list[Any]:
+        self,
+        work: Callable[[Work, list[Team], Callable[[Report], None]], None],
+        chunks: list[Work],
+        halt: np.ndarray,
+        reporter: _Reporter,
+        stopping: Stopping,
+    ) -> list[Work]:
         several = min(max(1, self._threads // self.job.plan.threads_per_net), max(1, len(chunks)))
         return workers.run(chunks, work, self._new_teams, several, halt, reporter, stopping)
 
