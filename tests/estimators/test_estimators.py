@@ -27,7 +27,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.estimators import _base
+from fastmlp.estimators import _results
 from fastmlp.estimators._random import Orders
 
 pytestmark = [
@@ -328,7 +328,7 @@ def test_an_interrupted_fit_keeps_its_nets(monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_base._Printer, "__call__", interrupt)
+    monkeypatch.setattr(_results.Printer, "__call__", interrupt)
     model = MLPClassifier((8,), max_iter=10**7, tol=0.0, n_iter_no_change=np.inf, verbose=True, random_state=0)
     with pytest.warns(UserWarning, match="interrupted"):
         model.fit(IRIS, SPECIES)

@@ -95,7 +95,9 @@ def test_formulas_and_derivatives(name, dtype):
     assert np.isnan(applied(int(record.code), np.full(LANES, np.nan, dtype))).all()
 
 
-@pytest.mark.parametrize("kernel", ["lanes", "units", "tiny"])
+@pytest.mark.parametrize(
+    "kernel", ["lanes", *(pytest.param(kernel, marks=pytest.mark.slow) for kernel in ("units", "tiny"))]
+)
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_kernels_have_the_bits_of_the_scalar_reference(kernel, dtype):
     """Random jobs with layers of these activations alone."""

@@ -84,7 +84,7 @@ def always_split(monkeypatch):
     monkeypatch.setattr(cost_model, "WORTH_ANOTHER_KERNEL", -np.inf)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 3, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 def test_the_last_nets_have_the_same_bits_in_another_way(seed, monkeypatch):
     """Random jobs of more nets than a tile, the rest by units as lanes or in narrower tiles."""
     rng = np.random.default_rng(300 + seed)
