@@ -900,7 +900,7 @@ TRIED = {
 
 
 @pytest.mark.parametrize("name", TRIED)
-@pytest.mark.parametrize("rate", [0.001, 1000.0])
+@pytest.mark.parametrize("rate", [0.001, pytest.param(1000.0, marks=pytest.mark.slow)])
 def test_every_kind_of_nets_is_diagnosed_and_mended_by_every_change(name, rate):
     """All changes that any cause asks for are tried, whatever the nets were trained with."""
     settings = {"sizes": (3, 4, 1), "y": "classes", "epochs": 20, "optimizer": fastmlp.SGD(rate), **TRIED[name]}

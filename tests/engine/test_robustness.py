@@ -387,14 +387,24 @@ def test_estimates_of_a_hundred_random_jobs():
     [
         {"sizes": [2, 4, 1], "n_samples": 4, "n_nets": 300_000, "epochs": 1, "optimizer": "sgd"},
         {"sizes": [2, 4, 1], "n_samples": 4, "n_nets": 100_000, "epochs": 5, "record_every": 1, "keep_state": True},
-        {"sizes": [20, 300, 1], "n_samples": 3000, "n_nets": 3, "epochs": 1, "batch_size": 500, "dtype": "float64"},
+        pytest.param(
+            {"sizes": [20, 300, 1], "n_samples": 3000, "n_nets": 3, "epochs": 1, "batch_size": 500, "dtype": "float64"},
+            marks=pytest.mark.slow,
+        ),
         {"sizes": [20, 30, 1], "n_samples": 30_000, "n_nets": 50, "epochs": 1, "validation_samples": 10_000},
-        {"sizes": [5, 9, 1], "n_samples": 200, "n_nets": 5000, "epochs": 1, "bootstrap": True},
+        pytest.param(
+            {"sizes": [5, 9, 1], "n_samples": 200, "n_nets": 5000, "epochs": 1, "bootstrap": True},
+            marks=pytest.mark.slow,
+        ),
         # the last net is trained apart, and for it the samples are filled up to 16 columns
         {"sizes": [8, 32, 1], "n_samples": 600_000, "n_nets": 33, "epochs": 1, "batch_size": 64},
-        {"sizes": [784, 2048, 2048, 10], "output": "softmax", "n_samples": 100, "epochs": 1},
-        {"sizes": [20, 50], "output": "softmax", "n_samples": 300_000, "epochs": 1},
-        {"sizes": [100, 10, 1], "n_samples": 200_000, "epochs": 1},
+        pytest.param(
+            {"sizes": [784, 2048, 2048, 10], "output": "softmax", "n_samples": 100, "epochs": 1}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"sizes": [20, 50], "output": "softmax", "n_samples": 300_000, "epochs": 1}, marks=pytest.mark.slow
+        ),
+        pytest.param({"sizes": [100, 10, 1], "n_samples": 200_000, "epochs": 1}, marks=pytest.mark.slow),
         {"sizes": [2, 4, 1], "n_samples": 4, "n_nets": 300_000, "epochs": 1, "checkpoint": True},
         *(
             pytest.param({"output": "softmax", "epochs": 1, **sizes}, marks=pytest.mark.slow)

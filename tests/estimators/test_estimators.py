@@ -27,7 +27,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.estimators import _results
+from fastmlp.estimators import _base, _results
 from fastmlp.estimators._random import Orders
 
 pytestmark = [

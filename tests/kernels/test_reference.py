@@ -11,7 +11,7 @@ from tests.support.data import bits
 from tests.support.reference import run_reference
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", [*range(12), *(pytest.param(n, marks=pytest.mark.slow) for n in range(12, 24))])
 def test_kernel_has_the_bits_of_the_scalar_reference(seed, monkeypatch):
     """240 random jobs, ten a seed; up to three nets of each. Half of the seeds have several chunks of samples."""
     if seed % 2:
