@@ -84,6 +84,15 @@ def _counts(kernel):
     )
 
 
+def _activations(kernel):
+    X, y = _data(4, 23, 4, 2)
+    names = ("elu", "selu", "softsign", "softplus", "silu", "mish", "gelu")
+    arch = fastmlp.Architecture((4, 5, 6, 7, 5, 6, 7, 5, 1), names)
+    return fastmlp.train(
+        arch, X, y, n_nets=20, epochs=6, batch_size=9, optimizer=fastmlp.Adam(0.02), dropout=0.1, kernel=kernel
+    )
+
+
 JOBS = {
     "xor sgd": _xor(optimizer=fastmlp.SGD(0.5), target_loss=0.3),
     "xor online momentum": _xor(optimizer=fastmlp.SGD(0.1, 0.5, True), batch_size=1),
@@ -93,6 +102,7 @@ JOBS = {
     "classes float64": _classes("float64"),
     "values rprop": _values,
     "counts, dropout, validation": _counts,
+    "activations": _activations,
 }
 
 
