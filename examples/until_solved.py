@@ -1,4 +1,4 @@
-"""A thousand nets that all solve XOR: those that get stuck are begun anew, from fresh seeds, until they do.
+"""A thousand nets that all solve XOR: those that get stuck begin again, from fresh seeds, until they do.
 
 Run: python examples/until_solved.py
 """

@@ -24,8 +24,8 @@ class Architecture:
     sizes : sequence of int
         Units of each layer, the inputs first and the outputs last: ``(2, 4, 1)``.
     hidden : str or sequence of str, default "relu"
-        The hidden layers' activation, or one for each, by its name in the table of docs/activations.md: "relu",
-        "tanh", "gelu" and others.
+        The hidden layers' activation, or one for each: "relu", "tanh", "gelu" or another key of
+        ``fastmlp.architecture.HIDDEN_ACTIVATIONS``; docs/activations.md has their formulas.
     output : str, default "sigmoid"
         The output activation: "sigmoid", "softmax", "identity", "relu", "exp".
     bias : bool, default True

@@ -34,7 +34,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     hidden_layer_sizes : int or array_like of int, default (100,)
         Units of each hidden layer.
     activation : str or list of str, default "relu"
-        Of the hidden layers: one for all, or one for each.
+        Activation of the hidden layers, one for all or one for each: "identity", "logistic", "tanh", "relu", or a name
+        of docs/activations.md, such as "gelu".
     solver : {"lbfgs", "sgd", "adam", "rmsprop", "rprop"}, default "adam"
         "lbfgs" is SciPy's L-BFGS-B; "rprop" is for the full batch, ``batch_size=len(X)``.
     alpha : float or array_like of shape (n_restarts,), default 0.0001

@@ -177,7 +177,7 @@ def audited(net, gradients, **more):
 def nets_that_show(rng, names, tries=10**6):
     """Nets where these mistakes can be made, and cannot be told from nothing, or from fewer of them or in fewer layers.
 
-    Some pairs no net can have, or show: after so many nets in vain there are no more.
+    No net can have, or show, some pairs: after a given number of nets without one there are no more.
     """
     in_vain = 0
     while in_vain < tries:

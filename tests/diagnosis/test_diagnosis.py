@@ -193,7 +193,7 @@ def unscaled_inputs(rng):
 
 
 def inputs_of_different_scales(rng):
-    """0 to 1e5 beside 0 to 1: XOR of the two halves."""
+    """0 to 1e5 next to 0 to 1: XOR of the two halves."""
     Z = rng.uniform(size=(100, 2))
     X, y = Z * [1e5, 1.0], ((Z[:, 0] > 0.5) ^ (Z[:, 1] > 0.5)).astype(int)
     return (

@@ -428,7 +428,7 @@ def test_processes_that_save_to_one_path_do_each_other_no_harm(tmp_path):
 
 
 def test_what_another_process_holds_is_no_leftover(tmp_path):
-    """One that this process cannot see, in a container beside it, may have the number of one that has ended."""
+    """A process in another container, which this one cannot see, may have the number of one that has ended."""
     fcntl = pytest.importorskip("fcntl")
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()

@@ -1,4 +1,4 @@
-"""The promise: a net's bits depend on its data, settings, seed and number, and on nothing beside it."""
+"""The promise: a net's bits depend on its data, settings, seed and number, and on nothing else."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tests.support.data import bits
 
 
 def job(seed, nets, **changes):
-    """A random job on drawn weights, of so many nets, its settings the same for all."""
+    """A random job of `nets` nets on drawn weights, its settings the same for all."""
     settings = random_job(np.random.default_rng(seed), max_width=12, max_nets=1)
     settings.update(init="he_normal", n_nets=nets, epochs=4)
     if settings["sample_weight"] is not None:
@@ -41,11 +41,11 @@ def outcome(runs, nets=slice(None)):
 @pytest.mark.parametrize("seed", range(4))
 def test_a_net_alone_and_among_others_at_every_lane(seed):
     everyone = fastmlp.train(**job(seed, 1000))
-    for beside in (0, 6, 32):
-        for first in (0, 1, 31, 40, 999 - beside):
-            numbers = np.arange(first, first + beside + 1)
+    for others in (0, 6, 32):
+        for first in (0, 1, 31, 40, 999 - others):
+            numbers = np.arange(first, first + others + 1)
             some = fastmlp.train(**job(seed, None, net_ids=numbers))
-            assert outcome(some) == outcome(everyone, slice(first, first + beside + 1)), (beside, first)
+            assert outcome(some) == outcome(everyone, slice(first, first + others + 1)), (others, first)
     for lane in range(64):
         numbers = np.full(64, 7000, np.uint64)
         numbers[lane] = 3

@@ -15,7 +15,7 @@ from tests.support.reference import run_reference
 
 
 def of_members(monkeypatch, threads_per_net):
-    """Have so many threads train each net together."""
+    """Have `threads_per_net` threads train each net together."""
     monkeypatch.setattr(cost_model, "choose_threads_per_net", lambda *_: (threads_per_net, 0.0))
 
 

@@ -134,7 +134,7 @@ def test_float32_on_a_thousandth_of_all_inputs(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_float32_on_all_inputs(name):
-    numbers = np.arange(2**19, dtype=np.uint32)  # so many at once fit into the cache
+    numbers = np.arange(2**19, dtype=np.uint32)  # this many at once fit into the cache
 
     def chunk(first):
         return check_single(name, (numbers + np.uint32(first)).view(np.float32))

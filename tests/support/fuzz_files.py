@@ -1,6 +1,6 @@
 """Changes files of nets and checkpoints in every way, and sees that nothing but a FileFormatError comes of it.
 
-python tests/support/fuzz_files.py NUMBER SEED       so many random changes
+python tests/support/fuzz_files.py NUMBER SEED       NUMBER random changes
 python tests/support/fuzz_files.py --atheris NUMBER  changes that a fuzzer finds by what they reach
 """
 
@@ -205,7 +205,7 @@ def by_chance(number, seed):
 def by_atheris(runs):
     import atheris
 
-    folder = Path(tempfile.mkdtemp())  # left to whoever set TMPDIR: the fuzzer ends the process
+    folder = Path(tempfile.mkdtemp())  # left to the caller that set TMPDIR: the fuzzer ends the process
     corpus = folder / "corpus"
     corpus.mkdir()
     for number, content in enumerate(files(folder)):

@@ -185,7 +185,7 @@ class Task:
         return ((o - 0.5) * (T - 0.5) > 0).all(axis=1)
 
     def gradients(self, net, chosen, masks):
-        """Of the mean loss over the chosen samples, by weights and biases; with the loss, and whom it has right."""
+        """Gradients of the mean loss over the chosen samples by weights and biases, the loss, and which samples are right."""
         X, T, weight = self.X[chosen], self.T[chosen], self.weight[chosen]
         masks = None if masks is None else [mask[chosen] for mask in masks]
         sums, outputs = self.forward(net, X, masks)
@@ -292,7 +292,7 @@ def train(
     restore_best=True,
     record_every=None,
 ):
-    """Train the net for so many epochs more."""
+    """Train the net for `epochs` more epochs."""
     net, n = net.copy(), len(task.X)
     batch = n if batch_size is None else min(n, batch_size)
     first, last = net.epoch, net.epoch + epochs

@@ -85,7 +85,7 @@ def any_job(rng):
 
 
 def stop_after(reports):
-    """A callback that ends training after so many reports."""
+    """A callback that ends training after `reports` reports."""
     left = [reports]
 
     def callback(_progress):
@@ -256,7 +256,7 @@ def test_changed_checkpoints_are_refused(tmp_path, change, message):
 
 
 def interrupted(number, settings, monkeypatch, seconds=0.5):
-    """The exception by which training ends when this signal comes so long after it began, and how long that took."""
+    """The exception by which training ends when this signal comes `seconds` after it began, and how long that took."""
     sent, threads = [], []
     train_chunk = ChunkTrainer.train_chunk
 

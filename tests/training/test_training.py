@@ -1,4 +1,4 @@
-"""What `train` promises beside the bits: stopping, statuses, records, interrupts, inputs of every kind."""
+"""What `train` promises in addition to the bits: stopping, statuses, records, interrupts, inputs of every kind."""
 
 import os
 import pickle

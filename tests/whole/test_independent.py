@@ -168,7 +168,7 @@ def test_500_random_settings_are_those_of_a_second_implementation(seed):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_call_may_end_after_any_epoch_and_nobody_sees_it(seed):
-    """a epochs and b more are a + b in one go, wherever the call ends; whom a rule has stopped stays as it is."""
+    """a epochs and b more are a + b in one go, wherever the call ends; nets that a rule has stopped stay as they are."""
     rng, tried = np.random.default_rng(2000 + seed), 0
     while tried < 4:
         settings, own, _ = random_setting(rng)
