@@ -120,7 +120,7 @@ def test_no_advice_makes_samples_that_it_did_not_see_worse(name, setting, scaled
         call = fix.change(runs.call).changed(validation=(X[held_out], y[held_out]), restore_best=False)
         call, there, targets = scaled_data(fix.scaled, call, given, y[seen])
         again = fastmlp.train(X=there.samples, y=targets, n_nets=20, **call.as_keywords())
-        y_held_out = y[held_out] if classes else np.ravel(call["validation"][1])
-        after = median_score(again, np.asarray(call["validation"][0]), y_held_out, classes)
+        y_held_out = y[held_out] if classes else np.ravel(call.validation[1])
+        after = median_score(again, np.asarray(call.validation[0]), y_held_out, classes)
         print(f"{name}, {setting}, {fix.name}: {before:.3f} -> {after:.3f}")
         assert after >= before - LOST, f"{fix.name}: {before:.3f} -> {after:.3f}\n{found}"
