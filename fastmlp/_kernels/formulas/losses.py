@@ -58,8 +58,9 @@ RECORDS = (
     ),
     Record(Loss.POISSON, (Activation.EXP,), "counts"),
 )
-_BY_OUTPUT = tuple(int(record.code) for record in RECORDS if record.by_output)
-_BOUNDED_BELOW = tuple(int(record.code) for record in RECORDS if record.bounded_below)
+# Sets of codes as bits, for to look into a tuple takes long to compile
+_BY_OUTPUT = sum(1 << record.code for record in RECORDS if record.by_output)
+_BOUNDED_BELOW = sum(1 << record.code for record in RECORDS if record.bounded_below)
 BY_CODE = {record.code: record for record in RECORDS}
 LOSSES = {
     output: {record.name: record.code for record in RECORDS if output in record.outputs}
@@ -107,13 +108,13 @@ def loss_of_output(code, z, output, target, greatest, log_sum):
 @inline
 def by_output(code):
     """Whether `output_delta` is the gradient by the output, to be passed on through the output's activation."""
-    return code in _BY_OUTPUT
+    return (_BY_OUTPUT >> code) & 1 != 0
 
 
 @inline
 def bounded_below(code):
     """Whether Σ |o − t| bounds the loss from below."""
-    return code in _BOUNDED_BELOW
+    return (_BOUNDED_BELOW >> code) & 1 != 0
 
 
 @inline
