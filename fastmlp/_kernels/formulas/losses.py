@@ -58,7 +58,7 @@ RECORDS = (
     ),
     Record(Loss.POISSON, (Activation.EXP,), "counts"),
 )
-# Sets of codes as bits, for to look into a tuple takes long to compile
+# Sets of codes as bits: looking into a tuple takes longer to compile
 _BY_OUTPUT = sum(1 << record.code for record in RECORDS if record.by_output)
 _BOUNDED_BELOW = sum(1 << record.code for record in RECORDS if record.bounded_below)
 BY_CODE = {record.code: record for record in RECORDS}
