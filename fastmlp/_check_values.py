@@ -31,6 +31,7 @@ _IN_OTHER_WORDS = {
     "xavier": "that is 'glorot_uniform' or 'glorot_normal'",
     "kaiming": "that is 'he_uniform' or 'he_normal'",
     "leakyrelu": "that is 'leaky_relu'",
+    "swish": "that is 'silu'",
     "lr": "the learning rate is 'learning_rate'",
     "alpha": "the penalty on squared weights is 'l2'",
     "max_iter": "that is 'epochs'",
