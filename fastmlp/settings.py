@@ -39,6 +39,7 @@ AN_ARRAY = "an array"
 _FLOAT32 = np.dtype(np.float32)
 # What files keep of a setting: the word or number itself, or an array where there is one number a net, or one an epoch
 _WORD = {"in_files": "word"}
+_BY_EPOCH = {"in_files": "number"}
 _BY_NET = {"in_files": "number", "by_net": True}
 
 
@@ -56,9 +57,6 @@ class StoppingRule:
 
 def _rule(row: int, never: float, least: float, greatest: float = np.inf) -> dict[str, Any]:
     return {**_BY_NET, "rule": StoppingRule(row, never, least, greatest)}
-
-
-_BY_EPOCH = {"in_files": "number"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +104,7 @@ class TrainSettings:
     def validated(self) -> TrainSettings:
         """The same, checked as far as that needs neither samples nor the number of nets; raises ValueError, TypeError.
 
-        Names stand for what is known by them, numbers are Python's, and arrays are copies.
+        An optimizer's name becomes the optimizer, NumPy's numbers become Python's, and a schedule's factors are copied.
         """
         architecture, optimizer = self.architecture, as_optimizer(self.optimizer)
         if not isinstance(architecture, Architecture):

@@ -21,8 +21,8 @@ MOST_RESTARTS = 2**23 - 1
 def most_restarts(restart_stuck: Any, settings: TrainSettings, y: Any, net_ids: Any, others: dict[str, Any]) -> int:
     """The checked number of restarts a net may have; `others` are arguments of `train` that must not be set."""
     most = checks.whole_number("restart_stuck", restart_stuck, 1, MOST_RESTARTS)
-    for name, value in {**others, "keep_state": settings.keep_state}.items():
-        if value is not None and value is not False:
+    for name, value in {**others, "keep_state": settings.keep_state or None}.items():
+        if value is not None:
             raise ValueError(f"restart_stuck starts nets again, which does not go with {name}: leave one of them out")
     if settings.begins_with_arrays:
         raise ValueError(

@@ -268,3 +268,12 @@ def test_restarts_that_make_no_sense_are_refused(settings, message, monkeypatch)
     arguments = {"architecture": fastmlp.Architecture((2, 3, 1)), "X": XOR_X, "y": XOR_Y, "epochs": 2, **settings}
     with pytest.raises((ValueError, TypeError), match=message):
         fastmlp.train(**arguments)
+
+
+def test_restarts_take_numpys_false_for_false():
+    settings = {"n_nets": 4, "epochs": 2, "restart_stuck": 1}
+    arch = fastmlp.Architecture((2, 3, 1))
+    plain = fastmlp.train(arch, XOR_X, XOR_Y, **settings)
+    assert bits(fastmlp.train(arch, XOR_X, XOR_Y, keep_state=np.False_, **settings).parameters) == bits(
+        plain.parameters
+    )
