@@ -1,4 +1,4 @@
-"""Everything compiled that knows nets. It imports `_simd` alone.
+"""All compiled code about nets. It imports only `_simd`.
 
-Begin at `epoch_loop`, whose `train_tiles` trains tiles of nets for some epochs; `dispatch` says which products it gets.
+Start reading at `epoch_loop`: `train_tiles` trains tiles of nets for some epochs; `dispatch` selects the kernel.
 """

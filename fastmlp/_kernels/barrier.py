@@ -1,9 +1,9 @@
-"""Threads that train one net together: how they wait for each other, and which part of the work is whose.
+"""Synchronisation of the threads of a team: barriers, and the division of work.
 
-Each member of a team runs the whole loop over epochs, with its own copy of all that steers it, and comes to the same
-decisions; the members share a net's parameters and its units' outputs and gradients. Between two steps of which one
-reads what the other wrote they meet at a barrier, without leaving the kernel: a trip through Python would take longer
-than a minibatch. A team of one never waits.
+Each member of a team runs the whole loop over epochs with its own copy of the control values, and makes the same
+decisions. Members share a net's parameters and its units' outputs and gradients. A barrier separates a step from those
+that read its results. Members stay in the kernel, because a return to Python would take longer than a minibatch. A team
+of one never waits.
 """
 
 import sys
@@ -17,27 +17,27 @@ from fastmlp._simd.codegen import as_index, compiles, place
 from fastmlp._simd.jit import inline
 from fastmlp._simd.types import BufferType
 
-# Places in the team's shared memory, in different cache lines
+# Positions in the team's shared memory, in different cache lines
 ARRIVALS, HALT, ABANDONED = 0, 8, 16
 N_SHARED = 24
 _LOCK = threading.Lock()
-SPINS = 300  # some microseconds; after that, the processor is left to others
+SPINS = 300  # a few microseconds; after that the thread yields the processor
 
 
 def add_atomically(buffer, index, value):
-    """Add to a number that other threads change too; returns the sum."""
+    """Atomically add to a shared number; returns the sum."""
     with _LOCK:
         buffer[index] += value
         return int(buffer[index])
 
 
 def read_atomically(buffer, index):
-    """A number that other threads change."""
+    """Atomically load a shared number."""
     return int(buffer[index])
 
 
 def pause(spins):
-    """Wait a moment: on the processor for the first few times, then leave it to others."""
+    """Wait a moment: spin the first few times, then yield the processor."""
     if spins > SPINS:
         time.sleep(0)
 
@@ -85,9 +85,9 @@ def _pause(_spins):
 
 @inline
 def wait(scratch):
-    """Wait until every member of the team is here; what each has written, all can read.
+    """Barrier: wait for every member of the team; afterwards each sees the others' writes.
 
-    Where a thread failed before it came here, the team is abandoned, and no thread waits any more.
+    If a thread has failed, the team is abandoned, and no thread waits.
     """
     if scratch.threads_per_net > 1:
         arrived = add_atomically(scratch.team, ARRIVALS, 1)
@@ -100,7 +100,7 @@ def wait(scratch):
 
 @inline
 def halted(scratch, halt):
-    """Whether to end, on which all threads agree; no thread returns before all have asked."""
+    """Whether to halt: a common decision of all members, made at a barrier."""
     if scratch.threads_per_net == 1:
         return halt[0] != 0
     if scratch.thread_number == 0:

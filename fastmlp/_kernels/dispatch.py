@@ -1,7 +1,7 @@
-"""The passes of the two kernels under one name: which are compiled follows from the type of `net.kernel`.
+"""One name for the passes of both kernels: the type of `net.kernel` selects which one is compiled.
 
-The loop over epochs (`epoch_loop`) is the same for both kernels, and each compiled loop holds one of them. `kinds` are
-the vectors that the passes work with: Patch, Line, Column, Units, Blk and Words, each kernel's docstring says of what.
+Both kernels have the same loop over epochs (`epoch_loop`), and each compiled loop has one of them. `kinds` are the
+vectors of the passes: Patch, Line, Column, Units, Blk and Words, which each kernel's docstring describes.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from fastmlp._simd.jit import INLINE
 
 
 def forward(kinds, F, net, *rest):
-    """Outputs of every unit for the first samples of a chunk; of the last layer the weighted sums."""
+    """Compute outputs of every unit for the first samples of a chunk; weighted sums for the last layer."""
     return _FORWARD[net.kernel.word](kinds, F, net, *rest)
 
 
@@ -28,7 +28,7 @@ def squared_norm(kinds, F, net, *rest):
 
 
 def draw_masks(kinds, F, net, *rest):
-    """What dropout multiplies the outputs of hidden units with."""
+    """Compute the dropout masks: factors of the outputs of hidden units."""
     return _DRAW_MASKS[net.kernel.word](kinds, F, net, *rest)
 
 

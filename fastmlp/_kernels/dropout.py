@@ -1,7 +1,7 @@
-"""Dropout: which hidden units a net leaves out of a sample's pass, drawn from Philox.
+"""Dropout: choose the hidden units that a net leaves out for a sample, with Philox.
 
-A unit is left out or not as a function of (seed, epoch, net number, sample, layer, unit) alone: the key is drawn again
-for each epoch, and the counter holds the rest, four units a draw. What is left out is 0; what stays is multiplied with
+The choice depends only on (seed, epoch, net number, sample, layer, unit): each epoch has its own key, and the counter
+holds the rest, with four units in a draw. Outputs of units that are left out become 0; others are multiplied by
 1 / (1 − p). Reference: Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, JMLR 2014.
 """
 
@@ -25,7 +25,7 @@ def _words(U, net_id, sample, layer, unit, key):
 
 @inline
 def lanes_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
-    """What every hidden unit is multiplied with for the first `count` samples, nets as lanes: to `scratch.masks`."""
+    """Write the factor of every hidden unit for the first `count` samples, nets as lanes, to `scratch.masks`."""
     U = kinds.Words
     scale = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.DROPOUT_SCALE)
     net_id, threshold = load(U, tiles.rng_words, 2 * tile), load(U, tiles.rng_words, 2 * tile + 1)
@@ -36,7 +36,7 @@ def lanes_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
             for j in range(0, net.sizes[layer], UNITS_A_DRAW):
                 a, b, c, d = _words(U, net_id, sample, layer, j, key)
                 here, last = row + j, row + net.sizes[layer] - 1
-                # beyond the last unit the last is written first, and then right
+                # rows beyond the last unit are written first, so that the last unit's row ends right
                 store(scratch.masks, min(here + 3, last), select(d < threshold, 0.0, scale))
                 store(scratch.masks, min(here + 2, last), select(c < threshold, 0.0, scale))
                 store(scratch.masks, min(here + 1, last), select(b < threshold, 0.0, scale))
@@ -45,7 +45,7 @@ def lanes_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
 
 @inline
 def units_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
-    """The same for one net: a draw is for four units of V samples, which are put into their rows one by one."""
+    """The factors for one net: a draw is for four units of V samples, which are written to their rows one by one."""
     Column, U = kinds.Column, kinds.Words
     V = ratio(Column, F)
     scale = repeat(Column, load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.DROPOUT_SCALE))

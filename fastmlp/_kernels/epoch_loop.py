@@ -1,11 +1,11 @@
-"""The loop over epochs of both kernels: which passes over the samples an epoch has, and what follows from each.
+"""The loop over epochs of both kernels: the passes of an epoch, and the decisions after each.
 
-It knows nothing of what the user wrote down. Samples are worked on in chunks, whose outputs and gradients at every unit
-stay in the thread's scratch memory. Symbols are those of `structs`, the kinds of vectors those of `lanes`.
+It knows nothing of users' settings. Samples are processed in chunks, whose outputs and gradients at every unit stay in
+the thread's scratch memory. Symbols are those of `structs`, the kinds of vectors those of `lanes`.
 
-An epoch of the full batch is one pass, which measures the weights and makes the update. An epoch of minibatches has one
-pass for each of them, before them one that records the loss if that is due, and after them one that confirms what the
-rules concluded from the minibatches' losses. After the last epoch a pass measures.
+An epoch of the full batch is one pass, which computes the loss and makes the update. An epoch of minibatches has one
+pass for each of them. A pass before them records the loss if that is due; a pass after them confirms what the rules
+concluded from the minibatches' losses. After the last epoch a final pass computes the loss.
 """
 
 from typing import Any, NamedTuple
@@ -36,45 +36,45 @@ from fastmlp._simd.arithmetic import any_lane, broadcast, fma, fold_compensated,
 from fastmlp._simd.jit import inline, kernel
 from fastmlp._simd.memory import load, store
 
-EPOCHS_IN_DOUBT = 8  # once a bound has left a target in doubt, losses are worked out for this many epochs
+EPOCHS_IN_DOUBT = 8  # epochs of exact losses after a bound could not rule out that a target is reached
 
 
 class Epoch(NamedTuple):
-    """What is to be done in an epoch."""
+    """The tasks of an epoch."""
 
     number: int
-    training: bool  # whether there is an update; after the last epoch there is none
-    minibatches: bool  # whether an update follows each of several parts of the samples, or the rules look so at one
-    due: bool  # whether losses are recorded,
-    recording: bool  # and those of the weights before the epoch
-    judging: bool  # whether the rules look at the minibatches' losses
-    measuring: bool  # whether a pass over all samples works out losses
-    cautious: bool  # whether a lower bound of the loss may do in their place
-    n_steps: int  # minibatches
+    training: bool  # whether to make updates; False after the last epoch
+    minibatches: bool  # whether the epoch has minibatches, or treats the full batch as one
+    due: bool  # whether to record losses in this epoch
+    recording: bool  # whether a pass before the minibatches records them
+    judging: bool  # whether the rules use the minibatches' losses
+    measuring: bool  # whether a pass over all samples computes losses
+    cautious: bool  # whether a lower bound of the loss can replace them
+    n_steps: int  # number of minibatches
 
 
 class Pass(NamedTuple):
     """A pass over some of the samples."""
 
-    whole: bool  # over all of them, in their own order
-    measure: bool  # whether it works out losses
+    whole: bool  # whether over all samples, unshuffled
+    measure: bool  # whether it computes losses
     learn: bool  # whether it makes an update
-    first: bool  # whether it is the first of the epoch's minibatches,
-    last: bool  # or the last
+    first: bool  # whether it is the epoch's first minibatch
+    last: bool  # whether it is the epoch's last minibatch
     confirming: bool
     start: int
     stop: int
-    order: int  # where in `epochs.orders` the order of samples begins; −1 for their own
+    order: int  # position in `epochs.orders` of the order of samples; −1 for unshuffled
 
 
 class Sums(NamedTuple):
-    """Sums over a pass's samples, one number a net, each with what its last rounding left out."""
+    """Sums over the samples of a pass for each net, each with its compensation (see `sums`)."""
 
     loss: Any
     loss_rest: Any
     right: Any
     right_rest: Any
-    least: Any  # of lower bounds of the loss
+    least: Any  # sum of lower bounds of the loss
 
 
 class Means(NamedTuple):
@@ -82,9 +82,9 @@ class Means(NamedTuple):
 
     loss: Any
     loss_rest: Any
-    seen: Any  # weight of the samples that were measured,
+    seen: Any  # weight of the measured samples
     seen_rest: Any
-    right: Any  # and of those on the right side
+    right: Any  # weight of those on the right side
     right_rest: Any
 
 
@@ -94,7 +94,7 @@ def _epoch(net, data, flags, epochs, number, exact_until):
     due = flags.record_every > 0 and (number - epochs.begin) % flags.record_every == 0
     recording = due and not flags.sklearn
     minibatches = training and not flags.full_batch
-    # the loss need not be known as long as a bound of it shows that the target is not reached
+    # the loss is not needed while a bound shows that the target is not reached
     cautious = knows_bound(net, flags) and flags.full_batch and training and not recording
     cautious = cautious and data.n_samples <= MOST_WITHIN_MARGIN and number >= exact_until
     n_steps = (data.n_samples + flags.batch_size - 1) // flags.batch_size if minibatches else 1
@@ -105,7 +105,7 @@ def _epoch(net, data, flags, epochs, number, exact_until):
 
 @inline
 def _pass(data, flags, tile, epochs, epoch, step):
-    """Pass number `step` of an epoch: −1 records, `n_steps` confirms; between are minibatches, or one full batch."""
+    """Pass number `step` of an epoch: −1 records, `n_steps` confirms, others are minibatches or the full batch."""
     n, confirming = data.n_samples, epoch.judging and step == epoch.n_steps
     whole = not epoch.minibatches or step < 0 or confirming
     start = 0 if whole else step * flags.batch_size
@@ -120,7 +120,7 @@ def _pass(data, flags, tile, epochs, epoch, step):
 
 @inline
 def _sum_losses(Blk, F, net, data, flags, tiles, tile, count, scratch, exact, cautious, sums):
-    """Turn the weighted sums of a chunk's outputs into outputs, and add their losses up, or bounds of these."""
+    """Compute a chunk's outputs from their weighted sums, and add up their losses, or bounds of these."""
     unit_step, out_row, B = net.n_unit_rows, net.unit_rows[net.n_layers], ratio(Blk, F)
     samples, units, outputs = scratch.samples, scratch.units, scratch.outputs
     loss, loss_rest, right_sum, right_rest, least = sums
@@ -142,7 +142,7 @@ def _sum_losses(Blk, F, net, data, flags, tiles, tile, count, scratch, exact, ca
 
 @inline
 def _output_deltas(Blk, F, net, data, tiles, tile, count, scratch, inverse, probe):
-    """Turn a chunk's outputs into gradients by their weighted sums; returns the probe for gradients not finite."""
+    """Compute gradients by the weighted sums of a chunk's outputs; returns the probe for non-finite gradients."""
     for s in range(0, count, ratio(Blk, F)):
         weights = block_weights(Blk, F, data, tiles, tile, scratch.samples, s, scratch)
         scale, row = weights * repeat(Blk, inverse), s * net.n_unit_rows + net.unit_rows[net.n_layers]
@@ -155,7 +155,7 @@ def _output_deltas(Blk, F, net, data, tiles, tile, count, scratch, inverse, prob
 
 @inline
 def _add_to_means(F, data, flags, tiles, tile, part, loss, right, weight_sum, norm, means):
-    """Add a pass to the means over the epoch; returns its loss, with L2's part in it after a minibatch, and them."""
+    """Add a pass to the epoch's means; returns its loss, which for a minibatch includes the L2 term, and the means."""
     mean, mean_rest, seen, seen_rest, all_right, all_right_rest = means
     if flags.counts_accuracy:
         seen, seen_rest = add_compensated(seen, seen_rest, weight_sum)
@@ -171,9 +171,9 @@ def _add_to_means(F, data, flags, tiles, tile, part, loss, right, weight_sum, no
 
 @inline
 def _apply_rules(F, flags, tiles, tile, results, epochs, epoch, part, scratch, active, suspects, loss, means):
-    """What follows from the losses of a pass over all samples, or of the last minibatch.
+    """Apply the rules to the losses of a pass over all samples, or of the last minibatch.
 
-    Returns the masks of the nets that train on, and of those under suspicion.
+    Returns the masks of the nets that continue, and of the suspects, which may have to stop.
     """
     accuracy = broadcast(F, np.nan)
     if flags.counts_accuracy:
@@ -184,7 +184,7 @@ def _apply_rules(F, flags, tiles, tile, results, epochs, epoch, part, scratch, a
         active = confirm(F, tiles, tile, results, active, suspects, loss, accuracy, epoch.number + 1, scratch.lanes)
         following = epoch.number + 1 - epochs.begin
         if flags.record_every > 0 and following % flags.record_every == 0 and not flags.sklearn:
-            record = following // flags.record_every  # those that stop here see no other pass
+            record = following // flags.record_every  # nets that stop here have no further pass
             record_losses(F, tiles, tile, results, trained & ~active, loss, record, scratch.lanes)
     elif not part.whole:
         active, suspects = judge_minibatches(
@@ -237,8 +237,8 @@ def _run_pass(
 ):
     """One pass over some of the samples, chunk by chunk: forward, measure, backward, update.
 
-    Returns the masks of the nets that train on and of those under suspicion, the means, whether `samples` holds all
-    samples, up to which epoch losses are to be exact, and whether the pass was cut short.
+    Returns the masks of the nets that continue and of the suspects, the means, whether `samples` holds all samples, the
+    epoch up to which losses must be exact, and whether a halt ended the pass.
     """
     Units, Blk = kinds.Units, kinds.Blk
     filled, capacity, base = ratio(Units, F), scratch.capacity, tile * tiles.n_rows
@@ -260,7 +260,7 @@ def _run_pass(
             break
         count, last = min(capacity, part.stop - first), first + capacity >= part.stop
         if epoch.judging and flags.sklearn and flags.has_l2 and first == part.start:
-            # here no member of a team has taken its step yet
+            # no member of a team has made its step here
             norm = squared_norm(kinds, F, net, tiles.rows, base, scratch)
         if not part.whole or data.n_samples > capacity or not chosen:
             n_filled = (count + filled - 1) & -filled
@@ -275,7 +275,7 @@ def _run_pass(
         sums = _sum_losses(Blk, F, net, data, flags, tiles, tile, count, scratch, exact, epoch.cautious, sums)
         if epoch.cautious and last and not in_doubt:
             in_doubt = target_in_doubt(F, flags, tiles, tile, active, sums.least / weight_sum * flags.loss_scale)
-            if in_doubt:  # once more over all samples
+            if in_doubt:  # a second time over all samples
                 first, exact_until = part.start, epoch.number + EPOCHS_IN_DOUBT
                 continue
         if exact and last:
@@ -312,7 +312,7 @@ def _run_pass(
 
 @inline
 def _train_tile(kinds, F, net, data, flags, tiles, tile, results, epochs, begin, end, scratch, halt):
-    """Train one tile from epoch `begin` to `end`; returns whether it was cut short."""
+    """Train one tile from epoch `begin` to `end`; returns whether a halt ended it."""
     nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
     active = load(F, tiles.stop_state, tile * structs.N_STOP_STATE + structs.ACTIVE) != 0.0
     suspects, empty = active & ~active, empty_lanes(F, tiles, tile, scratch.lanes)
@@ -359,18 +359,18 @@ def _train_tile(kinds, F, net, data, flags, tiles, tile, results, epochs, begin,
 
 @kernel
 def train_tiles(kinds, F, net, data, flags, tiles, results, epochs, scratch, halt):
-    """Train every tile for a slice of epochs; when that is the last one, measure and finish.
+    """Train every tile for a slice of epochs; after the last slice, measure and finish the nets.
 
-    Returns up to which epoch: `epochs.stop`, or the end of a stride after which fewer than `epochs.fewest` nets train.
+    Returns the epoch after the last one trained: `epochs.stop`, or the end of a stride after which fewer than
+    `epochs.fewest` nets still train.
 
-    With the full batch the rules look at the weights as they stand between epochs: the epoch's own forward pass yields
-    the loss before its update. With minibatches they look at the mean of the losses that the epoch's minibatches had,
-    each before its update; where that says that a net reached its target or stalled, its weights are measured in one
-    more forward pass, and only a target that they reach counts. With dropout, and by scikit-learn's conventions, the
-    full batch is a minibatch too; by the latter those losses have L2's part in them, and they are what is recorded.
-    When another thread makes `halt` (1,) true, the kernel returns after the chunk that it is at, with every weight as
-    the last update left it, and with no meaning in what it returns. What the results say of a net that still trains
-    holds if training ends here.
+    With the full batch, rules use the weights between epochs: an epoch's forward pass gives the loss before its update.
+    With minibatches, rules use the mean of the minibatches' losses, each before its update. If by that a net has
+    reached its target or stalled, one more forward pass measures its weights, and only a target that they reach counts.
+    With dropout, and with scikit-learn's conventions, the full batch is treated as a minibatch; with the latter, losses
+    include the L2 term and are the ones recorded. When another thread sets `halt` (1,), the kernel returns after the
+    current chunk, with the weights of the last update, and its return value has no meaning. The results of a net that
+    still trains are valid if training ends here.
     """
     end, cut_short = epochs.first, False
     while True:

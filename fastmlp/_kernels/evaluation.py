@@ -1,4 +1,4 @@
-"""Outputs, losses and accuracies of nets that are not being trained, by either kernel's forward pass.
+"""Outputs, losses and accuracies of nets without training, by either kernel's forward pass.
 
 Symbols are those of `structs`, the kinds of vectors those of `lanes`.
 """
@@ -14,12 +14,12 @@ from fastmlp._simd.arithmetic import broadcast, fold_compensated, ratio
 from fastmlp._simd.jit import inline, kernel
 from fastmlp._simd.memory import load, load_grid, spread_samples, store
 
-N_MEASURES = 2  # in addition to those of each output
+N_MEASURES = 2  # measures other than those of each output
 
 
 @inline
 def forward_chunk(kinds, F, net, rows, base, data, first, slope, scratch):
-    """Outputs of every unit for the samples from `first` on, as many as make a chunk; returns how many."""
+    """Compute outputs of every unit for a chunk of samples, from `first` on; returns the number of samples."""
     filled, samples = ratio(kinds.Units, F), scratch.samples
     count = min(scratch.capacity, data.n_samples - first)
     choose_samples(samples, -1, first, count, (count + filled - 1) & -filled, samples)
@@ -31,7 +31,7 @@ def forward_chunk(kinds, F, net, rows, base, data, first, slope, scratch):
 def measure_tiles(kinds, F, net, data, flags, tiles, measures, scratch):
     """Write each net's mean loss, its accuracy, and each output's weighted sum of squared errors to `measures`.
 
-    `measures` is (T, N_MEASURES + 2 n_out, W): what the last rounding leaves out of the errors' sums follows them.
+    `measures` is (T, N_MEASURES + 2 n_out, W): the compensations of the errors' sums follow the sums.
     """
     Blk = kinds.Blk
     n, B, n_out = data.n_samples, ratio(Blk, F), net.sizes[net.n_layers]

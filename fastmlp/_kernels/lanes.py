@@ -1,10 +1,10 @@
-"""The three products of a net, on a chunk of samples: weighted sums, gradients passed down, gradients of the weights.
+"""The three products of a net for a chunk of samples: weighted sums, input gradients, weight gradients.
 
-Symbols are those of `structs`. Vectors, by what they hold for each net of a tile: F one number (W in all), Blk B
-samples of a unit, Units B samples of U units, Line I columns of a unit's gradients, Patch those of U units, Column one
-column of U units. A vector that was loaded serves 4 or more multiply-adds, and the U · B · W sums of a loop fill half
-of the registers, which hides the latency of a multiply-add. What is left over when U does not divide a layer is done
-unit by unit, U times as many samples or columns at once.
+Symbols are those of `structs`. Vectors hold for each of the W nets of a tile: F one number, Blk B samples of a unit,
+Units B samples of U units, Line I columns of a unit's gradients, Patch those of U units, Column one column of U units.
+Each loaded vector is used in 4 or more multiply-adds, and the U · B · W sums of a loop fill half of the registers,
+which hides the latency of a multiply-add. If U does not divide a layer, the remaining units are done one by one, with U
+times as many samples or columns at once.
 
 Every sum runs through one accumulator in index order, so a net's bits do not depend on its neighbours.
 """
@@ -23,22 +23,22 @@ from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, load_grid, spread, spread_samples, store_grid
 from fastmlp._simd.types import ALL
 
-# With fewer registers Adam's constants don't stay in them together with a product's sums
+# Fewer registers cannot hold Adam's constants and a product's sums together
 ENOUGH_REGISTERS = 32
 
 
 class Due(NamedTuple):
-    """Adam's step on rows whose gradients are known, which is taken while the next band's are worked out."""
+    """Adam's step on rows with known gradients, which is made during the products of the next band."""
 
     first: int
     stop: int
-    everyone: bool  # whether all nets take it
+    everyone: bool  # whether all nets make the step
     settings: Any
 
 
 @inline
 def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dropping):
-    """Outputs of every unit for the first `count` samples of a chunk; of the last layer the weighted sums."""
+    """Compute outputs of every unit for the first `count` samples of a chunk; weighted sums for the last layer."""
     units = scratch.units
     Units, Blk = kinds.Units, kinds.Blk
     U = ratio(Units, Blk)
@@ -59,7 +59,7 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dro
 
 @inline
 def _linear_forward(Units, Blk, F, net, rows, base, layer, data, samples, first, stop, units, first_unit, stop_unit):
-    """Bias plus weighted inputs of some units of a layer, and ReLU if that is theirs, for samples `first` to `stop`."""
+    """Compute biases plus weighted inputs of some units, and ReLU if it is their activation, for a range of samples."""
     n_in, n_columns = net.sizes[layer], net.sizes[layer] + net.bias
     below, here = net.unit_rows[layer], net.unit_rows[layer + 1]
     rectify = layer < net.n_layers - 1 and net.activations[layer] == Activation.RELU
@@ -83,7 +83,7 @@ def _linear_forward(Units, Blk, F, net, rows, base, layer, data, samples, first,
 
 @inline
 def _activate(Blk, F, net, layer, slope, units, sums, count):
-    """Turn weighted sums into outputs."""
+    """Apply the activation to weighted sums."""
     for s in range(0, count, ratio(Blk, F)):
         row = s * net.n_unit_rows + net.unit_rows[layer + 1]
         for j in range(net.sizes[layer + 1]):
@@ -96,7 +96,7 @@ def _activate(Blk, F, net, layer, slope, units, sums, count):
 
 @inline
 def _drop(Blk, F, net, layer, masks, count, first_unit, stop_unit, target):
-    """Multiply what belongs to some units of a hidden layer with their masks."""
+    """Multiply outputs or gradients of some units of a hidden layer by their dropout masks."""
     for s in range(0, count, ratio(Blk, F)):
         for i in range(first_unit, stop_unit):
             mask = load_grid(Blk, Blk, F, masks, s * net.n_unit_rows + net.unit_rows[layer] + i, 0, net.n_unit_rows)
@@ -107,7 +107,7 @@ def _drop(Blk, F, net, layer, masks, count, first_unit, stop_unit, target):
 
 @inline
 def squared_norm(kinds, F, net, rows, base, scratch):  # noqa: ARG001
-    """The sum of all squared weights, biases left out: of each unit's, and then over the units."""
+    """The sum of all squared weights without biases: first for each unit, then over the units."""
     total = broadcast(F, 0.0)
     for layer in range(net.n_layers):
         n_columns = net.sizes[layer] + net.bias
@@ -123,10 +123,10 @@ def squared_norm(kinds, F, net, rows, base, scratch):  # noqa: ARG001
 def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fresh, last, active):
     """Add the gradients of a chunk's first `count` samples to the gradient rows; `fresh` starts them at zero.
 
-    After the `last` chunk of a minibatch the optimizer takes its step. Gradients come in bands of U units, whose rows
-    are consecutive. Where registers are enough, Adam's step on a band is taken row by row within the loops of the next
-    band's products, which hide its divisions and roots; elsewhere it follows at once. A layer's weights change only
-    after gradients were passed down through them.
+    After the `last` chunk of a minibatch the optimizer makes its step. Gradients are computed in bands of U units,
+    whose rows are consecutive. If there are enough registers, Adam's step on a band is made row by row within the loops
+    of the next band's products, which hide its divisions and roots; otherwise it follows at once. A layer's weights
+    change only after its input gradients are computed.
     """
     Patch, Line, Column, U = kinds.Patch, kinds.Line, kinds.Column, ratio(kinds.Units, kinds.Blk)
     kept = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.KEPT)
@@ -161,7 +161,7 @@ def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fre
 
 @inline
 def _hidden_deltas(kinds, F, net, flags, tiles, tile, scratch, count, slope, kept):
-    """Gradients by the weighted sums of all hidden layers but the first, from those of the outputs."""
+    """Compute gradients by the weighted sums of all hidden layers but the first, from those of the outputs."""
     Units, Blk = kinds.Units, kinds.Blk
     deltas, step = scratch.deltas, net.n_unit_rows
     for layer in range(net.n_layers - 1, 1, -1):
@@ -181,7 +181,7 @@ def _hidden_deltas(kinds, F, net, flags, tiles, tile, scratch, count, slope, kep
 
 @inline
 def _band_of_first_deltas(kinds, F, net, flags, tiles, tile, scratch, count, slope, kept, first, stop):
-    """The same for some units of the first hidden layer: needed just once, they all share a band's worth of memory."""
+    """Compute gradients for some units of the first hidden layer: used only once, all bands share one memory."""
     Units, Blk = kinds.Units, kinds.Blk
     target = Rows(scratch.own.band, 0, ratio(Units, Blk))
     if stop - first == ratio(Units, Blk):
@@ -197,7 +197,7 @@ def _band_of_first_deltas(kinds, F, net, flags, tiles, tile, scratch, count, slo
 
 @inline
 def _step(F, net, flags, tiles, tile, layer, scratch, first, stop, due, active):
-    """The optimizer's step on a band's rows, or for Adam, where registers are enough, on those that are due.
+    """Make the optimizer's step on a band's rows, or for Adam, if there are enough registers, on the due rows.
 
     Returns the rows that are due next.
     """
@@ -217,7 +217,7 @@ def _step(F, net, flags, tiles, tile, layer, scratch, first, stop, due, active):
 
 @inline
 def _adam(F, net, flags, rows, due, active):
-    """Adam's step on the rows that are due, without a look at the mask where all nets train."""
+    """Adam's step on the due rows, without the mask if all nets train."""
     if due.everyone:
         adam(F, F, net, flags, rows, due.first, due.stop, ALL, due.settings)
     else:
@@ -226,7 +226,7 @@ def _adam(F, net, flags, rows, due, active):
 
 @inline
 def _input_gradients(Units, Blk, F, net, tiles, tile, layer, scratch, first, stop, first_unit, stop_unit, target):
-    """Gradients by the outputs of some units below `layer`, or by their weighted sums, if they are ReLU units."""
+    """Compute gradients by the outputs of some units below `layer`, or of ReLU units by their weighted sums."""
     n_columns, n_unit_rows = net.sizes[layer] + net.bias, net.n_unit_rows
     base = tile * tiles.n_rows + net.weight_rows[layer]
     for i in range(first_unit, stop_unit, ratio(Units, Blk)):
@@ -244,7 +244,7 @@ def _input_gradients(Units, Blk, F, net, tiles, tile, layer, scratch, first, sto
 
 @inline
 def _activation_gradients(Blk, F, net, flags, layer, slope, kept, scratch, count, first_unit, stop_unit, target):
-    """Turn gradients by outputs into gradients by weighted sums; with dropout from the outputs before it."""
+    """Compute gradients by weighted sums from gradients by outputs; with dropout, from the outputs before it."""
     for s in range(0, count, ratio(Blk, F)):
         for i in range(first_unit, stop_unit):
             here = s * net.n_unit_rows + net.unit_rows[layer] + i
@@ -262,12 +262,11 @@ def _activation_gradients(Blk, F, net, flags, layer, slope, kept, scratch, count
 
 @inline
 def _gradients(Patch, Line, Column, F, net, flags, tiles, layer, data, scratch, count, deltas, fresh, band, due):
-    """Gradients of the weights and biases of a band of units, its rows from `band` on, summed over a chunk's samples.
+    """Compute gradients of weights and biases of a band of units, rows from `band` on, summed over a chunk's samples.
 
-    Meanwhile Adam's step is taken on the rows that are `due`, as far as there is time, if all nets take it and
-    registers are enough; returns how far.
-    A bias is the weight of an input that is always 1, which follows the others in `inputs` and `units`, unless the
-    others fill whole lines: then the biases' gradients are summed apart.
+    Within its loops Adam's step is made on as many of the `due` rows as the loops have iterations, if all nets make it
+    and there are enough registers; returns the first row left. A bias is the weight of an input that is always 1, which
+    follows the others in `inputs` and `units`, unless the others fill whole lines: then biases have their own sums.
     """
     n_in, n_unit_rows, P = net.sizes[layer], net.n_unit_rows, net.state_step
     n_columns, rows = n_in + net.bias, tiles.rows

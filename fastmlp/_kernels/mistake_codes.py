@@ -1,19 +1,19 @@
-"""What can be done wrong at each place of a net's forward pass and backpropagation: the codes of the switches there."""
+"""Codes of mistakes: one enumeration for each place of the forward pass and of backpropagation."""
 
 from enum import IntEnum
 
 
 class Forward(IntEnum):
-    """How a layer's outputs follow from its inputs."""
+    """A layer's outputs from its inputs."""
 
     RIGHT = 0
     NO_BIAS = 1  # f(a W)
     BIAS_AFTER = 2  # f(a W) + b
-    SIGMOID_TWICE = 3  # 1 / (1 + s(−z)), where s is the sigmoid already
+    SIGMOID_TWICE = 3  # 1 / (1 + s(−z)), where s is the sigmoid
     SOFTMAX_OVER_SAMPLES = 4
     SOFTMAX_OVER_EVERYTHING = 5
     SOFTMAX_UNNORMALISED = 6  # exp(z)
-    OTHER_ACTIVATION = 7  # of the hidden layers on the output, or of the output on a hidden layer
+    OTHER_ACTIVATION = 7  # the hidden activation at the output, or the output activation in a hidden layer
     NO_ACTIVATION = 8
 
 
@@ -31,7 +31,7 @@ class Output(IntEnum):
 
 
 class Derivative(IntEnum):
-    """What stands in the place of a hidden layer's f'(z)."""
+    """The value used as a hidden layer's f'(z)."""
 
     RIGHT = 0
     OF_OUTPUT = 1  # f'(a)
@@ -45,7 +45,7 @@ class Derivative(IntEnum):
 
 
 class Product(IntEnum):
-    """What the weights' gradient multiplies δ with."""
+    """The factor of δ in the weights' gradient."""
 
     RIGHT = 0
     TRANSPOSED = 1
@@ -55,7 +55,7 @@ class Product(IntEnum):
 
 
 class BiasSum(IntEnum):
-    """What the biases' gradient is."""
+    """The biases' gradient."""
 
     RIGHT = 0
     OVER_UNITS = 1
@@ -63,33 +63,33 @@ class BiasSum(IntEnum):
 
 
 class Down(IntEnum):
-    """Through which weights δ is passed down from a layer."""
+    """The weights that pass δ down from a layer."""
 
     RIGHT = 0
     UNTRANSPOSED = 1
-    OTHER_WEIGHTS = 2  # another layer's
+    OTHER_WEIGHTS = 2  # those of another layer
     UPDATED = 3  # those after the step
 
 
 class Part(IntEnum):
-    """By how much, or of what, a layer's weight gradient or bias gradient is not the mean over the samples."""
+    """The error in a layer's weight or bias gradient as a mean over the samples."""
 
     RIGHT = 0
     SUM = 1
     MEAN_TWICE = 2
-    ONE_SAMPLE = 3  # the term of one sample of the mean: the others are lost
+    ONE_SAMPLE = 3  # one sample's term of the mean; the others are lost
 
 
 class Penalty(IntEnum):
-    """What the weights' gradient has of L2's term."""
+    """The L2 term in the weights' gradient."""
 
     RIGHT = 0
-    ADDED = 1  # though the loss has none, or less
+    ADDED = 1  # although the loss has none, or a smaller one
     LEFT_OUT = 2
 
 
 class Scale(IntEnum):
-    """What all gradients are multiplied with."""
+    """The factor of all gradients."""
 
     RIGHT = 0
     SUM = 1

@@ -1,8 +1,8 @@
-"""The compiled training of nets with mistakes of the catalogue in it: `audit/backpropagation`'s program, a net a lane.
+"""Compiled training with mistakes of the catalogue: the program of `audit/backpropagation`, one net in each lane.
 
-It is written to be read next to that program, and as fast as a plain loop over vectors is. Without a mistake it has the
-bits of `epoch_loop`. A minibatch is worked on as a whole: some mistakes mix its samples up. Symbols are those of
-`structs`; Quad is the vector of four numbers for each net of a tile, of four units.
+It should be read next to that program, and is as fast as a plain loop over vectors. Without mistakes it has the bits of
+`epoch_loop`. A minibatch is processed as a whole, because some mistakes mix its samples. Symbols are those of
+`structs`; Quad is the vector of four units' numbers for each net of a tile.
 """
 
 from typing import NamedTuple
@@ -29,20 +29,20 @@ NONE_LOST, ALL_BUT_LAST, FIRST_HALF = range(3)
 
 
 class Switches(NamedTuple):
-    """Which mistakes are made: a code for each layer, or for the net."""
+    """The mistakes: a code for each layer, or for the net."""
 
     forward: Buffer  # (L,) Forward
-    applied: Buffer  # (L,) Activation: what the forward pass applies
+    applied: Buffer  # (L,) Activation of the forward pass
     derivative: Buffer  # (L,) Derivative, of hidden layers
     product: Buffer  # (L,) Product
     bias: Buffer  # (L,) BiasSum
     down: Buffer  # (L,) Down
-    down_weights: Buffer  # (L,) the layer whose weights δ is passed down by
-    weight_factor: Buffer  # (L,) of the weights' gradient, in addition
-    weight_power: Buffer  # (L,) the minibatch's size to this power; the same for the biases:
+    down_weights: Buffer  # (L,) the layer whose weights pass δ down
+    weight_factor: Buffer  # (L,) additional factor of the weights' gradient
+    weight_power: Buffer  # (L,) exponent of the minibatch's size in that factor; then both for the biases
     bias_factor: Buffer  # (L,)
     bias_power: Buffer  # (L,)
-    weights_lost: Buffer  # (L,) which samples' terms the weights' gradient lacks: NONE_LOST, ALL_BUT_LAST or FIRST_HALF
+    weights_lost: Buffer  # (L,) missing terms: NONE_LOST, ALL_BUT_LAST or FIRST_HALF; then for the biases
     biases_lost: Buffer  # (L,)
     output: int  # Output
 
@@ -56,18 +56,18 @@ class Memory(NamedTuple):
     delta: Buffer  # (C, n_rows, W) gradients of the loss by z
     first: Buffer  # (L + 1,) a layer's first row
     samples: Buffer  # (C,) the samples' numbers
-    lanes: Buffer  # (3, W) values to be looked at lane by lane
+    lanes: Buffer  # (3, W) values read lane by lane
     corrections: Buffer  # (2, W) Adam's factors of this step
-    n_rows: int  # of a sample
-    thread_number: int  # 0: one thread trains a net
+    n_rows: int  # rows of a sample
+    thread_number: int  # always 0: one thread trains a net
 
 
 @kernel
 def train_mistaken_tiles(Quad, F, net, data, flags, tiles, results, epochs, memory, halt, made):
-    """Train every tile for a slice of epochs, with the mistakes that are `made`; returns `epochs.stop`.
+    """Train every tile for a slice of epochs with the mistakes `made`; returns `epochs.stop`.
 
-    The results get each net's status and epochs. The caller works out the losses, with a forward pass that has the same
-    mistakes. No rule stops a net, but those that diverge are retired.
+    Writes each net's status and epochs to the results. The caller computes losses with the same mistakes in its forward
+    pass. No rule stops a net; nets that diverge are retired.
     """
     n, nothing = data.n_samples, broadcast(F, np.nan)
     for tile in range(tiles.n_tiles):
@@ -104,7 +104,7 @@ def train_mistaken_tiles(Quad, F, net, data, flags, tiles, results, epochs, memo
 
 @inline
 def _forward(Quad, F, net, data, tiles, tile, count, memory, made):
-    """z and a of every layer, for the minibatch's samples."""
+    """Compute z and a of every layer for the minibatch's samples."""
     base = tile * tiles.n_rows
     slope = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.LEAKY_SLOPE)
     for s in range(count):
@@ -147,7 +147,7 @@ def _forward(Quad, F, net, data, tiles, tile, count, memory, made):
 
 @inline
 def _linear_forward(V, F, net, rows, base, layer, s, memory, made, first_unit, stop_unit):
-    """z of some units of a layer, as many at once as V holds."""
+    """Compute z of the units of one vector V."""
     n_in, n_columns = net.sizes[layer], net.sizes[layer] + net.bias
     below, here = s * memory.n_rows + memory.first[layer], s * memory.n_rows + memory.first[layer + 1]
     biased = net.bias and made.forward[layer] != Forward.NO_BIAS and made.forward[layer] != Forward.BIAS_AFTER
@@ -162,7 +162,7 @@ def _linear_forward(V, F, net, rows, base, layer, s, memory, made, first_unit, s
 
 @inline
 def _softmax(F, memory, first, n_outer, outer_step, n_inner, inner_step):
-    """The softmax over some of the numbers, from z to a."""
+    """Compute the softmax over some of the numbers, from z to a."""
     greatest, total = load(F, memory.z, first), broadcast(F, 0.0)
     for p in range(n_outer):
         for q in range(n_inner):
@@ -190,7 +190,7 @@ def _output_deltas(F, net, data, flags, count, memory, made):
     last = net.n_layers
     n_out, code = net.sizes[last], net.activations[last - 1]
     squared = net.loss == Loss.MSE
-    # a cross-entropy's own scale lacks the squared error's 2
+    # the scale of a cross-entropy does not have the squared error's factor 2
     scale = flags.delta_scale / broadcast(F, count)
     if made.output == Output.SQUARED_ERROR:
         scale = 2.0 * scale
@@ -245,13 +245,13 @@ def _output_deltas(F, net, data, flags, count, memory, made):
 
 @inline
 def _cross_entropy_by_output(o, t):
-    """dL/do = (1 − t) / (1 − o) − t / o, without the term that a target of 0 or 1 has not."""
+    """dL/do = (1 − t) / (1 − o) − t / o; a term with factor 0 is left out."""
     return select(t < 1.0, (1.0 - t) / (1.0 - o), 0.0) - select(t > 0.0, t / o, 0.0)
 
 
 @inline
 def _backward(Quad, F, net, flags, tiles, tile, count, memory, made, active):
-    """The gradients of all layers, from the top down, and the optimizer's step."""
+    """Compute the gradients of all layers, from the top down, and make the optimizer's step."""
     for layer in range(net.n_layers - 1, -1, -1):
         _gradients(Quad, F, net, tiles, tile, layer, count, memory, made)
         if made.down[layer] == Down.UPDATED:
@@ -272,7 +272,7 @@ def _backward(Quad, F, net, flags, tiles, tile, count, memory, made, active):
 
 @inline
 def _step(F, net, flags, tiles, tile, layer, memory, active):
-    """The optimizer's step on a layer's weights and biases."""
+    """Make the optimizer's step on a layer's weights and biases."""
     n_in, n_columns = net.sizes[layer], net.sizes[layer] + net.bias
     first, length = tile * tiles.n_rows + net.weight_rows[layer], n_columns * net.sizes[layer + 1]
     if flags.has_l2:
@@ -283,7 +283,7 @@ def _step(F, net, flags, tiles, tile, layer, memory, active):
 
 @inline
 def _input_gradients(V, F, net, tiles, tile, layer, s, memory, made, first_unit, stop_unit):
-    """δ Wᵀ for some units below a layer, or what stands in its place, to those units' rows of δ."""
+    """Write δ Wᵀ, or the mistake's version of it, for some units below a layer to their rows of δ."""
     source = made.down_weights[layer]
     base, n_columns = tile * tiles.n_rows + net.weight_rows[source], net.sizes[source] + net.bias
     above, here = s * memory.n_rows + memory.first[layer + 1], s * memory.n_rows + memory.first[layer]
@@ -301,7 +301,7 @@ def _input_gradients(V, F, net, tiles, tile, layer, s, memory, made, first_unit,
 
 @inline
 def _activation_gradients(F, net, tiles, tile, layer, count, memory, made):
-    """Multiply the gradients by the outputs below a layer with their derivatives, or with what stands there."""
+    """Multiply the gradients by the outputs below a layer by their derivatives, or the mistake's version of these."""
     code, n_below, how = net.activations[layer - 1], net.sizes[layer], made.derivative[layer - 1]
     slope = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.LEAKY_SLOPE)
     for s in range(count):
@@ -339,7 +339,7 @@ def _activation_gradients(F, net, tiles, tile, layer, count, memory, made):
 
 @inline
 def _gradients(Quad, F, net, tiles, tile, layer, count, memory, made):
-    """Σ aᵀ δ and Σ δ over the minibatch's samples, or what stands in their place, to a layer's gradient rows."""
+    """Write Σ aᵀ δ and Σ δ over the minibatch's samples, or the mistake's version, to a layer's gradient rows."""
     n_in, n_out, n_columns = net.sizes[layer], net.sizes[layer + 1], net.sizes[layer] + net.bias
     first = tile * tiles.n_rows + net.weight_rows[layer] + net.state_step
     start, bias_start = _first_kept(made.weights_lost[layer], count), _first_kept(made.biases_lost[layer], count)
@@ -367,7 +367,7 @@ def _gradients(Quad, F, net, tiles, tile, layer, count, memory, made):
 
 @inline
 def _first_kept(lost, count):
-    """The first of a minibatch's samples whose term is in a gradient."""
+    """The first of the minibatch's samples in a gradient."""
     if lost == ALL_BUT_LAST:
         return count - 1
     return count // 2 if lost == FIRST_HALF else 0
@@ -375,7 +375,7 @@ def _first_kept(lost, count):
 
 @inline
 def _scaled(factor, power, count):
-    """The factor times the minibatch's size to a small power."""
+    """The factor times a small power of the minibatch's size."""
     for _ in range(power):
         factor *= count
     for _ in range(-power):
@@ -403,7 +403,7 @@ def _store_derivatives(F, net, tiles, tile, layer, count, memory):
 
 @inline
 def _unit_gradients(V, F, net, tiles, layer, j, start, count, memory, made, factor, first, first_input, stop_input):
-    """The gradients of some of a unit's weights."""
+    """Compute the gradients of some of a unit's weights."""
     n_in, n_columns, n_rows = net.sizes[layer], net.sizes[layer] + net.bias, memory.n_rows
     what, product = memory.a, made.product[layer]
     below, here = memory.first[layer], memory.first[layer + 1]
@@ -415,7 +415,7 @@ def _unit_gradients(V, F, net, tiles, layer, j, start, count, memory, made, fact
         what = memory.slope
     for i in range(first_input, stop_input, ratio(V, F)):
         input_unit, output_unit = i, j
-        if product == Product.TRANSPOSED:  # the number at (i, j) of the array is that at (out, in) of δᵀ a
+        if product == Product.TRANSPOSED:  # entry (i, j) of the reshaped array is that at the same position of δᵀ a
             place = i * net.sizes[layer + 1] + j
             input_unit, output_unit = place % n_in, place // n_in
         total = broadcast(V, 0.0)

@@ -1,8 +1,8 @@
-"""One optimizer step on parameters of a tile, from the gradient rows: the loops around `formulas`.
+"""Optimizer steps on a tile's parameters, from its gradient rows: the loops around `formulas`.
 
-It knows nothing of samples. Hyperparameters are those of `formulas`. F is the vector of W numbers, one a net; V is
-that of a row of parameters: F itself where nets are lanes, several parameters of the only net where units are. Rows of
-parameters are counted in V. Nets outside the mask `active`, which may be ALL, keep their parameters.
+It knows nothing of samples. Hyperparameters are those of `formulas`. F is the vector of W numbers, one for each net; V
+is that of a row of parameters: F if lanes are nets, several parameters of the only net if lanes are units. Rows of
+parameters are counted in V. Nets outside the mask `active`, which can be ALL, keep their parameters.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from fastmlp._simd.sqrt import sqrt
 
 @inline
 def set_rate(F, flags, tiles, tile, factor):
-    """The learning rate of this epoch, where a schedule or a rule changes it."""
+    """Set the learning rate of this epoch, if a schedule or a rule changes it."""
     if flags.scheduled:
         hyper, h = tiles.hyper, tile * optimizers.N_HYPERPARAMETERS
         rate = load(F, hyper, h + optimizers.GIVEN_RATE) * factor
@@ -29,7 +29,7 @@ def set_rate(F, flags, tiles, tile, factor):
 
 @inline
 def set_l2(F, flags, tiles, tile, weight_sum):
-    """L2 of this minibatch: scikit-learn divides it by the sum of the samples' weights."""
+    """Set L2 for this minibatch: by scikit-learn's conventions it is divided by the sum of the samples' weights."""
     if flags.sklearn:
         hyper, h = tiles.hyper, tile * optimizers.N_HYPERPARAMETERS
         l2 = load(F, hyper, h + optimizers.GIVEN_L2) / weight_sum
@@ -38,7 +38,7 @@ def set_l2(F, flags, tiles, tile, weight_sum):
 
 @inline
 def update(V, F, net, flags, tiles, tile, first, length, n_runs, step, active, corrections):
-    """Take the step of the plan's method on `n_runs` runs of `length` rows, the first at `first`, `step` rows apart."""
+    """Make the optimizer's step on `n_runs` ranges of `length` rows, the first at `first`, `step` rows apart."""
     h, end = tile * optimizers.N_HYPERPARAMETERS, first + n_runs * step
     if flags.method == Method.SGD:
         for run in range(first, end, step):
@@ -62,7 +62,7 @@ def _setting(V, F, tiles, h, number):
 
 @inline
 def add_l2(V, F, net, tiles, tile, first, stop):
-    """Add L2's part to the gradients of such rows, which must be of weights."""
+    """Add the L2 term to the gradients of such ranges of rows, which must be weights."""
     rows, step = tiles.rows, net.state_step // ratio(V, F)
     l2 = _setting(V, F, tiles, tile * optimizers.N_HYPERPARAMETERS, optimizers.L2)
     for r in range(first, stop):
@@ -90,7 +90,7 @@ def _sgd(V, F, net, flags, tiles, first, stop, h, active):
 
 @inline
 def adam_settings(V, F, tiles, tile, corrections):
-    """What Adam's step needs in addition to a parameter and its gradient."""
+    """Constants of Adam's step."""
     h = tile * optimizers.N_HYPERPARAMETERS
     rate = load(F, tiles.hyper, h + optimizers.LEARNING_RATE) * load(F, corrections, 0)
     return (
@@ -105,7 +105,7 @@ def adam_settings(V, F, tiles, tile, corrections):
 
 @inline
 def adam(V, F, net, flags, rows, first, stop, active, settings):
-    """Adam's step on the rows from `first` up to `stop`."""
+    """Adam's step on the rows `first` to `stop` − 1."""
     step, changing = net.state_step // ratio(V, F), repeat(V, active)
     for r in range(first, stop):
         adam_step(V, flags, rows, r, step, load(V, rows, r + step), changing, settings)
@@ -113,7 +113,7 @@ def adam(V, F, net, flags, rows, first, stop, active, settings):
 
 @inline
 def adam_step(V, flags, rows, r, state_step, g, changing, settings):
-    """Adam's step on row r; its moments are two and three times `state_step` further on."""
+    """Adam's step on row r; its moments are 2 and 3 times `state_step` rows further."""
     mean, root = begin_adam(V, rows, r, state_step, g, changing, settings)
     finish_adam(V, flags, rows, r, mean, root, changing, settings)
 
@@ -186,7 +186,7 @@ def _rprop(V, F, net, tiles, first, stop, h, active):
 
 @inline
 def advance_powers(F, flags, tiles, tile, active, scratch):
-    """Adam's 1 / (1 − β₁ᵗ) and 1 / √(1 − β₂ᵗ) of the next step, by repeated multiplication in float64."""
+    """Compute Adam's 1 / (1 − β₁ᵗ) and 1 / √(1 − β₂ᵗ) of the next step, with powers by repeated products in float64."""
     powers, width, corrections, lanes = tiles.powers, tiles.width, scratch.corrections, scratch.lanes
     first = tile * 4 * width
     store(lanes, 0, select(active, broadcast(F, 1.0), 0.0))
@@ -197,13 +197,13 @@ def advance_powers(F, flags, tiles, tile, active, scratch):
             powers[power2] = _normal_or_zero(powers[power2] * powers[first + width + lane])
         corrections[lane] = 1.0 / (1.0 - powers[power1])
         corrections[width + lane] = 1.0 / np.sqrt(1.0 - powers[power2])
-        if flags.sklearn:  # both corrections in the step, so that ε is added to the uncorrected root
+        if flags.sklearn:  # both corrections go into the step, so that ε is added to the uncorrected root
             corrections[lane] = np.sqrt(1.0 - powers[power2]) / (1.0 - powers[power1])
             corrections[width + lane] = 1.0
     if flags.same_powers:
         store(corrections, 0, broadcast(F, corrections[0]))
         store(corrections, 1, broadcast(F, corrections[width]))
-        # in every lane, for a net may move to any
+        # in every lane, because compaction may move a net to any
         for lane in range(1, width):
             powers[first + 2 * width + lane] = powers[first + 2 * width]
             powers[first + 3 * width + lane] = powers[first + 3 * width]
@@ -211,5 +211,5 @@ def advance_powers(F, flags, tiles, tile, active, scratch):
 
 @inline
 def _normal_or_zero(power):
-    """A power so small that it no longer counts is 0: as a subnormal number it would slow every step down."""
+    """Round a power that no longer affects the step to 0: as a subnormal number it would slow every step."""
     return power if power > 2.0**-1000 else 0.0

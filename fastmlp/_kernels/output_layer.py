@@ -1,7 +1,8 @@
-"""The net's outputs for one block of samples, their losses, and the gradients of the loss by the weighted sums.
+"""Outputs of a net for one block of samples, their losses, and gradients of the loss by the weighted sums.
 
-Blk is the vector of B · W numbers: B samples of one unit. `row` is where the block's first sample has its first output
-unit, `unit_step` rows before the next unit, `step` rows before the next sample; other symbols are those of `structs`.
+Blk is the vector of B · W numbers: B samples of one unit. `row` is the row of the first output unit of the block's
+first sample, `unit_step` the distance to the next unit, `step` that to the next sample; other symbols are those of
+`structs`.
 """
 
 import numpy as np
@@ -21,13 +22,15 @@ from fastmlp._simd.elementary import exp_of_negative, log, sigmoid_from
 from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load_grid, spread_samples, store_grid
 
-NEAR_OVERFLOW = 2.0**28  # a number that overflows when multiplied with this may, with others, make a sum overflow,
-MOST_WEIGHT = 2.0**26  # unless the samples' weights, times the outputs, add up to more
+# A number is near overflow if its product with NEAR_OVERFLOW overflows. Losses of numbers that are not cannot add up to
+# infinity if the samples' weights times the number of outputs add up to at most MOST_WEIGHT.
+NEAR_OVERFLOW = 2.0**28
+MOST_WEIGHT = 2.0**26
 
 
 @inline
 def outputs_of(Blk, F, net, units, outputs, row, unit_step, step):
-    """The output activation, from the weighted sums; returns the greatest sum z and log Σ exp(z_k − z)."""
+    """Apply the output activation to the weighted sums; returns the greatest sum z and log Σ exp(z_k − z)."""
     n_out = net.sizes[net.n_layers]
     code = net.activations[net.n_layers - 1]
     greatest = load_grid(Blk, Blk, F, units, row, 0, step)
@@ -55,13 +58,13 @@ def outputs_of(Blk, F, net, units, outputs, row, unit_step, step):
 
 @inline
 def outputs_and_losses(Blk, F, net, data, samples, s, units, outputs, row, unit_step, step, measuring, counting):
-    """The output activation, and where `measuring` what the samples lost.
+    """Apply the output activation, and if `measuring` compute the losses.
 
-    Returns each sample's loss, summed over the outputs, and 1 where the sample is on the right side, 0 where not; the
-    latter only where `counting`.
+    Returns each sample's loss, summed over the outputs, and, if `counting`, 1 for a sample on the right side and 0 for
+    others.
     """
     losses, right = broadcast(Blk, 0.0), broadcast(Blk, 1.0)
-    if measuring and net.loss == Loss.BCE:  # what the output and the loss have in common is worked out once
+    if measuring and net.loss == Loss.BCE:  # common terms of the output and the loss are computed once
         for k in range(net.sizes[net.n_layers]):
             z = load_grid(Blk, Blk, F, units, row + k * unit_step, 0, step)
             e = exp_of_negative(-absolute(z))
@@ -82,13 +85,13 @@ def outputs_and_losses(Blk, F, net, data, samples, s, units, outputs, row, unit_
 
 @inline
 def _still_right(o, t, right):
-    """`right`, or 0 where the output is not on the target's side of a half."""
+    """`right`, or 0 where the output is not on the target's side of 1/2."""
     return select((o - 0.5) * (t - 0.5) > 0.0, right, 0.0)
 
 
 @inline
 def _losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, step, greatest, log_sum):
-    """What `outputs_and_losses` returns, for other losses."""
+    """The losses of `outputs_and_losses`, for other losses than cross-entropies."""
     n_out = net.sizes[net.n_layers]
     losses, right = broadcast(Blk, 0.0), broadcast(Blk, 1.0)
     best, target_of_best = broadcast(Blk, -np.inf), broadcast(Blk, 0.0)
@@ -108,13 +111,13 @@ def _losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, st
 
 @inline
 def knows_bound(net, flags):
-    """Whether the only rule is a target for a loss that has a lower bound."""
+    """Whether the only rule is a target of a loss with a cheap lower bound."""
     return flags.rules and flags.bound_will_do and bounded_below(net.loss)
 
 
 @inline
 def least_losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, step):
-    """A lower bound of each sample's cross-entropy, without a logarithm; NaN where a weighted sum is near overflow.
+    """A lower bound of each sample's cross-entropy without logarithms; NaN where a weighted sum is near overflow.
 
     −log x >= 1 − x, so −t log o − (1 − t) log(1 − o) >= |o − t|; and over a softmax layer −log o_class is at least
     1 − o_class, half of Σ |o_k − t_k|.
@@ -130,10 +133,10 @@ def least_losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_ste
 
 @inline
 def output_deltas(Blk, F, net, data, samples, s, scale, deltas, row, unit_step, step, probe, within):
-    """Turn the outputs in `deltas` into the gradients of the loss by the weighted sums.
+    """Replace the outputs in `deltas` by the gradients of the loss by the weighted sums.
 
-    Returns `probe`, a sum of zeros, which becomes NaN with the first gradient of the first `within` samples that is not
-    finite: what fills the block up is not always worked out to the end.
+    Returns `probe`, a sum of zeros, which becomes NaN if a gradient of the first `within` samples is not finite; the
+    samples that pad the block are not always computed completely.
     """
     n_out = net.sizes[net.n_layers]
     code = net.activations[net.n_layers - 1]

@@ -1,4 +1,4 @@
-"""Which samples a kernel works on, and what each weighs.
+"""The samples of a pass, in order, and their weights.
 
 F is the vector of W numbers, Blk that of B · W, B samples of W nets; other symbols are those of `structs`.
 """
@@ -12,9 +12,10 @@ from fastmlp._simd.memory import load, spread_samples, store
 
 @inline
 def choose_samples(orders, order, first, count, n_filled, samples):
-    """Note the numbers of the samples from place `first` of the order on; the last one is repeated up to `n_filled`.
+    """Write the numbers of the samples from position `first` of the order on; the last one is repeated up to
+    `n_filled`.
 
-    The order begins at `order` of `orders`; −1 stands for the samples' own order.
+    The order starts at position `order` of `orders`; −1 means unshuffled.
     """
     for s in range(n_filled):
         samples[s] = _sample_at(orders, order, first + min(s, count - 1))
@@ -40,13 +41,13 @@ def block_weights(Blk, F, data, tiles, tile, samples, s, scratch):
 
 @inline
 def inverse_of(flags, weight_sum):
-    """What turns a sum over samples into the gradient of the mean; 0 for a minibatch without weight."""
+    """The factor from a sum over samples to the gradient of the mean; 0 for a minibatch of weight 0."""
     return select(weight_sum > 0.0, flags.delta_scale / weight_sum, 0.0)
 
 
 @inline
 def weight_sum_of(F, data, tiles, tile, orders, order, start, stop):
-    """Sum of the weights of the samples from `start` to `stop`."""
+    """Sum of the weights of the samples `start` to `stop` − 1."""
     total = rest = broadcast(F, 0.0)
     if data.weighting == structs.UNWEIGHTED:
         total = broadcast(F, stop - start)

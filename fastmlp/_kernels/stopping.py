@@ -1,6 +1,6 @@
-"""How training ends, net by net: what is noted of nets that leave, and the rules that stop them.
+"""The end of training for each net: the stopping rules, and the results of nets that finish.
 
-It knows nothing of how nets compute. A mask or a vector has one entry for each net of a tile; symbols are those of
+It knows nothing of how nets are computed. Masks and vectors have one entry for each net of a tile; symbols are those of
 `structs`.
 """
 
@@ -12,17 +12,17 @@ from fastmlp._simd.arithmetic import any_lane, broadcast, select
 from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, store
 
-# A lower bound of the loss that is above this multiple of the target, plus what the rounding of outputs next to 1 makes
-# (`TrainFlags.loss_slack`), says that the target cannot have been reached
+# A lower bound of the loss above this multiple of the target, plus the rounding error of outputs near 1
+# (`TrainFlags.loss_slack`), shows that the target is not reached
 MARGIN = 1.001
-# Two float32 sums over at most this many samples differ by less than the margin through rounding alone
+# Rounding errors of two float32 sums over at most this many samples are less than the margin
 MOST_WITHIN_MARGIN = 4096
 LEAST_RATE = 1e-6  # an adaptive learning rate that is no greater is not lowered further
 
 
 @inline
 def empty_lanes(F, tiles, tile, lanes):
-    """The mask of a tile's lanes that hold no net: steps may be taken there: they are never read."""
+    """The mask of a tile's lanes without a net; steps may change them, but they are never read."""
     for lane in range(tiles.width):
         lanes[lane] = 1.0 if tiles.result_index[tile * tiles.width + lane] < 0 else 0.0
     return load(F, lanes, 0) != 0.0
@@ -30,7 +30,7 @@ def empty_lanes(F, tiles, tile, lanes):
 
 @inline
 def nets_in_training(F, tiles, lanes):
-    """How many nets of all tiles still train."""
+    """Number of nets of all tiles that still train."""
     total = broadcast(F, 0.0)
     for tile in range(tiles.n_tiles):
         total = total + load(F, tiles.stop_state, tile * structs.N_STOP_STATE + structs.ACTIVE)
@@ -43,7 +43,7 @@ def nets_in_training(F, tiles, lanes):
 
 @inline
 def retire(F, tiles, tile, results, leaving, status, epoch, loss, accuracy, lanes):
-    """Note how the nets of the mask `leaving` ended."""
+    """Record the status and epochs of the nets of the mask `leaving`."""
     if any_lane(leaving):
         width = tiles.width
         store(lanes, 0, select(leaving, broadcast(F, 1.0), 0.0))
@@ -60,7 +60,7 @@ def retire(F, tiles, tile, results, leaving, status, epoch, loss, accuracy, lane
 
 @inline
 def record_losses(F, tiles, tile, results, active, loss, record, lanes):
-    """Put the losses of the active nets on their curves."""
+    """Record the losses of the active nets in their curves."""
     width = tiles.width
     store(lanes, 0, select(active, broadcast(F, 1.0), 0.0))
     store(lanes, 1, loss)
@@ -72,7 +72,7 @@ def record_losses(F, tiles, tile, results, active, loss, record, lanes):
 
 @inline
 def target_in_doubt(F, flags, tiles, tile, active, least_loss):
-    """Whether an active net may have reached its target loss, or diverged, by a lower bound of its loss."""
+    """Whether a lower bound of the losses leaves open that an active net has reached its target, or diverged."""
     target = load(F, tiles.stop_state, tile * structs.N_STOP_STATE + structs.TARGET_LOSS)
     return any_lane(active & ~(least_loss > target * MARGIN + flags.loss_slack))
 
@@ -87,15 +87,15 @@ def _reached(F, tiles, tile, loss, accuracy):
 
 @inline
 def _out_of_patience(F, flags, tiles, tile, active, loss):
-    """Compare with the best loss so far, and note it; returns the mask of the nets that are out of patience.
+    """Update the best losses and the waiting times; returns the mask of the nets that are out of patience.
 
-    What is noted of a net that has stopped stays as it is.
+    Values of nets that have stopped do not change.
     """
     c = tile * structs.N_STOP_STATE
     stop_state = tiles.stop_state
     best = load(F, stop_state, c + structs.BEST_LOSS)
     improved = loss <= best - load(F, stop_state, c + structs.TOLERANCE)
-    if not flags.sklearn:  # there, without a tolerance, a loss that stays the same has improved
+    if not flags.sklearn:  # by scikit-learn's conventions an equal loss counts as improved if the tolerance is 0
         improved = improved & (loss < best)
     before = load(F, stop_state, c + structs.WAITED)
     waited = select(improved, 0.0, before + 1.0)
@@ -114,9 +114,9 @@ def _out_of_patience(F, flags, tiles, tile, active, loss):
 
 @inline
 def judge_minibatches(F, flags, tiles, tile, results, active, loss, accuracy, epoch, lanes):
-    """Stop the nets that diverged, by the means over an epoch's minibatches, each before its update.
+    """Stop nets that diverged, by the means of an epoch's minibatches, each before its update.
 
-    Returns the mask of the nets that go on, and that of those which may have to stop: `confirm` decides.
+    Returns the mask of the nets that continue, and that of the suspects, about which `confirm` decides.
     """
     nothing = broadcast(F, np.nan)
     broken = active & ~(loss < np.inf)
@@ -128,7 +128,7 @@ def judge_minibatches(F, flags, tiles, tile, results, active, loss, accuracy, ep
 
 @inline
 def confirm(F, tiles, tile, results, active, suspects, loss, accuracy, epoch, lanes):
-    """Stop those of the mask `suspects` that reached their target or ran out of patience, given their weights' loss."""
+    """Stop suspects that reached their target or ran out of patience, given the loss of their weights."""
     c = tile * structs.N_STOP_STATE
     broken = active & suspects & ~(loss < np.inf)
     nothing = broadcast(F, np.nan)
@@ -145,9 +145,9 @@ def confirm(F, tiles, tile, results, active, suspects, loss, accuracy, epoch, la
 
 @inline
 def apply_rules(F, flags, tiles, tile, results, active, loss, accuracy, epoch, last_epoch, full_batch, lanes):
-    """Stop the nets that reached their target, stalled or diverged, and at the end all; returns those that go on.
+    """Stop nets that reached their target, stalled or diverged, and at the end all; returns those that continue.
 
-    With minibatches this is called at the end alone, where the rules have decided by the last epoch's minibatches.
+    With minibatches it is only called at the end, after the rules have decided by the last epoch's minibatches.
     """
     nothing = broadcast(F, np.nan)
     broken = active & ~(loss < np.inf)
@@ -157,7 +157,7 @@ def apply_rules(F, flags, tiles, tile, results, active, loss, accuracy, epoch, l
         reached = active & _reached(F, tiles, tile, loss, accuracy)
         retire(F, tiles, tile, results, reached, structs.REACHED_TARGET, epoch, loss, accuracy, lanes)
         active = active & ~reached
-        if epoch < last_epoch:  # training that goes on from here looks at this loss again
+        if epoch < last_epoch:  # a continued training counts this loss again
             stalled = _out_of_patience(F, flags, tiles, tile, active, loss)
             retire(F, tiles, tile, results, stalled, structs.STALLED, epoch, loss, accuracy, lanes)
             active = active & ~stalled

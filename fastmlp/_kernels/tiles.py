@@ -1,8 +1,8 @@
-"""Into the tiles and out again: draw initial weights, copy parameters in, copy finished nets out, close the gaps.
+"""Fill and empty tiles: draw initial weights, copy parameters in, copy finished nets out, compact lanes.
 
 The user's order of a net's parameters is, layer by layer, the weights (in, out) and then the biases; `row_of` maps it
-to the rows of a tile. Symbols are those of `structs`; D is the vector of W float64 numbers, U that of W uint64. A
-kernel that has no use for F takes it all the same, for what `_simd/types` makes known through it to numba's cache.
+to the rows of a tile. Symbols are those of `structs`; D is the vector of W float64 numbers, U that of W uint64. Every
+kernel takes F, even if it does not use it, because its type identifies the sources in numba's cache.
 """
 
 from typing import NamedTuple
@@ -22,18 +22,18 @@ CONSTANT, UNIFORM, NORMAL = range(3)
 
 
 class InitSpec(NamedTuple):
-    """How each layer's weights, and each layer's biases, are drawn: 2 L groups in the user's order."""
+    """Distributions of each layer's weights and of each layer's biases: 2 L groups in the user's order."""
 
-    sizes: Buffer  # (2 L,) parameters
+    sizes: Buffer  # (2 L,) number of parameters
     kinds: Buffer  # (2 L,) CONSTANT, UNIFORM or NORMAL
     first: Buffer  # (2 L,) float64: the constant, the lower end, or the mean
-    second: Buffer  # (2 L,) float64: nothing, upper end − lower end, or the standard deviation
+    second: Buffer  # (2 L,) float64: unused, upper end − lower end, or the standard deviation
     n_groups: int
 
 
 @kernel
 def draw(F, D, U, tiles, groups, row_of, seed):
-    """Fill the parameter rows: in float64 from Philox, then rounded."""
+    """Draw the parameters: in float64 from Philox, then rounded."""
     key, purpose = broadcast(U, seed), broadcast(U, np.uint64(INITIAL_WEIGHTS))
     for tile in range(tiles.n_tiles):
         net = load(U, tiles.rng_words, 2 * tile)
@@ -56,9 +56,9 @@ def draw(F, D, U, tiles, groups, row_of, seed):
 
 @kernel
 def copy_in(F, tiles, parameters, row_of, n_parameters, first_net, first_row):
-    """Copy nets from `parameters` (n, P), the one at `first_net` into the first lane, and so on.
+    """Copy nets from `parameters` (n, P) to the lanes, from `first_net` on.
 
-    `first_row` is 0 for the parameters, two and three times the state step for the optimizer's state.
+    `first_row` is 0 for the parameters, 2 or 3 times the state step for the optimizer's state.
     """
     for tile in range(tiles.n_tiles):
         for lane in range(tiles.width):
@@ -71,10 +71,10 @@ def copy_in(F, tiles, parameters, row_of, n_parameters, first_net, first_row):
 
 @kernel
 def copy_out(F, tiles, parameters, row_of, n_parameters, first_row, chosen):
-    """Copy the nets of the lanes that are `chosen` (T, W) to their places in `parameters` (n, P).
+    """Copy the nets of the `chosen` lanes (T, W) to their rows of `parameters` (n, P).
 
-    Every NaN is written with the same bits, which IEEE 754 leaves open. `first_row` is as for `copy_in`, or one state
-    step for the gradients.
+    Every NaN is written with the same bits, because IEEE 754 does not define them. `first_row` is as for `copy_in`, or
+    one state step for the gradients.
     """
     for tile in range(tiles.n_tiles):
         for lane in range(tiles.width):
@@ -88,7 +88,7 @@ def copy_out(F, tiles, parameters, row_of, n_parameters, first_row, chosen):
 
 @inline
 def _move_lane(buffer, n_rows, width, source, target):
-    """Copy one lane of every row from lane number `source` to lane number `target`, counted over all tiles."""
+    """Copy lane `source` of every row to lane `target`, numbered over all tiles."""
     source_base = source // width * n_rows * width + source % width
     target_base = target // width * n_rows * width + target % width
     for r in range(n_rows):
@@ -97,9 +97,9 @@ def _move_lane(buffer, n_rows, width, source, target):
 
 @kernel
 def compact(F, tiles, n_samples):
-    """Move the last nets into the lanes of those that left.
+    """Move the last nets to the lanes of nets that have left.
 
-    `n_samples` is S where every net has sample weights of its own, else 0.
+    `n_samples` is S if every net has its own sample weights, otherwise 0.
     """
     width, front, back = tiles.width, 0, tiles.n_tiles * tiles.width
     while True:
@@ -149,7 +149,7 @@ def shuffle(D, U, orders, uniforms, n_samples, first_epoch, stop_epoch, seed):
 
 @kernel
 def derive_keys(U, numbers, keys, n_rows, purpose, seed):
-    """Write a seed of its own for each of the `numbers`, of epochs or nets, to `keys`; both in whole vectors."""
+    """Write a seed for each of the `numbers` of epochs or nets to `keys`; both are whole vectors."""
     key, zero = broadcast(U, seed), broadcast(U, np.uint64(0))
     for row in range(n_rows):
         number = load(U, numbers, row)
@@ -159,7 +159,7 @@ def derive_keys(U, numbers, keys, n_rows, purpose, seed):
 
 @kernel
 def draw_samples(D, U, weights, uniforms, n_samples, nets, n_nets, seed):
-    """Write how often each net draws each sample, n_samples times with replacement, to `weights` (n, S).
+    """Write how often each net draws each sample, in n_samples draws with replacement, to `weights` (n, S).
 
     `nets` (n,) are the nets' numbers, `uniforms` scratch for two vectors. Reference: Breiman, Bagging predictors, 1996.
     """

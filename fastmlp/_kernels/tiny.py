@@ -1,11 +1,11 @@
-"""The lanes kernel for tiny jobs: at most B samples, all at once in each update, and layers of a few units, like XOR.
+"""The lanes kernel for tiny jobs such as XOR: full batches of at most B samples, and layers of a few units.
 
-There the general kernel's loops are too short to pay for their own upkeep. Here each unit is one short loop over its
-inputs, and each parameter's gradient one line of code. Every operation on a net's numbers is the general kernel's, in
-the same order, so the bits are the same.
+For these the general kernel's loops are so short that their overhead dominates. Here each unit is one short loop over
+its inputs, and each parameter's gradient one line of code. All operations on a net's numbers are those of the general
+kernel, in the same order, so the bits are the same.
 
-Blk is the vector of B · W numbers, B samples of one unit. In scratch memory the rows of such vectors are the inputs,
-ones as the input of the biases, and the layers' units, each layer followed by ones too. Other symbols are those of
+Blk is the vector of B · W numbers, B samples of one unit. Rows of such vectors in scratch memory are the inputs, then
+ones as the input of the biases, then the units, each layer followed by ones too. Other symbols are those of
 `structs`.
 """
 
@@ -28,7 +28,7 @@ from fastmlp._simd.types import ALL
 
 @inline
 def _lay_out_inputs(Blk, F, net, data, samples, units):
-    """Inputs, and the ones that stand for the inputs of biases."""
+    """Write the inputs, and the ones that are the inputs of biases."""
     n_in = net.sizes[0]
     for i in range(n_in):
         store(units, i, spread_samples(Blk, F, data.inputs, samples, 0, data.n_columns, i))
@@ -39,7 +39,7 @@ def _lay_out_inputs(Blk, F, net, data, samples, units):
 
 @inline
 def _forward(Blk, F, net, rows, base, slope, units, sums):
-    """Outputs of every unit; of the last layer the weighted sums."""
+    """Compute outputs of every unit; weighted sums for the last layer."""
     below, here, weight = 0, net.sizes[0] + 1, base
     for layer in range(net.n_layers):
         n_in, hidden = net.sizes[layer], layer < net.n_layers - 1
@@ -58,7 +58,7 @@ def _forward(Blk, F, net, rows, base, slope, units, sums):
 
 @inline
 def _input_gradients(Blk, F, net, rows, base, slope, units, sums, deltas):
-    """Gradients by the weighted sums of all hidden units, from those of the outputs."""
+    """Compute gradients by the weighted sums of all hidden units, from those of the outputs."""
     first_unit = net.sizes[0] + 1
     for layer in range(net.n_layers - 1, 0, -1):
         above, here = first_unit + net.unit_rows[layer + 1], first_unit + net.unit_rows[layer]
@@ -77,14 +77,14 @@ def _input_gradients(Blk, F, net, rows, base, slope, units, sums, deltas):
 
 @inline
 def _descend(Blk, F, net, flags, tiles, tile, units, deltas, n_samples, active, corrections):
-    """Work out all gradients and take the optimizer's step; a bias is the weight of an input that is always 1."""
+    """Compute all gradients and make the optimizer's step; a bias is the weight of an input that is always 1."""
     rows, base, zero = tiles.rows, tile * tiles.n_rows, broadcast(F, 0.0)
-    # Adam's divisions and roots overlap with the next gradients' products if each half of its step follows at once: the
-    # second half, which waits for a root, after the next gradient
+    # Adam's divisions and roots overlap with the products of the next gradients: the first half of its step follows its
+    # gradient at once, and the second half, which waits for a root, the next gradient
     at_once = flags.method == Method.ADAM and not flags.has_l2
     settings = adam_settings(F, F, tiles, tile, corrections)
     below, here, r = 0, net.sizes[0] + 1, base
-    mean = root = zero  # of row r − 1
+    mean = root = zero  # those of row r − 1
     for layer in range(net.n_layers):
         n_columns = net.sizes[layer] + net.bias
         for j in range(net.sizes[layer + 1]):
@@ -110,7 +110,7 @@ def _descend(Blk, F, net, flags, tiles, tile, units, deltas, n_samples, active, 
 
 @inline
 def _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, end, scratch, halt):
-    """Train one tile from epoch `begin` to `end`; the inputs are laid out."""
+    """Train one tile from epoch `begin` to `end`; the inputs are already written."""
     n, B, last_epoch = data.n_samples, ratio(Blk, F), epochs.last
     samples, units, deltas = scratch.samples, scratch.units, scratch.deltas
     outputs = (net.sizes[0] + 1 + net.unit_rows[net.n_layers]) * B
@@ -151,7 +151,7 @@ def _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, e
         if learn and flags.method == Method.ADAM:
             advance_powers(F, flags, tiles, tile, active, scratch)
         _forward(Blk, F, net, tiles.rows, base, slope, units, scratch.sums)
-        # the loss need not be known as long as a bound of it shows that the target is not reached
+        # the loss is not needed while a bound shows that the target is not reached
         cautious = knows_bound(net, flags) and learn and not recording
         measured = (flags.rules or recording or not learn) and not cautious
         losses, right = outputs_and_losses(
@@ -195,7 +195,7 @@ def _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, e
 
 @kernel
 def train_tiny_tiles(Blk, F, net, data, flags, tiles, results, epochs, scratch, halt):
-    """Do what `_lanes.train_tiles` does, for a full batch of at most B samples and a learning rate that stays."""
+    """Do the same as `epoch_loop.train_tiles`, for a full batch of at most B samples and constant learning rates."""
     choose_samples(scratch.samples, -1, 0, data.n_samples, ratio(Blk, F), scratch.samples)
     _lay_out_inputs(Blk, F, net, data, scratch.samples, scratch.units)
     end = epochs.first

@@ -1,9 +1,9 @@
-"""A short cut of the lanes kernel for XOR and its kind: two inputs, one hidden layer of ReLU units, one sigmoid output,
-cross-entropy, and plain full-batch gradient descent on at most one block of samples.
+"""A faster path for jobs like XOR: two inputs, one hidden layer of ReLU units, one sigmoid output, cross-entropy, and
+plain full-batch gradient descent on at most one block of samples.
 
-The samples stay in registers, and each epoch goes over the hidden units just twice, forward and back: nearly twice as
-fast as the general kernel on 2-4-1. Every operation on a net's numbers is the general kernel's, in the same order, so
-the bits are the same; whatever is out of the ordinary is left to it. Symbols are those of `epoch_loop`.
+The samples stay in registers, and each epoch has only two loops over the hidden units, forward and backward: nearly
+twice as fast as the general kernel on 2-4-1. All operations on a net's numbers are those of the general kernel, in the
+same order, so the bits are the same; unusual epochs are left to that kernel. Symbols are those of `epoch_loop`.
 """
 
 import numpy as np
@@ -21,13 +21,13 @@ from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, spread_samples, store
 from fastmlp._simd.types import ALL
 
-# Times this a number that is near overflow does so even if the greatest number of the other sign is added
+# A number near overflow times this overflows, even after adding the largest number of the other sign
 OVERFLOW_FACTOR = 16 * NEAR_OVERFLOW
 
 
 @inline
 def is_small(net, flags):
-    """Whether the short cut serves this job, which is a tiny one."""
+    """Whether this path can train a tiny job."""
     return (
         net.n_layers == 2
         and net.sizes[0] == 2
@@ -47,10 +47,10 @@ def is_small(net, flags):
 def train_small(
     Blk, F, net, data, flags, tiles, tile, base, learning_rate, scale, active, empty, epochs, scratch, halt
 ):
-    """Run up to `epochs` epochs; returns how many it ran.
+    """Run at most `epochs` epochs; returns the number run.
 
     It stops before an epoch at which a net of the mask `active` may have reached its target or diverged. Steps may
-    be taken in `empty` lanes too. `scale` is what each sample's gradient is multiplied with.
+    change `empty` lanes too. `scale` is the factor of each sample's gradient.
     """
     rows, units, count, n_hidden = tiles.rows, scratch.deltas, data.n_samples, net.sizes[1]
     targets_row, scale_row, sides_row = n_hidden, n_hidden + 1, n_hidden + 2
@@ -60,7 +60,7 @@ def train_small(
     zero, everyone = broadcast(F, 0.0), not any_lane(~(active | empty))
     x0 = spread_samples(Blk, F, data.inputs, scratch.samples, 0, data.n_columns, 0)
     x1 = spread_samples(Blk, F, data.inputs, scratch.samples, 0, data.n_columns, 1)
-    # what the hidden units do not need waits in memory
+    # values that the loop over hidden units does not need stay in memory
     targets = spread_samples(Blk, F, data.targets, scratch.samples, 0, 1, 0)
     store(units, targets_row, targets * scale)
     store(units, scale_row, scale)
@@ -75,12 +75,12 @@ def train_small(
             store(units, j, a)
             z = fma(repeat(Blk, load(F, rows, second_weight + j)), a, z)
         greatest = zero
-        if flags.rules:  # infinite or NaN if one of the weighted sums is near overflow, in whatever order
+        if flags.rules:  # infinite or NaN if any weighted sum is near overflow
             greatest = fold_fma(zero, z, broadcast(Blk, OVERFLOW_FACTOR), count)
         o = sigmoid(z)
         delta = fma(o, load(Blk, units, scale_row), -load(Blk, units, targets_row))  # output_delta
         delta = without_negligible(delta)
-        # each gradient is at most 1, so their sum is finite just when they all are
+        # each gradient is at most 1, so their sum is finite if and only if all of them are
         total = fold_add(zero, delta, count)
         attention = active & ~(absolute(total) < np.inf)
         if flags.rules:
@@ -98,7 +98,7 @@ def train_small(
 
 @inline
 def _descend(Blk, F, net, rows, base, units, x0, x1, delta, total, count, active, learning_rate):
-    """Work out all gradients and take the step."""
+    """Compute all gradients and make the step."""
     zero, n_hidden = broadcast(F, 0.0), net.sizes[1]
     first_weight, second_weight = base + net.weight_rows[0], base + net.weight_rows[1]
     for j in range(n_hidden):

@@ -1,4 +1,4 @@
-"""What can be seen in nets as they stand: units that are silent, saturated or copies, gradients, outputs.
+"""Statistics of nets: silent, saturated and equal units, gradients, outputs.
 
 Symbols are those of `structs`, the kinds of vectors those of `lanes`. It knows nothing of causes; `diagnosis/causes`
 does.
@@ -15,27 +15,27 @@ from fastmlp._simd.arithmetic import absolute, broadcast, fma, fold_add, fold_co
 from fastmlp._simd.jit import inline, kernel
 from fastmlp._simd.memory import load, load_grid, spread_samples, store
 
-# Rows of a net's facts: two for the net, then some for each layer of weights, then two for each output
+# Rows of a net's statistics: two for the net, then several for each layer of weights, then two for each output
 LOSS, RIGHT = range(2)
 SILENT, SATURATED, GRADIENT = range(3)
 N_OF_NET, N_OF_LAYER, N_OF_OUTPUT = 2, 3, 2
 
-# A sigmoid or tanh unit is saturated where its derivative is below a hundredth of the largest it can be, |z| > 6 or 3:
-# what lies below it then learns a hundred times as slowly.
+# A unit is saturated where its derivative is below a hundredth of its maximum (sigmoid: |z| > 6; tanh: |z| > 3):
+# layers below then learn a hundred times as slowly.
 SATURATED_BELOW = 0.01
-COPY_TOLERANCE = 1e-6  # relative; copies stay equal to the last bit, weights from elsewhere may be rounded
+COPY_TOLERANCE = 1e-6  # relative; copies stay equal to the last bit, but imported weights may be rounded
 
 
 @kernel
 def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch, dies, inverse_slopes):
-    """Write to `facts` (T, N_OF_NET + L · N_OF_LAYER + n_out · N_OF_OUTPUT, W), for each net:
+    """Write statistics of each net to `facts` (T, N_OF_NET + L · N_OF_LAYER + n_out · N_OF_OUTPUT, W).
 
-    its mean loss, summed over the outputs, each sample counting once, and the share of samples on the right side; for
-    each layer how many units are silent (ReLU and leaky ReLU: on the flat or leaky side for every sample), how many are
-    saturated for every sample (of the output layer: how many outputs are wrong and saturated, over all samples), and
-    the mean square of the gradients of a sample's loss by the layer's weighted sums; for each output its least and
-    greatest value. `peaks` is scratch for (n_unit_rows, W). For each layer of units, the inputs first, `dies` says
-    whether they can die, and `inverse_slopes` has 1 over the activation's largest derivative.
+    For the net: the mean loss, summed over the outputs, with sample weights of 1, and the share of samples on the right
+    side. For each layer: the number of silent units (on the flat or leaky side of their activation for every sample),
+    the number of units saturated for every sample (for the output layer: the number of wrong, saturated outputs over
+    all samples), and the mean square gradient of a sample's loss by the layer's weighted sums. For each output: its
+    least and greatest value. `peaks` is scratch for (n_unit_rows, W). For each layer of units, the inputs first, `dies`
+    says whether they can die, and `inverse_slopes` has 1 over the activation's largest derivative.
     """
     Blk = kinds.Blk
     n, B, last = data.n_samples, ratio(Blk, F), net.n_layers
@@ -105,9 +105,10 @@ def inspect_tiles(kinds, F, net, data, tiles, facts, peaks, scratch, dies, inver
 
 @inline
 def _backward(F, net, tiles, tile, scratch, count, slope, facts, fact, peaks, dies, inverse_slopes):
-    """Pass the gradients of a chunk's samples down from `deltas`; add up their squares and note each unit's peak.
+    """Backpropagate the gradients of a chunk from `deltas`; add up their squares, and update each unit's peak.
 
-    The peak of a unit that can die is its greatest output; of others the greatest derivative over the largest possible.
+    The peak of a unit that can die is its greatest output; for others, its greatest derivative over the largest
+    possible.
     """
     units, deltas, step, last = scratch.units, scratch.deltas, net.n_unit_rows, net.n_layers
     for layer in range(last, 0, -1):
@@ -141,10 +142,11 @@ def _backward(F, net, tiles, tile, scratch, count, slope, facts, fact, peaks, di
 
 @kernel
 def count_distinct(F, parameters, sizes, bias, n_layers, n_nets, n_parameters, distinct):
-    """Write how many units of each hidden layer are no copies of another one to `distinct` (n, L − 1).
+    """Write the number of different units of each hidden layer to `distinct` (n, L − 1).
 
-    Copies have the same weights, bias, and weights to the layer above: then they have the same gradients too, and stay
-    copies. `parameters` (n, P) is in the user's order; F is what makes the code known to the cache.
+    Units are equal if they have the same weights, bias and weights to the layer above: then they have the same
+    gradients too, and stay equal. `parameters` (n, P) is in the user's order; the type of F identifies the sources in
+    the cache.
     """
     for net in range(n_nets):
         first = net * n_parameters

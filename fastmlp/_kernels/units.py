@@ -1,11 +1,11 @@
-"""The products of one net, its units as lanes: weighted sums and gradients passed down.
+"""Products of one net with its units as lanes: weighted sums and input gradients.
 
 Vectors: Column holds V numbers of a row, V units of a layer; Line two of those; Patch R rows by a Line, or 2 R rows by
-a Column. A layer's weights are cut into panels of two vectors of units, the last of one if there is an odd number: each
-has one row an input, rows that fill up the inputs, and one row of biases. Outputs and gradients of a chunk's samples
-have one row a sample, with every layer's units side by side. What fills rows up is 0 in the weights and in the
-gradients of the loss by the weighted sums, and no sum takes it in. Other symbols are those of `structs`, with one net a
-tile, so W = 1.
+a Column. A layer's weights are divided into panels of two vectors of units; the last panel has one if their number is
+odd. Each panel has one row for each input, rows of padding, and one row of biases. Outputs and gradients of a chunk's
+samples have one row for each sample, with the units of all layers side by side. Padding is 0 in the weights and in the
+gradients by the weighted sums, and no sum includes it. Other symbols are those of `structs`, with one net in each tile,
+so W = 1.
 
 Gradients of the weights are in `units_weight_gradients`. Every sum runs through one accumulator in index order, as in
 the lanes kernel, so the bits are the same.
@@ -20,7 +20,7 @@ from fastmlp._simd.arithmetic import broadcast, fma, ratio, repeat
 from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, load_grid, prefetch, spread_rows, spread_samples, store, store_grid, transpose
 
-# This many rows of weights, two vectors wide, stay in the first-level cache while all samples pass by
+# This many rows of weights, two vectors wide, stay in the first-level cache during the loop over samples
 PANEL_ROWS = 128
 # From this many inputs on, a sample is prefetched
 WORTH_PREFETCHING = 128
@@ -28,7 +28,7 @@ WORTH_PREFETCHING = 128
 
 @inline
 def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dropping):
-    """Outputs of every unit for the first `count` samples of a chunk; of the last layer the weighted sums."""
+    """Compute outputs of every unit for the first `count` samples of a chunk; weighted sums for the last layer."""
     Patch, Line, Column = kinds.Patch, kinds.Line, kinds.Column
     V, units = ratio(Column, F), scratch.units
     for layer in range(net.n_layers):
@@ -71,7 +71,7 @@ def forward(kinds, F, net, rows, base, data, samples, count, slope, scratch, dro
 
 @inline
 def _drop(Column, net, layer, masks, target, V, s_first, s_stop, first, stop):
-    """Multiply what belongs to some vectors of units of a hidden layer with their masks."""
+    """Multiply outputs or gradients of some vectors of units of a hidden layer by their dropout masks."""
     step, here = net.n_unit_rows // V, net.unit_rows[layer] // V
     for s in range(s_first, s_stop):
         for r in range(s * step + here + first, s * step + here + stop):
@@ -80,9 +80,10 @@ def _drop(Column, net, layer, masks, target, V, s_first, s_stop, first, stop):
 
 @inline
 def _linear_forward(Patch, Line, Column, F, net, rows, base, layer, data, samples, s_first, s_stop, units, j, fetching):
-    """Bias plus weighted inputs of the units from vector `j` of a layer on, and ReLU if that is theirs.
+    """Compute biases plus weighted inputs of the units from vector `j` of a layer on, and ReLU if it is their
+    activation.
 
-    A pass that is `fetching` is the first over these samples, and calls for the next ones' inputs in time.
+    With `fetching`, for the first pass over these samples, it prefetches the inputs of the next ones.
     """
     n_in, V, R = net.sizes[layer], ratio(Column, F), ratio(Patch, Line)
     step, wide = net.n_unit_rows, ratio(Line, Column)
@@ -120,7 +121,7 @@ def _linear_forward(Patch, Line, Column, F, net, rows, base, layer, data, sample
 
 @inline
 def squared_norm(kinds, F, net, rows, base, scratch):
-    """The sum of all squared weights, biases left out: of each unit's, and then over the units."""
+    """The sum of all squared weights without biases: first for each unit, then over the units."""
     Column = kinds.Column
     V, total = ratio(Column, F), broadcast(F, 0.0)
     for layer in range(net.n_layers):
@@ -141,8 +142,8 @@ def squared_norm(kinds, F, net, rows, base, scratch):
 def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fresh, last, active):
     """Add the gradients of a chunk's first `count` samples to the gradient rows; `fresh` starts them at zero.
 
-    After the `last` chunk of a minibatch the optimizer takes its step on each few rows of parameters as soon as their
-    gradients are known. A layer's weights change only after gradients were passed down through them.
+    After the `last` chunk of a minibatch the optimizer makes its step on a few rows of parameters at a time, as soon as
+    their gradients are known. A layer's weights change only after its input gradients are computed.
     """
     Patch, Line, Column = kinds.Patch, kinds.Line, kinds.Column
     kept = repeat(Column, load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.KEPT))
@@ -169,7 +170,7 @@ def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fre
                         x = load(Column, scratch.sums, r)
                     else:
                         x = load(Column, units, r)
-                        if flags.dropping:  # the output before it
+                        if flags.dropping:  # the output before dropout
                             x = x * kept
                     store(deltas, r, activation_backward(net.formulas, code, x, gradient, repeat(Column, slope)))
         wait(scratch)
@@ -179,9 +180,9 @@ def backward(kinds, F, net, flags, tiles, tile, data, scratch, count, slope, fre
 
 @inline
 def _input_gradients(Patch, Line, Column, F, net, rows, weight, layer, scratch, s_first, s_stop, i):
-    """Gradients by the outputs of the units from vector `i` below `layer` on, or by their weighted sums if ReLU's.
+    """Compute gradients by the outputs of the units from vector `i` below `layer` on, of ReLU units by weighted sums.
 
-    The layer's weights, from number `weight` on, are turned round panel by panel, so that each stays in the cache.
+    The layer's weights, from number `weight` on, are transposed panel by panel, so that each panel stays in the cache.
     """
     n_out, V, R, step = net.sizes[layer + 1], ratio(Column, F), ratio(Patch, Line), net.n_unit_rows
     above, here = net.unit_rows[layer + 1], net.unit_rows[layer] // V + i

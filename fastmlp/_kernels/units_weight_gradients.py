@@ -15,8 +15,8 @@ from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, load_grid, spread, store, store_grid
 from fastmlp._simd.types import ALL
 
-# A layer with this many inputs has its samples' gradients copied, so that those of two vectors of units are adjacent.
-# Inputs that are units are copied where a member works on this many vectors of the layer, the samples' own always
+# From this many inputs of a layer on, gradients are copied, so that those of two vectors of units are adjacent. A
+# sample's own inputs are always copied, hidden units from this many vectors for each member on
 WORTH_COPYING, VECTORS_WORTH_COPYING = 128, 8
 
 
@@ -25,15 +25,15 @@ class Chunk(NamedTuple):
 
     n_samples: int
     fresh: bool  # whether gradients start from zero
-    last: bool  # whether the optimizer's step follows
+    last: bool  # whether the optimizer makes its step after this chunk
     active: Any  # the mask of the net
 
 
 @inline
 def part_of(Patch, Line, scratch, n_vectors, count):
-    """A member's part of a product: vectors (first, stop), from an even one on, and samples (first, stop).
+    """A member's share of a product: vectors (first, stop), where first is even, and samples (first, stop).
 
-    Vectors are shared out two by two, which keeps a member's weights in its cache, or else samples.
+    Pairs of vectors are divided, which keeps a member's weights in its cache; if there are too few, samples are.
     """
     pairs = (n_vectors + 1) // 2
     if pairs >= scratch.threads_per_net:
@@ -46,7 +46,7 @@ def part_of(Patch, Line, scratch, n_vectors, count):
 
 @inline
 def column_of(net, layer, j, V):
-    """Where vector `j` of a layer's units begins in its weights, in vectors, and how far it is from row to row."""
+    """Position of vector `j` of a layer's units in its weights, in vectors, and the distance between its rows."""
     n_vectors, n_rows = (net.sizes[layer + 1] + V - 1) // V, net.own.padded[layer] + net.bias
     single = j == n_vectors - 1 and j % 2 == 0
     return (j & -2) * n_rows + j % 2, 1 if single else 2
@@ -54,7 +54,7 @@ def column_of(net, layer, j, V):
 
 @inline
 def deltas_of(net, layer, scratch):
-    """Where the gradients by a layer's weighted sums are."""
+    """Position of the gradients by a layer's weighted sums."""
     if layer == net.n_layers - 1:
         return scratch.outputs
     return scratch.deltas
@@ -62,14 +62,14 @@ def deltas_of(net, layer, scratch):
 
 @inline
 def gradients(Patch, Line, Column, F, net, flags, tiles, tile, layer, data, scratch, count, fresh, last, active):
-    """Gradients of a layer's weights and biases, summed over a chunk's samples, and the step.
+    """Compute gradients of a layer's weights and biases, summed over a chunk's samples, and make the step.
 
-    Blocks of 2 R inputs are worked on one after the other; the optimizer's step on a block's weights follows at once.
+    For each block of 2 R inputs the optimizer's step follows at once.
     """
     V, R, n_in = ratio(Column, F), ratio(Patch, Line), net.sizes[layer]
     n_vectors, n_rows = (net.sizes[layer + 1] + V - 1) // V, net.own.padded[layer] + net.bias
     weight = (tile * tiles.n_rows + net.weight_rows[layer]) // V
-    # a member's share: two by two vectors, or, if those are too few, inputs
+    # a member's share: pairs of vectors, or inputs if there are too few
     first, stop, i_first, i_stop = part_of(Patch, Line, scratch, n_vectors, n_in)
     own = Rows(deltas_of(net, layer, scratch), net.unit_rows[layer + 1] // V, net.n_unit_rows // V)
     deltas, pair_step = Rows(own.buffer, own.first + first, own.step), 2
@@ -101,10 +101,10 @@ def gradients(Patch, Line, Column, F, net, flags, tiles, tile, layer, data, scra
 
 @inline
 def _block(Patch, Line, Column, F, net, flags, tiles, tile, scratch, chunk, inputs, deltas, target, length):
-    """Gradients of the weights from `length` of 2 R inputs to a Line of units, from row `target` on, and the step."""
+    """Compute gradients of the weights from `length` of 2 R inputs to a Line of units, and make the step."""
     wide, R = ratio(Line, Column), ratio(Patch, Line)
     state_step = net.state_step // ratio(Column, F)
-    # Adam's gradients never leave the first-level cache: a large net's step waits for memory
+    # for Adam, gradients stay in the first-level cache: a large net's step is limited by memory
     at_once = chunk.last and flags.method == Method.ADAM
     places, here = (scratch.own.band, 0) if at_once else (tiles.rows, target + state_step)
     for part in range(0, length, R):
@@ -122,7 +122,7 @@ def _block(Patch, Line, Column, F, net, flags, tiles, tile, scratch, chunk, inpu
 
 @inline
 def _bias(Column, F, net, flags, tiles, tile, scratch, chunk, deltas, bias):
-    """The gradients of a vector of biases, and the step."""
+    """Compute the gradients of a vector of biases, and make the step."""
     state_step, total = net.state_step // ratio(Column, F), broadcast(Column, 0.0)
     if not chunk.fresh:
         total = load(Column, tiles.rows, bias + state_step)
@@ -135,7 +135,7 @@ def _bias(Column, F, net, flags, tiles, tile, scratch, chunk, deltas, bias):
 
 @inline
 def _copy_panels(Column, deltas, scratch, count, first, stop):
-    """Copy the gradients at vectors `first` to `stop` of a layer, pair by pair, so that a pair's lie side by side."""
+    """Copy the gradients at vectors `first` to `stop` of a layer, so that those of each pair are adjacent."""
     for j in range(first, stop):
         target = (j - first) // 2 * 2 * count + (j - first) % 2
         for s in range(count):
@@ -158,7 +158,7 @@ def _lay_side_by_side(Column, F, net, layer, data, scratch, count, i, size):
 
 @inline
 def _patch(Patch, Line, Column, total, count, inputs, part, deltas):
-    """Gradients of the weights from R inputs, number `part` on, to a Line of units, added to `total`."""
+    """Add gradients of the weights from R inputs, number `part` on, to a Line of units, to `total`."""
     for s in range(count):
         of_units = repeat(Patch, load_grid(Line, Line, Column, deltas.buffer, deltas.first + s * deltas.step, 0, 1))
         x = spread(Patch, Line, inputs.buffer, inputs.first + part + s * inputs.step)
@@ -168,7 +168,7 @@ def _patch(Patch, Line, Column, total, count, inputs, part, deltas):
 
 @inline
 def _adam(Column, F, flags, tiles, tile, first, length, state_step, scratch):
-    """Adam's step on `length` vectors, whose gradients are in the band."""
+    """Adam's step on `length` vectors with gradients in the band."""
     rows, settings = tiles.rows, adam_settings(Column, F, tiles, tile, scratch.corrections)
     l2 = repeat(Column, load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.L2))
     for k in range(length):

@@ -1,4 +1,4 @@
-"""Vectors in compiled code: their types, arithmetic and memory, elementary functions, and how functions are compiled.
+"""Vectors in compiled code: types, arithmetic, memory access, elementary functions, and compilation.
 
 It knows nothing of nets, and imports nothing of fastmlp.
 """

@@ -1,8 +1,8 @@
 """The operations on vectors, compiled to the processor's vector instructions.
 
-They know nothing of nets. Each is a plain function on NumPy arrays, which is its meaning and what runs under
-NUMBA_DISABLE_JIT=1; next to it stands the LLVM code that compiled kernels get instead. Only operations that IEEE 754
-rounds in one way are here, and none carries a fast-math flag, so both give one result.
+They know nothing of nets. Each is a plain function on NumPy arrays, which defines its meaning and runs under
+NUMBA_DISABLE_JIT=1; next to it is the LLVM code for compiled kernels. All operations are correctly rounded by IEEE 754
+and use no fast-math flags, so both give the same result.
 """
 
 import ctypes
@@ -50,7 +50,7 @@ def _lane_numbers(lanes, first_type):
 
 
 def ratio(block, lanes):
-    """How many vectors of `lanes` fit into one of `block`: a constant of the compiled code."""
+    """Number of vectors of `lanes` in one of `block`: a compile-time constant."""
     return block.count // lanes.count
 
 
@@ -61,7 +61,7 @@ def _ratio(block, lanes):
 
 
 def lane_count(lanes):
-    """How many lanes there are: a constant of the compiled code."""
+    """Number of lanes: a compile-time constant."""
     return lanes.count
 
 
@@ -76,7 +76,7 @@ def _register_count():
 
 
 def repeat(block, value):
-    """`value`, again and again, until `block.count` lanes are full; ALL stays ALL."""
+    """Repeat `value` to fill `block.count` lanes; ALL stays ALL."""
     return ALL if value is ALL else np.tile(value, block.count // value.size)
 
 
@@ -159,7 +159,7 @@ for _kinds in itertools.product((VectorType, types.Number), repeat=3):
 
 
 def fold_fma(total, a, b, count):
-    """total + a₀·b₀ + a₁·b₁ + …, in this order; aᵢ, bᵢ are the first `count` vectors that lie end to end in a, b."""
+    """total + a₀·b₀ + a₁·b₁ + …, in this order; aᵢ, bᵢ are the first `count` consecutive vectors in a, b."""
     for a_part, b_part in zip(_parts(a, total, count), _parts(b, total, count), strict=True):
         total = fma(a_part, b_part, total)
     return total
@@ -175,7 +175,7 @@ def _fold_fma(vector, long, _long, _count):
 
 
 def fold_add(total, a, count):
-    """total + a₀ + a₁ + …, in this order; aᵢ are the first `count` vectors that lie end to end in a."""
+    """total + a₀ + a₁ + …, in this order; aᵢ are the first `count` consecutive vectors in a."""
     for piece in _parts(a, total, count):
         total = total + piece
     return total
@@ -190,9 +190,9 @@ def _fold_add(vector, long, _count):
 
 
 def fold_compensated(total, rest, a, count):
-    """total + a₀ + a₁ + …, in this order, and what the last rounding left out, which the next term takes up.
+    """total + a₀ + a₁ + …, in this order, and the last rounding error, which the next term compensates.
 
-    aᵢ are the first `count` vectors that lie end to end in a. A total that overflows stays infinite. Reference: Kahan,
+    aᵢ are the first `count` consecutive vectors in a. A total that overflows stays infinite. Reference: Kahan,
     Further remarks on reducing truncation errors, Communications of the ACM, 1965.
     """
     for piece in _parts(a, total, count):
@@ -240,7 +240,7 @@ def _parts(long, short, count):
 
 
 def _fold(vector, long, add_part):
-    """Code that adds all parts when `count` is all of them, the usual case, and else one after the other."""
+    """Code that adds all parts without a loop if `count` is their number, the usual case, and otherwise in a loop."""
     times = long.count // vector.count
 
     def emit(context, builder, total, *values):
@@ -272,7 +272,7 @@ def _absolute(vector):
 
 
 def itemsize(x):
-    """Bytes a lane: a constant of the compiled code, so that a branch on it costs nothing."""
+    """Bytes of a lane: a compile-time constant, so that a branch on it costs nothing."""
     return x.itemsize
 
 
@@ -307,7 +307,7 @@ def _select_all(_all, vector, _other):
 
 
 def any_lane(mask):
-    """Whether the mask is true somewhere."""
+    """Whether any lane of the mask is true."""
     return bool(mask.any())
 
 

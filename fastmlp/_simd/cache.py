@@ -1,10 +1,10 @@
-"""Where compiled kernels are kept from one process to the next.
+"""The cache of compiled kernels between processes.
 
 Numba's own cache numbers its files and lists them in an index. Processes that compile at the same time can give two
-kernels one number, and then machine code is found under the wrong signature; a file that is cut short, or that an
-older version left behind, ends the program. Here each kernel's code for a signature and processor is one file, named
-by a hash of those and of the library's sources. It is written whole or not at all, and what cannot be read is compiled
-again. Where no folder can be written, kernels are compiled in every process, and a warning says so.
+kernels the same number, which puts machine code under the wrong signature; a truncated file, or one of an older
+version, crashes the program. Here each kernel's code for a signature and processor is one file, named by a hash of
+those and of the library's sources. Files are written atomically, and unreadable ones are replaced. If no folder is
+writable, every process compiles the kernels, with a warning.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ SOURCES = ("_simd", "_kernels")  # the packages that compiled code is made of; a
 
 
 def source_files() -> list[Path]:
-    """Every file of them, with those of their subpackages."""
+    """All source files of these packages and their subpackages."""
     package = Path(__file__).parents[1]
     return sorted(path for name in SOURCES for path in (package / name).rglob("*.py"))
 
 
 @functools.cache
 def sources_hash() -> str:
-    """Eight characters that change with the sources of the compiled code, and with numba."""
+    """A hash of eight characters of the sources of compiled code and the version of numba."""
     digest = hashlib.sha256(numba.__version__.encode())
     for path in source_files():
         digest.update(path.read_bytes())
@@ -51,7 +51,7 @@ def _warn_once(reason: str) -> None:
 
 
 class _Files:
-    """One file for each signature and processor, in a folder that no other user can write to."""
+    """Cache files, one for each signature and processor, in a folder that no other user can write to."""
 
     def __init__(self, folder: str, base: str) -> None:
         self._folder, self._base = Path(folder), base
@@ -70,7 +70,7 @@ class _Files:
                 return None
             found, data = pickle.loads(content[32:])
             return data if found == repr(key) else None
-        except Exception:  # no such file, or whatever the pickle of another version raises
+        except Exception:  # no such file, or any error of a pickle of another version
             return None
 
     def save(self, key: Any, data: Any) -> None:
@@ -90,12 +90,12 @@ class _Files:
             _warn_once(f"compiled code cannot be written to {self._folder} ({error.strerror})")
 
     def flush(self) -> None:
-        """Nothing is kept in memory."""
+        """Nothing to do: the files are not cached in memory."""
 
 
 @functools.cache
 def _is_private(folder: Path) -> bool:
-    """Whether no other user can put code there that would be run here."""
+    """Whether no other user can put code into the folder."""
     try:
         about = folder.stat()
     except OSError:
@@ -107,9 +107,9 @@ def _is_private(folder: Path) -> bool:
 
 
 def _is_ours(about: os.stat_result) -> bool:
-    """Whether a file or folder is the user's or root's, and no other user can write to it.
+    """Whether a file or folder belongs to the user or root, and no other user can write to it.
 
-    The group that many systems make for each user alone, of the same name, is the user.
+    A group of the user's own name without other members counts as the user.
     """
     if not hasattr(os, "getuid"):
         return True
@@ -131,7 +131,7 @@ def _own_groups() -> frozenset[int]:
 
 
 class _ReadOnlyLocator(InTreeCacheLocator):
-    """A folder that code can be read from, though not written to: kernels that somebody else has compiled."""
+    """A folder from which code is only read, for kernels that an administrator has compiled."""
 
     def __init__(self, function: Any, file: str) -> None:
         super().__init__(function, file)
@@ -174,7 +174,7 @@ class KernelCache(FunctionCache):
 
 
 def cache_of(function: Any) -> Any:
-    """A cache for a kernel, or one that keeps nothing where no folder will do."""
+    """A cache for a kernel; it keeps nothing if no folder is suitable."""
     try:
         return KernelCache(function)
     except (RuntimeError, OSError):

@@ -1,4 +1,4 @@
-"""How an operation on vectors and buffers is compiled, and the pieces of LLVM code that operations share."""
+"""Compile operations on vectors and buffers: registration, and shared pieces of LLVM code."""
 
 from llvmlite import ir
 from numba.core import cgutils, types
@@ -10,7 +10,7 @@ from fastmlp._simd.types import BOUNDS_CHECKED, VectorType
 
 
 def compiles(function, *kinds):
-    """Give `function` on arguments of these kinds its code.
+    """Register LLVM code for `function` on arguments of these types.
 
     The decorated `define(*types)` returns the result's Numba type and `emit(context, builder, *values)`.
     """
@@ -42,7 +42,7 @@ def splat(context, builder, scalar_type, scalar, vector):
 
 
 def as_vectors(context, builder, vector, kinds, values):
-    """`values`, those that are plain numbers in every lane."""
+    """`values`, with plain numbers broadcast to every lane."""
     return [
         value if isinstance(kind, VectorType) else splat(context, builder, kind, value, vector)
         for kind, value in zip(kinds, values, strict=True)
@@ -72,7 +72,7 @@ def intrinsic(builder, name, vector, *values):
 
 
 def place(context, builder, buffer, index, vector=None):
-    """Where a number of a buffer is, or a row of it, seen as consecutive vectors; the index is an intp."""
+    """The address of a number of a buffer, or of a row when seen as consecutive vectors; the index is an intp."""
     pointer = buffer
     if BOUNDS_CHECKED:
         pointer, length = builder.extract_value(buffer, 0), builder.extract_value(buffer, 1)

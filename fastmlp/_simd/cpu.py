@@ -1,4 +1,4 @@
-"""The processor that kernels are compiled for: its registers, and the vectors that fit them."""
+"""The processor that kernels are compiled for: its registers and suitable vectors."""
 
 import functools
 import os
@@ -15,8 +15,8 @@ from fastmlp._simd.types import VectorSpec
 def host_lanes(dtype, narrow=False):
     """The vectors to use on this processor: 128 bytes with AVX-512, 64 without; FASTMLP_LANES overrides.
 
-    Several registers a value hide the latency of a fused multiply-add: two of 64 bytes with AVX-512, two of
-    32 with AVX2, four of 16 with NEON and SSE2. `narrow` asks for one register, where other sums do that.
+    Several registers for a value hide the latency of a fused multiply-add: two of 64 bytes with AVX-512, two of
+    32 with AVX2, four of 16 with NEON and SSE2. `narrow` gives one register, for loops with other independent sums.
     """
     dtype = np.dtype(dtype)
     asked = os.environ.get("FASTMLP_LANES")
@@ -25,14 +25,14 @@ def host_lanes(dtype, narrow=False):
         return VectorSpec(dtype, (register_bytes() if narrow else wide) // dtype.itemsize)
     if asked not in ("2", "4", "8", "16", "32", "64"):
         raise ValueError(f"FASTMLP_LANES={asked!r}: the number of float32 lanes must be 2, 4, 8, 16, 32 or 64")
-    return VectorSpec(dtype, max(2, int(asked) * 4 // dtype.itemsize))  # one lane would ask for the units kernel
+    return VectorSpec(dtype, max(2, int(asked) * 4 // dtype.itemsize))  # one lane would mean the units kernel
 
 
 MOST_UNITS = 4
 
 
 def units_at_once(lanes, samples):
-    """How many units' sums of `samples` samples fit into half of the registers."""
+    """Number of units whose sums for `samples` samples fit into half of the registers."""
     fitting = register_count() // 2 * register_bytes() // (samples * lanes.count * lanes.dtype.itemsize)
     return max(1, min(fitting, MOST_UNITS))
 
@@ -47,7 +47,7 @@ def register_bytes():
 
 
 def roots_are_slow():
-    """Whether float64 roots by multiply-adds are faster than the processor's: with AVX-512, but not on AMD's."""
+    """Whether float64 square roots by multiply-adds are faster than the instruction: with AVX-512, except on AMD."""
     name = _host_name() if config.CPU_NAME in (None, "host") else config.CPU_NAME
     return register_bytes() == 64 and not name.startswith("znver")
 

@@ -1,4 +1,4 @@
-"""Exponential, logarithm and their relatives on vectors, from operations that IEEE 754 rounds in one way.
+"""Exponential, logarithm and related functions on vectors, from correctly rounded operations only.
 
 They know nothing of nets, and give the same bits in every lane, at every width and on every processor. The
 bounds in the docstrings are measured: float32 over all 2^32 inputs, float64 over 10^7 random and all special
@@ -29,7 +29,7 @@ _EXP = Constants(
         2.511788005914069e-08,
     ),
 )
-# the same times 2^-64, for `exp_of_negative`
+# these coefficients times 2^-64, for `exp_of_negative`
 _EXP_SMALL = Constants(
     single=[value * 2.0**-64 for value in _EXP.single], double=[value * 2.0**-64 for value in _EXP.double]
 )
@@ -93,12 +93,12 @@ _TANH = Constants(
         5.924628426344617e-06,
     ),
 )
-# 1 / (1 + e) for 0 <= e <= 1, to 2^-9.2; each cubic step makes its error the third power of what it was
+# 1 / (1 + e) for 0 <= e <= 1, to 2^-9.2; each cubic step raises the error to its third power
 _RECIPROCAL = Constants(
     single=(0.998266875743866, -0.9428076148033142, 0.6655112504959106, -0.2218370884656906),
     double=(0.9982668977469671, -0.9428076256499134, 0.6655112651646448, -0.2218370883882149),
 )
-# sin(π r/2) = π r/2 + r³ c(r²) and cos(π r/2) = 1 + r² c(r²) for |r| <= ½; double precision alone is needed
+# sin(π r/2) = π r/2 + r³ c(r²) and cos(π r/2) = 1 + r² c(r²) for |r| <= ½; only needed in double precision
 _SIN = Constants(
     single=(0.0,),
     double=(
@@ -208,12 +208,12 @@ _COS = Constants(
 ONE = Constants(single=(1.0,), double=(1.0,))
 _HALF = Constants(single=(0.5,), double=(0.5,))
 _LOG2_E = Constants(single=(1.44269504,), double=(1.4426950408889634,))
-# ln 2 in two parts: the upper one has so few bits that its product with a whole number n is exact
+# ln 2 in two parts: the upper one has few bits, so that its product with a whole number n is exact
 _LN2_HIGH = Constants(single=(0.693145751953125,), double=(0.6931471803691238,))
 _LN2_LOW = Constants(single=(1.42860677e-06,), double=(1.9082149292705877e-10,))
 
-# Adding 1.5 · 2^23 (2^52) rounds to a whole number, which then stands in the lowest bits. A further whole
-# number added to it biases those bits.
+# Adding 1.5 · 2^23 (2^52) rounds to a whole number in the lowest bits. Adding another whole number biases
+# those bits.
 _ROUND = Constants(single=(1.5 * 2**23,), double=(1.5 * 2**52,))
 _ROUND_BITS = Constants(single=(0x4B400000,), double=(0x4338000000000000,))
 _ROUND_HALVES = Constants(single=(1.5 * 2**23 + 300,), double=(1.5 * 2**52 + 2200,))
@@ -241,7 +241,7 @@ _NAN = Constants(single=(float("nan"),), double=(float("nan"),))
 
 @inline
 def _reduced(x, shifted, whole):
-    """x − n ln 2, n the whole number that `shifted` = n + `whole` holds."""
+    """x − n ln 2, where `shifted` = n + `whole` has the whole number n."""
     n = shifted - whole
     return fma(-n, constant(x, _LN2_LOW), fma(-n, constant(x, _LN2_HIGH), x))
 
@@ -263,9 +263,9 @@ def exp(x):
 
 @inline
 def exp_of_negative(x):
-    """exp(x) for x <= 0, in fewer steps: the factor 2^n comes 2^64 too large, and the polynomial as much too small.
+    """exp(x) for x <= 0, in fewer steps: the factor 2^n is 2^64 too large, and the polynomial 2^64 too small.
 
-    So neither is subnormal where their product is.
+    So neither is subnormal, even if their product is.
     """
     x = select(x < constant(x, _EXP_LOW), constant(x, _EXP_LOW), x)
     shifted = fma(x, constant(x, _LOG2_E), constant(x, _ROUND_EXPONENT))
@@ -275,7 +275,7 @@ def exp_of_negative(x):
 
 @inline
 def _cubic_step(r, e):
-    """A better 1 / (1 + e) than r, by Halley's iteration; 1 + e is never formed, so nothing is lost in rounding it."""
+    """Improve r ≈ 1 / (1 + e) by a step of Halley's iteration, without the rounding error of 1 + e."""
     h = fma(-e, r, 1.0 - r)
     return fma(r, fma(h, h, h), r)
 
@@ -371,7 +371,7 @@ def log1p_of_fraction(x):
     u = 1.0 + x
     large = u >= constant(x, _SQRT_TWO)
     scale, n = select(large, constant(x, _HALF), 1.0), select(large, constant(x, ONE), 0.0)
-    # what was lost in rounding u counts too
+    # adds the rounding error of u
     return _log_of(fma(x - (u - 1.0), scale, fma(u, scale, -1.0)), n)
 
 

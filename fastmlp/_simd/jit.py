@@ -1,9 +1,9 @@
-"""How the library's functions are compiled: `kernel` for those that Python calls, `inline` for those inside them.
+"""Compile functions: `kernel` for those that Python calls, `inline` for those that only kernels call.
 
 Numba would optimise every function by itself, again inside each of its callers, and turn each into machine code
 that is never called. A function marked `inline` is only translated, and optimised once, in the kernel. Both kinds skip
-Numba's passes for closures, inlining, array expressions and the like, which they do not use. Together this makes
-compiling several times faster and changes nothing in the result.
+passes of Numba that they do not need, such as those for closures, inlining and array expressions. This makes compiling
+several times faster, with the same result.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ class _KernelCompiler(Compiler):
 
 
 class _InlinedLibrary(JITCodeLibrary):
-    """Code that is only ever linked into other code."""
+    """A code library that is only linked into others."""
 
     def _optimize_functions(self, module):
         pass
@@ -63,7 +63,7 @@ class _InlinedLibrary(JITCodeLibrary):
         return self
 
     def set_env(self, name, environment):
-        """Environments belong to what Python calls."""
+        """Only functions that Python calls need environments."""
 
 
 class _InlineCompiler(_KernelCompiler):
@@ -80,8 +80,8 @@ INLINE: dict[str, Any] = {"nogil": True, "error_model": "numpy", "forceinline": 
 def inline(function: Callable[..., Any]) -> Any:
     """Make a function part of the kernels that call it.
 
-    Numba would translate it once for each constant among the arguments, and again once such a variable turns out to be
-    no constant. Here constants have the types of variables; what LLVM makes of them is the same.
+    Numba would translate it once for each value of a constant argument, and again if the argument turns out to be
+    variable. Here constants have the types of variables; LLVM still propagates them.
     """
     if config.DISABLE_JIT:  # type: ignore[attr-defined]
         return function
@@ -100,9 +100,9 @@ def inline(function: Callable[..., Any]) -> Any:
 class Kernel:
     """A compiled function that Python calls.
 
-    Numba works out the types of all arguments again at each call, field by field, which takes many times as long as the
-    way into the machine code. Here each argument says of what kind it is: a buffer or a kind of vector by its Numba
-    type, a number by its class, a tuple by its fields. For each combination the code is looked up once.
+    Numba would determine the types of all arguments at each call, field by field, which takes many times as long as the
+    call. Here each argument has a key: for a buffer or a vector kind its Numba type, for a number its class, for a
+    tuple its fields. The code for each combination of keys is looked up once.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -125,7 +125,7 @@ _NUMBERS = {int, bool, float, np.uint64}
 
 
 def _kinds_of(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Numba's types are kept for ever and take long to hash, so their ids stand for them."""
+    """A key for a Numba type: its id, because types live for ever and are slow to hash."""
     return (
         type(values),
         *[

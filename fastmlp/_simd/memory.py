@@ -1,6 +1,6 @@
-"""How vectors are read from memory and written to it, compiled to the processor's vector instructions.
+"""Vector loads and stores, compiled to the processor's vector instructions.
 
-As in `arithmetic`, each is a plain function on NumPy arrays, which is its meaning; its LLVM code stands next to it.
+As in `arithmetic`, each is a plain function on NumPy arrays, which defines its meaning, next to its LLVM code.
 """
 
 import operator
@@ -65,7 +65,7 @@ def _setitem(buffer, index_type, value_type):
 
 
 def prefetch(buffer, index):
-    """Have a number of a buffer, and what is next to it, brought into the cache: it will soon be needed."""
+    """Prefetch the cache line of a number of a buffer."""
 
 
 @compiles(prefetch, BufferType, types.Integer)
@@ -84,7 +84,7 @@ def _prefetch(_buffer, index_type):
 
 
 def spread(block, lanes, buffer, index):
-    """The next `block.count / lanes.count` numbers of a buffer, each filling one vector's worth of lanes."""
+    """The next `block.count / lanes.count` numbers of a buffer, each broadcast to `lanes.count` lanes."""
     return np.repeat(buffer.array[index : index + block.count // lanes.count], lanes.count)
 
 
@@ -102,7 +102,7 @@ def _spread(block, lanes, buffer, index_type):
 
 
 def spread_rows(block, lanes, buffer, index, step):
-    """The numbers at index, index + step, … of a buffer, each filling one vector's worth of lanes."""
+    """The numbers at index, index + step, … of a buffer, each broadcast to `lanes.count` lanes."""
     return np.repeat(buffer.array[index : index + step * (block.count // lanes.count) : step], lanes.count)
 
 
@@ -127,7 +127,7 @@ def _spread_rows(block, lanes, buffer, *index_types):
 
 
 def spread_samples(block, lanes, buffer, samples, first, step, column):
-    """`column` of the next samples, each filling one vector's worth of lanes.
+    """`column` of the next samples, each number broadcast to `lanes.count` lanes.
 
     Rows of the buffer are `step` numbers long; `samples[first]`, `samples[first + 1]`, … are row numbers.
     """
@@ -155,7 +155,7 @@ def _spread_samples(block, lanes, buffer, _samples, *index_types):
 def load_grid(grid, line, lanes, buffer, row, outer_step, inner_step):
     """The rows row + u · outer_step + i · inner_step of a buffer, end to end: u the outer index, i the inner one.
 
-    `line` says how many inner ones there are, `grid` how many in all. A step of 0 repeats a row.
+    `line` gives the number of inner rows, `grid` that of all. A step of 0 repeats a row.
     """
     return rows_of(buffer.array, lanes.count)[_grid(grid.count, line, lanes, row, outer_step, inner_step)].ravel()
 
@@ -194,7 +194,7 @@ def _grid_rows(context, builder, count, line, lanes, indices, index_types):
 
 
 def store_grid(line, lanes, buffer, row, outer_step, inner_step, value, count):
-    """Write what `load_grid` reads, for the inner indices below `count`."""
+    """Store the rows of a grid (see `load_grid`) whose inner index is below `count`."""
     index = _grid(value.size, line, lanes, row, outer_step, inner_step)
     parts = value.reshape(*index.shape, lanes.count)
     rows_of(buffer.array, lanes.count)[index[:, :count]] = parts[:, :count]
@@ -222,7 +222,8 @@ def _store_grid(line, lanes, _buffer, *rest):
 
 
 def transpose(lanes, source, row, step, target, target_row, target_step):
-    """Write the columns of a square of rows row, row + step, … to the rows target_row, target_row + target_step, …"""
+    """Transpose a square: write the columns of the rows row, row + step, … to the rows target_row, target_row +
+    target_step, …"""
     numbers = np.arange(lanes.count)
     square = rows_of(source.array, lanes.count)[row + step * numbers]
     rows_of(target.array, lanes.count)[target_row + target_step * numbers] = square.T

@@ -1,8 +1,8 @@
 """Counter-based random numbers: Philox4x32-10, a function of (seed, net number, purpose, position) and nothing else.
 
-So every number can be drawn anywhere, in any order, on any number of threads, and comes out the same. The key is
+So every number is the same in any order of draws and on any number of threads. The key is
 the seed; the counter holds the position (32 bits), the purpose (32 bits) and the net number (64 bits). Lanes run
-over nets or over positions. Words of 32 bits sit in lanes of 64, where a product of two has room.
+over nets or over positions. Words of 32 bits are in lanes of 64, where a product of two fits.
 Reference: Salmon, Moraes, Dror and Shaw, Parallel random numbers: as easy as 1, 2, 3, SC 2011.
 """
 
@@ -39,5 +39,5 @@ def uniform_pair(net, purpose, position, seed):
 
 @inline
 def _unit(low, high):
-    """The upper 52 of 64 random bits as a fraction: put behind the exponent of 1, then less 1."""
+    """The upper 52 of 64 random bits as a fraction: as the mantissa of a number in [1, 2), minus 1."""
     return from_bits((((high << 32) | low) >> 12) | 0x3FF0000000000000) - 1.0

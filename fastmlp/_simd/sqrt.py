@@ -1,10 +1,10 @@
-"""Square roots, correctly rounded: the processor's own, or where those are slow the same by multiply-adds.
+"""Correctly rounded square roots: by the processor's instruction, or by multiply-adds where that is slow.
 
-Intel's processors with AVX-512 take some 25 cycles for the roots of a register of float64 numbers, in which they could
-start 50 multiply-adds. There Newton's method begins from the processor's estimate of 14 bits, and a last correction by
-the exact remainder rounds as IEEE 754 asks; tests/simd/test_roots.py shows it. float32 roots take half as long,
-and overlap with other work, so that the same was no gain there. Reference: Markstein, Computation of elementary
-functions on the IBM RISC System/6000 processor, 1990.
+Intel's processors with AVX-512 take about 25 cycles for the roots of a register of float64 numbers, the time of 50
+multiply-adds. There Newton's method starts from the processor's 14-bit estimate, and a last correction by the exact
+remainder makes the result correctly rounded (tests/simd/test_roots.py). For float32 this gained nothing: roots take
+half as long and overlap with other work. Reference: Markstein, Computation of elementary functions on the IBM RISC
+System/6000 processor, 1990.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from fastmlp._simd.cpu import roots_are_slow
 from fastmlp._simd.types import VectorType
 
 REGISTER = 8  # float64 numbers
-# As bits of a number: between these no remainder is subnormal
+# Bounds on a number's bits between which no remainder is subnormal
 LOWEST, HIGHEST = 0x1000000000000000, 0x7000000000000000
 
 
@@ -26,7 +26,7 @@ def sqrt(x):
 
 
 def sqrt_by_newton(x):
-    """The same of float64 numbers, always by Newton's method: for tests."""
+    """The square root of float64 numbers, always by Newton's method: for tests."""
     return np.sqrt(x)
 
 
@@ -46,7 +46,7 @@ def _own(vector):
 
 
 def _newton(vector):
-    """Newton's method, if all numbers are zeros or far from the ends of the exponent's range; else the processor's."""
+    """Newton's method if all numbers are 0 or far from overflow and underflow; otherwise the instruction."""
     numbers = ir.VectorType(ir.IntType(64), vector.count)
 
     def all_lanes(number):

@@ -1,8 +1,8 @@
-"""What a vector is: kinds of vectors, buffers, embedded constants, and their Numba types.
+"""Kinds of vectors, buffers, embedded constants, and their Numba types.
 
-It knows no operation; those are in `arithmetic` and `memory`. A `VectorSpec` object says which vectors are meant
-(`float32x32`). Kernels take it as an argument: it is part of their compiled signature, so one process may run several
-widths, and numba's cache keeps them apart.
+Operations are in `arithmetic` and `memory`. A `VectorSpec` such as `float32x32` is a kind of vectors. Kernels take it
+as an argument, so that it is part of their compiled signature: one process can run several widths, which have different
+cache entries.
 """
 
 import functools
@@ -17,11 +17,11 @@ from numba.extending import NativeValue, register_model, typeof_impl, unbox
 
 from fastmlp._simd.cache import sources_hash
 
-# With NUMBA_BOUNDSCHECK=1 every access to a buffer is checked, for tests: a buffer then carries its length
+# With NUMBA_BOUNDSCHECK=1, for tests, every access to a buffer is checked, and a buffer carries its length
 BOUNDS_CHECKED = bool(config.BOUNDSCHECK)  # type: ignore[attr-defined]
 
 
-# As part of every kernel's signature this says which code it is
+# A part of every kernel's signature, which identifies the sources
 _FINGERPRINT = f"{sources_hash()}{' checked' if BOUNDS_CHECKED else ''}"
 
 
@@ -46,10 +46,10 @@ class VectorSpec:
 
 
 class Buffer:
-    """An array as kernels see it: its numbers one after another, with no shape and no reference count.
+    """An array for kernels: contiguous numbers without a shape and without a reference count.
 
-    A kernel that gets arrays counts references to them at every use, which costs more than a small net's
-    arithmetic. A buffer keeps its array alive.
+    A kernel counts references to an array at every use, which costs more than a small net's arithmetic. A buffer keeps
+    its array alive.
     """
 
     __slots__ = ("_numba_type_", "address", "array")
@@ -84,7 +84,7 @@ def aligned_copy(array):
 
 
 class Constants:
-    """Numbers that a formula embeds: `single` for lanes of 4 bytes, `double` for lanes of 8."""
+    """Constants of a formula: `single` for lanes of 4 bytes, `double` for lanes of 8."""
 
     __slots__ = ("double", "single")
 
@@ -94,7 +94,7 @@ class Constants:
 
 
 class Static:
-    """A word that is part of a kernel's compiled signature, so that what is compiled may follow from it."""
+    """A word in a kernel's compiled signature, which can select what is compiled."""
 
     __slots__ = ("_numba_type_", "word")
 
@@ -113,7 +113,7 @@ class Static:
 
 
 class AllLanes:
-    """A mask that is true in every lane, of which compiled code has no trace: `ALL`."""
+    """The type of `ALL`, a mask that is true in every lane and that compiles to nothing."""
 
     __slots__ = ()
 
@@ -144,7 +144,7 @@ class VectorType(types.Type):
 
     @property
     def alignment(self):
-        """Bytes: buffers are 64-byte aligned, and so is each row of a vector of 64 bytes or more."""
+        """Alignment in bytes: buffers are aligned to 64 bytes, and so is each row of a vector of at least 64 bytes."""
         return min(64, self.count * self.dtype.bitwidth // 8)
 
 

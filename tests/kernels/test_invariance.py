@@ -130,7 +130,7 @@ def test_closing_gaps_does_not_show(xor, monkeypatch, pace, optimizer, batch_siz
     assert len(np.unique(closing.status)) >= 2
 
 
-# Nets leave in each of these; with XOR and plain descent by the short cut of tiny jobs
+# Nets leave in each of these; with XOR and plain descent by the kernel of tiny XOR jobs
 LEAVING = {
     "xor": {"optimizer": fastmlp.SGD(0.5), "target_loss": 0.3},
     "xor, adam": {"optimizer": fastmlp.Adam(0.05), "target_loss": 0.3, "patience": 20, "record_every": 20},

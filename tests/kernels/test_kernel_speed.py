@@ -41,7 +41,7 @@ def test_function(benchmark, name, dtype):
 
 
 TRAINING = {
-    "short cut": Workload((2, 4, 1), 32, 100),
+    "tiny, XOR": Workload((2, 4, 1), 32, 100),
     "tiny": Workload((2, 4, 4, 1), 32, 100, "adam"),
     "lanes, full batch": Workload((24, 8, 1), 16, 10, "adam", 200),
     "lanes, minibatches": Workload((30, 32, 1), 16, 10, "adam", 455, 32),

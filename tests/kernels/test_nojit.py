@@ -31,7 +31,7 @@ JOBS = {
     ),
     "rmsprop": (fastmlp.RMSprop(0.02, momentum=0.5), "relu", "relu", "mse", None, "62c51211e99b2da4"),
     "rprop": (fastmlp.Rprop(0.05), "tanh", "identity", "mse", None, "3f2d16f9c4b585a8"),
-    "short cut": (fastmlp.SGD(0.5), None, None, "bce", None, "baa32949d5aa9046"),
+    "tiny, XOR": (fastmlp.SGD(0.5), None, None, "bce", None, "baa32949d5aa9046"),
 }
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 

@@ -1,7 +1,7 @@
-"""Which hidden activations are compiled into a kernel, and how one of them is picked by its code.
+"""Select hidden activations: which are compiled into a kernel, and which one a layer uses.
 
-Kernels for nets of the first few hold no others: compiling those would take longer. The type of `formulas`, a part of
-each net, says which are known.
+Kernels for nets of the first few activations have no others, to save compile time. The type of `formulas`, a field of
+each net, says which are compiled.
 """
 
 from typing import Any
@@ -13,25 +13,25 @@ from fastmlp._simd.jit import INLINE, inline
 from fastmlp._simd.types import Static
 
 _FIRST = tuple(BY_CODE[code] for code in (Activation.RELU, Activation.TANH, Activation.SIGMOID))
-_APART = (Activation.IDENTITY, Activation.LEAKY_RELU)  # the one does nothing, the other has a slope
+_APART = (Activation.IDENTITY, Activation.LEAKY_RELU)  # identity does nothing, leaky_relu has a slope
 _OTHERS = tuple(r for r in RECORDS if r.hidden and r not in _FIRST and r.code not in _APART)
 FIRST_ACTIVATIONS, ALL_ACTIVATIONS = Static("first activations"), Static("all activations")
 
 
 def formulas_for(activations: tuple[Activation, ...]) -> Static:
-    """Which hidden activations the kernels of a net with these layers know."""
+    """The activations to compile for a net with these layers."""
     return ALL_ACTIVATIONS if {r.code for r in _OTHERS} & set(activations[:-1]) else FIRST_ACTIVATIONS
 
 
 def _first_three(records: tuple[Record, ...]) -> tuple[list[int], tuple[Record, ...], tuple[Record, ...]]:
-    """The codes of three records, the records, filled up with the last one, and the other records."""
+    """Split off three records: their codes, the records (padded with the last one), and the other records."""
     three = records[:3]
     codes = [int(record.code) for record in three]
     return codes + [-1] * (3 - len(three)), three + three[-1:] * (3 - len(three)), records[3:]
 
 
 def _forward_among(records: tuple[Record, ...]) -> Any:
-    """A function that picks one of the formulas by its code; identity for any other code."""
+    """A function that applies the formula with a given code; identity for any other code."""
     (c0, c1, c2), (r0, r1, r2), rest = _first_three(records)
     f0, f1, f2 = r0.forward, r1.forward, r2.forward
     if rest:
@@ -61,7 +61,7 @@ def _forward_among(records: tuple[Record, ...]) -> Any:
 
 
 def _backward_among(records: tuple[Record, ...]) -> Any:
-    """The same for the gradient by the weighted sum."""
+    """A function that applies the gradient formula with a given code."""
     (c0, c1, c2), (r0, r1, r2), rest = _first_three(records)
     f0, f1, f2 = r0.backward, r1.backward, r2.backward
     if rest:
@@ -96,12 +96,12 @@ _BACKWARD = {_FIRST_WORD: _backward_among(_FIRST), _ALL_WORD: _backward_among(_F
 
 
 def activate(formulas, code, z, slope):
-    """A hidden activation's output; `formulas` says which activations are known."""
+    """A hidden activation's output; `formulas` says which activations are compiled."""
     return _FORWARD[formulas.word](formulas, code, z, slope)
 
 
 def activation_backward(formulas, code, x, gradient, slope):
-    """The gradient by z, from the gradient by a hidden activation's output; x is that output, or z if it is needed."""
+    """The gradient by z, from the gradient by a hidden activation's output; x is that output, or z if needed."""
     return _BACKWARD[formulas.word](formulas, code, x, gradient, slope)
 
 

@@ -27,7 +27,7 @@ from fastmlp._simd.jit import inline
 
 
 class Activation(IntEnum):
-    """Codes of the activations, as kernels and files have them: they never change."""
+    """Codes of the activations in kernels and files; they never change."""
 
     IDENTITY = 0
     RELU = 1
@@ -47,31 +47,31 @@ class Activation(IntEnum):
 
 @dataclass(frozen=True)
 class Record:
-    """Everything that the library knows of an activation f, which maps a weighted sum z to the output a."""
+    """The properties of an activation f, which maps a weighted sum z to the output a."""
 
     code: Activation
     formula: str
-    """The formula of f(z), as the docs print it."""
+    """The formula of f(z) for the docs."""
     forward: Callable[..., Any] | None
-    """a from z, vectors, of leaky_relu from (z, slope); None for softmax, which needs its whole layer."""
+    """Computes a from z (leaky_relu: from z and slope), vectors; None for softmax, which needs its whole layer."""
     backward: Callable[..., Any] | None
-    """The gradient by z from (x, gradient by a), where x is a, or z if it `needs_sum`; of leaky_relu with the slope."""
+    """Computes the gradient by z from x and the gradient by a (leaky_relu: also slope); x is a, or z if `needs_sum`."""
     in_numpy: Callable[[np.ndarray, float], np.ndarray]
-    """a from (z, slope) in float64: what audits compare with."""
+    """Computes a from (z, slope) in float64, for audits."""
     derivative_in_numpy: Callable[[np.ndarray, float], np.ndarray]
-    """f'(z) from (x, slope), where x is as for `backward`; of softmax the diagonal."""
+    """Computes f'(z) from (x, slope) with x as for `backward`; for softmax the diagonal of its Jacobian."""
     needs_sum: bool = False
     hidden: bool = True
     output: bool = False
     dies: bool = False
-    """Whether a unit whose outputs are all at most 0 passes on no gradient, or only the leaky slope of it."""
+    """Whether a unit whose outputs are all at most 0 passes on no gradient, or only the leaky slope times it."""
     saturates: bool = False
-    """Whether f' comes near to 0 far from 0, on one side or on both."""
+    """Whether f' approaches 0 far from the origin, on one side or both."""
     largest_derivative: float = 1.0
     kinked: bool = False
     """Whether f' jumps at 0."""
     scikit_learn: str | None = None
-    """The name in scikit-learn, if it differs."""
+    """The name in scikit-learn, if different."""
 
     @property
     def name(self) -> str:

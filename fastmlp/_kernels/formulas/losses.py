@@ -1,7 +1,7 @@
 """Losses, from outputs or logits, and their gradients: one record each, and one table of them.
 
-To add one, write its formula, give it the next code, name it in `loss_of_output`, and add its record to `RECORDS`. If
-its gradient by the logit is not (o − t) times a factor, `output_delta` and `by_output` say what it is.
+To add one, write its formula, give it the next code, add it to `loss_of_output`, and add its record to `RECORDS`. If
+its gradient by the logit is not (o − t) times a factor, change `output_delta` and `by_output` too.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from fastmlp._simd.types import Constants
 
 
 class Loss(IntEnum):
-    """Codes of the losses, as the kernels have them; the exact means are in the docstring of `train`."""
+    """Codes of the losses in the kernels; the docstring of `train` has the exact means."""
 
     BCE = 0  # −t log o − (1 − t) log(1 − o), from logits
     CROSS_ENTROPY = 1  # −log o_class, from logits
@@ -26,19 +26,19 @@ class Loss(IntEnum):
 
 @dataclass(frozen=True)
 class Record:
-    """Everything that the kernels and the checks of targets know of a loss."""
+    """The properties of a loss, for kernels and checks of targets."""
 
     code: Loss
     outputs: tuple[Activation, ...]
     """The output activations that it goes with."""
     targets: Literal["probabilities", "classes", "numbers", "counts"]
     mean_over_outputs: bool = True
-    """Whether a sample's loss is the mean over its outputs, or else the sum."""
+    """Whether a sample's loss is the mean over its outputs; otherwise it is the sum."""
     gradient_factor: float = 1.0
-    """Times o − t: the gradient of one output's loss, by the logit, or by the output if it is computed `by_output`."""
+    """The factor of o − t in the gradient of one output's loss, by the logit, or by the output if `by_output`."""
     by_output: bool = False
     bounded_below: bool = False
-    """Whether Σ |o − t|, or half of it for a sum, is a lower bound, which rules out a target without a logarithm."""
+    """Whether Σ |o − t|, or half of it for a sum, is a lower bound; it can rule out a target without logarithms."""
 
     @property
     def name(self) -> str:
@@ -58,7 +58,7 @@ RECORDS = (
     ),
     Record(Loss.POISSON, (Activation.EXP,), "counts"),
 )
-# Sets of codes as bits: looking into a tuple takes longer to compile
+# Sets of codes as bits: lookups in a tuple take longer to compile
 _BY_OUTPUT = sum(1 << record.code for record in RECORDS if record.by_output)
 _BOUNDED_BELOW = sum(1 << record.code for record in RECORDS if record.bounded_below)
 BY_CODE = {record.code: record for record in RECORDS}
@@ -66,7 +66,7 @@ LOSSES = {
     output: {record.name: record.code for record in RECORDS if output in record.outputs}
     for output in OUTPUT_ACTIVATIONS.values()
 }
-"""The losses that go with an output, the default first."""
+"""The losses for an output activation, the default first."""
 
 _UPPER_EXPONENT = Constants(single=(0x60000000,), double=(0x6000000000000000,))
 
@@ -97,7 +97,7 @@ def poisson(z, output, target):
 
 @inline
 def loss_of_output(code, z, output, target, greatest, log_sum):
-    """What one output loses, given its logit z; for softmax the layer's greatest logit and log Σ exp(z − greatest)."""
+    """The loss of one output with logit z; for softmax, also given the greatest logit and log Σ exp(z − greatest)."""
     if code == Loss.CROSS_ENTROPY:
         return cross_entropy(z, greatest, log_sum, target)
     if code == Loss.POISSON:
@@ -107,7 +107,7 @@ def loss_of_output(code, z, output, target, greatest, log_sum):
 
 @inline
 def by_output(code):
-    """Whether `output_delta` is the gradient by the output, to be passed on through the output's activation."""
+    """Whether `output_delta` is the gradient by the output, which goes backward through the output activation."""
     return (_BY_OUTPUT >> code) & 1 != 0
 
 
@@ -119,7 +119,7 @@ def bounded_below(code):
 
 @inline
 def output_delta(output, target, scale):
-    """(o − t) · scale: the gradient by the logit of all losses but the squared error, half that of this one by o."""
+    """(o − t) · scale: the gradient by the logit; for the squared error, half the gradient by the output o."""
     return fma(output, scale, -(target * scale))
 
 
@@ -127,8 +127,8 @@ def output_delta(output, target, scale):
 def without_negligible(delta):
     """A gradient by a weighted sum of the output layer, or 0 where it is below 2^-63 (float64: 2^-511).
 
-    There its square is subnormal, and so is what passing it down and multiplying it soon makes of it, which slows some
-    processors down twenty times. Such a number has the upper two bits of the exponent unset.
+    The square of such a number is subnormal, and so are soon the products of backpropagation; subnormal numbers make
+    some processors twenty times slower. Such a number has the upper two bits of the exponent unset.
     """
     upper = bits(delta) & constant(bits(delta), _UPPER_EXPONENT)
     return select(upper != 0, delta, 0.0)

@@ -1,4 +1,4 @@
-"""Optimizer steps, and the rows of hyperparameters that they read."""
+"""Optimizer steps, and the rows of hyperparameters that they use."""
 
 from enum import IntEnum
 
@@ -12,20 +12,20 @@ from fastmlp._simd.types import Constants
 class Method(IntEnum):
     """The optimizer's rule."""
 
-    NONE = -1  # gradients alone are wanted
+    NONE = -1  # computes gradients only
     SGD = 0
     ADAM = 1
     RMSPROP = 2
     RPROP = 3
 
 
-# Rows of a net's hyperparameters, as the kernels read them: those of every net,
+# Rows of a net's hyperparameters: those of every net,
 LEARNING_RATE, L2, LEAKY_SLOPE = range(3)
 KEPT, DROPOUT_SCALE = 3, 4  # with dropout p: 1 − p and 1 / (1 − p)
-# what is worked out from as it was given while a net trains: the learning rate from epoch to epoch, L2 from minibatch
-# to minibatch,
+# the given learning rate and L2, from which the current ones are computed: the learning rate in each epoch, L2 in each
+# minibatch,
 GIVEN_RATE, GIVEN_L2 = 5, 6
-# and from here on those of its optimizer
+# and from here on those of the net's optimizer
 OWN = 7
 SGD_MOMENTUM = OWN
 ADAM_ONE_MINUS_BETA1, ADAM_ONE_MINUS_BETA2, ADAM_EPSILON = range(OWN, OWN + 3)
@@ -39,7 +39,7 @@ _EXPONENT = Constants(single=(0x7F800000,), double=(0x7FF0000000000000,))
 
 @inline
 def without_subnormals(x):
-    """x, or 0 where x is subnormal: a moment that decays for ever would slow the processor down there."""
+    """x, or 0 where x is subnormal: otherwise decaying moments would become subnormal and slow the processor."""
     exponent = bits(x) & constant(bits(x), _EXPONENT)
     return select(exponent != 0, x, 0.0)
 
