@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """What is looked up when it is asked for: the estimators, which need scikit-learn, and `__version__`."""
+    """Import on first use: the estimators, which need scikit-learn, and `__version__`."""
     if name in ("MLPClassifier", "MLPRegressor"):
         try:
             from fastmlp import estimators
@@ -40,7 +40,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """What users are to find: the public names, and the modules."""
+    """The public names and modules."""
     return sorted({*__all__, "__version__", *(name for name in globals() if not name.startswith("_"))} - _NOT_SHOWN)
 
 

@@ -1,6 +1,6 @@
-"""What users give, made into the arrays that the kernels trust, or refused with what is needed and what to do.
+"""Check users' data and convert them to arrays that the kernels can trust; errors say what is needed and what to do.
 
-Nothing that was given is changed: arrays are copied.
+Arrays are copied, so that the user's data never change.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fastmlp._kernels.formulas.losses import BY_CODE, Loss
 from fastmlp.architecture import Architecture
 
 MAX_SAMPLES = 2**31 - 1
-BLOCK = 2**20  # numbers that are looked at together, so that no mask is as large as the data
+BLOCK = 2**20  # numbers checked at once, so that no mask is as large as the data
 
 
 def whole_number(name: str, value: object, least: int, greatest: int | None = None) -> int:
@@ -44,7 +44,7 @@ def float_dtype(dtype: object) -> np.dtype:
 
 
 def real_array(name: str, given: Any) -> np.ndarray:
-    """`given` as a NumPy array of real numbers, of whatever dtype it came in."""
+    """`given` as a NumPy array of real numbers of any dtype."""
     if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
         raise ValueError(f"{name} has masked entries: fill them or leave those samples out first")
     if hasattr(given, "toarray") and hasattr(given, "nnz"):
@@ -57,7 +57,7 @@ def real_array(name: str, given: Any) -> np.ndarray:
     try:
         array = np.asarray(_without_extensions(given))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{name} is no rectangular array of numbers: {error}") from None
+        raise ValueError(f"{name} is not a rectangular array of numbers: {error}") from None
     if array.dtype.kind not in "fiub":
         hint = ": convert the columns to numbers first" if array.dtype.kind in "OUS" else ""
         raise TypeError(f"{name} has dtype {array.dtype}; needs real numbers{hint}")
@@ -65,7 +65,7 @@ def real_array(name: str, given: Any) -> np.ndarray:
 
 
 def _without_extensions(given: Any) -> Any:
-    """pandas' nullable and Arrow columns of numbers as NumPy's, what is missing as NaN; anything else as it is."""
+    """Convert pandas' nullable and Arrow columns of numbers to NumPy, missing values to NaN; leave anything else."""
     dtypes = getattr(given, "dtypes", None)  # of a DataFrame, a Series or an Index
     if dtypes is None or not hasattr(given, "to_numpy") or type(given).__module__.split(".")[0] != "pandas":
         return given
@@ -80,7 +80,7 @@ def _without_extensions(given: Any) -> Any:
 
 
 def cast_finite(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """A C-contiguous copy of `array` in `dtype`, all of it finite."""
+    """A C-contiguous copy of `array` in `dtype`; raises ValueError unless all of it is finite."""
     with np.errstate(over="ignore"):
         result = np.array(array, dtype=dtype, order="C")
     flat = result.reshape(-1)
@@ -160,7 +160,7 @@ def _one_hot(classes: np.ndarray, n_classes: int, n_samples: int, dtype: np.dtyp
 
 
 def counts_accuracy(target_array: np.ndarray) -> bool:
-    """Whether a right side is defined: where every target is 0 or 1, as classes are."""
+    """Whether targets are classes: all of them 0 or 1."""
     flat = target_array.reshape(-1)
     return all(bool(np.isin(flat[i : i + BLOCK], (0, 1)).all()) for i in range(0, flat.size, BLOCK))
 
@@ -202,7 +202,7 @@ def one_each(name: str, values: Any, n_nets: int) -> float | np.ndarray:
 def bounded(
     name: str, values: Any, n_nets: int, least: float, greatest: float = np.inf, none: float | None = None
 ) -> float | np.ndarray:
-    """Like `one_each`, within [least, greatest]; `none` stands for None."""
+    """`one_each` with bounds [least, greatest]; `none` replaces None."""
     if values is None and none is not None:
         return none
     result = one_each(name, values, n_nets)
@@ -215,7 +215,7 @@ def bounded(
 
 
 def in_dtype(name: str, values: float | np.ndarray, dtype: np.dtype) -> float | np.ndarray:
-    """`values`, if they keep their kind when rounded to `dtype`: finite, and neither 0 nor 1 if they were not."""
+    """`values`; raises ValueError if rounding to `dtype` makes one of them infinite, 0 or 1."""
     exact = np.asarray(values, np.float64)
     with np.errstate(over="ignore", under="ignore"):
         rounded = exact.astype(dtype)
@@ -227,7 +227,7 @@ def in_dtype(name: str, values: float | np.ndarray, dtype: np.dtype) -> float | 
 
 
 def net_count(net_ids: Any, n_nets: int | None, fallback: int) -> int:
-    """How many nets are asked for."""
+    """The checked number of nets."""
     if net_ids is not None:
         return np.size(net_ids)
     return whole_number("n_nets", fallback if n_nets is None else n_nets, 1, 2**40)

@@ -1,4 +1,4 @@
-"""Looking up what a user named."""
+"""Look up names that users give; errors list the known names and suggest the right one."""
 
 import difflib
 from collections.abc import Collection, Mapping
@@ -37,7 +37,7 @@ _IN_OTHER_WORDS = {
     "max_iter": "that is 'epochs'",
 }
 
-# Settings that other libraries have under other names, and where they are here
+# Names of settings in other libraries, and what to use here
 _ELSEWHERE = {
     **dict.fromkeys(
         ("learning_rate", "lr", "learning_rate_init", "eta"),
@@ -75,7 +75,7 @@ _ELSEWHERE = {
 
 
 def refuse_unknown(function: str, given: Mapping[str, object], known: Collection[str]) -> None:
-    """Raise TypeError where keyword arguments were given that a function does not have."""
+    """Raise TypeError if there are unknown keyword arguments; suggest the right ones."""
     for name, value in given.items():
         _refuse_unknown(function, name, value, known)
 

@@ -1,4 +1,4 @@
-"""Names of modules in pickles that were written before the library was divided into packages."""
+"""Load pickles that name modules as they were called before the library was divided into packages."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ RENAMED = {"Call": "TrainSettings"}
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finds a module by its former name. It is asked last, when no module has that name."""
+    """Finds a module by its former name; used only if no other finder knows the name."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:  # noqa: ARG002
         return ModuleSpec(fullname, self) if fullname in MOVED else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Let the module have the attributes of those that it has become."""
+        """Give the module the attributes of the modules that replace it."""
         there: dict[str, Any] = {}
         for name in MOVED[module.__name__]:
             there |= vars(importlib.import_module(name))
@@ -39,6 +39,6 @@ class _Finder(MetaPathFinder, Loader):
 
 
 def find_moved_modules() -> None:
-    """Let pickles that name modules by their former names be loaded."""
+    """Install the finder, so that old pickles can be loaded."""
     if not any(type(finder).__name__ == _Finder.__name__ for finder in sys.meta_path):
         sys.meta_path.append(_Finder())

@@ -1,4 +1,4 @@
-"""What stands in a pickle for a function that no pickle can hold, such as a lambda."""
+"""Replace functions that cannot be pickled, such as lambdas, in a pickle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class LostFunction:
-    """In the place of a function that was not kept; calling it says so."""
+    """Placeholder for a function that was not pickled; calling it raises an error that says so."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -25,7 +25,7 @@ class LostFunction:
 
 
 def picklable(value: Any) -> Any:  # noqa: PLR0911
-    """`value` itself, or with a `LostFunction` for every function in its lists, dicts and arrays that has no name."""
+    """Copy `value` with a `LostFunction` in place of every function that cannot be pickled."""
     if isinstance(value, dict):
         return {name: picklable(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -40,6 +40,6 @@ def picklable(value: Any) -> Any:  # noqa: PLR0911
         return value
     try:
         pickle.dumps(value)
-    except Exception:  # whatever pickle raises for this kind of function
+    except Exception:  # pickle raises various exceptions, depending on the function
         return LostFunction(getattr(value, "__qualname__", type(value).__name__))
     return value

@@ -1,4 +1,4 @@
-"""The architecture a user writes down: layers, activations, biases."""
+"""`Architecture`: layers, activations, biases."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Architecture:
     bias : bool, default True
         Whether units have biases.
     leaky_slope : float or array of shape (n_nets,), default 0.01
-        What leaky_relu multiplies negative sums with, for all nets or for each; at least 0.
+        The factor of leaky_relu for negative weighted sums, one for all nets or one for each; at least 0.
 
     Examples
     --------
@@ -91,12 +91,12 @@ class Architecture:
 
     @property
     def n_layers(self) -> int:
-        """Layers of weights: one less than there are sizes."""
+        """Number of layers of weights: one less than the number of sizes."""
         return len(self.sizes) - 1
 
     @property
     def n_parameters(self) -> int:
-        """Weights and biases of one net."""
+        """Number of weights and biases of one net."""
         return sum(a * b + b * self.bias for a, b in self.shapes)
 
     @property
@@ -106,20 +106,20 @@ class Architecture:
 
     @property
     def default_loss(self) -> str:
-        """The loss that `train` uses when none is named."""
+        """The default loss of `train` for this output activation."""
         return next(iter(LOSSES[self.activations[-1]]))
 
     def useful_flops(self, n_samples: int) -> int:
-        """Multiplications and additions of a net-epoch, one pass of one net over `n_samples` samples.
+        """Floating-point operations of a net-epoch, one pass of one net over `n_samples` samples.
 
-        Those of the products alone: 2 · in · out a sample for a layer's forward pass, for its weight gradient, and (but
-        for the first layer) for the gradient passed down.
+        Only those of the matrix products: 2 · in · out a sample for a layer's forward pass, for its weight gradient,
+        and (except in the first layer) for the input gradient.
         """
         products = [n_in * n_out for n_in, n_out in self.shapes]
         return 2 * n_samples * (3 * sum(products) - products[0])
 
     def with_slope(self, leaky_slope: float | np.ndarray) -> Architecture:
-        """The same with another `leaky_slope`."""
+        """A copy with another `leaky_slope`."""
         return replace(self, leaky_slope=leaky_slope)
 
 

@@ -1,4 +1,4 @@
-"""`estimate`: how much memory a call of `train` takes, from the same rules by which it allocates."""
+"""`estimate`: the memory of a call of `train`, by the rules that allocate it."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from fastmlp.architecture import Architecture
 from fastmlp.optimizers import Optimizer
 from fastmlp.settings import MAX_EPOCHS, as_optimizer
 
-WITH_ITS_OWN = 1.07  # of what is counted here: small arrays and Python's objects,
-LEAST_WORKING = 72 * 1024  # and bytes that every job takes
+WITH_ITS_OWN = 1.07  # share added for small arrays and Python objects,
+LEAST_WORKING = 72 * 1024  # and bytes added for every job
 
 
 class Estimate(NamedTuple):
-    """Memory in bytes, at the most."""
+    """Upper bounds of memory, in bytes."""
 
     results: int
-    """What `Runs` holds, and what else is kept while nets are trained."""
+    """The results, and what is kept for each net during training."""
     data: int
-    """The library's own copies of the samples."""
+    """Copies of the samples."""
     working: int
-    """What the threads work in, or what is held for a moment before or between, whichever is more."""
+    """Working memory of the threads, or memory held briefly before or between, whichever is more."""
 
     @property
     def total(self) -> int:
@@ -57,7 +57,7 @@ def results_bytes(
     keeps_state: bool = False,
     gradients: bool = False,
 ) -> int:
-    """Bytes that the results of `n_nets` nets take."""
+    """Bytes of the results of `n_nets` nets."""
     size = dtype.itemsize
     parameters = 1 + gradients + (validation and restore_best)
     per_net = 2 * size + 17 + size * n_records  # loss and accuracy; epochs, number and status; the curve
@@ -87,9 +87,9 @@ def estimate(  # noqa: PLR0913
     dtype: Any = "float32",
     threads: int | None = None,
 ) -> Estimate:
-    """How much memory `train` will take, at most, in addition to what the caller holds.
+    """Estimate the most memory that `train` will take, in addition to the caller's own.
 
-    That is with the kernel that it chooses itself, and one order of samples for all nets.
+    It assumes that `train` chooses the kernel, and that all nets have one order of samples.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def estimate(  # noqa: PLR0913
         Whether each net has sample weights of its own, as with ``bootstrap=True``.
     validation_samples : int, default 0
     checkpoint : bool, default False
-        Whether a checkpoint is written: that takes a copy of the weights for a moment.
+        Whether a checkpoint is written, which briefly takes a copy of the weights.
     dropout : bool, default False
         Whether hidden units are left out.
 
@@ -142,13 +142,13 @@ def estimate(  # noqa: PLR0913
     data = nets * n_samples * size if weights_by_net else 0
     for samples, fill in ((n_samples, max(plan.fill for plan, _ in plans)), (held_out, structs.BLOCK)):
         data += samples * size * (rounded_up(n_in + 1, fill) + n_out)
-    places = len(plans) * 8 * architecture.n_parameters  # where each parameter has its place in a tile
+    places = len(plans) * 8 * architecture.n_parameters  # the row of each parameter in a tile
     working_of = [
         _working_bytes(plan, count, method, n_samples, batch, epochs, n_threads, weights_by_net, dropout, checkpoint)
         for plan, count in plans
     ]
     training = _training_bytes(working_of, max(1, n_threads // choice.threads_per_net))
-    copied = n_samples * n_in * size  # this, and what follows, is held only before, between or after training
+    copied = n_samples * n_in * size  # from here on: held only before, between or after training
     # the samples, their targets, the held-out ones, and numbers in float64 for one output's spread
     checked = (n_samples + held_out) * (n_in + n_out) * size + held_out * (
         rounded_up(n_in + 1, structs.BLOCK) * size + 40
@@ -161,7 +161,7 @@ def estimate(  # noqa: PLR0913
 
 
 class _Working(NamedTuple):
-    """What a thread that trains nets in one way holds: a chunk of tiles, orders of samples, and a team's memory."""
+    """The memory of a thread with one execution plan: a chunk of tiles, orders of samples, and the team's memory."""
 
     chunk: int
     orders: int

@@ -1,4 +1,4 @@
-"""Losses and gradients of a batch of nets, for optimizers, checks and audits outside the library."""
+"""Losses and gradients of a batch of nets, for other optimizers, checks and audits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastmlp.training.runner import Runner
 
 
 class LossAndGradients(NamedTuple):
-    """What `loss_and_gradients` returns, for n nets."""
+    """Losses and gradients of n nets."""
 
     loss: np.ndarray
     """The mean loss of each net, (n,)."""
@@ -39,7 +39,7 @@ def loss_and_gradients(
     dtype: Any = "float64",
     threads: int | None = None,
 ) -> LossAndGradients:
-    """The mean loss over all samples, and its gradient by every weight and bias, for each of n nets.
+    """Compute each net's mean loss over all samples, and its gradient by every weight and bias, for n nets.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def loss_and_gradients(
     weights : list of array_like of shape (n, in, out)
         One array a layer.
     biases : list of array_like of shape (n, out)
-        One array a layer; None or an empty list for nets without.
+        One array a layer; None or an empty list for nets without biases.
     X, y, loss, sample_weight, threads
         As for `train`.
     dtype : {"float64", "float32"}, default "float64"

@@ -1,4 +1,4 @@
-"""How initial weights are drawn, as a user writes it down.
+"""Initializers: distributions of initial weights and biases.
 
 Every number is drawn in float64 from Philox, keyed by (seed, net number, position), and then rounded: a float32 net
 starts from the rounded weights of the float64 net of the same seed.
@@ -26,7 +26,7 @@ def _finite(owner: str, **values: float) -> None:
 
 
 class Initializer:
-    """What the initializers have in common."""
+    """Base class of the initializers."""
 
     bias: float | Initializer
 
@@ -52,9 +52,9 @@ class Uniform(Initializer):
     Parameters
     ----------
     low, high : float
-        The ends; low is at most high.
+        Bounds of the range; low must not exceed high.
     bias : float or Initializer, default 0.0
-        What every bias starts from, or how biases are drawn.
+        The initial value of every bias, or the distribution of biases.
     """
 
     low: float
@@ -80,7 +80,7 @@ class Normal(Initializer):
     std : float
         Standard deviation, at least 0.
     bias : float or Initializer, default 0.0
-        What every bias starts from, or how biases are drawn.
+        The initial value of every bias, or the distribution of biases.
     """
 
     std: float
@@ -98,7 +98,7 @@ class Normal(Initializer):
 
 @dataclass(frozen=True)
 class VarianceScaling(Initializer):
-    """A distribution whose width follows from the layer's size; the named schemes are made of it.
+    """A distribution whose variance depends on the layer's size; the named schemes are special cases.
 
     The variance is `scale` / fan, where fan is n_in or (n_in + n_out) / 2; a uniform distribution of that variance
     reaches from −√(3 · variance) to √(3 · variance).
@@ -108,11 +108,11 @@ class VarianceScaling(Initializer):
     scale : float
         Above 0: 2 for He, 1 for Glorot and LeCun.
     fan : {"in", "average"}
-        The layer's size that counts.
+        Which size of the layer determines the variance.
     distribution : {"uniform", "normal"}
-        The shape.
+        The shape of the distribution.
     bias : float or Initializer, default 0.0
-        What every bias starts from, or how biases are drawn.
+        The initial value of every bias, or the distribution of biases.
 
     References
     ----------

@@ -32,22 +32,22 @@ def load(
     Parameters
     ----------
     path : str or path
-        The file. It may come from a stranger: nothing in it is executed, and sizes, names, shapes, dtypes, offsets and
-        a checksum are looked at before anything is believed.
+        The file. It need not be trusted: nothing in it is executed, and sizes, names, shapes, dtypes, offsets and a
+        checksum are checked before anything is used.
     kind : {"runs", "network"}, optional
-        What the file must hold; any other is a `FileFormatError`. Default: whichever it holds.
+        What the file must hold; otherwise `FileFormatError` is raised. Default: either.
     allow_nonfinite : bool, default False
-        Whether nets may have infinite or NaN weights that did not diverge and were not interrupted.
+        Whether to accept infinite or NaN weights of nets that neither diverged nor were interrupted.
 
     Returns
     -------
     Runs or Network
-        As it was saved, bit for bit.
+        The saved nets, bit for bit.
 
     Raises
     ------
     FileFormatError
-        Where the file is not whole or not such a file.
+        If the file is incomplete, damaged, or of another kind.
     """
     if not isinstance(allow_nonfinite, bool):
         raise TypeError(f"allow_nonfinite={allow_nonfinite!r}: needs True or False")
@@ -61,7 +61,7 @@ def load(
 
 
 def load_with_extra(path: str | os.PathLike, allow_nonfinite: bool = False) -> tuple[Runs | Network, dict[str, Any]]:
-    """The nets, and what else was saved with them."""
+    """Read the nets and the extra metadata saved with them."""
     attributes, about = read_nets(path, allow_nonfinite)
     runs = Runs(**attributes)
     return (runs[0] if about["kind"] == "network" else runs), about["extra"]

@@ -1,4 +1,4 @@
-"""The optimizers a user writes down, each with its exact update.
+"""Optimizers, each with its exact update.
 
 Symbols: w a parameter, g the gradient of the minibatch's mean loss by it (plus l2 · w for a weight), t the number of
 the step, from 1. Each setting is one number, or an array with one for each net.
@@ -17,7 +17,7 @@ Setting = float | np.ndarray
 
 
 class Optimizer:
-    """What the optimizers have in common: checked settings, and the kernels' rows made of them."""
+    """Base class of the optimizers: checks their settings, and makes the kernels' rows of hyperparameters."""
 
     method: Method
     _below_one: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ class Optimizer:
 
     @property
     def settings(self) -> dict[str, Setting]:
-        """Every setting that may differ from net to net."""
+        """The settings that may differ from net to net."""
         return {s.name: getattr(self, s.name) for s in fields(self) if s.type != "bool"}  # type: ignore[arg-type]
 
     @property
@@ -80,7 +80,7 @@ class Optimizer:
 
     @property
     def n_state_rows(self) -> int:
-        """Numbers the optimizer keeps for each parameter."""
+        """Number of values that the optimizer keeps for each parameter."""
         raise NotImplementedError
 
     def rows(self) -> dict[int, Setting]:

@@ -1,4 +1,4 @@
-"""What training gives: `Runs`, the results of many nets, and `Network`, one of them."""
+"""Results of training: `Runs`, of many nets, and `Network`, one of them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class _Parameters:
 
     @property
     def biases(self) -> list[np.ndarray]:
-        """Each layer's biases, (…, out); an empty list for a net without."""
+        """Each layer's biases, (…, out); an empty list for a net without biases."""
         return [biases for _, biases in self._layers() if biases is not None]
 
 
@@ -71,12 +71,12 @@ class Network(_Parameters):
     weights, weights_out_in, biases : list of ndarray
         One array a layer: (in, out), (out, in), (out,).
     parameters : ndarray of shape (P,)
-        All of them in one row.
+        All weights and biases in one row.
     net_id : int
-        Its number, which with the seed fixes its initial weights.
+        The net's number, which with the seed determines its initial weights.
     seed : int
     loss, accuracy, epochs, status, settings
-        How it was trained, and how that ended; see `Runs`.
+        See `Runs`.
     """
 
     def __init__(
@@ -138,9 +138,9 @@ class Network(_Parameters):
 
 
 class Runs(_Parameters):
-    """The results of training many nets, one value a net in every array.
+    """The results of training many nets; every array has one value for each net.
 
-    ``runs[…]`` with a slice, a mask or an index array is again `Runs`; with one number it is a `Network`.
+    ``runs[…]`` is `Runs` for a slice, a mask or an index array, and a `Network` for one number.
 
     Attributes
     ----------
@@ -148,43 +148,43 @@ class Runs(_Parameters):
     loss : ndarray of shape (n_nets,)
         The mean loss over the training samples at the final weights, without the L2 term; NaN for a net that diverged.
     accuracy : ndarray of shape (n_nets,)
-        Share of the samples, by their weight, with every output on the right side of 0.5, or for softmax with the right
-        class; NaN where no right side is defined.
+        Share of the samples, by weight, with every output on the target's side of 0.5, or for softmax with the right
+        class; NaN if targets are not classes.
     epochs : ndarray of shape (n_nets,), int64
-        Epochs that the net was trained, those before a warm start included.
+        Epochs of training, including those before a warm start.
     status : ndarray of shape (n_nets,), int8
-        A `Status` a net.
+        The `Status` of each net.
     history : ndarray of shape (n_nets, n_records) or None
-        The loss after 0, `record_every`, 2 `record_every`, … epochs; NaN once a net has stopped.
+        The loss after 0, `record_every`, 2 `record_every`, … epochs; NaN after a net has stopped.
     validation_score : ndarray of shape (n_nets,) or None
-        The best score on the validation data, where there are some; unless ``restore_best=False`` the nets have the
-        weights that reached it, but for those that reached their target.
+        The best score on the validation data, if there are some. Unless ``restore_best=False``, the nets have the
+        weights of that score, except nets that reached their target.
     best_epoch : ndarray of shape (n_nets,), int64, or None
-        After how many epochs that was; 0 for a net that was never scored.
+        The number of epochs before the best score; 0 for a net that was never scored.
     validation_history, validation_losses : ndarray of shape (n_nets, n_records) or None
-        The score, and the loss on the validation data, after `record_every`, 2 `record_every`, … epochs; NaN once a net
-        has stopped, and in the last place, which has no such epoch.
+        The score, and the loss on the validation data, after `record_every`, 2 `record_every`, … epochs; NaN after a
+        net has stopped, and in the last place, which has no epoch.
     state : OptimizerState or None
-        What training can go on from, if `keep_state` was set.
+        The state that training can continue from, if `keep_state` was set.
     restarts : ndarray of shape (n_nets,), int64, or None
-        How often each net was started again, with `restart_stuck`; `net_ids` are then the numbers of the last ones.
+        The number of restarts of each net, with `restart_stuck`; `net_ids` has the numbers of the last restarts.
     settings : dict
-        What `train` was asked for, as names and numbers, "an array" where there is one for each net or epoch: for the
-        record, and kept in files. Empty for nets of the estimators.
+        The settings of `train` as names and numbers; "an array" stands for a setting with one value for each net or
+        epoch. Kept in files. Empty for nets of the estimators.
     call : TrainSettings or None
-        The settings themselves, but for the samples, for `diagnose` to train the same nets again; not kept in files
+        The settings of `train` without the samples, with which `diagnose` trains the same nets again. Not kept in files
         and pickles.
     net_ids : ndarray of shape (n_nets,), uint64
     seed : int
     parameters : ndarray of shape (n_nets, P)
         All weights and biases of a net in one row: layer by layer the weights (in, out), then the biases.
     weights, weights_out_in, biases : list of ndarray
-        The same as one array a layer, (n_nets, in, out), (n_nets, out, in) and (n_nets, out): views.
+        One array a layer, (n_nets, in, out), (n_nets, out, in) and (n_nets, out); views of `parameters`.
     compile_seconds, train_seconds : float
-        Time that this call spent compiling (or loading) the kernels, and training.
+        Seconds that the call spent compiling or loading the kernels, and training.
     """
 
-    _train: ClassVar[Train]  # `fastmlp.train`, which `fastmlp.training` hands in: it is built on this module
+    _train: ClassVar[Train]  # `fastmlp.train`, set by `fastmlp.training`, which imports this module
     _PER_NET = ("parameters", "loss", "accuracy", "epochs", "status", "net_ids")
     _IF_KEPT = (
         "history",
@@ -238,7 +238,7 @@ class Runs(_Parameters):
         self.call: TrainSettings | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without `call`, which may hold functions that cannot be pickled."""
+        """The state for pickles, without `call`, which may hold functions that cannot be pickled."""
         return {**self.__dict__, "call": None}
 
     def __copy__(self) -> Runs:
@@ -295,13 +295,13 @@ class Runs(_Parameters):
         return (self[i] for i in range(len(self)))
 
     def per_net(self) -> dict[str, np.ndarray]:
-        """Every array that has one value, or row, a net."""
+        """Every array with one value or row for each net."""
         kept = {name: getattr(self, name) for name in (*self._PER_NET, *self._IF_KEPT) if name != "state"}
         return {name: values for name, values in kept.items() if values is not None}
 
     @classmethod
     def concatenated(cls, parts: list[Runs], architecture: Architecture) -> Runs:
-        """The nets of several runs of one seed, with their states where all have one."""
+        """Join the nets of several runs of one seed; their states are kept if all have one."""
         from fastmlp._engine.optimizer_state import joined
 
         first: dict[str, Any] = parts[0].per_net()
@@ -311,7 +311,7 @@ class Runs(_Parameters):
         return cls(architecture=architecture, seed=parts[0].seed, state=state, settings=parts[0].settings, **arrays)
 
     def best(self) -> Network:
-        """The net of the least loss; the first of several."""
+        """The net of least loss; the first one of several."""
         if np.isnan(self.loss).all():
             raise ValueError(f"no net of {self!r} has a finite loss: lower the learning rate")
         return self[int(np.nanargmin(self.loss))]
@@ -323,7 +323,7 @@ class Runs(_Parameters):
         ----------
         X : array_like of shape (n_samples, n_inputs)
         reduce : {None, "mean"}
-            None for every net's, "mean" for their mean over the nets, which takes little memory.
+            None: outputs of every net. "mean": their mean over the nets, which takes little memory.
         threads : int or None
             None for all processors that this process may use.
 
@@ -354,39 +354,38 @@ class Runs(_Parameters):
         max_nets_tried: int = 10_000,
         threads: int | None = None,
     ) -> Diagnosis:
-        """Why is my net stuck? One cause for each net, and what to change first.
+        """Diagnose why nets are stuck: one cause for each net, and what to change first.
 
-        What is seen in the nets on the samples decides first: units that are silent, saturated or copies of each other,
-        gradients that vanish, outputs on a plateau. Nets that none of it explains are trained for some more epochs (a
-        fiftieth, at least 20 and at most 100), to see whether they improve or overshoot. With Adam, RMSprop or momentum
-        that begins with a fresh optimizer, unless they were trained with ``keep_state=True``.
+        The state of the nets on the samples decides first: units that are silent, saturated or copies of each other,
+        gradients that vanish, outputs on a plateau. Nets that this does not explain are trained further (for a fiftieth
+        of their epochs, at least 20 and at most 100), to see whether they improve or overshoot. Adam, RMSprop and
+        momentum then start with a fresh state, unless the nets were trained with ``keep_state=True``.
 
         Parameters
         ----------
         X, y : array_like
-            The samples that the nets were trained on, as for `train`. Each counts once, whatever its weight.
+            The samples that the nets were trained on, as for `train`. All samples have weight 1 here.
         loss : str, optional
-            Default: the loss that they were trained with.
+            Default: the loss of training.
         solved_loss : float, optional
-            A net is solved when its loss is at most this. Default: when every sample is on the right side of 1/2, or
-            has the right class; for targets that are no classes, when the loss is at most a hundredth of their
-            variance.
+            A net is solved if its loss is at most this. Default: if every sample is on its target's side of 1/2, or has
+            the right class; if targets are not classes, if the loss is at most a hundredth of their variance.
         try_fixes : bool, default False
-            Whether to train the same seeds again with each change that the causes ask for.
+            Whether to train the same seeds again with each suggested change.
         max_nets_tried : int, default 10_000
-            How many of the nets are trained again: the first ones.
+            The number of nets that are trained again: the first ones.
         threads : int, optional
             Default: the processors that this process may use.
 
         Returns
         -------
         Diagnosis
-            Print it to read it; ``.causes``, ``.counts()``, ``.dead_units``, ``.plateau``, ``.trials`` for programs.
+            Print it for a report; programs use ``.causes``, ``.counts()``, ``.dead_units``, ``.plateau``, ``.trials``.
 
         Raises
         ------
         ValueError, TypeError
-            For data that do not fit the nets, and with `try_fixes` for nets that have no record of their settings.
+            If the data do not fit the nets; with `try_fixes`, if the nets have no record of their settings.
 
         Examples
         --------
@@ -412,19 +411,19 @@ class Runs(_Parameters):
         )
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write everything to a file that `fastmlp.load` reads, in the safetensors format (extra ``files``).
+        """Write the nets to a file in the safetensors format (extra ``files``), which `fastmlp.load` reads.
 
-        The file is written next to `path` first and then takes its place, so that at any moment there is a whole one.
+        A temporary file next to `path` is written and then moved there, so that a complete file exists at any moment.
         """
         save(path, self)
 
     def weights_sha256(self) -> str:
-        """A hash of all weights and biases, the same on every processor: of `parameters` in little-endian order."""
+        """SHA-256 of `parameters` in little-endian order: the same on every processor."""
         little = self.parameters.astype(self.parameters.dtype.newbyteorder("<"), copy=False)
         return hashlib.sha256(np.ascontiguousarray(little).data).hexdigest()
 
     def counts(self) -> dict[str, int]:
-        """How many nets ended in which way."""
+        """The number of nets with each status."""
         return {status.name.lower(): int((self.status == status).sum()) for status in Status}
 
     def __repr__(self) -> str:
@@ -446,7 +445,7 @@ class Runs(_Parameters):
 
 
 def _selection(which: Any, n_nets: int) -> Any:
-    """What may stand in ``runs[…]``: one number, a slice, a mask of the nets, or a row of numbers."""
+    """Check the index in ``runs[…]``: one number, a slice, a mask of the nets, or a row of numbers."""
     if isinstance(which, slice):
         return which
     needed = f"needs a net's number, a slice, a mask of shape ({n_nets},), or a row of numbers"

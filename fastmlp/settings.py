@@ -1,7 +1,7 @@
-"""What `train` is asked for: every setting once, typed, checked, and kept with the results.
+"""`TrainSettings`: every setting of `train`, listed once, typed, checked, and kept with the results.
 
-A `TrainSettings` has no training samples and no net numbers. It is what diagnoses, sweeps and pictures change and train
-with again, and what files keep. Arrays that have one value a net follow when some of the nets are chosen.
+It has no training samples and no net numbers. Diagnoses, sweeps and pictures change it and train again, and files keep
+it. Arrays with one value for each net are indexed when nets are selected.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ PerNet = float | np.ndarray
 Arrays = tuple[list[np.ndarray], list[np.ndarray]]
 """Weights (n_nets, in, out) and biases (n_nets, out), one array a layer."""
 Schedule = str | np.ndarray | Callable[[int], float]
-"""What the learning rate is multiplied with: "adaptive", (epochs,) factors, or a function of the epoch's number."""
+"""Factors of the learning rate: "adaptive", an array (epochs,), or a function of the epoch's number."""
 
 NOT_KEPT: Arrays = ([], [])
-"""Stands for initial weights, or an initializer, that a file does not hold."""
+"""Placeholder for initial weights, or an initializer, that a file does not hold."""
 MAX_EPOCHS = 2**53
 MAX_PATIENCE = 2**24  # counted in the nets' dtype
 FUNCTION = "a function"
 AN_ARRAY = "an array"
 
 _FLOAT32 = np.dtype(np.float32)
-# What files keep of a setting: the word or number itself, or an array where there is one number a net, or one an epoch
+# How files store a setting: a word or number, or an array with one number for each net or epoch
 _WORD = {"in_files": "word"}
 _BY_EPOCH = {"in_files": "number"}
 _BY_NET = {"in_files": "number", "by_net": True}
@@ -45,12 +45,12 @@ _BY_NET = {"in_files": "number", "by_net": True}
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """A limit at which training stops, one number a net; how it is applied stands in `_kernels/stopping`."""
+    """A limit at which training stops, one number for each net; `_kernels/stopping` applies it."""
 
     row: int
-    """The row of a tile's stop state that holds the limit."""
+    """The limit's row in a tile's stop state."""
     never: float
-    """The limit that is never reached, for nets without this rule."""
+    """A limit that is never reached, for nets without this rule."""
     least: float
     greatest: float = np.inf
 
@@ -61,7 +61,7 @@ def _rule(row: int, never: float, least: float, greatest: float = np.inf) -> dic
 
 @dataclass(frozen=True, eq=False)
 class TrainSettings:
-    """The settings of a call of `train`, which describes them; as the user gave them until they are `validated`."""
+    """The settings of a call of `train`, whose docstring describes them; unchecked until they are `validated`."""
 
     architecture: Architecture
     optimizer: Optimizer = Adam()  # noqa: RUF009 - it is frozen
@@ -88,21 +88,21 @@ class TrainSettings:
 
     @property
     def loss_name(self) -> str:
-        """The loss, the output activation's default where none was named."""
+        """The loss; by default that of the output activation."""
         return self.architecture.default_loss if self.loss is None else self.loss
 
     @property
     def loss_code(self) -> Loss:
-        """The loss as the kernels know it."""
+        """The loss's code in the kernels."""
         return LOSSES[self.architecture.activations[-1]][self.loss_name]
 
     @property
     def begins_with_arrays(self) -> bool:
-        """Whether the initial weights themselves were given."""
+        """Whether initial weights were given as arrays."""
         return isinstance(self.init, (tuple, list))
 
     def validated(self) -> TrainSettings:
-        """The same, checked as far as that needs neither samples nor the number of nets; raises ValueError, TypeError.
+        """Check everything that needs neither samples nor the number of nets; raises ValueError, TypeError.
 
         An optimizer's name becomes the optimizer, NumPy's numbers become Python's, and a schedule's factors are copied.
         """
@@ -139,7 +139,7 @@ class TrainSettings:
         )
 
     def validated_for(self, n_nets: int) -> TrainSettings:
-        """The same with numbers in float64, one for all nets or (n_nets,); raises ValueError, TypeError."""
+        """Check the number of values, and convert numbers to float64, one for all nets or (n_nets,)."""
         checks.one_each("leaky_slope", self.architecture.leaky_slope, n_nets)
         owner = type(self.optimizer).__name__
         for name, value in self.optimizer.settings.items():
@@ -159,7 +159,7 @@ class TrainSettings:
         return replace(self, l2=l2, dropout=dropout, tol=tol, **rules)
 
     def of(self, which: Any) -> TrainSettings:
-        """The same for some of the nets."""
+        """The settings of some of the nets."""
         chosen: dict[str, Any] = {}
         for name in (*_named("by_net"), "sample_weight"):
             values = getattr(self, name)
@@ -177,11 +177,11 @@ class TrainSettings:
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
     def changed(self, **changes: Any) -> TrainSettings:
-        """The same with other settings."""
+        """A copy with other values."""
         return replace(self, **changes)
 
     def kept(self) -> TrainSettings:
-        """What is kept with the results, to train the same nets again: nothing of it changes when the user's does."""
+        """A copy to keep with the results; later changes of the user's arrays do not affect it."""
         weights = None if self.sample_weight is None else np.array(self.sample_weight)
         init = self.init
         if isinstance(init, (tuple, list)):
@@ -196,7 +196,7 @@ class TrainSettings:
         )
 
     def final_rate(self) -> float | None:
-        """What the learning rate was multiplied with in the last epoch; None where each net has its own by now."""
+        """The learning rate's factor in the last epoch; None if nets have different ones by then."""
         if isinstance(self.schedule, str):
             return None
         if self.schedule is None or not self.epochs:
@@ -204,12 +204,12 @@ class TrainSettings:
         return float(self.schedule(self.epochs - 1) if callable(self.schedule) else self.schedule[-1])
 
     def with_rate(self, factor: float) -> TrainSettings:
-        """The same with the learning rate times `factor`."""
+        """A copy with the learning rate times `factor`."""
         rate = self.optimizer.settings["learning_rate"] * factor
         return replace(self, optimizer=replace(self.optimizer, learning_rate=rate))  # type: ignore[type-var]
 
     def in_files(self, n_nets: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """What is kept in files: words and numbers, and arrays, whose names begin with "settings."."""
+        """The settings for files: words and numbers, and arrays, whose names begin with "settings."."""
         init = self.init if isinstance(self.init, str) else None
         plain: dict[str, Any] = {"optimizer": self.optimizer.name, "init": init}
         plain |= {name: getattr(self, name) for name in WORDS}
@@ -223,14 +223,14 @@ class TrainSettings:
                 plain[name] = bool(value) if isinstance(value, np.bool_) else value
             elif np.ndim(value):
                 arrays[f"settings.{name}"] = value.astype(np.float64)
-            elif not np.isfinite(value):  # JSON has no such numbers
+            elif not np.isfinite(value):  # JSON has neither infinity nor NaN
                 arrays[f"settings.{name}"] = np.full(n_nets, float(value))
             else:
                 plain[name] = float(value)
         return plain, arrays
 
     def recorded(self, n_nets: int, warm_start: bool = False) -> dict[str, Any]:
-        """What stands in ``runs.settings``: words and numbers, and where there is an array or a function that it is."""
+        """The contents of ``runs.settings``: words and numbers; "an array" or "a function" for the others."""
         plain, arrays = self.in_files(n_nets)
         for name in ("sample_weight", "validation"):
             plain[name] = None if getattr(self, name) is None else AN_ARRAY
@@ -239,7 +239,7 @@ class TrainSettings:
 
     @classmethod
     def from_record(cls, record: dict[str, Any], architecture: Architecture, dtype: np.dtype) -> TrainSettings | None:
-        """From ``runs.settings``, where that is enough: words and numbers, no arrays, no functions."""
+        """Restore from ``runs.settings``; None if that has arrays or functions."""
         record = dict(record)
         if record.pop("warm_start", True) or "sample_weight" not in record or record.get("init") is None:
             return None
@@ -255,7 +255,7 @@ class TrainSettings:
             return None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Pickles from before packages hold settings in a dict, and no value for what came later."""
+        """Restore from pickles, including old ones with a dict and without later settings."""
         state = state.get("settings", state)
         for entry in fields(self):
             if entry.name in state:
@@ -275,7 +275,7 @@ NUMBERS = tuple(entry.name for entry in fields(TrainSettings) if entry.metadata.
 
 @dataclass(frozen=True)
 class NetSelection:
-    """Which nets are trained; `train` describes the arguments."""
+    """The nets to train; `train` describes the arguments."""
 
     n_nets: int | None = None
     net_ids: Any = None
@@ -284,7 +284,7 @@ class NetSelection:
 
 
 def as_optimizer(given: Any) -> Optimizer:
-    """An optimizer, or that of a name with its defaults."""
+    """The optimizer, or the one of this name with its defaults."""
     return given if isinstance(given, Optimizer) else choose("optimizer", given, OPTIMIZERS)()
 
 
@@ -329,7 +329,7 @@ def _checked_schedule(given: Any, optimizer: Optimizer, epochs: int, patience: A
 
 
 def checked_factor(factor: object, epoch: int) -> float:
-    """What a schedule says of an epoch, if it makes sense."""
+    """The checked factor of a schedule for an epoch."""
     if not isinstance(factor, (int, float, np.integer, np.floating)) or isinstance(factor, bool):
         raise TypeError(f"schedule gives {factor!r} for epoch {epoch}; needs a number")
     if not np.isfinite(factor) or factor < 0:
@@ -338,7 +338,7 @@ def checked_factor(factor: object, epoch: int) -> float:
 
 
 def shown(value: Any) -> str:
-    """A setting's value as it is read."""
+    """A setting's value as text."""
     if isinstance(value, tuple) and all(isinstance(part, int) for part in value):
         return "-".join(map(str, value))
     if isinstance(value, LostFunction):

@@ -1,4 +1,4 @@
-"""Shares of many trials, how sure they are, and how they are said."""
+"""Shares of many trials: confidence intervals, tests, and their text form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 FAR_APART = 0.3
-MANY_PAIRS = 1000  # from here on their difference is as good as normal
+MANY_PAIRS = 1000  # from this many trials on, the difference is nearly normal
 Z995 = 2.807033768343811  # 99.5 % of a normal distribution lie within this many standard deviations
 Z95 = 1.959963984540054  # 95 % of a normal distribution lie within this many standard deviations
 
@@ -29,34 +29,37 @@ def wilson_intervals(successes: Any, trials: Any) -> tuple[np.ndarray, np.ndarra
 
 
 def percent(share: float) -> str:
-    """A share in %, with two decimals, or four where two would make it 0 or 100 % though it is not."""
+    """A share in % with two decimals, or four if two would round it to 0 or 100 %."""
     near_an_end = 0 < share < 5e-5 or 5e-5 > 1 - share > 0
     return f"{share:.4%}" if near_an_end else f"{share:.2%}"
 
 
 def spoken_score(score: float | None) -> str:
-    """A score with three decimals, or "below -100", where its size says nothing."""
+    """A score with three decimals, or "below -100"."""
     if score is None:
         return ""
     return f"{score:.3f}" if score > -100 else "below -100"
 
 
 def interval(successes: int, trials: int) -> str:
-    """The 95 % interval of a share, as it is read."""
+    """The 95 % interval of a share, as text."""
     low, high = wilson_interval(successes, trials)
-    low, high = 0.0 if successes == 0 else low, 1.0 if successes == trials else high  # rounding leaves next to nothing
+    low, high = (
+        0.0 if successes == 0 else low,
+        1.0 if successes == trials else high,
+    )  # the bounds are 0 and 1 up to rounding
     return f"{percent(low)} to {percent(high)}"
 
 
 def differ(successes: int, trials: int, others: int, other_trials: int) -> bool:
-    """Whether two shares differ by more than chance explains: by four standard deviations of their difference."""
+    """Whether two shares differ significantly: by four standard deviations of their difference."""
     pooled = (successes + others) / (trials + other_trials)
     deviation = sqrt(max(pooled * (1 - pooled), 1e-300) * (1 / trials + 1 / other_trials))
     return abs(successes / trials - others / other_trials) > 4 * deviation
 
 
 def pairs_differ(gained: int, lost: int, n_pairs: int) -> bool:
-    """Whether a change does something to nets of the same seeds, of which it solved some and lost others.
+    """Whether a change matters for nets of the same seeds, of which it solved some and lost others.
 
     By McNemar's exact test, at 0.5 %, or at 5 % where the shares are 30 % apart.
 
@@ -71,13 +74,13 @@ def pairs_differ(gained: int, lost: int, n_pairs: int) -> bool:
 
 
 def restarts_needed(share: float, certainty: float = 0.99) -> int | None:
-    """How many restarts give at least one success with this certainty; None where no share of them succeeds."""
+    """Number of restarts for at least one success with this probability; None if the share of successes is 0."""
     if share <= 0:
         return None
     return 1 if share >= certainty else ceil(log(1 - certainty) / log(1 - share))
 
 
 def listed(title: str, items: list[str], shown: int = 10) -> str:
-    """A line that names the first of some items, and says how many more there are."""
+    """A line with the first of some items, and the number of others."""
     more = f", … and {len(items) - shown:,} more" if len(items) > shown else ""
     return f"{title}: {', '.join(items[:shown])}{more}"

@@ -1,9 +1,9 @@
 """Train one chunk of a job's nets to the end, slice by slice, on one thread or a team.
 
-A chunk is a run of nets small enough for a thread's cache. It is trained in slices of epochs of some 50 ms; between
-slices progress is reported, and when nets have finished the gaps they leave are closed, so that the cost follows the
-nets that still train. A kernel goes through a slice in strides, after each of which all tiles have come equally far,
-and ends it early where many nets have left.
+A chunk is a range of nets small enough for a thread's cache. It is trained in slices of epochs of about 50 ms. Between
+slices progress is reported, and lanes of finished nets are compacted, so that the cost is that of the nets that still
+train. A kernel divides a slice into strides, after each of which all tiles have trained equally many epochs; it ends
+the slice early if many nets have finished.
 """
 
 from __future__ import annotations
@@ -35,37 +35,37 @@ from fastmlp._simd.types import Buffer, aligned_zeros
 
 
 class Report(NamedTuple):
-    """What a slice has done."""
+    """The report of a slice."""
 
-    net_epochs: int  # epochs · nets, those included that nets left out by finishing early
-    finished: int  # nets
+    net_epochs: int  # epochs · nets, including epochs that nets skipped by finishing early
+    finished: int  # finished nets
 
 
 class ChunkTrainer:
-    """Trains chunks of the nets of a job, or of a part of it."""
+    """Trains chunks of the nets of a job, or of one part of it."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
 
     def new_team(self) -> Team:
-        """Working memory for `train_chunk`, and the threads in addition to the caller's."""
+        """Working memory for `train_chunk`, and the additional threads of a team."""
         plan, flags = self.job.plan, self.job.flags
         return Team(plan.new_scratch(flags.batch_size, flags.dropping), plan.threads_per_net)
 
     def call_every_kernel(self) -> None:
-        """Call each of the kernels on no nets."""
+        """Compile the kernels, by calls without nets."""
         job = self.job
         tiles, begin = job.new_tiles(0, 0), job.begin.first_epoch
         self.fill(tiles, begin)
         team = self.new_team()
         self.train(tiles, slice_of(job, tiles, begin, begin)._replace(last=begin + 1), team)
-        compact(job.vectors.F, tiles.kernel_view, job.n_weighted)  # without rules too, for nets may diverge
+        compact(job.vectors.F, tiles.kernel_view, job.n_weighted)  # also without rules, because nets may diverge
         if job.validation is not None:
             self._measured(tiles, job.data, False, team.scratches[0])
         self._copy_out(tiles, tiles.result_index >= 0)
 
     def train_chunk(self, chunk: Chunk, team: Team, report: Callable[[Report], None]) -> None:
-        """Train the nets of one chunk to the end, or until the job is to halt."""
+        """Train the nets of one chunk to the end, or until the job halts."""
         job, pacing = self.job, Pacing(self.job)
         tiles = job.new_tiles(*chunk)
         unfinished = job.results.status.array[slice(*chunk)] == structs.INTERRUPTED
@@ -96,12 +96,12 @@ class ChunkTrainer:
     def _train_slice(
         self, tiles: TileArrays, first: int, stop: int, stride: int, least_active: int, team: Team
     ) -> int | None:
-        """Train a slice, and score it; returns the epoch that it ended before, None where it was undone by a halt."""
+        """Train a slice and score it; returns the epoch after its last, or None if a halt undid it."""
         job = self.job
         before = self._kept(tiles) if job.resumable else None
         epochs = slice_of(job, tiles, first, stop)._replace(stride=stride, fewest=least_active)
         ended = self.train(tiles, epochs, team)
-        del epochs  # the next slice's orders need no memory in addition to these
+        del epochs  # frees the memory of these orders before the next are drawn
         cut_short = bool(job.halt[0])  # read once: it may change at any time
         if before is not None and cut_short:
             self._put_back(tiles, before)
@@ -111,7 +111,7 @@ class ChunkTrainer:
         return ended
 
     def _leave_out(self, tiles: TileArrays, ended: np.ndarray) -> None:
-        """Take those nets of a chunk that have ended before out of their lanes."""
+        """Remove nets that have ended before from their lanes."""
         if ended.any():
             leaving = np.resize(ended, tiles.result_index.shape) & (tiles.result_index >= 0)
             tiles.stop_state[:, structs.ACTIVE][leaving] = 0
@@ -119,13 +119,13 @@ class ChunkTrainer:
             self._close_gaps(tiles, int(np.count_nonzero(~ended)))
 
     def _close_gaps(self, tiles: TileArrays, active: int) -> None:
-        """Copy out the nets that have ended, and move the others together."""
+        """Copy out the nets that have ended, and compact the others."""
         self._copy_out(tiles, (tiles.result_index >= 0) & (tiles.stop_state[:, structs.ACTIVE] == 0))
         compact(self.job.vectors.F, tiles.kernel_view, self.job.n_weighted)
         tiles.count = -(-active // tiles.width)
 
     def _changing(self, tiles: TileArrays) -> list[np.ndarray]:
-        """Everything that a slice may change: what steers the nets, and what is noted of them."""
+        """Every array that a slice may change: parameters, control values and results."""
         results = self.job.results
         noted = (results.status, results.epochs, results.loss, results.accuracy)
         chunk = slice(tiles.first, tiles.stop)
@@ -135,12 +135,12 @@ class ChunkTrainer:
         return [array.copy() for array in self._changing(tiles)]
 
     def _put_back(self, tiles: TileArrays, before: list[np.ndarray]) -> None:
-        """Undo a slice that was cut short."""
+        """Undo an unfinished slice."""
         for array, earlier in zip(self._changing(tiles), before, strict=True):
             array[...] = earlier
 
     def fill(self, tiles: TileArrays, epoch: int) -> None:
-        """Write the settings, and the weights and the optimizer's state after `epoch` epochs, into the tiles."""
+        """Write settings, weights and the optimizer's state after `epoch` epochs into the tiles."""
         job, begin, v = self.job, self.job.begin, self.job.vectors
         self._fill_settings(tiles)
         if job.init_spec is not None and epoch == begin.first_epoch:
@@ -170,9 +170,9 @@ class ChunkTrainer:
             tiles.fill_samples(job.sample_weights)
 
     def train(self, tiles: TileArrays, epochs: structs.Epochs, team: Team) -> int:
-        """Train a slice; returns the epoch that it ended before, unless a halt cut it short."""
+        """Train a slice; returns the epoch after its last, or None if a halt ended it."""
         job, v, halt = self.job, self.job.vectors, Buffer(self.job.halt)
-        # copied before any member changes the original
+        # copied before any thread changes the original
         views = [tiles.kernel_view, *(tiles.view_of_a_member() for _ in team.scratches[1:])]
 
         def train(scratch: structs.Scratch) -> int:
@@ -186,7 +186,7 @@ class ChunkTrainer:
         return team.run(train)
 
     def _validate(self, tiles: TileArrays, epoch: int, scratch: structs.Scratch) -> None:
-        """Score the nets after `epoch` epochs, and keep the weights of those that got better."""
+        """Score the nets after `epoch` epochs, and keep the weights of those with a better score."""
         job, validation = self.job, self.job.validation
         assert validation is not None
         measures = self._measured(tiles, validation.data, validation.counts_accuracy, scratch)
@@ -206,7 +206,7 @@ class ChunkTrainer:
     def _measured(
         self, tiles: TileArrays, data: structs.Data, counts_accuracy: bool, scratch: structs.Scratch
     ) -> np.ndarray:
-        """What `measure_tiles` writes, with one thread: its measures (T, N_MEASURES + 2 n_out, W)."""
+        """Call `measure_tiles` with one thread; returns its measures (T, N_MEASURES + 2 n_out, W)."""
         job, v = self.job, self.job.vectors
         n_measures = N_MEASURES + 2 * job.architecture.sizes[-1]
         measures = aligned_zeros((tiles.count, n_measures, tiles.width), v.F.dtype)
@@ -216,9 +216,9 @@ class ChunkTrainer:
         return measures
 
     def settle_chunk(self, chunk: Chunk, team: Team, _report: Callable[[Report], None]) -> None:
-        """Where validation data decide, put nets' best weights in the place of their last ones, if asked for.
+        """Replace nets' last weights by those of their best validation score, if `restore_best` is set.
 
-        They are measured on the training data. A net that has reached its target keeps the weights that did.
+        They are measured on the training data. A net that has reached its target keeps its last weights.
         """
         job, validation = self.job, self.job.validation
         assert validation is not None
@@ -249,7 +249,7 @@ class ChunkTrainer:
         copy_out(plan.vectors.F, tiles.kernel_view, target, plan.row_of, plan.net.n_parameters, first_row, mask)
 
     def _copy_out(self, tiles: TileArrays, leaving: np.ndarray) -> None:
-        """Copy the nets of the lanes of a mask (T, W) to the results; they leave their lanes."""
+        """Copy the nets of the lanes of a mask (T, W) to the results, and free the lanes."""
         job, step = self.job, self.job.net.state_step
         self.copy_rows(tiles, Buffer(job.parameters), 0, leaving)
         if job.gradients is not None:
@@ -264,7 +264,8 @@ class ChunkTrainer:
 def compile_kernels(trainers: list[ChunkTrainer]) -> float:
     """Compile the kernels, or load them from the cache; returns the seconds it took.
 
-    An exception that comes in the middle, such as that of Ctrl-C, would be lost in LLVM or leave half a kernel.
+    It runs in a thread of its own: an exception in the middle, such as KeyboardInterrupt, would be lost in LLVM or
+    leave an incomplete kernel.
     """
     begun = time.perf_counter()
     with _no_garbage_collection():
@@ -275,7 +276,7 @@ def compile_kernels(trainers: list[ChunkTrainer]) -> float:
 
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Compiling makes millions of objects that live on: looking through them again and again takes a sixth of it."""
+    """Pause garbage collection: it would take a sixth of the compile time to scan millions of long-lived objects."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

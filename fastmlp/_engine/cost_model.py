@@ -1,11 +1,11 @@
-"""Which kernels train a job fastest: what each costs, from counts of what it does and what one of each takes.
+"""Choose the fastest kernels for a job, by a model of their costs: counts of operations times the cost of each.
 
-The result has the same bits whichever is chosen, so this decides about speed alone. What matters is the ratio of two
-costs; how long a job takes, by which it is cut into chunks, may be roughly right. The constants are nanoseconds on one
-core of an AMD Zen 4 server, fitted to epochs of 63 jobs from 2-4-1 to 784-256-10 (docs/performance.md). Those of the
-units kernel are an eighth less than fitted there, those of a layer and an update a third to a half, for it is that much
-faster, compared with the other, on an Intel Sapphire Rapids server. What a team costs is of that server. The benchmark
-`benchmarks.choice` says how often, and by how much, they are wrong.
+All kernels give the same bits, so the choice affects only speed. Ratios of costs matter; the time of a job, which sets
+the size of chunks, may be approximate. The constants are nanoseconds on one core of an AMD Zen 4 server, fitted to
+epochs of 63 jobs from 2-4-1 to 784-256-10 (docs/performance.md). Those of the units kernel are an eighth below the fit,
+those of its layers and updates a third to a half, because on an Intel Sapphire Rapids server this kernel is that much
+faster relative to the lanes kernel. The cost of a team was measured on that server. The benchmark `benchmarks.choice`
+shows how often, and by how much, the model is wrong.
 """
 
 from __future__ import annotations
@@ -21,34 +21,35 @@ from fastmlp._simd.types import VectorSpec
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
 
-# A tile of the lanes kernel: a multiply-add of a sample, a unit of a sample, a parameter and the rest of an update
+# A tile of the lanes kernel: for each multiply-add of a sample, each unit of a sample, each parameter of an update, and
+# the rest of an update
 LANES_PRODUCT, LANES_UNIT, LANES_PARAMETER, LANES_UPDATE = 0.166, 3.4, 4.7, 118.0
-# What does not fit into the second-level cache takes longer, up to `LANES_OUT_OF_CACHE` times
+# Beyond the second-level cache everything takes longer, up to `LANES_OUT_OF_CACHE` times
 CACHE_BYTES, LANES_OUT_OF_CACHE = 2**20, 1.4
-# A parameter of a tile of the tiny kernel, everything included, with vectors of several registers, of one register, or
-# of `FEW_BYTES` bytes: with one register nearly all of it is latency
+# A tile of the tiny kernel: for each parameter, everything included, with vectors of several registers, of one
+# register, or of `FEW_BYTES` bytes; with one register, latency dominates
 TINY_PARAMETER, TINY_PARAMETER_OF_ONE, TINY_PARAMETER_OF_FEW, FEW_BYTES = 14.0, 9.0, 8.0, 16
-# A net of the units kernel: a multiply-add of a vector, an output of a sample, a sample of a layer; of an update a
-# vector of parameters, a patch of gradients, a layer, and the rest
+# A net of the units kernel: for each multiply-add of a vector, each output of a sample, each sample of a layer; for an
+# update each vector of parameters, each patch of gradients, each layer, and the rest
 UNITS_PRODUCT, UNITS_OUTPUT, UNITS_SAMPLE = 0.215, 3.8, 2.3
 UNITS_PARAMETERS, UNITS_PATCH, UNITS_LAYER, UNITS_UPDATE = 0.96, 76.0, 65.0, 65.0
-# Of a team's members: a meeting, and what a sample of a layer costs that goes from one processor's cache to another's
+# A team: each barrier, and each sample of a layer that moves from one processor's cache to another's
 MEETING, SHARED_SAMPLE = 400.0, 60.0
 PATCH_ROWS = 8
 WORTH_ANOTHER_KERNEL = 5e7  # nanoseconds to load a kernel from the cache
 
 
 class Choice(NamedTuple):
-    """How a job is trained."""
+    """A choice of kernel and vector."""
 
     kernel: str  # "tiny", "lanes" or "units"
-    lanes: VectorSpec  # the vector of one number a net, with the tiny and lanes kernels
+    lanes: VectorSpec  # the vector with one number for each net, for the tiny and lanes kernels
     threads_per_net: int = 1  # threads that train a net together, with the units kernel
-    nanoseconds: float = 1.0  # of an epoch of a tile, or with the units kernel of a net
+    nanoseconds: float = 1.0  # cost of an epoch of a tile, or of a net with the units kernel
 
 
 class Rest(NamedTuple):
-    """The last nets of a job, if they are trained by another kernel than the others."""
+    """The last nets of a job, if another kernel trains them."""
 
     nets: int
     choice: Choice
@@ -64,9 +65,9 @@ def choose_kernel(
     asked: str | None = None,
     plain: bool = True,
 ) -> Choice:
-    """The fastest kernel for this job, or the fastest choice of the kernel that was asked for.
+    """The fastest choice for this job, or the fastest with the given kernel.
 
-    A job that is not `plain` asks for what the kernel of tiny jobs leaves out.
+    A job that is not `plain` needs features that the kernel of tiny jobs does not have.
     """
     return _choose_one(architecture, n_nets, n_samples, batch, dtype, threads, asked, plain)[0]
 
@@ -82,9 +83,9 @@ def choose_kernels(
     asked: str | None = None,
     plain: bool = True,
 ) -> tuple[Choice, Rest | None]:
-    """One choice for all nets, or two where that is faster: one for most nets, and one for the last ones.
+    """One choice for all nets, or two if that is faster: one for most nets, and one for the last ones.
 
-    Threads that get equally many tiles are well used. A few nets more would cost another round of tiles.
+    Threads are best used if each gets the same number of tiles. A few nets more would cost another round of tiles.
     """
     one, cost = _choose_one(architecture, n_nets, n_samples, batch, dtype, threads, asked, plain)
     rest = n_nets % (threads * one.lanes.count)
@@ -111,7 +112,7 @@ def _choose_one(
     asked: str | None,
     plain: bool,
 ) -> tuple[Choice, float]:
-    """One choice for all nets, and the nanoseconds of an epoch of all of them."""
+    """One choice for all nets, and the nanoseconds of an epoch of all nets."""
     by_tiles, tiles = _choose_lanes(architecture, n_nets, n_samples, batch, dtype, threads, plain)
     threads_per_net, units = choose_threads_per_net(architecture, n_nets, n_samples, batch, dtype, threads)
     if asked == "units" or (asked is None and units < tiles):
@@ -139,7 +140,7 @@ def _choose_lanes(
 
 
 def rounds(number: int, width: int, threads: int) -> int:
-    """How many pieces of `width` nets, or tiles, the busiest thread gets."""
+    """Number of tiles of `width` nets on the busiest thread."""
     pieces = -(-number // width)
     return -(-pieces // threads)
 

@@ -1,4 +1,4 @@
-"""Early stopping: after each epoch, score every net on samples that it is not trained on, and keep its best weights."""
+"""Early stopping: after each epoch, score every net on validation data, and keep its best weights."""
 
 from __future__ import annotations
 
@@ -33,20 +33,21 @@ def _r2(measures: np.ndarray, spread: np.ndarray) -> np.ndarray:
     return total / len(spread)
 
 
-# From the measures (T, N_MEASURES + 2 n_out, W) of `measure_tiles` in float64 and each output's spread to scores (T, W)
+# Each maps measures (T, N_MEASURES + 2 n_out, W) of `measure_tiles`, in float64, and the outputs' spreads to scores (T,
+# W)
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"loss": _loss, "accuracy": _accuracy, "r2": _r2}
 
 
 def curves(n_nets: int, n_records: int, dtype: np.dtype, sklearn: bool) -> np.ndarray:
-    """Room for a curve a net: NaN, or for scikit-learn's face, which cuts them to what was trained, nothing yet."""
+    """Allocate a curve for each net: NaN, or uninitialised for the estimators, which cut them to trained epochs."""
     return np.empty((n_nets, n_records), dtype) if sklearn else np.full((n_nets, n_records), np.nan, dtype)
 
 
 class Validation:
-    """The held-out samples, and what every net has reached on them.
+    """The validation data, and every net's scores on them.
 
-    A score is the better the greater it is; that of the loss is its negative. Unless it only watches, it decides when a
-    net stops and which weights it keeps.
+    Higher scores are better; the score of the loss is its negative. Unless it only watches, it decides when a net stops
+    and which weights it keeps.
     """
 
     def __init__(
@@ -85,14 +86,14 @@ class Validation:
         results: structs.Results,
         keep: Callable[[np.ndarray], None],
     ) -> None:
-        """Score the nets that were trained for `epoch` epochs; stop those that have not improved for too long.
+        """Score the nets after `epoch` epochs; stop those that have run out of patience.
 
-        `record` is the place of the scores on the curves, None where no curve has one for this epoch. `at_end`, after
-        the last epoch of a full-batch job, the kernel has looked at the nets once more than after any other epoch.
+        `record` is the position of the scores in the curves, None if this epoch is not recorded. `at_end` says that
+        this is the last epoch of a full-batch job, after which the kernel has measured the nets once more than usual.
         `keep` copies the weights of the lanes in a mask (T, W) to `best_parameters`.
         """
         result_index, active = tiles.result_index[: tiles.count], tiles.stop_state[: tiles.count, structs.ACTIVE]
-        # a net that has just had its last epoch is scored too, whatever that last look said of it
+        # a net is scored after its last epoch too, even if the last measurement ended it
         ended = (results.status[result_index] == structs.RAN_ALL_EPOCHS) | (
             at_end & (results.epochs[result_index] == epoch)
         )
@@ -124,16 +125,16 @@ class Validation:
 
 
 def _among(mask: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """The places of a mask that are `chosen` among those that it marks."""
+    """The mask of those entries of a mask that are `chosen`."""
     result = mask.copy()
     result[mask] = chosen
     return result
 
 
 def _spread(targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """Each output's weighted sum of squared distances of the targets (S, n_out) from their mean.
+    """Each output's weighted sum of squared differences of the targets (S, n_out) from their mean.
 
-    0 for an output whose targets are all equal, up to the rounding of their mean.
+    0 if all targets of an output are equal up to rounding.
     """
     weight = np.ones(len(targets)) if weights is None else weights.astype(np.float64)
     spread, total = [], fsum(weight)

@@ -1,4 +1,4 @@
-"""The way in which nets are computed: by which kernel, on which vectors, in which order of parameters."""
+"""`ExecutionPlan`: kernel, vectors and order of parameters for nets of one architecture."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from fastmlp.architecture import Architecture
 
 @dataclass(frozen=True)
 class ExecutionPlan:
-    """What follows from the choice of a kernel for an architecture."""
+    """A kernel for an architecture, with everything that depends on both."""
 
     architecture: Architecture
     kernel: str  # "tiny", "lanes" or "units"
-    threads_per_net: int  # threads that compute a net together, with the units kernel
+    threads_per_net: int  # threads per net, with the units kernel
     vectors: Vectors
     net: structs.Net
-    row_of: Buffer  # for each parameter in the user's order its row in a tile
-    nanoseconds: float  # what an epoch of a tile takes, roughly
+    row_of: Buffer  # row in a tile of each parameter in the user's order
+    nanoseconds: float  # approximate time of an epoch of a tile
 
     @classmethod
     def of(
@@ -55,7 +55,7 @@ class ExecutionPlan:
 
     @property
     def fill(self) -> int:
-        """A sample's inputs are filled up to a multiple of this many numbers."""
+        """A sample's inputs are padded to a multiple of this many numbers."""
         return self.vectors.Units.count if self.kernel == "units" else structs.BLOCK
 
     def rows_of_a_tile(self, n_state_rows: int) -> int:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while nets are trained: asked to stop, training stops in order; by a second Ctrl-C, at once."""
+"""Ctrl-C and SIGTERM during training: the first stops it cleanly, a second Ctrl-C at once."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from types import FrameType
 
 
 class LeaveAtOnce(KeyboardInterrupt):
-    """Ctrl-C came for the second time."""
+    """Ctrl-C was pressed a second time."""
 
 
 class Stopping:
-    """While this context is open in the main thread, a signal that asks to stop is noted in `received`.
+    """A context in the main thread that notes SIGINT and SIGTERM in `received`.
 
-    Both are listened to, or those that are named.
-
-    Handlers that a program has set itself are left alone: what they raise comes out of whatever runs then.
+    `signals` limits it to some of them. A program's own handlers stay in place; their exceptions propagate.
     """
 
     def __init__(self, *numbers: signal.Signals) -> None:
         self._numbers = numbers or (signal.SIGINT, signal.SIGTERM)
         self.received: signal.Signals | None = None
-        self.wake: Callable[[], None] = lambda: None  # called when a signal has come
+        self.wake: Callable[[], None] = lambda: None  # called when a signal arrives
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Stopping:

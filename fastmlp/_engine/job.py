@@ -1,4 +1,4 @@
-"""One training job: everything that the training of its nets depends on, and where the results go."""
+"""`Job`: everything that training depends on, and the arrays for its results."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from fastmlp.settings import PerNet, TrainSettings
 
 
 class Beginning(NamedTuple):
-    """Which nets are trained, and what they begin with."""
+    """The nets of a job and their initial state."""
 
     net_ids: np.ndarray  # (n,) uint64
     seed: int
-    parameters: np.ndarray | None  # (n, P), where they are not drawn
+    parameters: np.ndarray | None  # (n, P), or None if they are drawn
     state: OptimizerState | None
-    first_epoch: int  # the epoch at which orders, dropout and the schedule begin
-    earlier_epochs: np.ndarray | None  # (n,) epochs that each net was trained before, if nets are trained further
+    first_epoch: int  # the first epoch, for orders, dropout and the schedule
+    earlier_epochs: np.ndarray | None  # (n,) epochs of each net before this job, or None
 
 
 @dataclass(frozen=True)
@@ -36,31 +36,31 @@ class Job:
 
     settings: TrainSettings
     begin: Beginning
-    init_spec: InitSpec | None  # how initial weights are drawn
+    init_spec: InitSpec | None  # distributions of initial weights
     data: structs.Data
-    sample_weights: np.ndarray | None  # (n, S), where each net has its own
+    sample_weights: np.ndarray | None  # (n, S), or None unless each net has its own
     flags: structs.TrainFlags
-    hyper: dict[int, PerNet]  # by its row in a tile
+    hyper: dict[int, PerNet]  # by row of a tile
     stopping: dict[int, PerNet]  # likewise
     plan: ExecutionPlan
     stop: int  # nets `first` to `stop` are trained by this plan,
     parameters: np.ndarray  # (n, P)
-    gradients: np.ndarray | None  # (n, P), where they are wanted
+    gradients: np.ndarray | None  # (n, P), or None if not wanted
     results: structs.Results
     first: int = 0
-    plan_of_rest: ExecutionPlan | None = None  # those from `stop` on by this one
-    rate_factor: Callable[[int], float] | None = None  # of the learning rate, in an epoch
-    order_source: Callable[[int, int], np.ndarray] | None = None  # instead of the library's own orders
-    final_state: OptimizerState | None = None  # to be filled, where it is wanted
+    plan_of_rest: ExecutionPlan | None = None  # nets from `stop` on by this one
+    rate_factor: Callable[[int], float] | None = None  # factor of the learning rate in an epoch
+    order_source: Callable[[int, int], np.ndarray] | None = None  # in place of the library's own orders
+    final_state: OptimizerState | None = None  # filled by training, or None if not wanted
     validation: Validation | None = None
-    resumable: bool = False  # whether every net is left as it was between two epochs
+    resumable: bool = False  # whether a halt leaves every net as it was between two epochs
     halt: np.ndarray = field(default_factory=lambda: np.zeros(2, np.int8))
     """(2,) int8 flags: stop at once; stop when the current slices are done."""
     lock: threading.Lock = field(default_factory=threading.Lock)
-    """Held while a function of the user is called."""
+    """Held during calls of a user's function."""
 
     def parts(self) -> list[Job]:
-        """This job, and a second one for the last nets if they have a plan of their own."""
+        """This job, and a second one for the last nets if they have their own plan."""
         if self.plan_of_rest is None:
             return [self]
         return [self, replace(self, plan=self.plan_of_rest, first=self.stop, stop=self.n_nets, plan_of_rest=None)]
@@ -87,12 +87,12 @@ class Job:
 
     @property
     def adaptive(self) -> bool:
-        """Whether patience, on whichever data, lowers learning rates."""
+        """Whether the end of patience, on any data, lowers learning rates."""
         return isinstance(self.settings.schedule, str)
 
     @property
     def draws_every_slice(self) -> bool:
-        """Whether a slice has orders, keys or factors of its own, which cost time to make."""
+        """Whether each slice needs new orders, keys or factors, which take time."""
         return self.flags.shuffle or self.flags.dropping or self.rate_factor is not None
 
     @property
@@ -105,7 +105,7 @@ class Job:
 
     @property
     def n_weighted(self) -> int:
-        """How many sample weights each net has of its own."""
+        """Number of sample weights that each net has of its own."""
         return 0 if self.sample_weights is None else self.sample_weights.shape[1]
 
     @property
@@ -118,9 +118,9 @@ class Job:
 
     @property
     def seconds_of_a_tile(self) -> float:
-        """What an epoch of a tile takes, roughly."""
+        """Approximate time of an epoch of a tile."""
         return self.plan.nanoseconds / 1e9
 
     def new_tiles(self, first: int, stop: int) -> TileArrays:
-        """Room for some of the nets."""
+        """Allocate tiles for some of the nets."""
         return TileArrays(self.vectors, first, stop, self._n_rows, self.n_weighted)

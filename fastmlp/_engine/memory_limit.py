@@ -1,4 +1,4 @@
-"""How much memory a call will take, against how much there is."""
+"""Compare the memory that a call needs with the memory that is available."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def available_bytes() -> int | None:
-    """Memory that this process can still get, or None where the system does not tell.
+    """Bytes that this process can still allocate, or None if the system does not tell.
 
-    On Linux the least of what is free and what the control group allows.
+    On Linux, the minimum of free memory and the limits of control groups.
     """
     limits = [limit for limit in (_free(), _control_group()) if limit is not None]
     return min(limits, default=None)
@@ -42,7 +42,7 @@ def _control_group() -> int | None:
 
 
 def _page_cache(statistics: Path) -> int:
-    """Bytes that a control group holds of files, and gives back when they are wanted."""
+    """Bytes of file cache in a control group, which the system frees when needed."""
     for line in statistics.read_text().splitlines():
         if line.startswith(("inactive_file ", "total_inactive_file ")):
             return int(line.split()[1])
@@ -50,7 +50,7 @@ def _page_cache(statistics: Path) -> int:
 
 
 def refuse_if_too_large(needed: int, what: str, advice: str) -> None:
-    """Raise MemoryError when `needed` bytes are not to be had."""
+    """Raise MemoryError if `needed` bytes are not available."""
     available = available_bytes()
     if available is not None and needed > available:
         raise MemoryError(

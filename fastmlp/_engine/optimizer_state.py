@@ -1,4 +1,4 @@
-"""What training continues from, in addition to the weights: the optimizer's state, and what the rules have seen."""
+"""`OptimizerState`: what training continues from besides the weights."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class OptimizerState(NamedTuple):
     optimizer: str
     """Name of the optimizer class, for example 'Adam'."""
     rows: np.ndarray
-    """Numbers for each parameter, in its order: Adam's two moments, a velocity, Rprop's steps; (k, n, P)."""
+    """Values for each parameter, in the order of `parameters`, (k, n, P): Adam's moments, a velocity, Rprop's steps."""
     powers: np.ndarray
     """Adam's β₁ᵗ and β₂ᵗ, float64 (n, 2)."""
     rate: np.ndarray
     """Each net's learning rate, before the schedule's factor, (n,)."""
     watched: np.ndarray
-    """The best loss that `patience` has seen, and the epochs that it has waited since, (2, n)."""
+    """For `patience`: the best loss, and the number of epochs since, (2, n)."""
     epoch: int = 0
-    """The epoch from which the order of samples, dropout and the schedule continue."""
+    """The epoch at which the order of samples, dropout and the schedule continue."""
 
     def __getitem__(self, which: Any) -> OptimizerState:  # type: ignore[override]
         """The state of some of the nets."""
@@ -43,7 +43,7 @@ class OptimizerState(NamedTuple):
 
 
 def joined(states: list[OptimizerState]) -> OptimizerState:
-    """The states of several nets' optimizers, of one kind and epoch, as one."""
+    """Join the states of several runs, of one optimizer and epoch."""
     return states[0]._replace(
         rows=np.concatenate([s.rows for s in states], axis=1),
         powers=np.concatenate([s.powers for s in states]),
@@ -63,7 +63,7 @@ def new_state(optimizer: Optimizer, n_nets: int, n_parameters: int, dtype: np.dt
 
 
 def fill_settings(tiles: TileArrays, state: OptimizerState, adaptive: bool) -> None:
-    """Write the state into the tiles, without its rows."""
+    """Write the state into the tiles, except the values for each parameter."""
     for k in range(2):
         tiles.fill(tiles.powers[:, 2 + k], state.powers[:, k])
     for values, control in zip(state.watched, KEPT_STOP_STATE, strict=True):
@@ -83,12 +83,12 @@ def take_settings(tiles: TileArrays, state: OptimizerState, leaving: np.ndarray)
 
 
 def fits(state: OptimizerState, optimizer: Optimizer) -> bool:
-    """Whether this optimizer can go on from the state: one without momentum has no use for a velocity."""
+    """Whether this optimizer can continue from the state; without momentum it has no use for a velocity."""
     return state.optimizer == type(optimizer).__name__ and len(state.rows) >= optimizer.n_state_rows
 
 
 def for_optimizer(state: OptimizerState, optimizer: Optimizer) -> OptimizerState:
-    """What this optimizer goes on from; raises where it cannot."""
+    """The state for this optimizer; raises ValueError if it cannot continue from it."""
     if not fits(state, optimizer):
         raise ValueError(
             f"warm_start holds the state of {state.optimizer} with {len(state.rows)} numbers a parameter; "

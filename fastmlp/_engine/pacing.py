@@ -1,4 +1,4 @@
-"""How long a slice of training is: so that progress is reported in time, and gaps are closed when that pays."""
+"""Choose the lengths of slices, so that progress is reported in time, and lanes are compacted when it pays off."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import NamedTuple
 from fastmlp._engine.job import Job
 from fastmlp._engine.slices import epochs_of_orders
 
-# What else was tried for these values stands in docs/performance.md
+# docs/performance.md has the other values that were tried
 SLICE_SECONDS = 0.05
-FIRST_SLICE_SECONDS = 0.003  # roughly, until the speed is known
+FIRST_SLICE_SECONDS = 0.003  # approximate, until the speed is known
 SHORT_SLICE_SECONDS = 0.005  # with rules, where a slice is one stride
-STRIDES = 24  # with rules, strides of all epochs, so that gaps are closed in time
-STRIDE_SECONDS_A_BYTE = 6e-9  # shortest stride, per byte of the chunk: each stride brings all tiles into the cache
-STRIDE_OF_CALM = 1 / 3  # shortest stride, as a part of the epochs since the start, if no net left in the last slice
-CLOSE_GAPS_BELOW = 0.85  # gaps are closed when at most this part of the nets in the tiles still train,
-CLOSE_GAPS_AFTER = 0.005  # or when any net has left and this many seconds have passed since the last time
+STRIDES = 24  # with rules, number of strides in all epochs, so that lanes are compacted in time
+STRIDE_SECONDS_A_BYTE = 6e-9  # shortest stride per byte of the chunk: each stride loads all tiles into the cache
+STRIDE_OF_CALM = 1 / 3  # shortest stride as a share of the epochs so far, if no net finished in the last slice
+CLOSE_GAPS_BELOW = 0.85  # lanes are compacted when at most this share of the nets in the tiles still train,
+CLOSE_GAPS_AFTER = 0.005  # or when a net has finished and this many seconds have passed since the last time
 MOST_ORDERS_BY_NET = 2**24  # numbers of samples
 
 
 class Pace(NamedTuple):
-    """Lengths of the next slice and its strides."""
+    """Length of the next slice and of its strides."""
 
     length: int  # epochs of the slice
-    stride: int  # epochs after which the kernel looks for gaps
+    stride: int  # epochs after which the kernel counts the nets that still train
 
 
 class Pacing:
-    """Sets the pace of one chunk by how fast it has gone so far."""
+    """Chooses the pace of one chunk from its speed so far."""
 
     def __init__(self, job: Job) -> None:
         self.job, self._since_closing = job, 0.0
@@ -40,14 +40,14 @@ class Pacing:
         return Pace(length, length)
 
     def next(self, ran: int, seconds: float, n_tiles: int, calm: int) -> Pace:
-        """The pace after a slice of `ran` epochs; `calm` epochs have passed without a net leaving."""
+        """The pace after a slice of `ran` epochs; no net has finished for `calm` epochs."""
         job = self.job
         if job.validation is not None:
             return Pace(1, 1)
         speed = ran / max(seconds, 1e-6)
         length = stride = min(8 * ran, SLICE_SECONDS * speed)
         if job.flags.rules:
-            # orders that a slice has not used would be drawn again, so slices with orders are one stride long
+            # a slice that ends early must draw the rest of its orders again, so slices with orders have one stride
             drawing = job.draws_every_slice
             least = SHORT_SLICE_SECONDS if drawing else STRIDE_SECONDS_A_BYTE * n_tiles * job.tile_bytes
             stride = max(job.epochs / STRIDES, least * speed, STRIDE_OF_CALM * calm)
@@ -55,7 +55,7 @@ class Pacing:
         return Pace(self._within_limits(length, n_tiles), max(1, int(stride)))
 
     def closes_gaps(self, held: int, active: int, seconds: float) -> bool:
-        """Whether to move the `active` nets together now, of `held` that have a lane, after a slice of `seconds`."""
+        """Whether to compact now: `active` of `held` nets in lanes still train, after a slice of `seconds`."""
         self._since_closing += seconds
         if active < fewest(held) or (active < held and self._since_closing > CLOSE_GAPS_AFTER):
             self._since_closing = 0.0
@@ -72,5 +72,5 @@ class Pacing:
 
 
 def fewest(held: int) -> int:
-    """A slice ends when fewer nets than this still train, of those that have a lane."""
+    """A slice ends when fewer than this many nets in lanes still train."""
     return int(CLOSE_GAPS_BELOW * held) + 1

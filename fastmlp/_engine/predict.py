@@ -1,4 +1,4 @@
-"""Outputs of trained nets, in blocks of nets, so that memory stays bounded."""
+"""Outputs of trained nets, computed in blocks of nets to bound memory."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from fastmlp._simd.cpu import host_lanes
 from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
 
-NETS_A_BLOCK = 1024  # a fixed number: the mean adds up the nets of a block first, and must not depend on the machine
+NETS_A_BLOCK = 1024  # fixed: the mean sums the nets of each block first, so its bits depend on this number
 BLOCK_BYTES = 2**24
 Task = TypeVar("Task")
 
 
 class _Outputs:
-    """How the outputs of some nets are computed."""
+    """The plan and threads for computing outputs."""
 
     def __init__(self, architecture: Architecture, parameters: np.ndarray, n_samples: int, threads: int):
         self.architecture, dtype, size = architecture, parameters.dtype, max(1, n_samples)
@@ -87,7 +87,7 @@ def predict_mean(architecture: Architecture, parameters: np.ndarray, X: Any, thr
     """The mean of the outputs over the nets, (S, n_out), in float64."""
     samples = checks.inputs(X, architecture, parameters.dtype)
     if not len(parameters):
-        raise ValueError("the mean over no nets is not defined: the selection is empty")
+        raise ValueError("there are no nets to average: the selection is empty")
     total = np.zeros((len(samples), architecture.sizes[-1]))
     n_threads = workers.thread_count(threads)
     outputs_of = _Outputs(architecture, parameters, len(samples), n_threads)
@@ -108,7 +108,7 @@ def _net_blocks(parameters: np.ndarray) -> list[slice]:
 
 
 def _sample_parts(architecture: Architecture, parameters: np.ndarray, n_samples: int, threads: int) -> list[slice]:
-    """Parts of the samples, so that a block's outputs fit into `BLOCK_BYTES` and every thread has some."""
+    """Split the samples, so that a block's outputs fit into `BLOCK_BYTES` and every thread has a part."""
     nets = max(1, min(len(parameters), NETS_A_BLOCK))
     fitting = BLOCK_BYTES // (nets * architecture.sizes[-1] * parameters.dtype.itemsize)
     size = max(1, min(fitting, -(-n_samples // threads)))

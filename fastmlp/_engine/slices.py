@@ -1,4 +1,4 @@
-"""What the kernels read of a slice of epochs: orders of samples, keys of dropout, factors of the learning rate."""
+"""Inputs of the kernels for a slice of epochs: orders of samples, keys of dropout, factors of learning rates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_IN_ORDERS = 2**20  # numbers of samples
 
 
 def epochs_of_orders(n_samples: int) -> int:
-    """For how many epochs at most the samples' orders are drawn at once."""
+    """Most epochs whose orders are drawn at once."""
     return max(1, MOST_IN_ORDERS // n_samples)
 
 
@@ -24,7 +24,7 @@ def slice_of(job: Job, tiles: TileArrays, first: int, stop: int) -> structs.Epoc
     """The epochs from `first` to `stop`, in one stride."""
     factors = np.ones(max(1, stop - first), job.vectors.F.dtype)
     if job.rate_factor is not None:
-        with job.lock:  # functions of the user's are called by one thread at a time
+        with job.lock:  # one thread at a time calls a user's function
             factors[: stop - first] = [checked_factor(job.rate_factor(e), e) for e in range(first, stop)]
     orders = _orders_by_net(job, tiles, first, stop) if job.flags.order_by_net else orders_of(job, first, stop)
     keys = _keys(job, np.arange(first, stop, dtype=np.uint64), DROPOUT) if job.flags.dropping else _NO_KEYS
@@ -42,7 +42,7 @@ def slice_of(job: Job, tiles: TileArrays, first: int, stop: int) -> structs.Epoc
 
 
 def orders_of(job: Job, first: int, stop: int, seed: np.uint64 | None = None) -> Buffer:
-    """The samples' order in each of the epochs, (stop − first, S), by the job's seed or a net's own."""
+    """The order of samples in each of the epochs, (stop − first, S), from the job's seed or a net's seed."""
     if not job.flags.shuffle:
         return _NO_ORDERS
     if job.order_source is not None:
@@ -56,7 +56,7 @@ def orders_of(job: Job, first: int, stop: int, seed: np.uint64 | None = None) ->
 
 
 def _orders_by_net(job: Job, tiles: TileArrays, first: int, stop: int) -> Buffer:
-    """The same for each net, which is a tile."""
+    """Orders for each net, which is a tile."""
     keys = _keys(job, tiles.rng_words[: tiles.count, 0].ravel(), SHUFFLING_BY_NET)
     if not tiles.count:
         return _NO_ORDERS
@@ -64,7 +64,7 @@ def _orders_by_net(job: Job, tiles: TileArrays, first: int, stop: int) -> Buffer
 
 
 def _keys(job: Job, numbers: np.ndarray, purpose: int) -> np.ndarray:
-    """A seed for each of the numbers, which are those of epochs or nets."""
+    """A seed for each of the given numbers of epochs or nets."""
     U = job.vectors.U
     rows = max(1, -(-len(numbers) // U.count))
     padded, keys = (aligned_zeros(rows * U.count, np.uint64) for _ in range(2))

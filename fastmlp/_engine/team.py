@@ -1,4 +1,4 @@
-"""Threads that run a kernel together, each pinned to a processor while it does."""
+"""A team: threads that train a net together, each pinned to a processor meanwhile."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from fastmlp._kernels import structs
 from fastmlp._kernels.barrier import ABANDONED, N_SHARED
 from fastmlp._simd.types import Buffer, aligned_copy, aligned_zeros
 
-# What members share; of everything else in `Scratch` each has its own
+# Shared fields of `Scratch`; each member has its own copy of all others
 SHARED = ("units", "sums", "deltas", "masks", "team")
 T = TypeVar("T")
 
 
 class Team:
-    """The calling thread and `threads_per_net` − 1 threads more."""
+    """The calling thread and `threads_per_net` − 1 other threads."""
 
     def __init__(self, scratch: structs.Scratch, threads_per_net: int = 1):
         self.scratches = [scratch]
@@ -32,7 +32,7 @@ class Team:
             self._threads = ThreadPoolExecutor(threads_per_net - 1, thread_name_prefix="fastmlp-member")
 
     def run(self, work: Callable[[structs.Scratch], T]) -> T:
-        """Call `work` with every member's working memory, each on a thread of its own; returns what the first did."""
+        """Call `work` with every member's working memory, each on its own thread; returns the first one's result."""
         leader, *others = self.scratches
         if not others:
             return work(leader)
@@ -65,7 +65,7 @@ class Team:
         self.scratches[0].team[ABANDONED] = 1
 
     def _processors(self) -> list[int]:
-        """A processor for each member, if there are as many; otherwise the system places the threads."""
+        """A processor for each member; None if there are too few, so that the system places the threads."""
         if not hasattr(os, "sched_getaffinity"):
             return []
         allowed = sorted(os.sched_getaffinity(0))
@@ -85,7 +85,7 @@ def _own(scratch: structs.Scratch, thread_number: int) -> structs.Scratch:
 
 @contextlib.contextmanager
 def pinned(processor: int | None) -> Iterator[None]:
-    """Keep the calling thread on one processor meanwhile; None, or a system that forbids it, leaves it where it is."""
+    """Pin the calling thread to one processor in this context, if one is given and the system allows it."""
     before = None
     if processor is not None:
         with contextlib.suppress(OSError):

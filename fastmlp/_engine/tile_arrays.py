@@ -1,4 +1,4 @@
-"""Allocate and fill what `_kernels/structs` names, from NumPy arrays that have been checked."""
+"""Allocate and fill the tuples of `_kernels/structs`, from checked NumPy arrays."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ MAX_CHUNK_BYTES = 2**22  # of a chunk of nets
 CACHED_BYTES = 24 * 1024  # half of the first-level cache of most servers
 MOST_COLUMNS = MOST_UNITS * structs.BLOCK  # of a line of gradients
 ALIASING_BYTES = 4096
-TINY_PARAMETERS = 1024  # up to here at least `_kernels/tiny` is the faster kernel: measured, see docs/performance.md
+TINY_PARAMETERS = 1024  # `_kernels/tiny` is faster at least up to here: measured, see docs/performance.md
 
 
 def is_tiny(architecture: Architecture, n_samples: int, batch_size: int) -> bool:
-    """Whether a job is for the kernel of tiny jobs."""
+    """Whether the kernel of tiny jobs can train a job."""
     return batch_size >= n_samples <= structs.BLOCK and architecture.n_parameters <= TINY_PARAMETERS
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """The kinds of vectors that the kernels of one call work with."""
+    """The kinds of vectors of one kernel call."""
 
     F: VectorSpec  # W numbers of the nets' dtype
     Blk: VectorSpec  # B · W of them: B samples of a unit
@@ -84,7 +84,7 @@ class Vectors:
 
 
 def net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> structs.Net:
-    """The architecture as the kernels read it."""
+    """The architecture, for the kernels."""
 
     def span(units: int) -> int:
         rows = CACHED_BYTES // (vectors.width * vectors.F.dtype.itemsize)
@@ -104,7 +104,7 @@ def net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> stru
         needs_sum=Buffer(np.array([0, *(BY_CODE[code].needs_sum for code in architecture.activations)])),
         weight_rows=Buffer(np.array(weight_rows)),
         unit_rows=Buffer(np.array(unit_rows[:-1])),
-        # inputs are one number for all nets, so that the first weights are loaded just once a chunk
+        # inputs are the same for all nets, so that the first weights are loaded only once for each chunk
         own=structs.LanesNet(
             forward_spans=Buffer(np.array([CHUNK_SAMPLES, *map(span, architecture.sizes[1:-1])])),
             backward_spans=Buffer(np.array([*map(span, architecture.sizes[1:])])),
@@ -112,19 +112,19 @@ def net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> stru
         n_layers=architecture.n_layers,
         n_parameters=row,
         state_step=separated(row, vectors.width * vectors.F.dtype.itemsize),
-        n_unit_rows=unit_rows[-1] | 1,  # odd, so that samples do not compete for the same places in the cache
+        n_unit_rows=unit_rows[-1] | 1,  # odd, so that samples do not compete for the same cache sets
         bias=architecture.bias,
         loss=int(LOSSES[architecture.activations[-1]][loss]),
     )
 
 
 def rounded_up(number: int, size: int) -> int:
-    """The least multiple of `size` that is no less."""
+    """`number` rounded up to a multiple of `size`."""
     return -(-number // size) * size
 
 
 def row_order(architecture: Architecture) -> np.ndarray:
-    """For each parameter in the user's order (weights (in, out), then biases) its row in a tile."""
+    """The row in a tile of each parameter in the user's order: weights (in, out), then biases."""
     rows, first = np.empty(architecture.n_parameters, np.int64), 0
     for n_in, n_out in architecture.shapes:
         n_columns = n_in + architecture.bias
@@ -139,12 +139,12 @@ def data_buffers(
 ) -> structs.Data:
     """The samples (S, n_in) and targets (S, n_out), of the nets' dtype; weights (S,), (n, S) or None.
 
-    A sample's inputs are filled up to a multiple of `fill` numbers.
+    A sample's inputs are padded to a multiple of `fill` numbers.
     """
     weighting = structs.UNWEIGHTED if weights is None else (structs.BY_SAMPLE if weights.ndim == 1 else structs.BY_NET)
     n_samples, n_in = X.shape
     columns = rounded_up(n_in + 1, fill)
-    # a line of gradients may read beyond a sample's inputs, and so beyond the last sample's
+    # a line of gradients may read beyond a sample's inputs, also after the last sample
     memory = aligned_zeros(n_samples * columns + MOST_COLUMNS, X.dtype)
     inputs = memory[: n_samples * columns].reshape(n_samples, columns)
     inputs[:, :n_in], inputs[:, n_in] = X, 1
@@ -165,9 +165,9 @@ def scratch_buffers(
     dtype, width = vectors.F.dtype, vectors.width
     fitting = min(CHUNK_SAMPLES, max(1, CHUNK_BYTES // (2 * net.n_unit_rows * width * dtype.itemsize)))
     chunks = -(-n_samples // fitting)
-    block = vectors.Units.count // width  # samples at once where it is unit by unit
+    block = vectors.Units.count // width  # samples at once when working unit by unit
     capacity = -(-n_samples // (chunks * block)) * block
-    # a line may read a few rows beyond a layer's, and so beyond the last sample's
+    # a line may read a few rows beyond a layer's, also after the last sample
     units, deltas = (aligned_zeros((capacity * net.n_unit_rows + MOST_COLUMNS, width), dtype) for _ in range(2))
     for n_out, row in zip(architecture.sizes[1:], net.unit_rows[1:], strict=True):
         units[row + n_out :: net.n_unit_rows] = 1
@@ -212,10 +212,10 @@ def new_scratch(
 
 
 def separated(n_rows: int, row_bytes: int) -> int:
-    """Rows from a parameter to its gradient, and on to its states: at least `n_rows`.
+    """Number of rows from a parameter to its gradient, and from there to each state: at least `n_rows`.
 
-    A load from an address whose last 12 bits are those of a store just before it has to wait. So the steps of all but
-    the smallest nets leave 1 KB when divided by 4 KB: then a parameter's rows are as far from each other as can be.
+    A load must wait for a recent store whose address has the same last 12 bits. So the step, except for the smallest
+    nets, is 1 KB more than a multiple of 4 KB, which keeps a parameter's rows as far apart as possible.
     """
     if n_rows * row_bytes < 4 * ALIASING_BYTES:
         return n_rows
@@ -224,12 +224,12 @@ def separated(n_rows: int, row_bytes: int) -> int:
 
 
 def rows_of_a_tile(n_state_rows: int, state_step: int) -> int:
-    """Parameters, gradients, the optimizer's state, and what a line of gradients may read beyond them."""
+    """Rows for parameters, gradients, the optimizer's state, and padding that a line of gradients may read."""
     return (2 + n_state_rows) * state_step + MOST_COLUMNS
 
 
 class TileArrays:
-    """Nets `first` to `stop` of a call, in tiles; `kernel_view` is what the kernels get."""
+    """Nets `first` to `stop` of a call, in tiles; `kernel_view` is passed to the kernels."""
 
     def __init__(self, vectors: Vectors, first: int, stop: int, n_rows: int, n_samples_weighted: int = 0):
         width, dtype = vectors.width, vectors.F.dtype
@@ -275,7 +275,7 @@ class TileArrays:
         )
 
     def view_of_a_member(self) -> structs.Tiles:
-        """For a thread that trains the same nets with another: the same parameters, a copy of what steers them."""
+        """A view for another thread of a team: shared parameters, and a copy of the control values."""
         hyper, stop_state, powers = (Buffer(aligned_copy(buffer.array)) for buffer in self._buffers[1:4])
         return self.kernel_view._replace(hyper=hyper, stop_state=stop_state, powers=powers)
 
@@ -308,7 +308,7 @@ class TileArrays:
 
 
 def loss_scales(loss: int, n_outputs: int, sklearn: bool) -> tuple[float, float]:
-    """What a sample's summed loss, and its gradient, are multiplied with."""
+    """The factors of a sample's summed loss and of its gradient."""
     record = losses.BY_CODE[Loss(loss)]
     if sklearn:  # its gradients are those of sums over the outputs
         return (0.5 / n_outputs if record.code == Loss.MSE else 1.0), 1.0

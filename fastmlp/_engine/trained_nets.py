@@ -1,4 +1,4 @@
-"""What diagnosis, pictures and files ask of trained nets, so that they know neither `Runs` nor `train`."""
+"""The protocol of trained nets for diagnosis, pictures and files, which know neither `Runs` nor `train`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastmlp.settings import NetSelection, TrainSettings
 
 
 class Status(IntEnum):
-    """What became of a net."""
+    """How a net's training ended."""
 
     RAN_ALL_EPOCHS = structs.RAN_ALL_EPOCHS
     REACHED_TARGET = structs.REACHED_TARGET
@@ -25,7 +25,7 @@ class Status(IntEnum):
 
 
 class TrainedNets(Protocol):
-    """Nets as training leaves them: `fastmlp.Runs`, which describes the attributes."""
+    """Trained nets: the attributes of `fastmlp.Runs`, which describes them."""
 
     architecture: Architecture
     parameters: np.ndarray
@@ -59,4 +59,4 @@ class TrainedNets(Protocol):
 
 
 Train = Callable[[TrainSettings, Any, Any, NetSelection, int | None], TrainedNets]
-"""What trains nets again is handed in as this: from settings, X, y, which nets, and the number of threads."""
+"""A function that trains nets again, from settings, X, y, the nets and the number of threads."""

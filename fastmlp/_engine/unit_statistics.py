@@ -1,4 +1,4 @@
-"""What is seen in many nets: `_kernels/unit_statistics` on threads, block by block, so that memory stays bounded."""
+"""Statistics of the units of many nets: `_kernels/unit_statistics` on threads, block by block to bound memory."""
 
 from __future__ import annotations
 
@@ -34,33 +34,34 @@ from fastmlp._simd.cpu import host_lanes
 from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 from fastmlp.architecture import Architecture
 
-# A leaky ReLU whose slope passes less than a thousandth of a gradient down learns no more than a ReLU
+# A leaky ReLU with a smaller slope passes less than a thousandth of a gradient, and counts as a ReLU
 DEAD_SLOPE = 1e-3
 NETS_A_BLOCK = 4096
-FEW_NETS = 4  # up to here vectors of this many lanes waste less
+FEW_NETS = 4  # up to this many nets, narrow vectors waste less
 
 
 class UnitStatistics(NamedTuple):
-    """What is seen in n nets of L layers."""
+    """Statistics of n nets of L layers."""
 
     loss: np.ndarray
-    """The mean loss, each sample counting once, (n,)."""
+    """The mean loss, each sample with weight 1, (n,)."""
     right: np.ndarray
-    """The share of samples with every output on the right side, (n,); without meaning where targets are no classes."""
+    """The share of samples with every output on the right side, (n,); meaningless if targets are not classes."""
     silent: np.ndarray
-    """ReLU units of each layer that are 0 for every sample, and leaky ones of a slope of next to 0, (n, L) int64."""
+    """Number of units of each layer that can die and are silent on every sample, (n, L) int64."""
     saturated: np.ndarray
-    """Sigmoid and tanh units saturated for every sample; of the last layer outputs of samples, (n, L) int64."""
+    """Number of units of each hidden layer that are saturated on every sample; for the output layer, number of wrong,
+    saturated outputs over all samples; (n, L) int64."""
     gradient: np.ndarray
-    """Root mean square of the gradients of a sample's loss by the weighted sums of each layer, (n, L)."""
+    """Root mean square gradient of a sample's loss by the weighted sums of each layer, (n, L)."""
     low: np.ndarray
     """Each output's least value over the samples, (n, n_out)."""
     high: np.ndarray
     """Each output's greatest value, (n, n_out)."""
     distinct: np.ndarray
-    """Units of each hidden layer that are no copies of another, (n, L − 1) int64."""
+    """Number of different units in each hidden layer, (n, L − 1) int64."""
     output_loss: np.ndarray | None = None
-    """The mean loss of each output, (n, n_out), where it is looked at."""
+    """The mean loss of each output, (n, n_out), or None."""
 
 
 def inspected(
@@ -71,7 +72,7 @@ def inspected(
     targets: np.ndarray,
     threads: int | None = None,
 ) -> UnitStatistics:
-    """The facts about the nets `parameters` (n, P), for samples and targets of their dtype that have been checked."""
+    """Statistics of the nets `parameters` (n, P), for checked samples and targets of their dtype."""
     dtype, n, layers, n_out = parameters.dtype, len(parameters), architecture.n_layers, architecture.sizes[-1]
     lanes = host_lanes(dtype, narrow=True) if n > FEW_NETS else VectorSpec(dtype, FEW_NETS)
     plan = ExecutionPlan.of(architecture, loss, dtype, Choice("lanes", lanes))
@@ -115,7 +116,7 @@ def inspected(
 def _statistics(
     architecture: Architecture, facts: np.ndarray, distinct: np.ndarray, loss_scale: np.floating
 ) -> UnitStatistics:
-    """The kernel's rows (n, n_facts), taken apart."""
+    """Split the kernel's rows (n, n_facts) into statistics."""
     n, layers, n_out = len(facts), architecture.n_layers, architecture.sizes[-1]
     by_layer = facts[:, N_OF_NET : N_OF_NET + layers * N_OF_LAYER].reshape(n, layers, N_OF_LAYER)
     by_output = facts[:, N_OF_NET + layers * N_OF_LAYER :].reshape(n, n_out, N_OF_OUTPUT)

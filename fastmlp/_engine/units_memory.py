@@ -1,4 +1,4 @@
-"""Allocate and fill what `_kernels/units` works on: one net a tile, parameters in panels of two vectors of units."""
+"""Allocate and fill memory for `_kernels/units`: one net in each tile, parameters in panels of two unit vectors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHUNK_SAMPLES = 128
 
 
 def unit_vectors(dtype: np.dtype) -> Vectors:
-    """V numbers of a row in `Column`; 16 or 8 sums of such, which fill half of the registers, in `Patch`."""
+    """Vector kinds: `Column` has V numbers of a row; `Patch` has 16 or 8 such sums, half of the registers."""
     rows = register_count() // 4
     V = min(host_lanes(dtype, narrow=True).count, 2 * rows)  # a block of inputs is whole vectors
 
@@ -47,9 +47,9 @@ def unit_vectors(dtype: np.dtype) -> Vectors:
 
 
 def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) -> structs.Net:
-    """The architecture as the kernels read it."""
+    """The architecture, for the kernels."""
     weight_rows, unit_rows, padded = [], [0, 0], []
-    # units are filled up to what the loops read at once
+    # units are padded to whole vectors, which the loops read
     row, V, fill = 0, vectors.Column.count, vectors.Units.count
     for n_in, n_out in architecture.shapes:
         weight_rows.append(row)
@@ -75,7 +75,7 @@ def unit_net_buffers(architecture: Architecture, loss: str, vectors: Vectors) ->
 
 
 def unit_row_order(architecture: Architecture, net: structs.Net, vectors: Vectors) -> np.ndarray:
-    """For each parameter in the user's order (weights (in, out), then biases) its place in a tile."""
+    """The position in a tile of each parameter in the user's order: weights (in, out), then biases."""
     rows, begin, V = np.empty(architecture.n_parameters, np.int64), 0, vectors.Column.count
     for layer, (n_in, n_out) in enumerate(architecture.shapes):
         units, n_rows = np.arange(n_out), net.own.padded[layer] + architecture.bias
@@ -112,6 +112,6 @@ def unit_scratch_buffers(net: structs.Net, vectors: Vectors, n_samples: int, dro
 
 
 def unit_rows_of_a_tile(net: structs.Net, n_state_rows: int, vectors: Vectors) -> int:
-    """Numbers of parameters, gradients and the optimizer's state, and what is read beyond them."""
+    """Size of parameters, gradients, the optimizer's state, and padding that loops read."""
     fill = MOST_COLUMNS * vectors.Column.count
     return (2 + n_state_rows) * net.state_step + fill

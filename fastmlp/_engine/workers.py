@@ -1,4 +1,4 @@
-"""Run independent tasks on threads, so that Ctrl-C and the caller's own code stay in the calling thread."""
+"""Run independent tasks on threads; Ctrl-C and the caller's callbacks stay in the calling thread."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Report = TypeVar("Report")
 
 
 class _Done(BaseException):
-    """Says in the place of a report that a worker has ended."""
+    """Marks the end of a worker in the queue of reports."""
 
 
 _DONE = _Done()
 
 
 def available_threads() -> int:
-    """Processors that this process may use, or fewer if NUMBA_NUM_THREADS says so, as joblib sets it in its workers."""
+    """Number of processors that this process may use; fewer if NUMBA_NUM_THREADS is less, as in joblib's workers."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = os.environ.get("NUMBA_NUM_THREADS", "")
     return min(processors, int(limit)) if limit.isdecimal() and int(limit) else processors
@@ -40,7 +40,7 @@ def thread_count(threads: object) -> int:
 
 
 def call_apart(function: Callable[[], None]) -> None:
-    """Call a function in a thread of its own: Ctrl-C then leaves at once, and what the function is at is not torn."""
+    """Call a function in another thread, so that Ctrl-C returns at once without interrupting the function."""
     failures: list[BaseException] = []
 
     def work() -> None:
@@ -67,10 +67,9 @@ def run(
 ) -> list[Task]:
     """Call `work(task, scratch, report)` for every task, on `threads` threads.
 
-    What a task reports is handed to `on_report` in the calling thread. Once `halt` has anything but 0 in it, no task is
-    begun, and `work` is to return; where a signal asks to stop, `halt[0]` becomes 1. Returns the tasks that were not
-    begun. An exception, of a task or of `on_report`, ends all and is raised here; only a second Ctrl-C leaves while
-    tasks still run.
+    Reports of tasks go to `on_report` in the calling thread. When an entry of `halt` is not 0, no further task starts,
+    and `work` must return; SIGINT and SIGTERM set `halt[0]` to 1. Returns the tasks that did not start. An exception of
+    a task or of `on_report` ends all tasks and is raised here. Only a second Ctrl-C returns while tasks still run.
     """
     remaining, lock = iter(tasks), threading.Lock()
     reports: queue.SimpleQueue[Report | BaseException | None] = queue.SimpleQueue()
@@ -105,11 +104,10 @@ def _wait_for(
     on_report: Callable[[Report], None],
     stopping: Stopping,
 ) -> BaseException | None:
-    """Start the workers, and take their reports until all have ended; returns the first exception.
+    """Start the workers and handle their reports until all have ended; returns the first exception.
 
-    A program's own handler may raise KeyboardInterrupt between any two steps below, even between taking a report and
-    looking at it. So each round begins by looking at what there is; the count of workers that are done only says how
-    long it is worth waiting.
+    A program's own signal handler may raise KeyboardInterrupt between any two steps, even between taking a report and
+    handling it. So each round first handles all reports; the count of finished workers only limits the waiting time.
     """
     waiting, begun, done = iter(workers), list[threading.Thread](), 0
     failure: BaseException | None = None
@@ -120,7 +118,7 @@ def _wait_for(
                 thread.start()
             if stopping.received is not None:
                 halt[0] = 1
-            # in this order: a worker that has ended has reported before
+            # in this order: a worker reports before it ends
             if not any(thread.is_alive() for thread in begun) and reports.empty():
                 return failure
             try:

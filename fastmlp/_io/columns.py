@@ -1,8 +1,8 @@
-"""What the columns of a table mean, and how they become numbers for a net.
+"""Input columns of a table: their types, which of them are used, and their encoding as numbers.
 
-A column of numbers is shifted and scaled to mean 0 and standard deviation 1 over the training rows, a missing number
-becoming 0; a column of texts becomes one column of 0 and 1 for each text that the training rows have. What holds nearly
-numbers alone is never taken for texts without being asked to.
+A numeric column is standardised to mean 0 and standard deviation 1 over the training rows; a missing number becomes 0.
+A text column becomes one column of 0 and 1 for each text in the training rows. A column that is nearly all numbers is
+not read as text unless the user asks for it.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from fastmlp._io.numbers import (
 from fastmlp._io.tables import Field, ReadOptions, Table, texts_of
 
 MOST_TEXTS = 50
-MOST_SCALED = 1e18  # standard deviations: beyond it float32 soon overflows
+MOST_SCALED = 1e18  # standard deviations; larger inputs soon overflow float32
 OUTLIER = 1e4
-SINGLE_WITHIN = 4 * 2.0**-23  # the same for columns that are stored in float32
+SINGLE_WITHIN = 4 * 2.0**-23  # the relative spread below which a column stored in float32 is constant
 
-COUNTS_ROWS = "numbers of rows"
-RISES = "whole numbers that rise from row to row, as numbers of rows do"
-NAMES_ROWS = "another text in every row, as names of rows have"
-LEAST_IDS = 10  # rows: of fewer, numbers that rise by 1 may be chance
+COUNTS_ROWS = "row numbers"
+RISES = "whole numbers that rise from row to row, like row numbers"
+NAMES_ROWS = "a different text in every row, like row names"
+LEAST_IDS = 10  # rows; with fewer, numbers that rise by 1 may be chance
 
 ID_NAME = re.compile(
     r"(^|[^a-z])(id|ids|idx|index|key|uuid|guid|nr|no|row|rownames|record|obs|observation|sample)$"
@@ -47,8 +47,8 @@ ID_NAME = re.compile(
     r"|^(level|index_level|row)_?\d+$|(user|pat|patient|row|client|customer|order|record|member|person|subject|case|item"
     r"|account|employee|student|product|sample)_?(id|num|number|no|nr)$"
 )
-NEARLY_ALL = 0.95  # of the rows: an id may be missing or doubled now and then
-MOST_GAPS = 3  # numbers of rows, of which the others are gone, span at most this many times the rows that are left
+NEARLY_ALL = 0.95  # of the rows: a few ids may be missing or repeated
+MOST_GAPS = 3  # where rows were removed, row numbers span at most this many times the number of remaining rows
 
 
 @dataclass
@@ -56,10 +56,10 @@ class Column:
     """How a column of a table becomes numbers."""
 
     name: str
-    texts: list[str | None] = field(default_factory=list)  # what it may hold, None for missing; empty for numbers
+    texts: list[str | None] = field(default_factory=list)  # categories, None for missing; empty if numeric
     mean: float = 0.0
     deviation: float = 1.0
-    low: float = -np.inf  # of the training rows
+    low: float = -np.inf  # least and greatest value in the training rows
     high: float = np.inf
 
     @property
@@ -67,7 +67,7 @@ class Column:
         return max(1, len(self.texts))
 
     def encoded(self, table: Table, notes: list[str]) -> np.ndarray:
-        """(rows, width); what was not as in training is added to `notes`."""
+        """Encode the column as (rows, width); add a note for each kind of value that training did not have."""
         column = readable(table.column(self.name, ", which the model needs"))
         return self._of_texts(column, table, notes) if self.texts else self._of_numbers(column, table, notes)
 
@@ -79,13 +79,13 @@ class Column:
         missing, unseen = int((absent & (places < 0)).sum()), int((~absent & (places < 0)).sum())
         if missing:
             notes.append(
-                f"column {self.name!r}: {missing:,} values are missing, as none was in training: they count as none"
+                f"column {self.name!r}: {missing:,} values are missing, but none were in training: their inputs are 0"
             )
         if unseen:
             first = found[np.argmax(~absent & (places < 0))]
             notes.append(
-                f"column {self.name!r}: {unseen:,} values that the model has never seen count as none, such as "
-                f"{shown(first)}"
+                f"column {self.name!r}: {unseen:,} values did not occur in training, such as {shown(first)}: "
+                "their inputs are 0"
             )
         return (places[:, None] == np.arange(len(self.texts))).astype(np.float64)
 
@@ -105,7 +105,7 @@ class Column:
             if count
         ]
         if counts:
-            notes.append(f"column {self.name!r}: {' and '.join(counts)} values are taken for the mean")
+            notes.append(f"column {self.name!r}: {' and '.join(counts)} values are replaced by the mean")
         values = numbers.values
         span = self.high - self.low
         with np.errstate(invalid="ignore", over="ignore"):
@@ -116,7 +116,7 @@ class Column:
             row = int(np.argmax(beyond))
             raise ValueError(
                 f"column {self.name!r}: row {column.rows[row]} holds {values[row]:.6g}, where training saw "
-                f"{self.low:.6g} to {self.high:.6g}: correct it, or leave it empty to have it taken for the mean"
+                f"{self.low:.6g} to {self.high:.6g}: correct it, or leave it empty to use the mean"
             )
         if far.any():
             notes.append(
@@ -131,24 +131,24 @@ class Column:
 
 @dataclass
 class Choices:
-    """What a user says of the columns."""
+    """The user's choices about columns."""
 
     ignored: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)  # to be taken as names, numbers or not
-    kept: list[str] = field(default_factory=list)  # numbers of rows or not
+    texts: list[str] = field(default_factory=list)  # columns to read as text, even if they hold numbers
+    kept: list[str] = field(default_factory=list)  # columns to use even if they look like row numbers
 
 
 class Reading(NamedTuple):
-    """How a table's columns become numbers, and what a reader of the report should know."""
+    """The encoded columns, and what the report says about them."""
 
     columns: list[Column]
-    left_out: dict[str, str]  # name to reason
-    missing: dict[str, int]  # numbers that are missing, over all rows
+    left_out: dict[str, str]  # reason by column name
+    missing: dict[str, int]  # missing numbers by column name, over all rows
     notes: list[str]
 
 
 def columns_of(table: Table, target: str, choices: Choices, rows: np.ndarray) -> Reading:
-    """How each column but the target becomes numbers, by what the chosen rows hold."""
+    """Choose the encoding of every column but the target, by the values in the chosen rows."""
     for name in (target, *choices.ignored, *choices.texts, *choices.kept):
         table.column(name)
     for name in choices.ignored:
@@ -177,19 +177,19 @@ def columns_of(table: Table, target: str, choices: Choices, rows: np.ndarray) ->
     only = [name for name, why in result.left_out.items() if why in (COUNTS_ROWS, RISES) and not _is_id(name)]
     if not result.columns and only and only[0] in table.fields:
         del result.left_out[only[0]]
-        result.notes.append(f"column {only[0]!r} counts the rows, and is used because there is no other")
+        result.notes.append(f"column {only[0]!r} looks like row numbers, and is used because there is no other")
         kept = Choices(choices.ignored, choices.texts, [*choices.kept, only[0]])
         _take_in(table.fields[only[0]], table, kept, rows, result)
     if not result.columns:
         why = "; ".join(
             f"{name!r} is left out ({reason}), as by --ignore {name!r}" for name, reason in result.left_out.items()
         )
-        raise ValueError("there is no column to predict from" + (f": {why}" if why else ""))
+        raise ValueError("no input columns are left" + (f": {why}" if why else ""))
     return result
 
 
 def _take_in(column: Field, table: Table, choices: Choices, rows: np.ndarray, result: Reading) -> None:
-    """Add a column, or the reason why it is left out, to the result."""
+    """Add a column to the inputs, or to those left out with the reason."""
     name = column.name
     numbers = None if name in choices.texts else _as_numbers(column, table.options, result.notes)
     if numbers is None:
@@ -214,17 +214,15 @@ def _take_in(column: Field, table: Table, choices: Choices, rows: np.ndarray, re
     if np.ptp(known) <= within * greatest:
         exact = numbers_differ(column, table.options, rows)
         result.left_out[name] = (
-            "numbers that differ in digits which float64 does not have"
-            if exact
-            else f"{known[0]:.6g} in every training row"
+            "numbers that differ only beyond float64's precision" if exact else f"{known[0]:.6g} in every training row"
         )
         return
     middle = float(np.subtract(*np.percentile(known, (90, 10))))
     if middle > 0 and np.ptp(known) > OUTLIER * middle:
         row = column.rows[rows][np.isfinite(chosen)][np.argmax(np.abs(known - np.median(known)))]
         result.notes.append(
-            f"column {name!r}: row {row} is further from the others than {OUTLIER:,.0f} times what eight in ten "
-            "of them differ by, which makes the rest look the same to a net"
+            f"column {name!r}: row {row} is an outlier, more than {OUTLIER:,.0f} times the spread of eight in ten "
+            "values away from the others: scaled, the others look nearly equal to a net"
         )
     unknown = int((~np.isfinite(values)).sum())
     if unknown:
@@ -235,12 +233,12 @@ def _take_in(column: Field, table: Table, choices: Choices, rows: np.ndarray, re
 
 
 def numbers_differ(column: Field, options: ReadOptions, rows: np.ndarray) -> bool:
-    """Whether numbers that are one in float64 are written in more than one way."""
+    """Whether different texts round to one float64 number."""
     return len(set(texts_of(column, options)[rows]) - {None}) > 1
 
 
 def _as_numbers(column: Field, options: ReadOptions, notes: list[str]) -> Numbers | None:
-    """The column as numbers, or None where it is one of texts; ValueError where it is nearly one of numbers."""
+    """Read the column as numbers; None for a text column, ValueError for one that is nearly numeric."""
     if is_category(column):
         return None
     numbers = numbers_of(column, options)
@@ -259,8 +257,8 @@ def _as_numbers(column: Field, options: ReadOptions, notes: list[str]) -> Number
             )
         if is_declared_text(column):
             notes.append(
-                f"column {column.name!r}: numbers that are stored as texts are taken as numbers; "
-                f"--text {column.name!r} takes them as names"
+                f"column {column.name!r}: numbers that are stored as text are read as numbers; "
+                f"--text {column.name!r} reads them as categories"
             )
         return numbers
     if nearly_numbers(numbers, held):
@@ -284,7 +282,7 @@ def _take_texts(column: Field, table: Table, choices: Choices, rows: np.ndarray,
         return
     if len(texts) > MOST_TEXTS:
         raise ValueError(
-            f"column {name!r} holds {len(texts)} different texts, at most {MOST_TEXTS} make sense: leave it out with "
+            f"column {name!r} holds {len(texts)} different texts; at most {MOST_TEXTS} are allowed: leave it out with "
             f"--ignore {name!r}"
         )
     if None in different:
@@ -298,14 +296,14 @@ def _take_texts(column: Field, table: Table, choices: Choices, rows: np.ndarray,
 
 
 def _counts_rows(values: np.ndarray) -> bool:
-    """Whether whole numbers, all different, fill a range."""
+    """Whether the values are different whole numbers without gaps."""
     if not len(values) or (values != np.round(values)).any() or np.abs(values).max() > 2**53:
         return False
     return np.ptp(values) == len(values) - 1 and len(np.unique(values)) == len(values)
 
 
 def _why_id(name: str, values: np.ndarray) -> str | None:
-    """Why a column of numbers tells rows apart and nothing else, if it does."""
+    """The reason why a numeric column merely numbers the rows; None if it does not."""
     known = values[np.isfinite(values)]
     if len(known) < LEAST_IDS or (known != np.round(known)).any():
         return None
@@ -315,12 +313,12 @@ def _why_id(name: str, values: np.ndarray) -> str | None:
     if len(known) == len(values) and _counts_most_rows(values):
         return RISES
     if _is_id(name) and different >= NEARLY_ALL * len(values):
-        return "another number in nearly every row, and the name of an id"
+        return "a different number in nearly every row, and the name of an id"
     return None
 
 
 def _counts_most_rows(values: np.ndarray) -> bool:
-    """Whether numbers rise from row to row: by equal steps, or as those of rows do of which some are gone."""
+    """Whether the numbers rise from row to row by equal steps, or like row numbers of which some were removed."""
     steps = np.diff(values)
     if len(values) < 2 * LEAST_IDS or not (steps > 0).all():
         return False
@@ -333,5 +331,5 @@ def _is_id(name: str) -> bool:
 
 
 def encoded(table: Table, columns: list[Column], notes: list[str]) -> np.ndarray:
-    """The inputs (rows, features)."""
+    """Encode the table as inputs (rows, features)."""
     return np.concatenate([column.encoded(table, notes) for column in columns], axis=1)

@@ -1,4 +1,4 @@
-"""Trained nets in files: what they are made of, as named arrays and metadata, and back."""
+"""Save trained nets as named arrays with metadata, and load them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastmlp._io.safetensors import Entry, FileFormatError, read, refuse_other_k
 from fastmlp._version import version
 from fastmlp.architecture import Architecture
 
-# Arrays in addition to the weights: dtype (None for the weights' own), and whether every file has it
+# Arrays other than the weights: dtype (None for that of the weights), and whether every file has them
 ARRAYS: dict[str, tuple[Any, bool]] = {
     "loss": (None, True),
     "accuracy": (None, True),
@@ -50,11 +50,11 @@ def save(
 
 
 def read_nets(path: str | os.PathLike, allow_nonfinite: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The attributes of the nets, as `Runs` takes them, and the file's metadata."""
+    """Read the arguments of `Runs`, and the file's metadata."""
 
     def check(entries: dict[str, Entry], about: dict[str, Any]) -> None:
         if about.get("kind") == "checkpoint":
-            raise FileFormatError("a job that is not done: go on with it by fastmlp.resume(path, X, y)")
+            raise FileFormatError("an unfinished job: continue it with fastmlp.resume(path, X, y)")
         refuse_other_kinds(about, {"extra": dict})
         refuse_other_tensors(entries, wanted_tensors(entries, about))
         if about["kind"] == "network" and entries["loss"][1] != (1,):
@@ -66,8 +66,8 @@ def read_nets(path: str | os.PathLike, allow_nonfinite: bool = False) -> tuple[d
     broken = ~np.isfinite(nets["parameters"]).all(axis=1) & ~may
     if broken.any() and not allow_nonfinite:
         raise FileFormatError(
-            f"net {int(np.argmax(broken))} has weights that are not finite, and did not diverge: pass "
-            "allow_nonfinite=True if they may"
+            f"net {int(np.argmax(broken))} has weights that are not finite, though it did not diverge: pass "
+            "allow_nonfinite=True to accept them"
         )
     return nets, about
 
@@ -76,7 +76,7 @@ def read_nets(path: str | os.PathLike, allow_nonfinite: bool = False) -> tuple[d
 
 
 def arrays_of(runs: TrainedNets, state: OptimizerState | None) -> dict[str, np.ndarray]:
-    """Everything but the settings, a layer's weights and biases by themselves."""
+    """Every array but those of the settings; weights and biases have one array a layer."""
     arrays = {name: np.asarray(getattr(runs, name)) for name in ARRAYS if getattr(runs, name) is not None}
     for layer, weights in enumerate(runs.weights):
         arrays[f"layers.{layer}.weights"] = weights
@@ -90,7 +90,7 @@ def arrays_of(runs: TrainedNets, state: OptimizerState | None) -> dict[str, np.n
 
 
 def described(runs: TrainedNets, state: OptimizerState | None) -> dict[str, Any]:
-    """What is said of them."""
+    """The metadata."""
     import numba
 
     architecture = runs.architecture
@@ -112,7 +112,7 @@ def described(runs: TrainedNets, state: OptimizerState | None) -> dict[str, Any]
 
 
 def wanted_tensors(entries: dict[str, Entry], about: dict[str, Any]) -> dict[str, Entry]:
-    """The tensors that nets of such an architecture, and as many as there are, ask for."""
+    """The tensors that a file with these metadata must have."""
     refuse_other_kinds(about, _KINDS)
     if about["kind"] not in ("runs", "network", "checkpoint"):
         raise FileFormatError(f"the metadata has kind={about['kind']!r}")
@@ -153,7 +153,7 @@ def wanted_tensors(entries: dict[str, Entry], about: dict[str, Any]) -> dict[str
 
 
 def _architecture(about: dict[str, Any]) -> Architecture:
-    """The architecture; slopes that differ from net to net are added later."""
+    """Read the architecture, except leaky slopes that differ from net to net."""
     slope = about.get("leaky_slope")
     if slope is not None and type(slope) is not float:
         raise FileFormatError(f"the metadata has leaky_slope={slope!r}")
@@ -166,7 +166,7 @@ def _architecture(about: dict[str, Any]) -> Architecture:
 
 
 def attributes_of(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> dict[str, Any]:
-    """The attributes of the nets, with the state of the optimizer that trained them if there is one."""
+    """Check and collect the arguments of `Runs`, with the optimizer's state if there is one."""
     arch, parts, state = _architecture(about), [], None
     for layer, (n_in, n_out) in enumerate(arch.shapes):
         weights = arrays[f"layers.{layer}.weights"]
@@ -191,7 +191,7 @@ def attributes_of(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> dict[
         if not (np.isfinite(state.rate) & (state.rate >= 0)).all() or not ((powers >= 0) & (powers <= 1)).all():
             raise FileFormatError("the optimizer's state is out of range")
     if not np.isin(arrays["status"], [int(status) for status in Status]).all():
-        raise FileFormatError("status has numbers that stand for nothing")
+        raise FileFormatError("status has unknown codes")
     if (arrays["epochs"] < 0).any():
         raise FileFormatError("epochs has negative numbers")
     return {

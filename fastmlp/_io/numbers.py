@@ -1,6 +1,6 @@
-"""Fields of a table read as numbers, and what else stands among them: words for missing, other notations.
+"""Read fields of a table as numbers; recognise words for missing values and other notations of numbers.
 
-It knows nothing of nets. What a column means is decided in `columns` and `targets`.
+It knows nothing of nets. `columns` and `targets` decide how a column is used.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 
 from fastmlp._io.tables import Field, ReadOptions, numbers_among, texts_of
 
-MOST_MAGNITUDE = 1e150  # beyond it squares overflow
-CONSTANT_WITHIN = 16 * 2.0**-52  # relative: numbers that differ by less are one number and its rounding
-# A column is one of numbers with something else in it where this share of its values are numbers, or this many of them
-# differ
+MOST_MAGNITUDE = 1e150  # squares of larger numbers overflow
+CONSTANT_WITHIN = 16 * 2.0**-52  # relative: numbers that differ by less are equal up to rounding
+# A column counts as numeric, with errors in it, where this share of its values are numbers, or where it has this many
+# different ones
 MOSTLY_NUMBERS, MANY_NUMBERS = 0.8, 12
 MISSING_WORDS = frozenset(
     (
@@ -44,7 +44,7 @@ MISSING_WORDS = frozenset(
         "#num!",
     )
 )
-# What looks like a number with a unit or a sign: where many of them differ, a column is none of texts
+# A number with a unit or a sign. A column with many different ones of these is not text
 WITH_UNIT = re.compile(
     r"[(<>≤≥~≈±−–+-]*\s*[£$€₹¥]?\s*[−–+-]?\d+([.,]\d+)*([eE][+-]?\d+)?\s*\)?\s*[A-Za-zµμ°%/²³€£$]{0,6}\.?"
 )
@@ -53,7 +53,7 @@ NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 OTHER_NUMBERS = {
     "separators of thousands": (
         re.compile(r"[+-]?\d{1,3}([,.' \u202f\u00a0]\d{3})+([.,]\d+)?"),
-        "write it without them, or pass --decimal ',' if the comma is a decimal one",
+        "write it without them, or pass --decimal ',' if the comma is the decimal point",
     ),
     "a decimal comma": (re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?"), "pass --decimal ',' if all are written so"),
     "a percent sign": (re.compile(r"[+-]?[\d.,]+\s*%"), "write it as a plain number"),
@@ -65,22 +65,22 @@ OTHER_NUMBERS = {
 
 
 class Numbers(NamedTuple):
-    """A column read as numbers."""
+    """A column read as numbers, with a mask for each kind of field that is not a number."""
 
-    values: np.ndarray  # (rows,) float64, NaN for what is none
-    missing: np.ndarray  # (rows,) bool: empty, or a spelling of missing that was given
+    values: np.ndarray  # (rows,) float64, NaN where a field is not a number
+    missing: np.ndarray  # (rows,) bool: empty, or one of the given spellings of missing
     words: np.ndarray  # (rows,) bool: another usual word for missing
     infinite: np.ndarray  # (rows,) bool
     others: np.ndarray  # (rows,) bool: anything else
-    texts: np.ndarray | None  # (rows,) as written, where there are words or others
-    rows: np.ndarray  # (rows,) their numbers in the file
+    texts: np.ndarray | None  # (rows,) the fields as written, where there are words or others
+    rows: np.ndarray  # (rows,) row numbers in the file
 
     @property
     def known(self) -> np.ndarray:
         return np.isfinite(self.values)
 
     def first(self, which: np.ndarray) -> str:
-        """The first of the fields of a mask, as a message shows it."""
+        """Describe the first field of a mask, for a message."""
         row = int(np.argmax(which))
         assert self.texts is not None
         return f"row {self.rows[row]} holds {shown(self.texts[row])}"
@@ -92,7 +92,7 @@ def shown(text: object) -> str:
 
 
 def numbers_of(column: Field, options: ReadOptions) -> Numbers:
-    """Read a column as numbers, whatever it holds."""
+    """Read a column as numbers; fields that are not numbers are marked in the masks."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -140,14 +140,14 @@ def numbers_of(column: Field, options: ReadOptions) -> Numbers:
 def readable(column: Field) -> Field:
     if column.kind == "unreadable":
         raise ValueError(
-            f"column {column.name!r} holds values of type {column.written_as}, neither numbers nor texts, which no net "
-            f"reads: as an input leave it out with --ignore {column.name!r} when you fit"
+            f"column {column.name!r} holds values of type {column.written_as}; needs numbers or texts: leave an "
+            f"input column out with --ignore {column.name!r} when you fit"
         )
     return column
 
 
 def advice(numbers: Numbers, name: str, decimal: str, *options: str) -> str:
-    """What to do about fields that are no numbers."""
+    """Say what to do about fields that are not numbers."""
     assert numbers.texts is not None
     which = numbers.others if numbers.others.any() else numbers.words
     text = str(numbers.texts[int(np.argmax(which))]).strip()
@@ -158,7 +158,7 @@ def advice(numbers: Numbers, name: str, decimal: str, *options: str) -> str:
             return f", a number with {what}: {what_to_do}"
     if WITH_UNIT.fullmatch(text):
         return (
-            f", a number with a unit or another sign: write it as a plain number, or --text {name!r} to take the "
+            f", a number with a unit or another sign: write it as a plain number, or pass --text {name!r} to read the "
             "column as names"
         )
     na = f"--na={text!r}" if text.startswith("-") else f"--na {text!r}"
@@ -172,7 +172,7 @@ def advice(numbers: Numbers, name: str, decimal: str, *options: str) -> str:
 
 
 def nearly_numbers(numbers: Numbers, held: int) -> bool:
-    """Whether most of what a column holds are numbers, those in other notations counted."""
+    """Whether most fields of a column are numbers, including those in other notations."""
     assert numbers.texts is not None
     rows = np.flatnonzero(numbers.others)
     texts = [str(numbers.texts[row]).strip() for row in rows]
@@ -201,10 +201,10 @@ def is_declared_text(column: Field) -> bool:
 
 
 def blanks(name: str, texts: list[str]) -> str | None:
-    """What to say of texts that differ in blanks alone, if there are such."""
+    """Notes about texts that differ only in spaces."""
     first: dict[str, str] = {}
     for text in texts:
         other = first.setdefault(" ".join(text.split()), text)
         if other != text:
-            return f"column {name!r}: {other!r} and {text!r} differ in blanks alone, and are kept apart as written"
+            return f"column {name!r}: {other!r} and {text!r} differ only in spaces, and count as different"
     return None

@@ -1,4 +1,4 @@
-"""Paths that a command writes to, checked before any work: nothing that the user has is destroyed."""
+"""Check the paths that a command will write to before any work, so that no file of the user's is destroyed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def refuse_output(
     force: bool = True,
     needs_folder: bool = True,
 ) -> None:
-    """Raise ValueError where writing to `path` cannot work, or would destroy an input, a pipe, a device or a folder.
+    """Raise ValueError if writing to `path` would fail, or would destroy an input, a pipe, a device or a folder.
 
-    `inputs` names what else the command reads or writes. Without `force` a file that is there is not replaced either.
-    A folder that is missing is not refused where an output is worth less than the work, and `needs_folder` is false.
+    `inputs` maps names to the other paths that the command reads or writes. Without `force` an existing file is refused
+    too. With ``needs_folder=False`` a missing folder is accepted: an optional output must not stop the work.
     """
     if path is None:
         return
@@ -32,13 +32,13 @@ def refuse_output(
         raise ValueError(f"{said}: that is a folder; needs the path of a file")
     for what, other in inputs.items():
         if other is not None and _same(target, Path(other)):
-            raise ValueError(f"{said}: that is {what}, which would be lost; choose another file")
+            raise ValueError(f"{said}: that is {what}, which would be overwritten; choose another file")
     if not target.exists():
         return
     if not target.is_file():
         raise ValueError(f"{said}: that is a pipe, a socket or a device; needs the path of a regular file")
     if not force:
-        raise ValueError(f"{said}: there is such a file; --force replaces it")
+        raise ValueError(f"{said}: the file exists; --force replaces it")
 
 
 def _same(one: Path, other: Path) -> bool:

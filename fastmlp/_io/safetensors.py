@@ -1,8 +1,8 @@
-"""Arrays in a file of the safetensors format, written whole or not at all, and checked before they are believed.
+"""Arrays in safetensors files, written atomically, and checked completely before they are used.
 
-In addition to the arrays there is one JSON text under the key "fastmlp" of the metadata. In it is a SHA-256 of the
-whole file, header included, taken with 64 zeros in the place of the checksum itself. Any reader of safetensors can read
-such a file; nothing in it is ever executed. Reference: https://github.com/huggingface/safetensors, "Format".
+The metadata have one JSON text under the key "fastmlp". It holds a SHA-256 of the whole file, header included, computed
+with 64 zeros in place of the checksum. Any safetensors library can read such a file; nothing in it is ever executed.
+Reference: https://github.com/huggingface/safetensors, "Format".
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from typing import Any, BinaryIO
 import numpy as np
 
 FORMAT = 2
-OLD_FORMAT = 1  # its checksum leaves out everything but the arrays
-MOST_HEADER_BYTES = 2**21  # as Python objects it takes some twenty times as much
+OLD_FORMAT = 1  # its checksum covers the arrays only
+MOST_HEADER_BYTES = 2**21  # parsed, it takes about twenty times this
 DTYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U64": np.uint64, "I8": np.int8}
 
 Entry = tuple[np.dtype, tuple[int, ...]]  # a tensor's dtype and shape
 
 
 class FileFormatError(ValueError):
-    """A file does not hold what fastmlp can read; the message says why."""
+    """The file is damaged, or not one that fastmlp can read; the message says why."""
 
 
 def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
-    """Write arrays and what is to be said of them to a file in the folder of `path`, which then takes its place.
+    """Write arrays and metadata to a temporary file next to `path`, then move it to `path`.
 
-    The library could not write it: it puts a file of its own in the place of the one that is held while it is written.
-    Processes that write to one path at the same time have files of their own; the last one to end is what stays.
+    The safetensors library cannot do this: it would replace the file that this process has locked. Each process that
+    writes to the same path has its own temporary file; the last one to finish determines the content.
     """
     refuse_special(path)
-    _library()  # which reads the file again; it cannot write into a file that is held
+    _library()  # raises before any work if the library, which `read` needs, is missing
     in_order = sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0]))
     arrays = {name: np.ascontiguousarray(_little(array)) for name, array in in_order}
     text = json.dumps({"format": FORMAT, **about, "sha256": NO_CHECKSUM}, allow_nan=False)
@@ -54,7 +54,7 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
     _remove_leftovers(path.parent)
     partial = path.with_name(f"{_own_prefix()}{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
     try:
-        # a new file of our own, not what somebody else may have put there
+        # fails if another process has made a file of this name
         with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode), "r+b") as file:
             _lock(file)
             file.write(header)
@@ -64,7 +64,7 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
             _sign(file)
             file.flush()
             os.fsync(file.fileno())
-            if os.name == "posix":  # while it is held; elsewhere an open file cannot be moved
+            if os.name == "posix":  # while it is locked; other systems cannot move an open file
                 partial.replace(path)
         if os.name != "posix":
             partial.replace(path)
@@ -72,7 +72,7 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
         with contextlib.suppress(OSError):
             partial.unlink()
         raise
-    with contextlib.suppress(OSError):  # not every system can flush a folder
+    with contextlib.suppress(OSError):  # only POSIX systems can flush a folder
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -81,7 +81,7 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
 
 
 def _header_of(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
-    """The length of the header and the header, in whole multiples of 8 bytes."""
+    """The header's length and the header, padded to a multiple of 8 bytes."""
     names = {np.dtype(kind): name for name, kind in DTYPES.items()}
     entries: dict[str, Any] = {"__metadata__": metadata}
     end = 0
@@ -92,12 +92,12 @@ def _header_of(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes
     text = json.dumps(entries).encode()
     text += b" " * (-len(text) % 8)
     if len(text) > MOST_HEADER_BYTES:
-        raise ValueError(f"what is to be said of the nets takes {len(text):,} bytes; at most {MOST_HEADER_BYTES:,} fit")
+        raise ValueError(f"the metadata of the nets take {len(text):,} bytes; at most {MOST_HEADER_BYTES:,} fit")
     return struct.pack("<Q", len(text)) + text
 
 
 def refuse_special(path: Path) -> None:
-    """Raise where `path` is there and no regular file: replacing it would destroy a pipe, a device or a folder."""
+    """Raise if `path` exists and is a pipe, a device or a folder, which replacing it would destroy."""
     if path.is_dir():
         raise ValueError(f"{str(path)!r} is a folder: needs the path of a file")
     if path.exists() and not path.is_file():
@@ -109,24 +109,24 @@ PIECE_BYTES = 2**18
 
 
 def _own_prefix() -> str:
-    """How the names of files that this machine is still writing begin; short, however long the path's own name is."""
+    """Prefix of the temporary files of this machine; its length does not depend on that of the path."""
     return f".fastmlp-{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]}-"
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what processes of this machine that were killed while they wrote have left behind."""
+    """Remove temporary files of processes on this machine that were killed while writing."""
     name = re.compile(re.escape(_own_prefix()) + r"(\d+)-[0-9a-f]{8}" + re.escape(PARTIAL))
     with contextlib.suppress(OSError):
         for entry in folder.glob(f"{_own_prefix()}*{PARTIAL}"):
             found = name.fullmatch(entry.name)
             if found and not _is_running(int(found[1])):
                 with entry.open("r+b") as file:
-                    if _lock(file):  # else a process with the same number writes it, which this one cannot see
+                    if _lock(file):  # otherwise a process of that number, in another container, is writing it
                         entry.unlink(missing_ok=True)
 
 
 def _lock(file: BinaryIO) -> bool:
-    """Hold a file for as long as it is open; False where another process does, or where files cannot be held."""
+    """Lock a file until it is closed; False if another process has locked it, or if files cannot be locked."""
     try:
         import fcntl
 
@@ -137,14 +137,14 @@ def _lock(file: BinaryIO) -> bool:
 
 
 def _is_running(process: int) -> bool:
-    """Whether there is such a process; where it cannot be asked for without being sent a signal, there is."""
+    """Whether the process exists; True on systems where asking would end it."""
     if os.name != "posix":
         return True
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # it belongs to somebody else
+    except OSError:  # another user's process
         return True
     return True
 
@@ -153,13 +153,13 @@ NO_CHECKSUM = "0" * 64
 
 
 def _checksum_at(header: bytes, checksum: str) -> int | None:
-    """Where in a header its checksum begins; None where it is not there just once."""
+    """Position of the checksum in a header; None unless it occurs exactly once."""
     text = f'\\"sha256\\": \\"{checksum}\\"'.encode()
     return header.index(text) + len(text) - 66 if header.count(text) == 1 else None
 
 
 def _whole_digest(pieces: Iterable[bytes | memoryview], at: int) -> str:
-    """SHA-256 of a file given in pieces, without the 64 characters of its checksum, which lie within one piece."""
+    """SHA-256 of a file in pieces, with zeros in place of its checksum, which lies within one piece."""
     result, begin = hashlib.sha256(), 0
     for piece in pieces:
         place, view = at - begin, memoryview(piece)
@@ -173,7 +173,7 @@ def _whole_digest(pieces: Iterable[bytes | memoryview], at: int) -> str:
 
 
 def _sign(file: BinaryIO) -> None:
-    """Put the checksum of a file into its place, which is still zeros."""
+    """Write a file's checksum over its 64 zeros."""
     start = file.read(8)
     length = struct.unpack("<Q", start)[0]
     header = start + file.read(length)
@@ -186,7 +186,7 @@ def _sign(file: BinaryIO) -> None:
 
 
 def signed(content: bytes) -> bytes:
-    """A whole file whose checksum is still zeros, with it."""
+    """The bytes of a file with its checksum in place of the 64 zeros."""
     file = io.BytesIO(content)
     _sign(file)
     return file.getvalue()
@@ -195,9 +195,9 @@ def signed(content: bytes) -> bytes:
 def read(
     path: Path, check: Callable[[dict[str, Entry], dict[str, Any]], None]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays of a file, and what is said of them.
+    """Read the arrays and the metadata of a file.
 
-    `check` is called with each tensor's dtype and shape, and what is said, before any array is read.
+    `check` is called with each tensor's dtype and shape, and with the metadata, before any array is read.
     """
     library = _library()
     if path.exists() and not path.is_file():
@@ -205,7 +205,7 @@ def read(
     with path.open("rb") as file:
         header, entries, metadata = _header(file, path.stat().st_size)
         if not isinstance(metadata.get("fastmlp"), str):
-            raise FileFormatError("no metadata of fastmlp: the file was written by something else")
+            raise FileFormatError("no metadata of fastmlp: another program wrote the file")
         about = _json(metadata["fastmlp"], "the metadata")
         if type(about.get("format")) is not int or not isinstance(about.get("sha256"), str):
             raise FileFormatError("the metadata lacks the format or the checksum")
@@ -224,7 +224,7 @@ def read(
     try:
         arrays = library.load(content)
     except Exception as error:
-        raise FileFormatError(f"no whole safetensors file: {error}") from None
+        raise FileFormatError(f"not a complete safetensors file: {error}") from None
     del content
     if about["format"] == OLD_FORMAT:
         if digest(arrays) != about["sha256"]:
@@ -247,7 +247,7 @@ def _library() -> Any:
 
 
 def digest(arrays: dict[str, np.ndarray]) -> str:
-    """A SHA-256 of names, dtypes, shapes and values: the checksum of the old format."""
+    """SHA-256 of names, dtypes, shapes and values: the checksum of format 1."""
     result = hashlib.sha256()
     for name in sorted(arrays):
         array = arrays[name]
@@ -261,7 +261,7 @@ def _little(array: np.ndarray) -> np.ndarray:
 
 
 def refuse_other_tensors(entries: dict[str, Entry], wanted: dict[str, Entry]) -> None:
-    """Raise where the file has not just these tensors."""
+    """Raise unless the file has exactly these tensors."""
     for name in sorted(wanted.keys() | entries.keys()):
         if entries.get(name) != wanted.get(name):
             raise FileFormatError(
@@ -274,7 +274,7 @@ def _described(entry: Entry | None) -> str:
 
 
 def refuse_other_kinds(about: dict[str, Any], kinds: dict[str, type]) -> None:
-    """Raise where something that is said is not of the kind that is needed."""
+    """Raise if an entry of the metadata has another type than is needed."""
     for name, kind in kinds.items():
         if type(about.get(name)) is not kind:
             raise FileFormatError(f"the metadata has {name}={about.get(name)!r}")
@@ -283,7 +283,7 @@ def refuse_other_kinds(about: dict[str, Any], kinds: dict[str, type]) -> None:
 def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise FileFormatError("the header names something twice")
+        raise FileFormatError("the header has a duplicate key")
     return found
 
 
@@ -293,9 +293,9 @@ def _json(text: bytes | str, what: str) -> dict[str, Any]:
     except FileFormatError:
         raise
     except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{what} is no JSON: {error}") from None
+        raise FileFormatError(f"{what} is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise FileFormatError(f"{what} is no JSON object")
+        raise FileFormatError(f"{what} is not a JSON object")
     return value
 
 
@@ -304,10 +304,10 @@ def _refuse_constant(name: str) -> None:
 
 
 def _header(file: Any, size: int) -> tuple[bytes, dict[str, Entry], dict[str, Any]]:
-    """The header, every tensor's entry and the metadata, once the offsets are known to fit the file without a hole."""
+    """The header, every tensor's entry and the metadata, after checking that the tensors fill the file without gaps."""
     start = file.read(8)
     if len(start) < 8:
-        raise FileFormatError(f"not a fastmlp file: {size} bytes are no safetensors file")
+        raise FileFormatError(f"not a fastmlp file: {size} bytes are too few for a safetensors file")
     length = struct.unpack("<Q", start)[0]
     if length > min(MOST_HEADER_BYTES, size - 8):
         if file.read(1) != b"{":

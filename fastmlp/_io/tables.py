@@ -1,7 +1,7 @@
-"""Tables for the command line: read from CSV or Parquet by pyarrow, every field as it is written.
+"""Read tables for the command line from CSV or Parquet with pyarrow, every field as written.
 
-What the fields mean is decided in `columns`: here nothing is taken for a number, a class or missing, and a file
-whose rows do not fit its header is refused.
+`columns` and `targets` decide which fields are numbers, classes or missing. A file whose rows do not fit its header is
+refused.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ SEPARATORS = {";": "';'", "\t": r"'\t'", "|": "'|'"}
 
 
 class ReadOptions(NamedTuple):
-    """How a file is written."""
+    """How to read a file: the user's choices."""
 
-    sep: str | None = None  # None for a comma, in .tsv files a tab
+    sep: str | None = None  # None: a comma, or a tab in .tsv files
     encoding: str = "utf-8"
     decimal: str = "."
-    na: tuple[str, ...] = ()  # spellings of missing values, in addition to empty fields
+    na: tuple[str, ...] = ()  # spellings of missing values other than empty fields
 
 
 @dataclass(frozen=True)
 class Field:
-    """One column of a file as it is written: Arrow's texts or numbers, or a kind that no net can read."""
+    """One column of a file as written: Arrow strings or numbers, or a type that no net can read."""
 
     name: str
     values: Any  # a pyarrow array of strings, integers, floats or decimals
     kind: str  # "text", "number" or "unreadable"
-    written_as: str  # Arrow's name of its type, for messages
-    is_declared: bool  # whether the file says the kind, as Parquet does
-    rows: np.ndarray  # (n,) the rows' numbers in the file, from 1
+    written_as: str  # the name of its Arrow type, for messages
+    is_declared: bool  # whether the file stores the type, as Parquet does
+    rows: np.ndarray  # (n,) row numbers in the file, from 1
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Table:
     n_rows: int
     fields: dict[str, Field]
     options: ReadOptions
-    unnamed: dict[str, Field] = field(default_factory=dict)  # by what they are called in messages
+    unnamed: dict[str, Field] = field(default_factory=dict)  # by their names in messages
 
     def column(self, name: str, needed: str = "") -> Field:
-        """The column of this name; ValueError where there is none."""
+        """The column of this name; raises ValueError if there is none."""
         if name not in self.fields:
             there = ", ".join(map(repr, list(self.fields)[:20])) + (", …" if len(self.fields) > 20 else "")
             raise ValueError(f"the data have no column {name!r}{needed}; there are {there}")
@@ -58,13 +58,13 @@ class Table:
 
 
 def read(path: Path, options: ReadOptions | None = None) -> Table:
-    """The columns of a file; ValueError where it is not a whole table."""
+    """Read the columns of a file; raises ValueError if it is not a complete table."""
     options = options or ReadOptions()
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".tsv", ".parquet", ".pq"):
         raise ValueError(f"{path}: needs a file that ends in .csv, .tsv or .parquet")
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "there is no such file"
+        what = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "there is no such file"
         raise ValueError(f"{path}: {what}")
     try:
         import pyarrow  # noqa: F401
@@ -83,7 +83,7 @@ def _as_table(path: Path, names: list[str], columns: list[Any], declared: bool, 
     doubled = [name for name in dict.fromkeys(stripped) if name and stripped.count(name) > 1]
     if doubled:
         raise ValueError(
-            f"{path}: {stripped.count(doubled[0])} columns have the name {doubled[0]!r}, blanks around it left aside: "
+            f"{path}: {stripped.count(doubled[0])} columns have the name {doubled[0]!r}, spaces around it ignored: "
             "rename them"
         )
     n_rows = len(columns[0]) if columns else 0
@@ -98,14 +98,14 @@ def _as_table(path: Path, names: list[str], columns: list[Any], declared: bool, 
 
 
 def _normalized(values: Any) -> tuple[Any, str]:
-    """Values that are texts or numbers, and which of the two; others as they are."""
+    """Convert to strings or numbers, and say which; other types stay as they are."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
     kind = values.type
-    if pa.types.is_dictionary(kind):  # categories: names, even if they look like numbers
+    if pa.types.is_dictionary(kind):  # categories are text, even if they look like numbers
         decoded, of = _normalized(values.dictionary_decode())
         return (decoded.cast(pa.large_string()), "text") if of == "number" else (decoded, of)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
@@ -126,7 +126,7 @@ def _of_parquet(path: Path, _options: ReadOptions) -> tuple[list[str], list[Any]
         table = pyarrow.parquet.ParquetFile(path).read()
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"not a Parquet file that can be read: {error}") from None
-    # categories that are numbers come back as numbers: pandas notes what they were
+    # Parquet stores numeric categories as numbers; pandas' metadata say that they were categories
     kinds = (table.schema.pandas_metadata or {}).get("columns", [])
     categories = {kind.get("field_name") for kind in kinds if kind.get("pandas_type") == "categorical"}
     columns = [
@@ -195,7 +195,7 @@ def _of_text(path: Path, options: ReadOptions) -> tuple[list[str], list[Any], bo
 
 
 def _refuse_quotes(path: Path, name: str, column: Any, sep: str, n_columns: int) -> None:
-    """Raise where a quote that is not closed has swallowed rows, or a space stands before one."""
+    """Raise if an unclosed quote has swallowed rows, or if a space precedes a quote."""
     import pyarrow.compute as pc
 
     if pc.any(pc.match_substring(column, "\n")).as_py():
@@ -203,15 +203,15 @@ def _refuse_quotes(path: Path, name: str, column: Any, sep: str, n_columns: int)
             lines = text.splitlines()[1:] if text and "\n" in text else []
             if n_columns > 1 and any(line.count(sep) == n_columns - 1 for line in lines):
                 raise ValueError(
-                    f"{path}: in row {number} column {name!r} holds {len(lines) + 1:,} lines, and rows among them: is "
-                    "a quote that is opened there not closed?"
+                    f"{path}: in row {number} column {name!r} holds {len(lines) + 1:,} lines that look like rows: is "
+                    "a quote opened there and not closed?"
                 )
     spaced = pc.match_substring_regex(column, '^\\s+"')
     if pc.any(spaced).as_py():
         number = spaced.to_pylist().index(True) + 1
         raise ValueError(
             f"{path}: in row {number} column {name!r} holds {column[number - 1].as_py()!r}, a space before a quote, "
-            "which is then no quote any more: remove the spaces after the separators"
+            "which makes the quote part of the text: remove the spaces after the separators"
         )
 
 
@@ -234,7 +234,7 @@ def _header(path: Path, sep: str, encoding: str) -> list[str]:
     if start in (b"\xff\xfe", b"\xfe\xff") and encoding.lower().startswith(("utf-8", "utf8")):
         raise ValueError(f"{path}: the file is written in UTF-16: pass --encoding utf-16")
     try:
-        # with or without a mark of the byte order, which a quote must not follow
+        # utf-8-sig also removes a byte order mark, after which a quote would not be recognised
         with path.open(encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, newline="") as file:
             for row in csv.reader(file, delimiter=sep):
                 if row:
@@ -254,7 +254,7 @@ def _encoding_hint(encoding: str) -> str:
 
 
 def texts_of(column: Field, options: ReadOptions) -> np.ndarray:
-    """Every field as it is written, None for what is missing; numbers of a Parquet file without a needless point."""
+    """Every field as written, None if missing; whole numbers of a Parquet file without a decimal point."""
     values = column.values
     na = set(options.na)
     if column.kind == "number":
@@ -278,7 +278,7 @@ def texts_of(column: Field, options: ReadOptions) -> np.ndarray:
 
 
 def numbers_among(spellings: tuple[str, ...]) -> set[float]:
-    """The spellings of missing values that are numbers: -999 is -999.0 too."""
+    """The spellings of missing values that are numbers, so that -999 also matches -999.0."""
     found = set()
     for text in spellings:
         try:

@@ -1,4 +1,4 @@
-"""The target of a table: what kind it is of, and its values; and how a table's reading is kept with the model."""
+"""The target column of a table: classes or numbers; and how the encoding of a table is saved with the model."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from fastmlp._io.safetensors import FileFormatError
 from fastmlp._io.tables import Field, ReadOptions, Table, texts_of
 from fastmlp.architecture import Architecture
 
-MOST_CLASSES = 20  # a column of more different whole numbers is no column of classes
+MOST_CLASSES = 20  # a column of more different whole numbers does not hold classes
 
 
 @dataclass
 class Target:
-    """What is predicted: one of `classes`, or a number, which the net sees shifted and scaled."""
+    """The target: one of `classes`, or a number, which is standardised for the net."""
 
     name: str
     classes: list[str] = field(default_factory=list)
@@ -46,14 +46,14 @@ class Target:
 
     @property
     def output(self) -> tuple[str, int]:
-        """The nets' output activation, and how many outputs they have."""
+        """The nets' output activation, and the number of outputs."""
         if not self.is_class:
             return "identity", 1
         return ("sigmoid", 1) if len(self.classes) == 2 else ("softmax", len(self.classes))
 
     @property
     def digits(self) -> int:
-        """How many digits a prediction is printed with: six of those in which targets differ."""
+        """Digits of a printed prediction: six from the first in which targets differ."""
         magnitude = abs(self.mean) + self.deviation
         return int(min(17, 6 + np.floor(np.log10(magnitude / self.deviation))))
 
@@ -66,7 +66,7 @@ class Answers(NamedTuple):
     notes: list[str]
 
     def scaled(self, rows: np.ndarray) -> tuple[Target, np.ndarray]:
-        """For a number the target and its values shifted and scaled, by the chosen rows alone."""
+        """Standardise a numeric target by the mean and standard deviation of the chosen rows."""
         if self.target.is_class:
             return self.target, self.values
         mean, deviation = mean_and_deviation(self.values[rows])
@@ -75,7 +75,7 @@ class Answers(NamedTuple):
 
 
 def answers_of(table: Table, name: str, task: str | None, choices: Choices) -> Answers:
-    """The target's kind and values; `task` says the kind, or what the column holds."""
+    """Read the target; `task` says whether it holds classes or numbers, None to decide by its values."""
     if name in choices.texts and task is None:
         task = "classification"
     column = readable(table.column(name))
@@ -111,7 +111,7 @@ def _task_of(name: str, column: Field, texts: np.ndarray, numbers: Numbers, all_
     """Whether a column holds classes or numbers."""
     whole = all_numbers and bool((numbers.values == np.round(numbers.values)).all())
     different = len(np.unique(numbers.values))
-    if whole and np.abs(numbers.values).max() >= 2**53:  # there float64 has no longer all whole numbers
+    if whole and np.abs(numbers.values).max() >= 2**53:  # float64 does not have every whole number from here on
         different = len(set(texts))
     few = whole and different <= MOST_CLASSES
     declared = is_declared_text(column)
@@ -125,14 +125,14 @@ def _task_of(name: str, column: Field, texts: np.ndarray, numbers: Numbers, all_
 
 def _numbers_as_answers(name: str, texts: np.ndarray, numbers: Numbers, all_numbers: bool) -> Answers:
     if not all_numbers:
-        raise ValueError(f"column {name!r} holds texts, so that it cannot be a regression's target")
+        raise ValueError(f"column {name!r} holds text: a regression needs a numeric target")
     _refuse_large(name, numbers.values)
     greatest = float(np.abs(numbers.values).max())
     if np.ptp(numbers.values) <= CONSTANT_WITHIN * greatest:
         if len(set(texts)) > 1:
             raise ValueError(
-                f"column {name!r} holds numbers that differ in digits which float64 does not have, such as "
-                f"{texts[0]}: subtract what they have in common, or pass --task classification"
+                f"column {name!r} holds numbers that differ only beyond float64's precision, such as "
+                f"{texts[0]}: subtract a constant, or pass --task classification"
             )
         raise ValueError(f"column {name!r} holds {texts[0]} only: there is nothing to predict")
     return Answers(Target(name, [], *mean_and_deviation(numbers.values)), numbers.values, [])
@@ -153,7 +153,8 @@ def _classes_as_answers(name: str, texts: np.ndarray, numbers: Numbers, all_numb
     if all_numbers and len(set(by_number.values())) < len(classes):
         doubled = [text for text in classes if list(by_number.values()).count(by_number[text]) > 1][:2]
         notes.append(
-            f"column {name!r}: classes are kept apart as they are written, {' and '.join(map(repr, doubled))} too"
+            f"column {name!r}: classes that are written differently count as different, such as "
+            f"{' and '.join(map(repr, doubled))}"
         )
     note = blanks(name, classes)
     notes += [note] if note else []
@@ -170,7 +171,7 @@ def _refuse_large(name: str, values: np.ndarray) -> None:
 
 
 def without_missing(table: Table, name: str) -> tuple[Table, int, int]:
-    """The table without rows that lack the target; how many those are, and which is the first."""
+    """Remove the rows without a target; returns the table, their number and the first of them."""
     import pyarrow as pa
 
     missing = np.array([text is None for text in texts_of(readable(table.column(name)), table.options)])
@@ -197,7 +198,7 @@ _NUMBERS_KEPT = ("mean", "deviation", "low", "high")
 
 
 def to_extra(columns: list[Column], target: Target, options: ReadOptions) -> dict[str, Any]:
-    """What is saved with the model; numbers as base64 of float64 in little-endian order, which is short and exact."""
+    """The encoding as JSON; numbers are base64 of little-endian float64, which is short and exact."""
     numbers = {
         name: base64.b64encode(np.array([getattr(c, name) for c in columns], "<f8").tobytes()).decode()
         for name in _NUMBERS_KEPT
@@ -213,13 +214,13 @@ def to_extra(columns: list[Column], target: Target, options: ReadOptions) -> dic
 
 
 def from_extra(extra: dict[str, Any], architecture: Architecture) -> tuple[list[Column], Target, tuple[str, ...]]:
-    """Read it back, with the spellings of missing values; FileFormatError where it makes no sense for the nets."""
+    """Read the encoding and the spellings of missing values; raises FileFormatError if they do not fit the nets."""
     try:
         columns = _old_columns(extra["columns"]) if "table" not in extra else _columns(extra)
         target = Target(**extra["target"])
         na = tuple(extra.get("na", ()))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FileFormatError(f"no model of `fastmlp fit`: its metadata lacks or has another {error}") from None
+        raise FileFormatError(f"not a model of `fastmlp fit`: the metadata lack, or have another, {error}") from None
     items: list[Any] = [*columns, target]
     for item in items:
         texts = item.texts if isinstance(item, Column) else item.classes
@@ -230,9 +231,9 @@ def from_extra(extra: dict[str, Any], architecture: Architecture) -> tuple[list[
             raise FileFormatError(f"the model describes a column as {item}")
     n_inputs, own = sum(column.width for column in columns), (architecture.output, architecture.sizes[-1])
     if len(target.classes) == 1 or architecture.sizes[0] != n_inputs or own != target.output:
-        raise FileFormatError("the columns that the model describes do not fit its nets")
+        raise FileFormatError("the model's columns do not fit its nets")
     if not all(isinstance(text, str) for text in na):
-        raise FileFormatError("the model's spellings of missing values are no texts")
+        raise FileFormatError("the model's spellings of missing values are not strings")
     return columns, target, na
 
 
@@ -240,7 +241,7 @@ def _columns(extra: dict[str, Any]) -> list[Column]:
     names = extra["names"]
     numbers = [np.frombuffer(base64.b64decode(extra[name], validate=True), "<f8").tolist() for name in _NUMBERS_KEPT]
     if extra["table"] != 2 or not isinstance(names, list) or any(len(column) != len(names) for column in numbers):
-        raise ValueError("its columns are described in another way")
+        raise ValueError("its columns are stored in another format")
     texts = {int(place): found for place, found in extra["texts"].items()}
     return [
         Column(name, texts.get(k, []), *of_column)
@@ -249,7 +250,7 @@ def _columns(extra: dict[str, Any]) -> list[Column]:
 
 
 def _old_columns(entries: list[dict[str, Any]]) -> list[Column]:
-    """The columns of a file of version 1, which stored one text for missing values."""
+    """Convert the columns of a file of version 1, which stored one spelling of missing values."""
     columns = [Column(**entry) for entry in entries]
     for column in columns:
         if isinstance(column.texts, list):

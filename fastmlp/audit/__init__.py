@@ -1,7 +1,7 @@
-"""Is somebody's own backpropagation right, and if not, which mistake is in it, and what does it cost?
+"""Check a hand-written backpropagation: is it right, if not which mistake is in it, and what does that cost?
 
-`audit_gradients` compares gradients, `train_with_mistakes` trains as a program with mistakes does, `cost_of_mistakes`
-says what they cost; `MISTAKES` is the catalogue of them.
+`audit_gradients` compares gradients with exact ones, `train_with_mistakes` trains nets with mistakes built in,
+`cost_of_mistakes` says how many nets the mistakes keep from learning; `MISTAKES` is the catalogue.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What trains is looked up when it is asked for: an audit does not need the kernels."""
+    """Import what trains nets on first use: an audit does not need the kernels."""
     if name in ("MistakenRuns", "train_with_mistakes"):
         from fastmlp.audit import training
 
@@ -54,81 +54,81 @@ class GradientAudit:
     """What `audit_gradients` found."""
 
     right: bool
-    """Whether all gradients, and the outputs if they were given, are right."""
+    """Whether all gradients are right, and the outputs too if they were given."""
     gradients_right: bool
-    """Whether the gradients are right, for the outputs that were given."""
+    """Whether the gradients are right for the given outputs; without outputs, for the exact ones."""
     mistakes: tuple[str, ...]
-    """Names of the mistakes in the gradients, none where they are right or not explained."""
+    """Names of the mistakes in the gradients; empty if the gradients are right or not explained."""
     places: tuple[Placed, ...]
-    """The same with the `layers` that they are in, the inputs' weights being layer 0, and with their numbers."""
+    """`mistakes` with their layers, counted from 0 for the weights of the inputs, and their numbers."""
     alternatives: tuple[tuple[str, ...], ...]
-    """Other mistakes that would give the very same gradients here,"""
+    """Names of other mistakes that give the same gradients here; one tuple for each explanation."""
     other_places: tuple[tuple[Placed, ...], ...]
-    """and where they would be."""
+    """`alternatives` with their layers and numbers."""
     forward_mistakes: tuple[str, ...]
-    """Names of the mistake in the forward pass; more than one where they cannot be told apart."""
+    """Names of the mistake in the forward pass; several if they give the same outputs here."""
     forward_places: tuple[Placed, ...]
-    """The same with their layers."""
+    """`forward_mistakes` with their layers."""
     outputs_right: bool | None
     """Whether the outputs are right; None if they were not given."""
     errors: dict[str, float]
-    """The largest error of each gradient, relative to the largest number of the exact one."""
+    """The largest error of each gradient array, relative to the largest magnitude in the exact array."""
     learning_rate: float | None
-    """Where weights were updated too early: with which learning rate."""
+    """The learning rate used, if weights were updated too early; otherwise None."""
     factor: float | None
-    """Where no mistake is known, but all gradients are the right ones times one number: which."""
+    """The common factor, if no known mistake explains gradients that are all one multiple of the right ones."""
     worst: str
-    """The array with the largest error, what it holds there and what it should."""
+    """Where the largest error is, as text: the array and index, its value, and the right one."""
     architecture: Architecture
-    """What the net is meant to be,"""
+    """The net that was meant."""
     loss: str
-    """and its loss,"""
+    """The loss's name."""
     l2: float
-    """with L2's factor."""
+    """The factor of the L2 term."""
 
     def __str__(self) -> str:
         lines = []
         if self.outputs_right is False:
             lines.append("The outputs are wrong.")
-            lines += self._explained(self.forward_places, "They agree with none of the known mistakes.")
+            lines += self._explained(self.forward_places, "No known mistake gives them.")
             if self.forward_mistakes:
-                lines.append("The gradients are compared with those that such outputs lead to.")
+                lines.append("The gradients are compared with the right ones for these outputs.")
         if self.gradients_right:
             lines.append("The gradients are right." if self.right else "For these outputs the gradients are right.")
             return "\n".join(lines)
         lines.append(f"The gradients are wrong: {self.worst}.")
         fine = [name for name, error in self.errors.items() if error <= TOLERANCE]
         if fine:
-            lines.append(f"Right are {', '.join(fine)}.")
+            lines.append(f"These are right: {', '.join(fine)}.")
         if self.factor is not None:
-            sign = ": the sign is turned, and they are too large or too small as well" if self.factor < 0 else ""
-            lines.append(f"All are the right ones times {self.factor:.6g}{sign}.")
-        nothing = "No known mistake, nor a pair of them, explains it." if self.factor is None else ""
+            sign = ": their sign is wrong, and their size too" if self.factor < 0 else ""
+            lines.append(f"All gradients are {self.factor:.6g} times the right ones{sign}.")
+        nothing = "No known mistake, and no pair of them, explains this." if self.factor is None else ""
         lines += self._explained(self.places, nothing)
         for other in self.other_places:
             same = " and ".join(MISTAKES[mistake.name].meaning + self._where(mistake) for mistake in other)
-            lines.append(f"The same numbers come of: {same}.")
+            lines.append(f"Another explanation of the same numbers: {same}.")
         return "\n".join(lines)
 
     def cost(self, X: Any, y: Any, **settings: Any) -> MistakeCost:
-        """What the mistakes that were found cost: many restarts with them, and without them.
+        """Train many restarts with and without the mistakes that were found.
 
         Parameters
         ----------
         X, y : array_like
             The samples, as for `audit_gradients`.
         **settings
-            Those of `cost_of_mistakes`, such as `optimizer`, `epochs`, `init` and `n_nets`: what your program trains
-            with.
+            Settings of `cost_of_mistakes`, such as `optimizer`, `epochs`, `init` and `n_nets`: those of your
+            program.
 
         Returns
         -------
         MistakeCost
-            Print it to read whether they are why nets are stuck.
+            Print it to read whether the mistakes are why nets are stuck.
         """
         made = (*self.places, *self.forward_places[:1])
         if not made:
-            raise ValueError("the audit found no mistake that could be trained with")
+            raise ValueError("the audit found no mistake to train with")
         from fastmlp.audit.cost import cost_of_mistakes
 
         given = {"loss": self.loss, "l2": self.l2, **settings}
@@ -144,7 +144,7 @@ class GradientAudit:
         return lines
 
     def _where(self, mistake: Placed) -> str:
-        """In which layers, of which samples, with which number."""
+        """Describe the layers, samples and number of a mistake."""
         where = f" (in {said_layers(mistake.layers, self.architecture.n_layers)})" if mistake.layers else ""
         if mistake.other is not None:
             where += f" (by the weights of {said_layers((mistake.other,), self.architecture.n_layers)})"
@@ -172,36 +172,36 @@ def audit_gradients(
     l2: float = 0.0,
     outputs: Any = None,
 ) -> GradientAudit:
-    """Compare the gradients that a backpropagation of your own computed with exact ones, and name what is wrong.
+    """Compare the gradients of your own backpropagation with exact ones, and name the mistake.
 
-    Gradients that are wrong are compared with those of a catalogue of mistakes, and of all pairs of them.
+    Wrong gradients are compared with those of every mistake in a catalogue, and of every pair of them.
 
     Parameters
     ----------
     architecture : Architecture
-        What the net is meant to be.
+        The net that your program implements.
     weights : list of array_like
-        One array a layer, of shape (in, out) or (out, in): told apart by the shapes, and where all layers are square by
-        which of the two explains the gradients.
+        One array a layer, of shape (in, out) or (out, in). The shapes tell which; if all layers are square, the one
+        that explains the gradients is taken.
     biases : list of array_like or None
-        One array a layer, of `out` numbers in any shape; None or an empty list for a net without.
+        One array a layer, of `out` numbers in any shape; None or an empty list for a net without biases.
     X : array_like of shape (n_samples, n_inputs)
     y : array_like
         As for `train`.
     weight_gradients, bias_gradients : list of array_like
-        What you computed: the derivatives of the mean loss by each weight and bias, shaped as those are. Without
-        `bias_gradients` only the weights' are audited.
+        Your gradients: the derivatives of the mean loss by each weight and bias, in the shapes of `weights` and
+        `biases`. Without `bias_gradients` only the weights' are audited.
     loss : str, optional
         As for `train`.
     l2 : float, default 0.0
-        Times half the sum of the squared weights, biases left out: what is added to the loss.
+        The loss includes l2/2 times the sum of squared weights; biases are left out.
     outputs : array_like of shape (n_samples, n_outputs), optional
-        What your forward pass gave: then it is audited too, and the gradients are judged for these outputs.
+        The outputs of your forward pass. They are audited too, and the gradients are judged for these outputs.
 
     Returns
     -------
     GradientAudit
-        Print it to read it.
+        Print it for a report.
 
     Examples
     --------
@@ -210,7 +210,7 @@ def audit_gradients(
     >>> X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1.0]]), np.array([0, 1, 1, 0])
     >>> W, b = np.array([[0.5], [-0.3]]), np.zeros(1)
     >>> a = 1 / (1 + np.exp(-(X @ W + b)))
-    >>> delta = (a - y[:, None]) * a * (1 - a) / 4  # a slip: the derivative has cancelled with that of the loss
+    >>> delta = (a - y[:, None]) * a * (1 - a) / 4  # wrong: this derivative cancels with that of the loss
     >>> dW, db = X.T @ delta, delta.sum(axis=0)
     >>> audit = fastmlp.audit_gradients(fastmlp.Architecture((2, 1)), [W], [b], X, y, [dW], [db])
     >>> audit.right, audit.mistakes
@@ -219,7 +219,7 @@ def audit_gradients(
     if not isinstance(architecture, Architecture):
         raise TypeError(f"architecture={architecture!r}: needs a fastmlp.Architecture, such as Architecture((2, 4, 1))")
     if np.ndim(architecture.leaky_slope):
-        raise ValueError("leaky_slope has one number for each net: an audit is of one net, so give it one number")
+        raise ValueError("leaky_slope has one number for each net: an audit is of one net, so give one number")
     loss = architecture.default_loss if loss is None else loss
     code = Loss(choose("loss", loss, LOSSES[architecture.activations[-1]]))
     if code not in AUDITED:
@@ -257,7 +257,7 @@ def audit_gradients(
 
 
 def _orientations(weights: Any, architecture: Architecture) -> list[bool]:
-    """Whether the weights are (out, in): one answer, or both where all layers are square."""
+    """Whether the weights are (out, in): one answer, or both if all layers are square."""
     shapes = architecture.shapes
     _refuse_other_lengths("weights", weights, len(shapes))
     given = [np.shape(w) for w in weights]
@@ -267,7 +267,7 @@ def _orientations(weights: Any, architecture: Architecture) -> list[bool]:
         if all(shape == (pair[::-1] if turned else pair) for shape, pair in zip(given, shapes, strict=True))
     ]
     if not answers:
-        raise ValueError(f"weights have the shapes {given}; needs {shapes}, or each of them turned round")
+        raise ValueError(f"weights have the shapes {given}; needs {shapes}, or each of them transposed")
     return answers
 
 
@@ -315,7 +315,7 @@ def _outputs(given: Any, shape: tuple[int, ...]) -> np.ndarray:
 def _audited(
     architecture: Architecture, problem: Problem, weights: Arrays, biases: Arrays, outputs: np.ndarray | None
 ) -> tuple[float, GradientAudit]:
-    """How far the gradients are from what explains them, and what is to be said."""
+    """An explanation of the gradients, its error, and the report that it leads to."""
     forward, outputs_right = _audit_outputs(problem, outputs)
     search = Search(problem, weights, biases)
     found = search.explanations()
@@ -352,7 +352,7 @@ def _audited(
 
 
 def _audit_outputs(problem: Problem, outputs: np.ndarray | None) -> tuple[tuple[Placed, ...], bool | None]:
-    """Which forward mistakes give the outputs, and whether they are right; the problem goes on with the first."""
+    """Find the forward mistakes that give the outputs, and whether these are right; the first goes into the problem."""
     if outputs is None:
         return (), None
     if _distance(outputs, problem.a[-1]) <= TOLERANCE:

@@ -1,8 +1,8 @@
-"""Backpropagation in float64 with NumPy, right, and with the mistakes of the catalogue in it.
+"""Backpropagation in float64 with NumPy, both right and with mistakes of the catalogue.
 
-The right way is plain to see here; each mistake is one switch in it. Symbols: a₀ the inputs, z = a W + b, a = f(z);
-δ the derivative of the loss by a layer's z, for each sample; the weights' gradient is aᵀ δ, the biases' Σ δ, and δ Wᵀ
-is what is passed down to the layer below. Arrays may have more axes in front, one net after the other.
+Each mistake is one switch in the right program. Symbols: a₀ the inputs, z = a W + b, a = f(z); δ the derivative of the
+loss by a layer's z, for each sample. The weights' gradient is aᵀ δ, the biases' Σ δ, and δ Wᵀ is passed down to the
+layer below. Arrays may have leading axes for several nets.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fastmlp.audit.mistakes import BACKWARD, FORWARD, MISTAKES, Placed
 
 Arrays = list[np.ndarray]
 
-ROUNDING = 1e-2  # of what tolerances are relative to: of 1e-4 that leaves 1e-6, some steps of float32 at 1
+ROUNDING = 1e-2  # of the scale that tolerances are relative to: with 1e-4 this is 1e-6, a few float32 roundings at 1
 KINK, ANYTHING = 1e-6, 1e6
 MOST_TERMS = 2**22
 RIGHT_FORWARD: tuple[Placed, ...] = ()
@@ -39,13 +39,13 @@ def _softmax(z: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
 
 
 def derivative(code: Activation, z: np.ndarray, a: np.ndarray, slope: float) -> np.ndarray:
-    """f'(z), element by element; of softmax its diagonal."""
+    """f'(z) elementwise; for softmax the diagonal of its Jacobian."""
     record = BY_CODE[code]
     return record.derivative_in_numpy(z if record.needs_sum or record.dies else a, slope)
 
 
 class Made:
-    """The mistakes of one layer, or of the net, by what they change: the codes of different switches are told apart."""
+    """The mistakes of one layer, or of the net; each kind of code belongs to one switch."""
 
     def __init__(self, mistakes: Iterable[Placed] = ()) -> None:
         self.by_name = {mistake.name: mistake for mistake in mistakes}
@@ -69,12 +69,12 @@ def turned(w: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Problem:
-    """A net, its data and its loss, in float64."""
+    """A net with its data and loss, in float64."""
 
     activations: tuple[Activation, ...]
     slope: float
     weights: Arrays
-    biases: Arrays  # zeros for a net without
+    biases: Arrays  # zeros for a net without biases
     X: np.ndarray
     targets: np.ndarray  # (S, n_out)
     loss: Loss
@@ -99,7 +99,7 @@ class Problem:
     # ------------------------------------------------------------------------------------------------ forward
 
     def forward(self, mistakes: Iterable[Placed] = RIGHT_FORWARD) -> tuple[Arrays, Arrays]:
-        """z of every layer, and its a, the inputs first."""
+        """Compute z of every layer, and a of every layer, the inputs first."""
         slips = [Forward.RIGHT] * self.n_layers
         for mistake in mistakes:
             for layer in mistake.layers:
@@ -128,7 +128,7 @@ class Problem:
         return activate(self.applied(layer, slip), z, self.slope)
 
     def applied(self, layer: int, slip: Forward) -> Activation:
-        """The activation that is applied in a layer."""
+        """The activation that a layer applies, with the mistake if there is one."""
         if slip == Forward.NO_ACTIVATION:
             return Activation.IDENTITY
         if slip == Forward.OTHER_ACTIVATION:
@@ -138,7 +138,7 @@ class Problem:
     # ------------------------------------------------------------------------------------------------ where
 
     def places(self, name: str) -> tuple[int, ...]:
-        """The layers that a mistake can be made in; for one that is in no layer (0,) or none."""
+        """The layers where a mistake is possible; (0,) or () for a mistake that belongs to no layer."""
         found = self._possible()[name]
         return found if isinstance(found, tuple) else (0,) * found
 
@@ -226,7 +226,7 @@ class Problem:
         }
 
     def forward_mistakes(self) -> list[Placed]:
-        """Those that this net can have: in one of the layers, and in all of them."""
+        """Every mistake that this net can have: in each single layer, and in all of them."""
         found = []
         for name in FORWARD:
             layers = self.places(name)
@@ -235,15 +235,15 @@ class Problem:
         return found
 
     def backward_mistakes(self) -> list[str]:
-        """Names of those that this net can have."""
+        """Names of the mistakes that this net can have."""
         return [name for name in BACKWARD if self.places(name)]
 
     # ------------------------------------------------------------------------------------------------ backward
 
     def gradients(self, mistakes: Iterable[Placed] = (), learning_rate: float = 0.0) -> tuple[Arrays, Arrays]:
-        """The weights' and the biases' gradients, with these mistakes in them.
+        """Compute the gradients of weights and biases with the given mistakes.
 
-        `learning_rate` is that of weights that are updated too early, by the gradients that are audited.
+        `learning_rate` applies to weights that are updated too early, with the audited gradients.
         """
         mistakes = list(mistakes)
         made = Made(m for m in mistakes if not BACKWARD[m.name].has_layers)
@@ -263,7 +263,7 @@ class Problem:
         return weight_gradients, bias_gradients
 
     def weight_gradient(self, layer: int, delta: np.ndarray, here: Made) -> np.ndarray:
-        """Σ aᵀ δ over the samples, or what stands in its place; without L2."""
+        """Σ aᵀ δ over the samples, or the mistake's version of it; without L2."""
         below = self._multiplied(layer, here)
         delta, factor = _part(here, "weights", delta, len(self.X))
         if Product.TRANSPOSED in here:
@@ -272,7 +272,7 @@ class Problem:
         return factor * (turned(below) @ delta)
 
     def _multiplied(self, layer: int, here: Made) -> np.ndarray:
-        """What δ is multiplied with: the outputs of the layer below, or what stands in their place."""
+        """What δ is multiplied with: the outputs of the layer below, or the mistake's version of them."""
         if Product.OWN_OUTPUTS in here:
             return self.a[layer + 1]
         if Product.WEIGHTED_SUMS in here:
@@ -282,7 +282,7 @@ class Problem:
         return self.a[layer]
 
     def terms(self, layer: int, delta: np.ndarray, here: Made) -> np.ndarray:
-        """Each sample's term of the weights' gradient, (S, in · out); of large layers the first unit's."""
+        """Each sample's term of the weights' gradient, (S, in · out); only the first unit's for large layers."""
         below = self._multiplied(layer, here)
         if below.shape[1] * delta.shape[1] * len(delta) > MOST_TERMS:
             return below * delta[:, :1]
@@ -291,7 +291,7 @@ class Problem:
         return (below[:, :, None] * delta[:, None, :]).reshape(len(delta), -1)
 
     def bias_gradient(self, delta: np.ndarray, here: Made) -> np.ndarray:
-        """Σ δ over the samples, or what stands in its place."""
+        """Σ δ over the samples, or the mistake's version of it."""
         delta, factor = _part(here, "biases", delta, len(self.X))
         db = factor * delta.sum(axis=-2)
         if BiasSum.OVER_UNITS in here:
@@ -299,7 +299,7 @@ class Problem:
         return np.zeros_like(db) if BiasSum.ZERO in here else db
 
     def passed_down(self, layer: int, delta: np.ndarray, here: Made, rate: float) -> np.ndarray:
-        """δ Wᵀ, or what stands in its place."""
+        """δ Wᵀ, or the mistake's version of it."""
         w = self.weights[layer]
         if Down.UNTRANSPOSED in here:
             return delta @ w
@@ -309,7 +309,7 @@ class Problem:
         return delta @ turned(w - rate * self.given[layer] if rate else w)
 
     def other_weights(self, layer: int) -> list[int]:
-        """Layers whose weights have the shape of this one's."""
+        """Other layers whose weights have the same shape."""
         shapes = [w.shape for w in self.weights]
         return [k for k in range(self.n_layers) if k != layer and shapes[k] == shapes[layer]]
 
@@ -318,7 +318,7 @@ class Problem:
         output, code, t = self.a[-1], self.activations[-1], self.targets
         error, scale = output - t, self.scale(made)
         slope = derivative(code, self.z[-1], output, self.slope)
-        of_output = sigmoid(output) * (1.0 - sigmoid(output))  # in the place of f'(z) = a (1 − a)
+        of_output = sigmoid(output) * (1.0 - sigmoid(output))  # in place of f'(z) = a (1 − a)
         if Output.FIRST_TERM in made:
             delta = -t * (1.0 - output)
         elif Output.TARGET_OVER_OUTPUT in made:
@@ -337,7 +337,7 @@ class Problem:
                     delta = output * (error - (error * output).sum(axis=-1, keepdims=True))
                 if Output.DERIVATIVE_TWICE in made:
                     delta = delta * slope
-        # with its own output activation the derivative of a cross-entropy has cancelled
+        # the derivative of a cross-entropy cancels with that of its output activation
         elif Output.TIMES_OUTPUT in made:
             delta = error * output
         elif Output.DERIVATIVE_OF_OUTPUT in made:
@@ -351,7 +351,7 @@ class Problem:
         return scale * delta
 
     def scale(self, made: Made) -> float:
-        """What a sample's δ is multiplied with."""
+        """The factor of a sample's δ, by which the loss is averaged."""
         n_samples, n_outputs = self.targets.shape
         scale = 1.0 / n_samples
         if Scale.SUM in made:
@@ -372,7 +372,7 @@ class Problem:
         return -scale if Scale.TURNED in made else scale
 
     def hidden_derivative(self, layer: int, here: Made) -> np.ndarray:
-        """f'(z) of a hidden layer, or what stands in its place."""
+        """f'(z) of a hidden layer, or the mistake's version of it."""
         code, z, a = self.activations[layer], self.z[layer], self.a[layer + 1]
         if Derivative.OF_LAYER_BELOW in here:
             a = z = self.a[layer]
@@ -394,11 +394,11 @@ class Problem:
     # ------------------------------------------------------------------------------------------------ rounding
 
     def magnitudes(self) -> tuple[Arrays, Arrays]:
-        """What the terms of each gradient come to without their signs: what rounding errors are relative to.
+        """The sum of the magnitudes of each gradient's terms, which rounding errors are relative to.
 
-        A sum within rounding of a ReLU's kink may fall on either side of it: there anything goes.
+        A weighted sum within rounding of a ReLU's kink may fall on either side: there any gradient is accepted.
         """
-        # outputs that nearly equal their targets are known only as well as both are
+        # the rounding error of o − t is relative to o and t, not to their difference
         known = ROUNDING * abs(self.scale(NONE_MADE)) * (np.abs(self.a[-1]) + np.abs(self.targets))
         delta = np.abs(self.output_delta(NONE_MADE)) + known
         weights: Arrays = [np.empty(0)] * self.n_layers
@@ -419,13 +419,13 @@ class Problem:
 
 
 def _cross_entropy_by_output(o: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """dL/do = (1 − t) / (1 − o) − t / o, without the term that a target of 0 or 1 has not."""
+    """dL/do = (1 − t) / (1 − o) − t / o; a term with factor 0 is left out."""
     with np.errstate(all="ignore"):
         return np.where(t < 1, (1.0 - t) / (1.0 - o), 0.0) - np.where(t > 0, t / o, 0.0)
 
 
 def _of_some(delta: np.ndarray, mistake: Placed) -> np.ndarray:
-    """δ of the samples that are not lost: by default the last one."""
+    """δ of the samples that are kept: by default the last one."""
     first = delta.shape[-2] - 1 if mistake.sample is None else mistake.sample
     stop = first + 1 if mistake.stop is None else mistake.stop
     kept = np.zeros_like(delta)
@@ -440,7 +440,7 @@ _PART_NAMES = {
 
 
 def _part(here: Made, which: str, delta: np.ndarray, n: int) -> tuple[np.ndarray, float]:
-    """Which samples a layer's gradients are summed over, and what they are multiplied with."""
+    """The samples that a layer's gradients are summed over, and the factor of the sum."""
     sums, twice, one = _PART_NAMES[which]
     if sums in here.by_name:
         return delta, float(n)

@@ -1,4 +1,4 @@
-"""What a mistake costs: the same seeds with it, without it, and with other changes."""
+"""The cost of a mistake: train the same seeds with it, without it, and with other changes."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from fastmlp.diagnosis.causes import HAIR
 from fastmlp.statistics import differ, interval, percent
 
 MOSTLY_SOLVED = 0.9
-MUCH_WORSE = 1.1  # times the median loss: what other seeds would not change as much
+MUCH_WORSE = 1.1  # ratio of median losses; other seeds change them by less
 AS_IT_IS, RIGHT, ALL = "as it is", "without the mistakes", "without the mistakes, with all changes"
 
 
 @dataclass(frozen=True)
 class CostRow:
-    """The same seeds, trained in one way."""
+    """Results of the same seeds with one change."""
 
     change: str
-    """What is different from the program as it is, with its mistakes."""
+    """The change from the program as it is, mistakes included."""
     n_nets: int
     n_solved: int
     median_loss: float
     median_margin: float
-    """Median margin of the solved nets: how far their worst sample is on its side of 1/2. NaN where none is solved, or
-    where targets are no classes."""
+    """Median margin of the solved nets: the distance of the worst sample from 1/2, on its target's side. NaN if none is
+    solved, or if targets are not classes."""
 
     @classmethod
     def of(cls, change: str, found: MistakenRuns) -> CostRow:
-        """The row of nets that were trained."""
+        """Summarise the nets of one change."""
         margins = found.margin[found.solved]
         loss = np.where(np.isfinite(found.runs.loss), found.runs.loss, np.inf)
         middle = float(np.median(margins)) if len(margins) else float("nan")
@@ -53,16 +53,16 @@ class CostRow:
 
 @dataclass(frozen=True)
 class MistakeCost:
-    """What mistakes cost; print it to read it."""
+    """What mistakes cost; print it for a report."""
 
     description: str
     mistakes: tuple[Placed, ...]
     n_layers: int
     rows: tuple[CostRow, ...]
-    """As it is; without each mistake, where there are several; without all; with each change; and with them all."""
+    """The program as it is; without each mistake, if there are several; without all; with each change; with all."""
 
     def __getitem__(self, change: str) -> CostRow:
-        """The row of a change, by its name."""
+        """The row of the change with this name."""
         return {row.change: row for row in self.rows}[change]
 
     @property
@@ -81,13 +81,13 @@ class MistakeCost:
         return f"{shares}: {they} why nets are stuck{part}."
 
     def _by_losses(self, shares: str, they: str) -> str:
-        """The verdict where as many are solved with the mistakes as without: on noisy data, none may be."""
+        """The verdict by the median loss, where as many nets are solved with the mistakes as without (perhaps none)."""
         with_them, without = self[AS_IT_IS], self[RIGHT]
         if max(with_them.share, without.share) >= MOSTLY_SOLVED:
             return f"{shares}: {they} not why nets are stuck."
         losses = f"the median loss is {with_them.median_loss:.4g} and {without.median_loss:.4g}"
         if not np.isfinite(without.median_loss):
-            return f"{shares}; {losses}: it cannot be told, for most nets diverge without as well."
+            return f"{shares}; {losses}: no verdict, because most nets diverge without the mistakes too."
         if with_them.median_loss > MUCH_WORSE * without.median_loss:
             return f"{shares}, but {losses}: {they} why nets learn worse."
         return f"{shares}, and {losses}: {they} not why nets are stuck."
@@ -114,17 +114,17 @@ def cost_of_mistakes(
     tell: Callable[[str], Any] = lambda _change: None,
     **settings: Any,
 ) -> MistakeCost:
-    """Train the same seeds with mistakes, without them, and with other changes: which of them is why nets are stuck?
+    """Train the same seeds with mistakes, without them, and with other changes, to find why nets are stuck.
 
     Parameters
     ----------
     architecture, X, y, mistakes
         As for `train_with_mistakes`.
     changes : mapping of str to mapping, optional
-        Other changes to try, each alone, with the mistakes: a name, and the settings that are different, such as
-        ``{"glorot weights": {"init": "glorot_uniform"}}``. `architecture` and `mistakes` can be among them.
+        Other changes to try, each alone and with the mistakes: from a name to the settings that differ, such as
+        ``{"glorot weights": {"init": "glorot_uniform"}}``. `architecture` and `mistakes` are allowed.
     n_nets : int, default 10,000
-        Restarts of each.
+        Restarts of each row.
     tell : function, optional
         Called with the name of each row before it is trained.
     **settings
@@ -160,7 +160,7 @@ def cost_of_mistakes(
     changes = changes or {}
     own = [name for name in changes if name in (AS_IT_IS, RIGHT, ALL) or name in {f"without {m.name}" for m in made}]
     if own:
-        raise ValueError(f"changes={own}: these are names of rows that every table has; choose others")
+        raise ValueError(f"changes={own}: the table has rows of these names already; choose others")
     ways: dict[str, dict[str, Any]] = {AS_IT_IS: {}}
     if len(made) > 1:
         for mistake in made:

@@ -1,7 +1,7 @@
-"""The catalogue of mistakes that people make in a net's forward pass and in its backpropagation.
+"""The catalogue of mistakes in a net's forward pass and in its backpropagation.
 
-Each is a switch at one place of the program in `backpropagation`, the compiled one in `_kernels/mistakes`, or
-both. It knows nothing of nets: which mistakes a net can have, and in which layers, `_backpropagation.Problem` says.
+Each is a switch at one place of the program in `backpropagation`, of the compiled one in `_kernels/mistakes`, or of
+both. It knows nothing of nets: `backpropagation.Problem` says which mistakes a net can have, and in which layers.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ class Mistake(NamedTuple):
     """One entry of the catalogue."""
 
     name: str
-    slots: frozenset[str]  # what it changes; two mistakes of one slot in one layer exclude each other
-    code: IntEnum  # what becomes of the first slot
+    slots: frozenset[str]  # the code that it changes; a layer has at most one mistake of each slot
+    code: IntEnum  # the first slot's value
     meaning: str
-    line: str  # the right way, in NumPy
-    has_layers: bool  # whether it is made in some of the layers
+    line: str  # the right code, in NumPy
+    has_layers: bool  # whether it belongs to layers, one or several
 
 
 def _mistake(name: str, slots: str, code: IntEnum, meaning: str, line: str) -> tuple[str, Mistake]:
@@ -69,7 +69,7 @@ BACKWARD: dict[str, Mistake] = dict(
             "scale",
             Scale.ONE_MINIBATCH,
             "the gradient is that of some of the samples, not of all",
-            "compute the gradient on the samples that the loss is of",
+            "compute the gradient on the same samples as the loss",
         ),
         _mistake(
             "sum_over_outputs",
@@ -86,11 +86,7 @@ BACKWARD: dict[str, Mistake] = dict(
             "delta = 2 * (output - target) * derivative / output.size",
         ),
         _mistake(
-            "sign_flipped",
-            "sign",
-            Scale.TURNED,
-            "the sign is turned: a step along it climbs",
-            "W -= learning_rate * dW",
+            "sign_flipped", "sign", Scale.TURNED, "the sign is wrong: each step climbs", "W -= learning_rate * dW"
         ),
         _mistake(
             "output_derivative_of_output",
@@ -125,7 +121,7 @@ BACKWARD: dict[str, Mistake] = dict(
             "cross_entropy_first_term",
             "output",
             Output.FIRST_TERM,
-            "of the cross-entropy only -t / o is differentiated: the term of the other class is missing",
+            "only the term -t log o of the cross-entropy is differentiated: that of the other class is missing",
             "error = -target / output + (1 - target) / (1 - output)",
         ),
         _mistake(
@@ -140,7 +136,7 @@ BACKWARD: dict[str, Mistake] = dict(
             "output_error_times_output",
             "output",
             Output.TIMES_OUTPUT,
-            "the output's gradient is (o - t) o: where a derivative belongs the output itself stands",
+            "the output's gradient is (o - t) o: the output itself is used in place of its derivative",
             DELTA_LINE,
         ),
         _mistake(
@@ -224,7 +220,7 @@ BACKWARD: dict[str, Mistake] = dict(
             "weight_gradient_transposed",
             "product",
             Product.TRANSPOSED,
-            "the weight gradient is its own transpose, pressed into the shape: delta.T @ a_below",
+            "the weight gradient is its own transpose, reshaped: delta.T @ a_below",
             PRODUCT_LINE,
         ),
         _mistake(
@@ -266,7 +262,7 @@ BACKWARD: dict[str, Mistake] = dict(
             "weights_of_one_sample",
             "weight_part",
             Part.ONE_SAMPLE,
-            "the weights' gradient holds one sample's term alone, as where = stands in a loop for +=",
+            "the weights' gradient is one sample's term, as when a loop has = in place of +=",
             "dW += np.outer(a_below[s], delta[s])",
         ),
         _mistake(
@@ -287,7 +283,7 @@ BACKWARD: dict[str, Mistake] = dict(
             "biases_of_one_sample",
             "bias_part",
             Part.ONE_SAMPLE,
-            "the biases' gradient holds one sample's term alone, as where = stands in a loop for +=",
+            "the biases' gradient is one sample's term, as when a loop has = in place of +=",
             "db += delta[s]",
         ),
         _mistake(
@@ -315,7 +311,7 @@ BACKWARD: dict[str, Mistake] = dict(
             "l2_in_gradient",
             "l2",
             Penalty.ADDED,
-            "the weights' gradient has a multiple of the weights in it, L2's, that the loss has not",
+            "the weights' gradient includes an L2 term that the loss does not have",
             "dW = a_below.T @ delta  # or pass l2 to the audit",
         ),
         _mistake(
@@ -403,17 +399,19 @@ MISTAKES: dict[str, Mistake] = BACKWARD | FORWARD
 
 
 class Placed(NamedTuple):
-    """A mistake, and where it is made."""
+    """A mistake and its place."""
 
     name: str
-    layers: tuple[int, ...] = ()  # of those that are made in some of the layers; the inputs' weights are layer 0
-    sample: int | None = None  # of those that lose all samples but one,
-    stop: int | None = None  # or all but some: one past the last of them
-    other: int | None = None  # the layer whose weights stand in the place of the right ones
+    layers: tuple[
+        int, ...
+    ] = ()  # layers, counted from 0 for the inputs' weights; empty for a mistake that belongs to no layer
+    sample: int | None = None  # the only sample left, or the first of those left, for a mistake that loses the others
+    stop: int | None = None  # one past the last sample left
+    other: int | None = None  # the layer whose weights are used in place of the right ones
     number: float = 0.0  # the learning rate, or L2's factor
 
 
 def said_layers(layers: tuple[int, ...], n_layers: int) -> str:
-    """Layers as a reader counts them."""
+    """Name layers for a message, hidden layers counted from 1."""
     names = ["the output layer" if layer == n_layers - 1 else f"hidden layer {layer + 1}" for layer in layers]
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

@@ -1,7 +1,7 @@
-"""Which mistakes lead to gradients that somebody computed: the fewest, with the layers that they are in.
+"""Find the smallest set of mistakes, with their layers, that explains given gradients.
 
-The search goes from the output layer down. A layer's gradients depend on what was done there and above, so most guesses
-are given up at the first layer whose gradients they don't explain.
+The search goes from the output layer down. A layer's gradients depend only on that layer and those above, so most
+candidates are rejected at the first layer whose gradients they do not explain.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 from fastmlp.audit.backpropagation import Arrays, Made, Problem
 from fastmlp.audit.mistakes import BACKWARD, Placed
 
-# Gradients count as equal when they differ by at most this, relative to the sum of their terms without signs. Float32
-# gradients of thousands of samples come within 1e-5 of that; no mistake that matters does.
+# Gradients count as equal when they differ by at most this, relative to the sum of the magnitudes of their terms.
+# Float32 gradients of thousands of samples differ by less than 1e-5; every mistake that matters differs by more.
 TOLERANCE = 1e-4
-# What float64 gives. Where a gradient is that close to a mistake's and a thousand times farther from the right one, it
-# is the mistake's, though both are within the tolerance.
+# The accuracy of float64. A gradient this close to a mistake's and a thousand times further from the right one is the
+# mistake's, even if both are within the tolerance.
 EXACT = 1e-9
 CLEARLY = 1e-3
-SMALL = 1e-3  # numbers smaller than this relative to the array's largest are compared with that: 1e-7 of it is rounding
+SMALL = 1e-3  # smallest scale of a number, relative to the array's largest: 1e-7 of that is rounding
 MOST_MISTAKES = 2
-MOST_RANGES = 512  # samples: in larger data a minibatch is looked for at the usual sizes alone
+MOST_RANGES = 512  # samples; in larger data only minibatches of usual sizes are searched for
 USUAL_SIZES = (8, 10, 16, 20, 25, 32, 50, 64, 100, 128, 200, 256, 500, 512, 1000, 1024)
 UPDATED, L2 = "weights_updated_before_passing_down", "l2_in_gradient"
 PRODUCTS = tuple(name for name, mistake in BACKWARD.items() if "product" in mistake.slots)
@@ -36,7 +36,7 @@ OF_ALL = tuple(name for name, mistake in BACKWARD.items() if not mistake.has_lay
 
 
 class Explanation(NamedTuple):
-    """Mistakes that give the gradients."""
+    """Mistakes that explain the gradients."""
 
     error: float
     mistakes: tuple[Placed, ...]
@@ -48,7 +48,7 @@ class Explanation(NamedTuple):
 
 
 class Search:
-    """The gradients that were given, and what explains them."""
+    """The given gradients, and the search for their explanation."""
 
     def __init__(self, problem: Problem, weights: Arrays, biases: Arrays) -> None:
         self.problem, self.weights, self.biases = problem, weights, biases
@@ -66,7 +66,7 @@ class Search:
         return self.error > TOLERANCE
 
     def explanations(self) -> list[Explanation]:
-        """The best one first, then those that do as well; none for gradients that are right or not explained."""
+        """The best explanation, then equally good ones; empty if the gradients are right or not explained."""
         if self.error <= EXACT:
             return []
         limit = TOLERANCE if self.wrong else CLEARLY * self.error
@@ -82,7 +82,7 @@ class Search:
         return []
 
     def factor(self) -> float | None:
-        """The number that all gradients are too large by, if there is one."""
+        """The factor between all gradients and the right ones, if there is one."""
         given, exact = [*self.weights, *self.biases], [*self.exact[0], *self.exact[1]][: len(self._given())]
         g, v = (np.concatenate([array.ravel() for array in arrays]) for arrays in (given, exact))
         factor = float(g @ v) / max(float(v @ v), 1e-300)
@@ -96,7 +96,7 @@ class Search:
     # ----------------------------------------------------------------------------------------- differences
 
     def _difference(self, given: np.ndarray, value: np.ndarray, layer: int, which: int) -> float:
-        """The largest, relative to the terms without signs; `which` is 0 for weights and 1 for biases."""
+        """The largest difference, relative to the terms' magnitudes; `which` is 0 for weights and 1 for biases."""
         m = self.magnitudes[which][layer]
         with np.errstate(all="ignore"):
             worst = float((np.abs(given - value) / (m + np.abs(value) + SMALL * m.max() + 1e-300)).max())
@@ -125,7 +125,7 @@ class Search:
     def _below(
         self, layer: int, delta: np.ndarray, so_far: tuple[Placed, ...], number: int, limit: float, error: float
     ) -> Iterator[Explanation]:
-        """Explanations of the gradients of a layer and of those below it."""
+        """Explain the gradients of a layer and of those below it."""
         used = {mistake.name for mistake in so_far}
         l2 = [mistake for mistake in so_far if mistake.name.startswith("l2")]
         for at, weight_error in self._weights_of(layer, delta, used, number, limit, l2):
@@ -141,7 +141,7 @@ class Search:
     def _passed(
         self, layer: int, delta: np.ndarray, here: tuple[Placed, ...], number: int, limit: float, error: float
     ) -> Iterator[Explanation]:
-        """Go down to the layer below, by every way that leaves no more than `number` mistakes."""
+        """Go down to the layer below, with every mistake in what is passed down that keeps within `number` mistakes."""
         used = {mistake.name for mistake in here}
         updated = [mistake for mistake in here if mistake.name == UPDATED]
         passes = [()] if updated else [(), *self._options(PASSES, layer, used, number)]
@@ -161,7 +161,7 @@ class Search:
                 yield from self._below(layer - 1, below, made, number, limit, error)
 
     def _options(self, names: tuple[str, ...], layer: int, used: set[str], number: int) -> list[tuple[Placed, ...]]:
-        """Mistakes that may be made in a layer: one that is made in another layer too counts once."""
+        """Candidates for a layer; a mistake that is already made in another layer does not count again."""
         found: list[tuple[Placed, ...]] = []
         for name in names:
             if layer in self.places[name] and (name in used or len(used) < number):
@@ -175,7 +175,7 @@ class Search:
     def _weights_of(
         self, layer: int, delta: np.ndarray, used: set[str], number: int, limit: float, l2: list[Placed]
     ) -> Iterator[tuple[tuple[Placed, ...], float]]:
-        """What explains a layer's weight gradient."""
+        """Explain a layer's weight gradient."""
         given, w = self.weights[layer], self.problem.weights[layer]
         pairs = product(
             [(), *self._options(PRODUCTS, layer, used, number)], [(), *self._options(WEIGHT_PARTS, layer, used, number)]
@@ -199,7 +199,7 @@ class Search:
     def _biases_of(
         self, layer: int, delta: np.ndarray, used: set[str], number: int, limit: float
     ) -> Iterator[tuple[tuple[Placed, ...], float]]:
-        """What explains a layer's bias gradient."""
+        """Explain a layer's bias gradient."""
         if not self.biases:
             yield (), 0.0
             return
@@ -223,7 +223,7 @@ class Search:
     def _with_sample(
         self, placed: tuple[Placed, ...], layer: int, delta: np.ndarray, which: int
     ) -> list[tuple[Placed, ...]]:
-        """The same with the sample that is left of the layer's gradients, where others are lost."""
+        """Fill in the only sample left in the layer's gradients, for a mistake that loses the others."""
         one = [m for m in placed if m.name.endswith("of_one_sample")]
         if not one:
             return [placed]
@@ -236,7 +236,7 @@ class Search:
         return found
 
     def _nearest_sample(self, layer: int, delta: np.ndarray, here: Made, given: np.ndarray, which: int) -> int:
-        """The sample whose term of a gradient comes nearest to what was given."""
+        """The sample whose term is nearest to the given gradient."""
         with np.errstate(all="ignore"):
             if which:
                 terms = delta if not here.by_name else np.broadcast_to(delta.sum(axis=1, keepdims=True), delta.shape)
@@ -247,7 +247,7 @@ class Search:
         return int(np.nanargmin(distance)) if np.isfinite(distance).any() else 0
 
     def _with_numbers(self, chosen: tuple[str, ...]) -> list[list[Placed]]:
-        """Mistakes that are in no layer of their own, with the samples and factors that come nearest."""
+        """Mistakes that belong to no layer, with the samples and factors that fit best."""
         top = self.problem.n_layers - 1
         plain = [Placed(name) for name in chosen if name not in ("one_sample", "one_minibatch", L2)]
         if "one_sample" in chosen:
@@ -265,7 +265,7 @@ class Search:
             found = [plain]
         if L2 in chosen:
             factors = [self._factor_of_weights(Made(placed)) for placed in found]
-            # with the whole of L2 missing it is not there, rather than taken off again
+            # a factor of −l2 means that the L2 term is missing, not subtracted
             found = [
                 [*placed, Placed(L2, number=factor)]
                 for placed, factor in zip(found, factors, strict=True)
@@ -274,7 +274,7 @@ class Search:
         return found
 
     def _factor_of_weights(self, made: Made) -> float:
-        """How much of the weights is in the output layer's gradient, in addition to what belongs there."""
+        """The factor of the weights in the output layer's gradient, beyond the L2 term of the loss."""
         top = self.problem.n_layers - 1
         w = self.problem.weights[top]
         with np.errstate(all="ignore"):
@@ -284,7 +284,7 @@ class Search:
         return factor if np.isfinite(factor) else 0.0
 
     def _ranges(self) -> list[tuple[int, int]]:
-        """The run of samples whose mean gradient comes nearest to the output layer's that was given."""
+        """The range of samples whose mean gradient is nearest to the given one of the output layer."""
         top, n = self.problem.n_layers - 1, len(self.problem.X)
         delta = self.problem.output_delta(Made()) * n
         terms = self.problem.terms(top, delta, Made())
@@ -311,9 +311,9 @@ class Search:
         return [best]
 
     def _rates(self, layer: int, delta: np.ndarray, bent: Made) -> list[float]:
-        """The learning rate of weights that were updated too early: gradients one layer down are linear in it.
+        """Estimate the learning rate of weights that were updated too early: gradients one layer down are linear in it.
 
-        One guess from the weights there, and one from the biases.
+        One estimate from the weights' gradients there, and one from the biases'.
         """
         slope = self.problem.hidden_derivative(layer - 1, bent)
         still, moved = (self.problem.passed_down(layer, delta, Made(), rate) * slope for rate in (0.0, 1.0))
@@ -330,14 +330,14 @@ class Search:
 
 
 def _rank(explanation: Explanation) -> tuple[float, int]:
-    """The one with the least error first, and of equals the one that blames fewer layers."""
+    """Order explanations by their error, then by the number of layers."""
     error = explanation.error
     rounded = 0.0 if error <= EXACT else error
     return rounded, sum(len(mistake.layers) for mistake in explanation.mistakes)
 
 
 def _merged(placed: tuple[Placed, ...]) -> tuple[Placed, ...]:
-    """One entry a mistake, with all its layers."""
+    """Merge the entries of each mistake into one with all its layers."""
     merged: dict[str, Placed] = {}
     for mistake in placed:
         before = merged.get(mistake.name)

@@ -34,7 +34,7 @@ from fastmlp.training.prepare import prepare_job
 from fastmlp.training.runner import Runner
 
 QUAD = 4
-L2_ADDED = 0.01  # what "l2_in_gradient" adds, times the weights
+L2_ADDED = 0.01  # the L2 factor of "l2_in_gradient"
 NETS_A_BLOCK = 4096
 NEAREST_TO_CERTAIN = 1e-15
 LEFT_TO_AUDITS = ("one_minibatch",)
@@ -42,30 +42,30 @@ LEFT_TO_AUDITS = ("one_minibatch",)
 
 @dataclass(frozen=True, eq=False)
 class MistakenRuns:
-    """Nets that were trained with mistakes, n of them, on S samples."""
+    """The n nets that were trained with mistakes on S samples."""
 
     mistakes: tuple[Placed, ...]
-    """What was done wrong, and in which layers."""
+    """The mistakes and their layers."""
     runs: Runs
-    """Their parameters and how they ended. Its loss and accuracy are those of the outputs below."""
+    """The nets' parameters and how their training ended; loss and accuracy are those of `outputs`."""
     outputs: np.ndarray
-    """What the nets' own forward pass, mistakes included, gives for each sample, (n, S, n_outputs) float64; NaN for
-    those that diverged."""
+    """Outputs of the nets' own forward pass, mistakes included, (n, S, n_outputs) float64; NaN for nets that
+    diverged."""
     margin: np.ndarray
-    """How far the worst output is on its target's side of 1/2, (n,); below 0 on the other side. Of a softmax the
-    distance from the target's class to the next one. NaN where targets are no classes."""
+    """Distance of the worst output from 1/2, (n,), negative on the wrong side; for softmax the distance from the
+    target's class to the next one. NaN if targets are not classes."""
     solved: np.ndarray
-    """Which nets have every sample right: a margin above 0; for numbers a loss of at most a hundredth of the targets'
-    variance. (n,) bool."""
+    """Which nets are solved, (n,) bool: a margin above 0; if targets are not classes, a loss of at most a hundredth of
+    their variance."""
 
     @property
     def n_solved(self) -> int:
-        """How many nets are solved."""
+        """The number of solved nets."""
         return int(self.solved.sum())
 
 
 class _MistakenTrainer(ChunkTrainer):
-    """Trains with a kernel that makes mistakes."""
+    """Trains with the kernel that has mistakes built in."""
 
     def __init__(self, job: Job, switches: mistaken.Switches) -> None:
         super().__init__(job)
@@ -129,21 +129,21 @@ def train_with_mistakes(  # noqa: PLR0913
     threads: int | None = None,
     progress: bool = False,
 ) -> MistakenRuns:
-    """Train many nets as a program with mistakes in it does, from the initial weights that `fastmlp.train` gives them.
+    """Train many nets with mistakes built in, from the same initial weights as `fastmlp.train`.
 
     Parameters
     ----------
     architecture : Architecture
-        What the nets are meant to be.
+        The nets that are meant.
     X, y, n_nets, seed, optimizer, epochs, loss, init, batch_size, shuffle, l2, net_ids, threads, progress
-        As for `fastmlp.train`. The learning rate is that of the right gradient, of the mean loss.
+        As for `fastmlp.train`. The learning rate refers to the right gradient, that of the mean loss.
     mistakes : str, tuple or list of these
-        Names from `fastmlp.audit.MISTAKES`. A mistake that can be made in several layers is made in all of them; a pair
-        ``(name, layers)`` makes it in some, counted from 0, the layer of the inputs' weights. A mistake that has a
-        number of its own takes the commonest: of gradients of one sample the last one's, and 0.01 for L2 that does not
+        Names from `fastmlp.audit.MISTAKES`. A mistake that belongs to layers is made in all of them; a pair
+        ``(name, layers)`` names the layers, counted from 0 for the weights of the inputs. A mistake with a parameter
+        takes the most common value: the last sample where one sample is left, and 0.01 for an L2 term that does not
         belong there.
     dtype : {"float64", "float32"}, default "float64"
-        What the nets compute in: such programs are written in NumPy, which is float64.
+        What the nets compute in. Hand-written NumPy programs compute in float64.
 
     Returns
     -------
@@ -152,9 +152,9 @@ def train_with_mistakes(  # noqa: PLR0913
     Raises
     ------
     ValueError, TypeError
-        For a mistake that these nets cannot have, and whatever `fastmlp.train` refuses.
+        For a mistake that these nets cannot have, and for anything that `fastmlp.train` refuses.
     MemoryError
-        When the results would not fit into the memory that is free.
+        If the results do not fit into free memory.
     TrainingInterrupted
         As by `fastmlp.train`.
 
@@ -172,7 +172,7 @@ def train_with_mistakes(  # noqa: PLR0913
     """
     made = placed(mistakes, architecture, X, y, loss, l2)
     if np.ndim(architecture.leaky_slope):
-        raise ValueError("leaky_slope has one number for each net: nets with mistakes share one")
+        raise ValueError("leaky_slope has one number for each net: with mistakes, give one number for all")
     if any(mistake.name == "l2_left_out" for mistake in made):
         l2 = 0.0
     elif any(mistake.name == "l2_in_gradient" for mistake in made):
@@ -207,7 +207,7 @@ def train_with_mistakes(  # noqa: PLR0913
 
 
 def placed(mistakes: Any, architecture: Architecture, X: Any, y: Any, loss: str | None, l2: float) -> list[Placed]:
-    """The mistakes that were named, in all layers where nothing else is said; refused where nets can't have them."""
+    """The named mistakes, in all layers unless layers are given; raises ValueError if the nets cannot have them."""
     code = Loss(choose("loss", loss or architecture.default_loss, LOSSES[architecture.activations[-1]]))
     if code not in AUDITED:
         raise ValueError(f"loss={code.name.lower()!r} has no catalogue of mistakes")
@@ -234,7 +234,7 @@ def placed(mistakes: Any, architecture: Architecture, X: Any, y: Any, loss: str 
             for layer in mistake.layers or (-1,):
                 other = taken.setdefault((slot, layer), mistake.name)
                 if other != mistake.name:
-                    raise ValueError(f"{other!r} and {mistake.name!r} are made at the same place: choose one of them")
+                    raise ValueError(f"{other!r} and {mistake.name!r} change the same code: choose one of them")
     return made
 
 
@@ -258,7 +258,7 @@ def _placed(given: Any, problem: Problem, architecture: Architecture) -> Placed:
         raise ValueError(f"{name!r} cannot be made in {architecture}: {mistake.meaning}")
     if not mistake.has_layers:
         if layers is not None:
-            raise ValueError(f"{name!r} is made in no layer of its own: leave the layers out")
+            raise ValueError(f"{name!r} does not belong to a layer: leave the layers out")
         return Placed(name)
     chosen = possible if layers is None else (layers,) if isinstance(layers, (int, np.integer)) else tuple(layers)
     for layer in chosen:
@@ -268,7 +268,7 @@ def _placed(given: Any, problem: Problem, architecture: Architecture) -> Placed:
 
 
 def switches(made: list[Placed], architecture: Architecture, net: structs.Net) -> mistaken.Switches:
-    """The mistakes as the kernel reads them."""
+    """Lay out the mistakes for the kernel."""
     L = architecture.n_layers
     kinds: tuple[type[IntEnum], ...] = (Forward, Derivative, Product, BiasSum, Down)
     codes = {kind: np.zeros(L, np.int64) for kind in kinds}
@@ -343,7 +343,7 @@ def _scale(
 def _looked_at(
     made: list[Placed], runs: Runs, samples: np.ndarray, targets: np.ndarray, loss: str | None
 ) -> MistakenRuns:
-    """What the nets give with their own forward pass; fills in their losses and accuracies."""
+    """Outputs of the nets' own forward pass; fills in their losses and accuracies."""
     architecture, n = runs.architecture, len(runs)
     code = LOSSES[architecture.activations[-1]][loss or architecture.default_loss]
     outputs = np.empty((n, *targets.shape))
@@ -385,7 +385,7 @@ def _looked_at(
 
 
 def losses_of(outputs: np.ndarray, targets: np.ndarray, code: Loss) -> np.ndarray:
-    """The mean loss of each net's outputs (n, S, k); a probability is taken to be at least 10⁻¹⁵ away from 0 and 1."""
+    """The mean loss of each net's outputs (n, S, k); probabilities are clipped to 10⁻¹⁵ from 0 and 1."""
     if code == Loss.MSE:
         return np.asarray(((outputs - targets) ** 2).mean(axis=(1, 2)))
     o = np.clip(outputs, NEAREST_TO_CERTAIN, 1.0 - NEAREST_TO_CERTAIN)

@@ -1,1 +1,1 @@
-"""The command `fastmlp`: `main` reads the options, and there is a module a command."""
+"""The command `fastmlp`: `main` reads the options, and each command has a module."""

@@ -1,4 +1,4 @@
-"""The commands `fastmlp fit` and `fastmlp predict`: an ensemble for a table, a report, a file; and its predictions."""
+"""The commands `fastmlp fit`, which trains, reports on and saves an ensemble for a table, and `fastmlp predict`."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ LEAST_ROWS = 10
 
 
 def read_options(options: argparse.Namespace) -> ReadOptions:
-    """How the file is written, as a command was told."""
-    # argparse makes a list of the text "--"
+    """How to read the file, from the command's options."""
+    # argparse turns the value "--" into a list
     na = tuple("--" if isinstance(text, list) else text for text in options.na)
     return ReadOptions(options.sep, options.encoding, options.decimal, na)
 
 
 def choices(options: argparse.Namespace) -> Choices:
-    """What a command was told of the columns."""
+    """How to use the columns, from the command's options."""
     return Choices(options.ignore, options.text, options.keep)
 
 
 def fit(options: argparse.Namespace) -> int:
-    """Read, split, scale, train, report and save."""
+    """Run `fastmlp fit`: read, split, scale, train, report and save."""
     path = Path(options.out or Path(options.data).with_suffix(".safetensors"))
     refuse_output("--out", path, {"the data": options.data}, options.force)
     checks.whole_number("--seed", options.seed, 0, 2**64 - 1)
@@ -89,7 +89,7 @@ def fit(options: argparse.Namespace) -> int:
     if not usable.any():
         raise ValueError("every net diverged: lower --learning-rate")
     if not usable.all():
-        reading.notes.append(f"{(~usable).sum()} of {len(runs)} nets diverged and are left out")
+        reading.notes.append(f"{(~usable).sum()} of {len(runs)} nets diverged and were left out")
     runs = runs[usable]
     save(path, runs, extra=extra)
     report = fit_report.report(target, reading, runs, X, y, rows, rng)
@@ -103,17 +103,17 @@ def fit(options: argparse.Namespace) -> int:
 
 
 def _refuse_long(extra: dict[str, Any]) -> None:
-    """Before training: a file of nets has a header of limited size."""
-    needed = len(json.dumps(json.dumps(extra))) + 2**16  # the nets' own part of it
+    """Check before training that the metadata fit into the header of a file, whose size is limited."""
+    needed = len(json.dumps(json.dumps(extra))) + 2**16  # for the nets' own metadata
     if needed > MOST_HEADER_BYTES:
         raise ValueError(
-            f"what is to be kept of {len(extra['names']):,} columns takes {needed:,} bytes, at most "
+            f"the description of {len(extra['names']):,} columns takes {needed:,} bytes, and at most "
             f"{MOST_HEADER_BYTES:,} fit into a file of nets: leave columns out with --ignore, or shorten their names"
         )
 
 
 def _split(answers: targets.Answers, options: argparse.Namespace, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Row numbers to train on, to stop by, and to test on; each class is shared out by itself."""
+    """Split rows for training, early stopping and testing, stratified by class; returns their numbers."""
     n = len(answers.values)
     for name in ("test", "validation"):
         if not 0 < getattr(options, name) < 1:
@@ -131,17 +131,17 @@ def _split(answers: targets.Answers, options: argparse.Namespace, rng: np.random
     result = {name: np.concatenate(found) for name, found in parts.items()}
     for name, found in result.items():
         if len(found) < 2:
-            raise ValueError(f"{len(found)} rows are left for {name}: more rows or other shares are needed")
+            raise ValueError(f"only {len(found)} rows are left for {name}: needs more rows, or other shares")
     return result
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Predict every row of a table, as CSV: the prediction, and each class's probability or the nets' spread."""
+    """Run `fastmlp predict`: write each row's prediction, with class probabilities or the nets' spread, as CSV."""
     refuse_output("--out", options.out, {"the data": options.data, "the model": options.model})
     try:
         runs, extra = load_with_extra(options.model)
         if not isinstance(runs, Runs):
-            raise FileFormatError("it holds one net, no model of `fastmlp fit`")
+            raise FileFormatError("it holds a single net, not a model of `fastmlp fit`")
         columns, target, na = targets.from_extra(extra, runs.architecture)
     except FileFormatError as error:
         raise FileFormatError(f"{options.model}: {error}") from None
@@ -165,12 +165,12 @@ def predict(options: argparse.Namespace) -> int:
 
 
 def _heading(target: Target) -> list[str]:
-    """What stands above the predictions."""
+    """The header of the predictions."""
     return [target.name, *(f"P({name})" for name in target.classes)] if target.is_class else [target.name, "spread"]
 
 
 def _refuse_other_content(options: argparse.Namespace, heading: list[str]) -> None:
-    """Earlier predictions are replaced, anything else with --force alone."""
+    """Refuse to replace any file but earlier predictions, unless --force is given."""
     if options.out is None or options.force or not Path(options.out).exists():
         return
     text = io.StringIO()
@@ -179,11 +179,11 @@ def _refuse_other_content(options: argparse.Namespace, heading: list[str]) -> No
     with Path(options.out).open("rb") as file:
         found = file.read(len(wanted))
     if found and found != wanted:
-        raise ValueError(f"--out {options.out}: there is such a file, which holds no predictions; --force replaces it")
+        raise ValueError(f"--out {options.out}: the file exists and does not hold predictions; --force replaces it")
 
 
 def _print_exactly(text: str) -> None:
-    """To standard output as it is; in UTF-8, as in a file, where the terminal's encoding lacks characters of it."""
+    """Write to standard output; in UTF-8, as to a file, if the terminal's encoding lacks some of the characters."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
@@ -192,7 +192,7 @@ def _print_exactly(text: str) -> None:
 
 
 def _predictions(runs: Runs, target: Target, X: np.ndarray, threads: int | None) -> list[list[str]]:
-    """A heading, and a row for each of X."""
+    """A header, and one row for each row of X."""
     mean = runs.predict(X, reduce="mean", threads=threads)
     if target.is_class:
         shares = np.concatenate([1 - mean, mean], axis=1) if mean.shape[1] == 1 else mean

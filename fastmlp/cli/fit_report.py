@@ -1,4 +1,4 @@
-"""What `fastmlp fit` says of an ensemble: how good it is on rows that it has not seen, and which columns matter."""
+"""The report of `fastmlp fit`: the ensemble's score on test rows, and the importance of columns."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fastmlp.architecture import Architecture
 from fastmlp.runs import Runs
 from fastmlp.statistics import listed, wilson_interval
 
-REPEATS = 5  # mixings of a column
-MOST_MIXED = 200  # columns: of more, those with the greatest weights are mixed
+REPEATS = 5  # shuffles of each column
+MOST_MIXED = 200  # columns; of more, those with the largest weights are shuffled
 SHOWN = 10
 MOST_SHOWN_CLASSES = 12
-RESAMPLES = 1000  # of the test rows, for the interval of R²
+RESAMPLES = 1000  # bootstrap samples of the test rows, for the interval of R²
 
 
 def score_of(target: Target, outputs: np.ndarray, y: np.ndarray) -> float:
@@ -33,12 +33,12 @@ def chosen(outputs: np.ndarray) -> np.ndarray:
 
 def _r2(outputs: np.ndarray, y: np.ndarray) -> float:
     spread = np.sum((y - y.mean()) ** 2)
-    varies = np.ptp(y) > 1e-12 * max(1.0, np.abs(y).max())  # of what is scaled to a standard deviation of 1
+    varies = np.ptp(y) > 1e-12 * max(1.0, np.abs(y).max())  # least standard deviation of a target, which is scaled to 1
     return float(1 - np.sum((outputs - y) ** 2) / spread) if varies else 0.0
 
 
 def _interval(target: Target, outputs: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> list[float]:
-    """95 %: Wilson's for a share, and for R² between percentiles over resampled test rows (Efron's bootstrap)."""
+    """The 95 % interval: Wilson's for an accuracy, the percentile bootstrap over test rows (Efron) for R²."""
     if target.is_class:
         return list(wilson_interval(int((chosen(outputs) == y).sum()), len(y)))
     scores = []
@@ -58,7 +58,7 @@ def report(
     rows: dict[str, np.ndarray],
     rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """Everything that is said, for scripts."""
+    """The report as a dict, for scripts."""
     test, truth, columns = X[rows["test"]], y[rows["test"]], reading.columns
     mean = runs.predict(test, reduce="mean")
     singles = [score_of(target, outputs, truth) for outputs in runs.predict(test)]
@@ -101,7 +101,7 @@ def _importance(
     score: float,
     rng: np.random.Generator,
 ) -> dict[str, float]:
-    """By how much the score falls when a column's rows are mixed, the mean of a few times; greatest first."""
+    """Permutation importance: the mean fall of the score when a column is shuffled; the largest first."""
     places = np.cumsum([0, *(column.width for column in columns)])
     mixed_columns = range(len(columns))
     if len(columns) > MOST_MIXED:
@@ -120,12 +120,12 @@ def _importance(
 
 
 def lines(found: dict[str, Any], target: Target, architecture: Architecture) -> list[str]:
-    """The report as a person reads it."""
+    """The report as text."""
     rows = found["rows"]
     sizes, task = "-".join(map(str, architecture.sizes)), found["task"].capitalize()
     said = [
         f"{task} of {target.name!r} from {found['columns']} columns ({found['inputs']} inputs)",
-        f"Rows: {rows['train']:,} to train on, {rows['validation']:,} to stop by, {rows['test']:,} to test on",
+        f"Rows: {rows['train']:,} for training, {rows['validation']:,} for early stopping, {rows['test']:,} for tests",
         f"{found['members']} nets {sizes}, trained in {found['seconds']:.2f} s, half of them for at most "
         f"{found['epochs']} epochs",
     ]
@@ -133,7 +133,7 @@ def lines(found: dict[str, Any], target: Target, architecture: Architecture) -> 
         said.append(listed("Columns left out", [f"{name!r} ({reason})" for name, reason in found["left_out"].items()]))
     if found["missing"]:
         gaps = [f"{name} ({count:,})" for name, count in found["missing"].items()]
-        said.append(listed("Missing numbers, taken for the mean", gaps))
+        said.append(listed("Missing numbers, replaced by the mean", gaps))
     said += [f"Note: {note}" for note in found["notices"]]
     said.append("")
     low, high = found["score_interval_95"]
@@ -149,7 +149,7 @@ def lines(found: dict[str, Any], target: Target, architecture: Architecture) -> 
             f"{found['baseline']:.4g}"
         )
     if found["score"] < found["median_single_score"]:
-        said.append("The average of the nets is worse here than its median net.")
+        said.append("The ensemble is worse here than its median net.")
     if target.is_class and len(target.classes) <= MOST_SHOWN_CLASSES:
         said += _confusion(found, target)
     return said + _what_matters(found, target)
@@ -165,7 +165,10 @@ def _confusion(found: dict[str, Any], target: Target) -> list[str]:
 
 
 def _what_matters(found: dict[str, Any], target: Target) -> list[str]:
-    said = ["", f"What matters, by how much {'accuracy' if target.is_class else 'R²'} falls when a column is mixed:"]
+    said = [
+        "",
+        f"Importance of columns: how much {'accuracy' if target.is_class else 'R²'} falls when a column is shuffled:",
+    ]
     shown = list(found["importance"].items())[:SHOWN]
     width, top = max(len(name) for name, _ in shown), max(1e-12, *(fall for _, fall in shown))
     said += [f"  {name:<{width}}  {fall:7.3f}  {'#' * round(30 * max(0.0, fall) / top)}" for name, fall in shown]
@@ -173,6 +176,6 @@ def _what_matters(found: dict[str, Any], target: Target) -> list[str]:
     if mixed > len(shown):
         said.append(
             f"  … and {mixed - len(shown):,} more columns"
-            + (f"; another {rest:,}, of smaller weights, were not mixed" if rest else "")
+            + (f"; another {rest:,}, of smaller weights, were not tried" if rest else "")
         )
     return said

@@ -1,4 +1,4 @@
-"""What `fastmlp gallery` does: published programs that do not learn XOR, as they are and with changes, as a page."""
+"""The command `fastmlp gallery`: train published programs that do not learn XOR, as they are and with changes."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from fastmlp.statistics import differ, interval, percent
 PAGE = "gallery.md"
 INTRODUCTION = """# The gallery of stuck nets
 
-Programs that people published when they asked why theirs does not learn XOR, trained over many restarts: as published,
-mistakes included, and with each of some changes alone. `fastmlp gallery --out docs` makes this page: all its figures
-are what the command printed. A net is solved when each output is on its target's side of 1/2.
+People published these programs and asked why they do not learn XOR. Each is trained over many restarts: as published,
+mistakes included, and with several changes, one at a time. `fastmlp gallery --out docs` writes this page; all its
+figures are what the command printed. A net is solved when each output is on its target's side of 1/2.
 """
-NEAR = 0.005  # losses that differ by no more than this are taken for the same
+NEAR = 0.005  # losses that differ by at most this count as equal
 
 
 @dataclass(frozen=True)
 class _Result:
-    """A variant's nets."""
+    """The nets of a variant."""
 
     variant: Variant
     found: MistakenRuns
@@ -48,12 +48,12 @@ class _Result:
 
     @property
     def margin(self) -> float:
-        """The median margin of the nets that are solved."""
+        """The median margin of the solved nets."""
         margins = self.found.margin[self.found.solved]
         return float(np.median(margins)) if len(margins) else float("nan")
 
     def most_common(self) -> tuple[float, int]:
-        """The loss that most nets end near, and how many do."""
+        """The most frequent final loss, and the number of nets near it."""
         losses = np.sort(self.losses)
         counts = np.searchsorted(losses, losses + 2 * NEAR, side="right") - np.arange(self.n)
         k = int(np.argmax(counts))
@@ -75,13 +75,13 @@ class _Result:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the recipes, print the page, and write it where it is asked for; returns the exit code."""
+    """Run the recipes, print the page, and write it to --out if given; returns the exit code."""
     known = {recipe.name: recipe for recipe in RECIPES}
     chosen = [known[choose("--only", name, dict.fromkeys(known, name))] for name in options.only] or list(RECIPES)
     folder = None if options.out is None else Path(options.out)
     if folder is not None:
         if not folder.is_dir():
-            raise ValueError(f"--out {folder}: there is no such folder")
+            raise ValueError(f"--out {folder}: the folder does not exist")
         for name in (PAGE, *(_picture_name(recipe) for recipe in chosen)):
             refuse_output("--out", folder / name, {})
         import matplotlib  # noqa: F401  said before any work
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
         if folder is not None:
             name = _picture_name(recipe)
             _picture(recipe, results, folder / name)
-            text += f"\n![{recipe.title}: share solved, and where the losses end]({name})\n"
+            text += f"\n![{recipe.title}: share solved, and final losses]({name})\n"
         page.append(text)
         if not options.json:
             print(text, flush=True)
@@ -112,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def trained(recipe: Recipe, variant: Variant, restarts: int, seed: int, threads: int | None) -> _Result:
-    """Many restarts of a program, with or without a change."""
+    """Train many restarts of a program, with or without a change."""
     if sys.stderr.isatty():
         print(f"… {recipe.name}: {variant.change}", file=sys.stderr)
     found = train_with_mistakes(
@@ -132,7 +132,7 @@ def trained(recipe: Recipe, variant: Variant, restarts: int, seed: int, threads:
 
 
 def counted(recipe: Recipe, found: MistakenRuns) -> np.ndarray:
-    """Which nets a program would say are solved."""
+    """Which nets the program itself would count as solved."""
     if recipe.counts == "half":
         return found.solved
     fine, targets = np.isfinite(found.outputs).all(axis=(1, 2)), recipe.y
@@ -165,7 +165,7 @@ def _section(recipe: Recipe, results: list[_Result]) -> str:
     for result in results:
         cells = [result.variant.change, percent(result.found.n_solved / result.n)]
         if result.margin < HAIR:
-            cells[-1] += f", by a hair: the median margin is {result.margin:.1g}"
+            cells[-1] += f", only just: the median margin is {result.margin:.1g}"
         cells.append(interval(result.found.n_solved, result.n))
         if own:
             cells.append(percent(result.solved_as_published / result.n))
@@ -180,7 +180,7 @@ def _section(recipe: Recipe, results: list[_Result]) -> str:
 
 
 def verdicts(recipe: Recipe, results: list[_Result]) -> list[str]:
-    """What the table says of the changes, and of the advice."""
+    """A list of the changes' effects, and the verdict on the advice."""
     published, *changes = results
 
     def share(result: _Result) -> str:
@@ -196,13 +196,13 @@ def verdicts(recipe: Recipe, results: list[_Result]) -> list[str]:
         return 0 if not differ(before, published.n, after, result.n) else 1 if after > before else -1
 
     said = {1: "helps", 0: "no difference beyond chance", -1: "worse"}
-    lines = [f"As published {share(published)} are solved, of {published.n:,} nets.", ""]
+    lines = [f"As published, {share(published)} of {published.n:,} nets are solved.", ""]
     for result in changes:
         strict, own = change_of(result, "strict"), change_of(result, "own")
         what = said[strict]
         if recipe.counts != "half" and own != strict:
             what = f"strictly {what}, and as the program counts {said[own]}"
-        lead = "the advice that it got: " if result.variant.advice else ""
+        lead = "the published advice: " if result.variant.advice else ""
         lines.append(f"- {lead}{result.variant.change}: {what}, {share(result)}")
     for advice in (result for result in changes if result.variant.advice):
         alone = [
@@ -215,12 +215,12 @@ def verdicts(recipe: Recipe, results: list[_Result]) -> list[str]:
         verdict = {1: "helps", 0: "makes no difference beyond chance", -1: "makes it worse"}[change_of(advice, "own")]
         lines += ["", f"Verdict on the advice: it {verdict}."]
         if alone:
-            lines[-1] += f" As much does each of these alone: {', '.join(alone)}."
+            lines[-1] += f" Each of these alone does as much: {', '.join(alone)}."
     return lines
 
 
 def _placed(recipe: Recipe, result: _Result, what: str, numbers: tuple[float, ...]) -> str:
-    """Where what the program printed falls among ours."""
+    """Where the published result lies among the results here."""
     found, of_all = result.found, f"of all {result.n:,}"
     if what == "loss":
         share, own = float((result.losses <= numbers[0]).mean()), result.losses[found.solved]
@@ -256,6 +256,6 @@ def _picture(recipe: Recipe, results: list[_Result], path: Path) -> None:
     published = results[0]
     code = published.variant.settings.get("loss") or published.variant.architecture.default_loss
     draw_losses(axes[1], published.losses[np.isfinite(published.losses)], {}, LOSS_NAMES[code])
-    axes[1].set_title("as published: where the losses end", fontsize=10)
+    axes[1].set_title("as published: final losses", fontsize=10)
     figure.suptitle(recipe.title, fontsize=11)
     figure.savefig(path, dpi=90)

@@ -1,4 +1,4 @@
-"""What `fastmlp info` and `fastmlp warmup` do."""
+"""The commands `fastmlp info` and `fastmlp warmup`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fastmlp._simd.cpu import cpu_features, host_lanes
 
 
 def cache_folder() -> str:
-    """Where the compiled kernels are kept."""
+    """The folder of compiled kernels."""
     dispatcher = getattr(epoch_loop.train_tiles, "dispatcher", None)
     if dispatcher is None:
         return "none: NUMBA_DISABLE_JIT is set"
@@ -31,7 +31,7 @@ def cache_folder() -> str:
 
 
 def show() -> int:
-    """Print what matters for speed and for a bug report."""
+    """Print versions and the facts about the processor that matter for speed."""
     cpu = getattr(config, "CPU_NAME", None) or llvm.get_host_cpu_name()
     interesting = ("sse2", "avx2", "fma", "avx512f", "neon", "sve")
     present = [name for name in interesting if f"+{name}" in cpu_features()]
@@ -55,7 +55,7 @@ def _widths(dtype: str) -> str:
 
 
 def warm_up() -> int:
-    """Train and predict a few tiny nets in every way that has machine code of its own."""
+    """Compile every kernel, by training and predicting with a few tiny nets."""
     from fastmlp.audit.training import train_with_mistakes
 
     X, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]

@@ -1,4 +1,4 @@
-"""The command `fastmlp`: reads the options, calls what they ask for, and says errors in one line."""
+"""The command `fastmlp`: read the options, run the command, and print errors in one line."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows every default but None, which the help itself explains."""
+    """Shows defaults other than None; the help text explains None."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default is None else super()._get_help_string(action)
 
 
 def _numbers(text: str, least: int, what: str) -> tuple[int, ...]:
-    """At least `least` whole numbers from 1 on, joined by hyphens."""
+    """Parse at least `least` positive whole numbers joined by hyphens."""
     try:
         numbers = tuple(int(part) for part in text.split("-"))
     except ValueError:
         numbers = ()
     if len(numbers) < least or min(numbers) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of {what}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of {what}")
     return numbers
 
 
@@ -55,7 +55,7 @@ def _count(text: str) -> int:
     try:
         number = int(text.replace("_", "").replace(",", ""))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: needs at least 1")
     return number
@@ -87,26 +87,30 @@ def _add_xor(commands: Any) -> None:
     xor.add_argument("--init", default="he_uniform", help="initial weights, such as glorot_uniform or torch")
     xor.add_argument("--optimizer", default="sgd", help=", ".join(OPTIMIZERS))
     xor.add_argument("--learning-rate", type=float, default=0.5, help="the optimizer's learning rate")
-    xor.add_argument("--epochs", type=_count, default=2000, help="passes over the four samples, at most")
+    xor.add_argument("--epochs", type=_count, default=2000, help="passes over the four samples at most")
     xor.add_argument("--seed", type=int, default=0, help="fixes every initial weight")
     xor.add_argument("--dtype", default="float32", help="float32 or float64")
     xor.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
     xor.add_argument("--no-stop", action="store_true", help="train all nets for all epochs, solved or not")
     xor.add_argument(
-        "--checkpoint", metavar="FILE", help="a file to keep the job in, for `fastmlp resume` to go on from"
+        "--checkpoint", metavar="FILE", help="a file that keeps the job, so that `fastmlp resume` can continue it"
     )
     resume = commands.add_parser(
-        "resume", help="go on with what `fastmlp xor --checkpoint` was doing", formatter_class=_Formatter
+        "resume", help="continue a job of `fastmlp xor --checkpoint`", formatter_class=_Formatter
     )
     resume.add_argument("file", metavar="FILE", help="the checkpoint")
     resume.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
     for command in (xor, resume):
         command.add_argument(
-            "--checkpoint-every", type=float, default=60.0, metavar="SECONDS", help="how often the file is written"
+            "--checkpoint-every",
+            type=float,
+            default=60.0,
+            metavar="SECONDS",
+            help="least time between two writes of the file",
         )
         command.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         command.add_argument(
-            "--picture", default="xor.png", metavar="FILE", help="where the picture goes, if matplotlib is here"
+            "--picture", default="xor.png", metavar="FILE", help="file of the picture, if matplotlib is installed"
         )
         command.add_argument("--no-picture", action="store_true", help="draw no picture")
         command.add_argument("--no-progress", action="store_true", help="show no progress bar")
@@ -121,22 +125,22 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("data", metavar="DATA", help="a .csv or .parquet file with one row a sample")
     fit.add_argument("--target", required=True, help="the column to predict")
     _add_table_options(fit)
-    fit.add_argument("--out", metavar="FILE", help="where the model goes; by default next to DATA")
-    fit.add_argument("--force", action="store_true", help="replace a model that is there")
+    fit.add_argument("--out", metavar="FILE", help="file of the model; by default next to DATA")
+    fit.add_argument("--force", action="store_true", help="replace an existing file")
     fit.add_argument("--members", type=_count, default=32, help="nets of the ensemble")
     fit.add_argument("--hidden", type=_widths, default="32", metavar="64-32", help="units of each hidden layer")
     fit.add_argument("--activation", default="relu", help=_HIDDEN_HELP)
     fit.add_argument("--learning-rate", type=float, default=0.01, help="Adam's learning rate")
-    fit.add_argument("--epochs", type=_count, default=500, help="passes over the training rows, at most")
+    fit.add_argument("--epochs", type=_count, default=500, help="passes over the training rows at most")
     fit.add_argument(
-        "--patience", type=_count, default=20, help="epochs without a better validation loss to stop after"
+        "--patience", type=_count, default=20, help="stop after this many epochs without a better validation loss"
     )
     fit.add_argument("--batch-size", type=_count, default=64, help="rows of a minibatch")
-    fit.add_argument("--l2", type=float, default=0.0, help="times half the sum of squared weights")
-    fit.add_argument("--dropout", type=float, default=0.0, help="probability to leave a hidden unit out")
+    fit.add_argument("--l2", type=float, default=0.0, help="factor of half the sum of squared weights")
+    fit.add_argument("--dropout", type=float, default=0.0, help="probability of leaving out a hidden unit")
     fit.add_argument("--bootstrap", action="store_true", help="each net draws its training rows with replacement")
-    fit.add_argument("--test", type=float, default=0.2, help="share of rows to test on")
-    fit.add_argument("--validation", type=float, default=0.2, help="share of the others to stop by")
+    fit.add_argument("--test", type=float, default=0.2, help="share of rows for testing")
+    fit.add_argument("--validation", type=float, default=0.2, help="share of the other rows for early stopping")
     fit.add_argument("--seed", type=int, default=0, help="fixes the split and the nets")
     fit.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
     fit.add_argument("--json", action="store_true", help="print the report as one JSON object")
@@ -144,37 +148,35 @@ def _add_fit(commands: Any) -> None:
 
 
 def _add_predict(commands: Any) -> None:
-    predict = commands.add_parser("predict", help="predict the rows of a file with what `fastmlp fit` has saved")
+    predict = commands.add_parser("predict", help="predict the rows of a file with a model of `fastmlp fit`")
     predict.add_argument("model", metavar="MODEL", help="the .safetensors file")
     predict.add_argument("data", metavar="DATA", help="a .csv or .parquet file with the same columns")
     _add_reading_options(predict)
     predict.add_argument("--out", metavar="FILE", help="a CSV file for the predictions (default: standard output)")
-    predict.add_argument(
-        "--force", action="store_true", help="replace a file that holds something else than predictions"
-    )
+    predict.add_argument("--force", action="store_true", help="replace a file even if it does not hold predictions")
     predict.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
 
 
 def _add_gallery(commands: Any) -> None:
     gallery = commands.add_parser(
         "gallery",
-        help="published programs that do not learn XOR, as they are and with changes",
+        help="train published programs that do not learn XOR, as they are and with changes",
         formatter_class=_Formatter,
     )
     gallery.add_argument("--restarts", type=_count, default=10_000, help="nets, each with its own initial weights")
-    gallery.add_argument("--only", action="append", default=[], metavar="NAME", help="one recipe; repeatable")
-    gallery.add_argument("--out", metavar="FOLDER", help="also write the page gallery.md and its pictures there")
+    gallery.add_argument("--only", action="append", default=[], metavar="NAME", help="run only this recipe; repeatable")
+    gallery.add_argument(
+        "--out", metavar="FOLDER", help="also write the page gallery.md and its pictures to this folder"
+    )
     gallery.add_argument("--json", action="store_true", help="print one JSON object a row and nothing else")
     gallery.add_argument("--seed", type=int, default=0, help="fixes every initial weight")
     gallery.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
 
 
 def _add_reading_options(command: argparse.ArgumentParser) -> None:
-    """How a table is written."""
-    command.add_argument(
-        "--sep", metavar="CHARACTER", help="what separates the columns of a CSV file (default: a comma)"
-    )
-    command.add_argument("--encoding", default="utf-8", help="how a CSV file is encoded, such as latin-1 or utf-16")
+    """Options about the format of a table."""
+    command.add_argument("--sep", metavar="CHARACTER", help="separator of the columns of a CSV file (default: a comma)")
+    command.add_argument("--encoding", default="utf-8", help="encoding of a CSV file, such as latin-1 or utf-16")
     command.add_argument(
         "--decimal", default=".", choices=(".", ","), help="the decimal point of numbers in a CSV file"
     )
@@ -188,16 +190,16 @@ def _add_reading_options(command: argparse.ArgumentParser) -> None:
 
 
 def _add_table_options(command: argparse.ArgumentParser) -> None:
-    """How a table is written, and what its columns mean."""
+    """Options about the format of a table and the meaning of its columns."""
     _add_reading_options(command)
     command.add_argument("--drop-missing", action="store_true", help="leave out rows that lack the target")
     command.add_argument(
-        "--task", choices=("classification", "regression"), help="by default what the target's column holds"
+        "--task", choices=("classification", "regression"), help="default: decided by the target's values"
     )
     for option, meaning in (
-        ("--ignore", "a column to leave out"),
-        ("--text", "a column to take as names, even if they look like numbers"),
-        ("--keep", "a column to train on, even if it looks like numbers of rows"),
+        ("--ignore", "leave this column out"),
+        ("--text", "read this column as text, even if it holds numbers"),
+        ("--keep", "use this column even if it looks like row numbers"),
     ):
         command.add_argument(option, action="append", default=[], metavar="COLUMN", help=f"{meaning}; repeatable")
 
@@ -205,11 +207,11 @@ def _add_table_options(command: argparse.ArgumentParser) -> None:
 def _add_why(commands: Any) -> None:
     why = commands.add_parser(
         "why",
-        help="why is my net stuck? train many restarts of one setting, name the causes, try what helps",
+        help="why is my net stuck? train many restarts of one setting, name the causes, try changes",
         formatter_class=_Formatter,
     )
     why.add_argument("--data", metavar="FILE", help="a .csv or .parquet file with one row a sample (default: XOR)")
-    why.add_argument("--target", metavar="COLUMN", help="the column of it to learn")
+    why.add_argument("--target", metavar="COLUMN", help="its column to learn")
     _add_table_options(why)
     why.add_argument("--sizes", type=_layers, metavar="2-4-1", help="units of each layer (default for XOR: 2-4-1)")
     why.add_argument("--hidden", default="relu", help=_HIDDEN_HELP)
@@ -217,7 +219,7 @@ def _add_why(commands: Any) -> None:
     why.add_argument(
         "--output", help=f"output activation: {', '.join(OUTPUT_ACTIVATIONS)} (default: what the data ask for)"
     )
-    why.add_argument("--loss", help="bce, cross_entropy or mse (default: what goes with the output)")
+    why.add_argument("--loss", help="bce, cross_entropy or mse (default: the one that goes with the output)")
     why.add_argument("--no-bias", action="store_true", help="units without biases")
     why.add_argument("--init", default="he_uniform", help="a scheme, or uniform:LOW:HIGH, or normal:STD")
     why.add_argument("--optimizer", default="sgd", help=", ".join(OPTIMIZERS))
@@ -235,15 +237,15 @@ def _add_why(commands: Any) -> None:
         action="append",
         default=[],
         metavar="NAME[:LAYER]",
-        help="say what this mistake of the audit's catalogue costs, made in one layer (1 is the first) or in all; "
+        help="train with this mistake of the audit's catalogue, in one layer (1 is the first) or in all; "
         "repeatable; --mistake list lists them",
     )
     why.add_argument("--no-fixes", action="store_true", help="do not train the same seeds again with changes")
     why.add_argument(
-        "--picture", default="why.png", metavar="FILE", help="where the picture goes, if matplotlib is here"
+        "--picture", default="why.png", metavar="FILE", help="file of the picture, if matplotlib is installed"
     )
     why.add_argument("--no-picture", action="store_true", help="draw no picture")
-    why.add_argument("--html", metavar="FILE", help="also write one page with everything in it")
+    why.add_argument("--html", metavar="FILE", help="also write a self-contained HTML page")
     why.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     why.add_argument("--no-progress", action="store_true", help="show no progress bar")
     why.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
@@ -288,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write_anything(stream: Any) -> None:
-    """Let a stream whose encoding lacks characters such as ² write what it can in their place."""
+    """Let a stream replace characters that its encoding lacks, such as ²."""
     codecs.register_error("fastmlp", _in_plain_letters)
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="fastmlp")
@@ -305,9 +307,9 @@ def _in_plain_letters(error: UnicodeError) -> tuple[str, int]:
 
 
 def command() -> NoReturn:
-    """The process `fastmlp`."""
+    """Entry point of the command."""
     for stream in (sys.stdout, sys.stderr):
         _write_anything(stream)
     code = main()
-    gc.freeze()  # else Python looks through all that Numba made once more before it exits: a third of a second
+    gc.freeze()  # saves a third of a second: the last garbage collection would go through all of Numba's objects
     sys.exit(code)

@@ -1,7 +1,7 @@
-"""The programs that people published when they asked why their net does not learn XOR, and changes of each.
+"""Programs that people published when they asked why their net does not learn XOR, and changes of each.
 
-A program is what its author wrote, mistakes included, in its author's order of samples. Each change is made alone, in
-the program as it was, and at last all that go together.
+A program is as its author wrote it, mistakes included, with its author's order of samples. Each change is tried alone
+on the published program; the last row has all changes that go together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AS_PUBLISHED = "as published"
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to train."""
+    """Settings of training, as published or with a change."""
 
     change: str
     architecture: Architecture
@@ -32,10 +32,10 @@ class Variant:
     mistakes: tuple[Any, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     advice: bool = False
-    """Whether this is what its author was told to do."""
+    """Whether this is the advice that the author got."""
 
     def but(self, change: str, **changes: Any) -> Variant:
-        """The same with a change."""
+        """A copy with a change."""
         settings = {**self.settings, **changes.pop("settings", {})}
         return replace(self, change=change, settings=settings, **changes)
 
@@ -48,16 +48,16 @@ class Recipe:
     title: str
     symptom: str
     program: str
-    """What it does, and what is not known of it."""
+    """What the program does, and which of its settings are not known."""
     variants: tuple[Variant, ...]
     order: tuple[int, ...] = (0, 1, 2, 3)
-    """The order in which the program visits the samples 00, 01, 10, 11."""
+    """The program's order of the samples 00, 01, 10, 11."""
     counts: str = "half"
-    """How it counts an answer as right: "half", the output's side of 1/2; "at_most_half", the same, with 1/2 itself on
-    the side of class 0; "larger", the larger of the outputs."""
+    """The program's rule for a right answer: "half", the output is on the target's side of 1/2; "at_most_half", the
+    same with 1/2 itself as class 0; "larger", the larger of the outputs."""
     counting: str = "An answer is right where the output is on the target's side of 1/2."
     printed: tuple[tuple[str, tuple[float, ...]], ...] = ()
-    """Figures that it printed: "outputs" of the four samples, or "loss"."""
+    """Published results: "outputs" of the four samples, or "loss"."""
 
     @property
     def X(self) -> np.ndarray:  # noqa: N802

@@ -1,4 +1,4 @@
-"""What `fastmlp why` does: train many restarts of one setting, say why they are stuck, and try what helps."""
+"""The command `fastmlp why`: train many restarts of one setting, say why they are stuck, and try changes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from fastmlp._io.columns import Reading
     from fastmlp._io.targets import Target
 
-RECORDS = 200  # points of a loss curve
+RECORDS = 200  # most points of a loss curve
 FEW_HIDDEN = 8
 MOST_CURVE_BYTES = 2**28
 MOST_RESTARTS, LEAST_RESTARTS = 10_000, 50
-# Useful flops of the first training. With a fifth of the speed of a Zen 4 server's two cores (docs/performance.md), and
-# ten times as much for all the changes, they take 40 seconds
+# Useful flops of the first training. At a fifth of the speed of two cores of a Zen 4 server (docs/performance.md), and
+# with ten times as much for all changes, they take 40 seconds
 MOST_FLOPS = 6e10
 FEW_NETS = 500
 
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     _print(diagnosis, options)
     if not options.restarts and restarts < MOST_RESTARTS:
         print(
-            f"These were {restarts:,} restarts, to take no more than a minute: --restarts N asks for more",
+            f"These were {restarts:,} restarts, to take at most a minute; --restarts N trains more",
             file=sys.stderr if options.json else sys.stdout,
         )
     _draw(runs, diagnosis, X, y, options)
@@ -109,7 +109,7 @@ def _refuse_outputs(options: argparse.Namespace) -> None:
 def _diagnosis(
     runs: Runs, X: np.ndarray, y: np.ndarray, restarts: int, options: argparse.Namespace, progress: bool
 ) -> Diagnosis | None:
-    """The diagnosis; None where it was interrupted, after what is known so far was printed."""
+    """Diagnose; if interrupted, print what is known so far and return None."""
     known: Diagnosis | None = None
 
     def tell(step: str, so_far: Diagnosis | None) -> None:
@@ -139,7 +139,7 @@ def _diagnosis(
 
 
 def _say_cost(arch: Architecture, X: np.ndarray, y: np.ndarray, restarts: int, options: argparse.Namespace) -> int:
-    """What mistakes cost: the same seeds with them, without them, and with other changes."""
+    """Train the same seeds with the mistakes, without them, and with other changes, and print the result."""
     from fastmlp.audit.cost import cost_of_mistakes
 
     init = "he_uniform" if Activation.RELU in arch.activations else "glorot_uniform"
@@ -196,7 +196,7 @@ def _mistake(text: str) -> str | tuple[str, int]:
 
 
 def _restarts_within_a_minute(architecture: Architecture, n_samples: int, epochs: int) -> int:
-    """How many nets a slow server with two cores trains, and trains again with every change, in a minute."""
+    """The number of nets that a slow server with two cores trains, with every change, within a minute."""
     of_a_net = architecture.useful_flops(n_samples) * epochs
     return int(np.clip(MOST_FLOPS / of_a_net, LEAST_RESTARTS, MOST_RESTARTS))
 
@@ -206,7 +206,7 @@ def _print(diagnosis: Diagnosis, options: argparse.Namespace) -> None:
 
 
 def _say_what_stands(runs: Runs, X: np.ndarray, y: np.ndarray, options: argparse.Namespace) -> None:
-    """After an interrupt: what a few of the nets look like as they are."""
+    """Diagnose a few of the nets after an interrupt, without training."""
     some = runs[np.flatnonzero(runs.epochs > 0)[:FEW_NETS]]
     if not len(some):
         print("fastmlp why: interrupted before a net was trained", file=sys.stderr)
@@ -251,7 +251,7 @@ def facts(d: Diagnosis) -> dict[str, Any]:
 
 
 def initializer(text: str) -> str | Initializer:
-    """A name, or uniform:LOW:HIGH, or normal:STD."""
+    """Parse the name of an initializer, or uniform:LOW:HIGH, or normal:STD."""
     kind, *numbers = text.split(":")
     kinds = {"uniform": (Uniform, 2, "uniform:LOW:HIGH"), "normal": (Normal, 1, "normal:STD")}
     if kind not in kinds:
@@ -301,18 +301,18 @@ def _data(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str, int
 
 
 def _said(reading: Reading, target: Target, notes: list[str]) -> list[str]:
-    """How the table was read."""
+    """A description of how the table was read."""
     scaled = [repr(column.name) for column in reading.columns if not column.texts]
     said = [f"Note: {note}" for note in [*notes, *reading.notes]]
     if scaled:
-        said.append(listed("Shifted and scaled to mean 0 and standard deviation 1", scaled))
+        said.append(listed("Scaled to mean 0 and standard deviation 1", scaled))
     if not target.is_class:
         said.append(f"So is the target {target.name!r}: losses are those of scaled numbers")
     if reading.left_out:
         said.append(listed("Columns left out", [f"{name!r} ({why})" for name, why in reading.left_out.items()]))
     if reading.missing:
         gaps = [f"{name} ({count:,})" for name, count in reading.missing.items()]
-        said.append(listed("Missing numbers, taken for the mean", gaps))
+        said.append(listed("Missing numbers, replaced by the mean", gaps))
     return said
 
 

@@ -1,4 +1,4 @@
-"""What `fastmlp xor` does: many restarts of one small net on XOR, and what became of them."""
+"""The command `fastmlp xor`: train many restarts of one small net on XOR, and report how many solve it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from fastmlp.runs import Runs, Status
 from fastmlp.statistics import wilson_interval
 from fastmlp.training.checkpoint import load_checkpoint
 
-# A net stops when its mean loss over the four samples is at most this. Then no sample's loss exceeds 0.4, so the right
-# answer has at least exp(−0.4) = 67 %.
+# A net stops when its mean loss over the four samples is at most this. Then no sample's loss exceeds 0.4, and each
+# right answer has a probability of at least exp(−0.4) = 67 %.
 STOP_AT_LOSS = 0.1
 
-# Where the loss of stuck nets piles up, and what their four outputs are there
+# Losses at which many nets are stuck, and their four outputs
 PLATEAUS = {
     log(2) / 2: "two right, two at 1/2",
     (log(3) + 2 * log(1.5)) / 4: "outputs 1/3, 1/3, 1, 1/3 or the like",
@@ -44,11 +44,11 @@ def run(options: argparse.Namespace) -> int:
     return _show(runs, options, interruption)
 
 
-_OTHER_JOB = "{0} holds no job of `fastmlp xor`: go on with it in Python, by fastmlp.resume({0!r}, X, y)"
+_OTHER_JOB = "{0} does not hold a job of `fastmlp xor`: continue it in Python with fastmlp.resume({0!r}, X, y)"
 
 
 def resume(options: argparse.Namespace) -> int:
-    """Go on with what `run` was doing when it was stopped."""
+    """Continue a job of `run` that was stopped."""
     _refuse_picture(options, options.file)
     saved = load_checkpoint(options.file)
     arch, settings = saved.runs.architecture, saved.settings
@@ -60,7 +60,7 @@ def resume(options: argparse.Namespace) -> int:
         or not isinstance(settings.init, str)
     ):
         raise ValueError(_OTHER_JOB.format(options.file))
-    # what `run` was asked for
+    # the options of `run`
     options.sizes, options.hidden = arch.sizes, arch.activations[0].name.lower()
     options.optimizer, options.learning_rate = settings.optimizer.name, rate
     options.init, options.epochs, options.seed = settings.init, settings.epochs, saved.runs.seed
@@ -81,7 +81,7 @@ def resume(options: argparse.Namespace) -> int:
     except fastmlp.TrainingInterrupted as caught:
         runs, interruption = caught.runs, caught
     except ValueError as error:
-        if "differs from what the job was begun with" not in str(error):
+        if "differs from that of the job" not in str(error):
             raise
         raise ValueError(_OTHER_JOB.format(options.file)) from None
     return _show(runs, options, interruption, trained)
@@ -104,10 +104,10 @@ def _show(
         if not options.json and not options.no_picture:
             _picture(runs, facts, options.picture)
         return 0
-    advice = "--checkpoint FILE keeps it, to go on another time"
+    advice = "--checkpoint FILE keeps a job, to continue it later"
     if interruption.checkpoint is not None:
-        advice = f"fastmlp resume {interruption.checkpoint} goes on with it"
-    print(f"fastmlp {options.command}: interrupted; this is what was trained until then; {advice}", file=sys.stderr)
+        advice = f"fastmlp resume {interruption.checkpoint} continues it"
+    print(f"fastmlp {options.command}: interrupted; results so far follow; {advice}", file=sys.stderr)
     return 128 + interruption.signal
 
 
@@ -133,10 +133,10 @@ def _train(options: argparse.Namespace) -> Runs:
 
 
 def _facts(runs: Runs, options: argparse.Namespace, trained: int) -> dict[str, Any]:
-    """What the report says; `trained` net-epochs were trained by an earlier process."""
+    """The results for the report; an earlier process has trained `trained` net-epochs."""
     solved, ended = int((runs.accuracy == 1).sum()), int((runs.status != Status.INTERRUPTED).sum())
     net_epochs = int(runs.epochs.sum())
-    # nets that end early are the ones that are solved: before all have ended no share can be told
+    # solved nets end early, so that no share is known before all have ended
     share, interval = None, None
     if ended == len(runs):
         share, interval = solved / len(runs), list(wilson_interval(solved, len(runs)))
@@ -177,7 +177,7 @@ def _report(runs: Runs, facts: dict[str, Any], options: argparse.Namespace) -> N
         print(
             f"Interrupted: {facts['ended']:,} of the nets have ended, {facts['solved']:,} of them solved XOR; "
             f"the other {len(runs) - facts['ended']:,} were at epoch {_median_epochs(runs):,} (the median), "
-            "so that no share can be told yet"
+            "so that the share is not known yet"
         )
         return
     low, high = facts["solved_interval_95"]
@@ -204,12 +204,12 @@ def _report(runs: Runs, facts: dict[str, Any], options: argparse.Namespace) -> N
 
 
 def _median_epochs(runs: Runs) -> int:
-    """The median epochs of the nets that were still in training."""
+    """The median epoch of the nets that were still training."""
     return int(np.median(runs.epochs[runs.status == Status.INTERRUPTED]))
 
 
 def histogram(losses: np.ndarray, width: int = 50, step: float = 0.025) -> str:
-    """A histogram in text; the plateaus are named next to their bins."""
+    """A text histogram; plateaus are named next to their bins."""
     finite = losses[np.isfinite(losses)]
     if not finite.size:
         return "  (none is finite)"

@@ -1,6 +1,6 @@
-"""Why is my net stuck? One cause a net, said as a person would, and what to change first.
+"""Why is my net stuck? One cause for each net, in plain words, and what to change first.
 
-It takes nets through the protocol `TrainedNets`, and never imports `train`: what trains again is handed in.
+It reads nets through the protocol `TrainedNets`. It never imports `train`; callers pass the function that trains again.
 """
 
 from fastmlp.diagnosis.causes import Cause, Plateau

@@ -1,4 +1,4 @@
-"""What the nets' accuracy or R² is to be held against where data are noisy: simple fits, and the best there can be."""
+"""Scores to compare nets with on noisy data: simple fits, and the best possible score."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fastmlp._kernels.formulas.losses import Loss
 from fastmlp.diagnosis.problem import least_and_spread, mean_losses
 
 NEIGHBOURS = 5
-MOST_SAMPLES = 3000  # of larger data this many are looked at, evenly spaced
+MOST_SAMPLES = 3000  # samples; of larger data this many, evenly spaced
 FOLDS = 5
 CONSTANT = "a constant guess"
 
 
 def baselines(samples: np.ndarray, targets: np.ndarray, classes: bool, loss: Loss) -> dict[str, float]:
-    """Accuracies, or R² or D² where targets are no classes: of a constant guess, and of fits that never saw the sample.
+    """Scores (accuracy, or R² or D² if targets are not classes) of a constant guess and of cross-validated simple fits.
 
     `samples` (S, n_in) and `targets` (S, n_out), one-hot or columns of 0 and 1 for classes.
     """
@@ -39,7 +39,7 @@ def baselines(samples: np.ndarray, targets: np.ndarray, classes: bool, loss: Los
 
 
 def folds(targets: np.ndarray) -> np.ndarray:
-    """The fold of each sample, at random, but each with its part of every class, or of small and large targets."""
+    """A random fold for each sample, stratified by class, or by the size of the targets."""
     order = np.lexsort((np.random.default_rng(0).random(len(targets)), *targets.T))
     fold = np.empty(len(targets), np.int64)
     fold[order] = np.arange(len(targets)) % FOLDS
@@ -47,21 +47,21 @@ def folds(targets: np.ndarray) -> np.ndarray:
 
 
 class Scaling(NamedTuple):
-    """How columns are shifted and scaled."""
+    """Shift and scale of columns."""
 
     shift: np.ndarray
     scale: np.ndarray
 
     @classmethod
     def standard(cls, values: np.ndarray) -> Scaling:
-        """To mean 0 and standard deviation 1; a column that is the same everywhere becomes 0."""
+        """Scaling to mean 0 and standard deviation 1; a constant column becomes 0."""
         exact = values.astype(np.float64)
         spread = exact.std(axis=0)
         return cls(exact.mean(axis=0), np.where(spread > 0, spread, 1.0))
 
     @classmethod
     def to_unit_range(cls, values: np.ndarray) -> Scaling:
-        """To lie from 0 to 1; a column that is the same everywhere becomes 0."""
+        """Scaling to the range from 0 to 1; a constant column becomes 0."""
         exact = values.astype(np.float64)
         low, high = exact.min(axis=0), exact.max(axis=0)
         return cls(low, np.where(high > low, high - low, 1.0))
@@ -71,10 +71,10 @@ class Scaling(NamedTuple):
 
 
 def best_possible(samples: np.ndarray, targets: np.ndarray, classes: bool) -> float:
-    """The highest accuracy, or R², that any function of the inputs has on these samples.
+    """The highest accuracy, or R², that a function of the inputs can have on these samples.
 
-    Below 1 where samples have the same inputs and different targets: then the most frequent row of targets is right at
-    best, or their mean.
+    It is below 1 if samples with equal inputs have different targets: the best output for them is their most frequent
+    row of targets, or their mean.
     """
     groups, t = _equal_rows(samples), targets.astype(np.float64)
     if groups.max(initial=-1) == len(samples) - 1:  # every sample has inputs of its own
@@ -90,14 +90,14 @@ def best_possible(samples: np.ndarray, targets: np.ndarray, classes: bool) -> fl
 
 
 def _equal_rows(rows: np.ndarray) -> np.ndarray:
-    """A number for each row, the same for equal rows."""
+    """Number the rows, equal rows by the same number."""
     exact = np.ascontiguousarray(rows + rows.dtype.type(0))  # -0 as 0
     as_bytes = exact.view(np.dtype((np.void, exact.dtype.itemsize * exact.shape[1])))[:, 0]
     return np.unique(as_bytes, return_inverse=True)[1].reshape(-1)
 
 
 def truth_table(samples: np.ndarray) -> bool:
-    """Whether the samples are all there is: every combination of inputs of two values each."""
+    """Whether the samples cover the whole problem: every combination of inputs of two values each."""
     varying = samples[:, (samples != samples[0]).any(axis=0)]
     if not 0 < varying.shape[1] < len(samples).bit_length():
         return False
@@ -116,9 +116,10 @@ def score_of_constant(targets: np.ndarray, classes: bool) -> float:
 
 
 def _score(guess: np.ndarray, t: np.ndarray, classes: bool, loss: Loss) -> float:
-    """The share of samples that are right, or R², or D²; of several outputs the mean of theirs.
+    """The share of right samples, or R², or D²; for several outputs the mean of theirs.
 
-    A guess at a probability or a count is drawn a little to the mean: one of 0 could cost any number.
+    A guess at a probability or a count is moved slightly towards the mean, because the loss of a guess of 0 can be
+    infinite.
     """
     if not classes:
         least, spread = least_and_spread(loss, t)
@@ -132,7 +133,7 @@ def _score(guess: np.ndarray, t: np.ndarray, classes: bool, loss: Loss) -> float
 
 
 def _linear(X: np.ndarray, t: np.ndarray, classes: bool, loss: Loss) -> float:
-    """A linear fit of scikit-learn's, each fold predicted by a fit of the others."""
+    """Cross-validated predictions of a linear model of scikit-learn."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
     one_hot = classes and t.shape[1] > 1 and bool((t.sum(axis=1) == 1).all())

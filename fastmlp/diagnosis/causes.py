@@ -1,7 +1,7 @@
-"""Why a net is stuck: one cause a net, from what was seen in it, each rule with its reason.
+"""The rules that find why a net is stuck: one cause for each net, from statistics of its units.
 
-The first rule of `certain_causes` that holds is the net's: what can never be mended by training comes before what may,
-and what makes a net sit on a plateau before the plateau itself.
+The first rule of `certain_causes` that holds decides. Causes that training can never mend come before others, and what
+puts a net on a plateau comes before the plateau.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fastmlp.diagnosis.problem import Problem, cannot_be_solved, entropy, least_
 
 
 class Cause(IntEnum):
-    """What a net ended in."""
+    """Why a net is not solved."""
 
     SOLVED = 0
     DIVERGED = 1
@@ -41,52 +41,52 @@ class Cause(IntEnum):
     CONFLICTING_TARGETS = 16
 
 
-# A step that is a thousandth of the output layer's takes a thousand times as many epochs: what the others learn in
-# hundreds, the first layer would learn in hundreds of thousands.
+# A first layer whose gradients are a thousandth of the output layer's needs a thousand times as many epochs: hundreds
+# of thousands where the other layers need hundreds.
 VANISHING_BELOW = 1e-3
-# Outputs on a plateau come within some hundredths of its values and creep; 1/2 and 1/3 are 0.17 apart.
+# Outputs on a plateau are within a few hundredths of its values and move slowly; 1/2 and 1/3 are 0.17 apart.
 NEAR = 0.07
-# A sample is taken for learnt when its output is within this of its target; on plateaus the others are 1/3 away.
+# A sample counts as learnt if its output is within this of its target; on a plateau the others are 1/3 away.
 LEARNT_WITHIN = 0.2
-ZEROS = 999  # in a plateau's key, in place of the ones: samples of zeros, in nets that give them one output for ever
-MOST_GROUPED = 64  # samples: in larger data only the plateau of all samples has a name
-# Inputs and targets that training is made for are near 0 and 1. A column that is this far from it, or this many times
-# as spread as another one, makes some steps too long and others too short.
+ZEROS = 999  # in a plateau's key, in place of the number of ones: samples of zeros whose output no training changes
+MOST_GROUPED = 64  # samples; in larger data only the plateau of all samples is recognised
+# Training works best with inputs and targets near 0 and 1. With a column this far away, or with this ratio between the
+# spreads of columns, some steps are too long and others too short.
 FAR = 10.0
 TIMES_AS_SPREAD = 100.0
 LITTLE_SPREAD = 0.03
-AS_GOOD = 1e-3  # of an accuracy or R²: a net as near as this to the best possible has it
-HAIR = 0.01  # a net whose worst sample is nearer to 1/2 than this is solved by a hair
-# Trained for as long again, a net would lose at least a tenth of its loss: then more epochs are worth their time.
+AS_GOOD = 1e-3  # a net whose accuracy or R² is this close to the best possible one has reached it
+HAIR = 0.01  # a net whose worst sample is closer to 1/2 than this is only just solved
+# More epochs are worthwhile if as many again would lower the loss by at least a tenth.
 WORTHWHILE = 0.1
 LEAST_HORIZON = 100  # epochs
-# Of the ways that the loss goes, as much as a third up; of its height, at least a hundredth: rounding and minibatches
-# do less where the learning rate is right.
+# The loss overshoots if at least a third of its total change is upwards, and at least a hundredth of its height:
+# with a good learning rate, rounding and minibatches cause less.
 RISES = 0.3
 ROUGH = 0.01
-# and a tenth of the learning rate, tried on the same net for the same epochs, comes out clearly lower
+# and if the same net, trained with a tenth of the learning rate, ends clearly lower
 CALMER_BELOW = 0.95
 
 
 class Plateau(NamedTuple):
-    """Outputs that many nets get stuck at."""
+    """A set of outputs that many nets get stuck at."""
 
     n_samples: int
-    """How many samples have the same output,"""
+    """The number of samples with the same output."""
     value: float
-    """which is their mean target."""
+    """That output, which is their mean target."""
     loss: float
     name: str
 
 
 def keeps_zero(architecture: Architecture) -> bool:
-    """Whether an input of zeros gives weighted sums of zero in every layer, whatever the weights are."""
+    """Whether an input of zeros gives weighted sums of zero in every layer, for any weights."""
     hidden = [BY_CODE[code] for code in architecture.activations[:-1]]
     return not architecture.bias and all(record.in_numpy(np.zeros(1), 0.0)[0] == 0 for record in hidden)
 
 
 def never_solved_at_zero(problem: Problem) -> bool:
-    """Whether a sample of zeros has an output that no training changes, and with which no net is solved."""
+    """Whether a sample of zeros has a wrong output that no training can change."""
     if not keeps_zero(problem.architecture):
         return False
     zero = ~problem.samples.any(axis=1)
@@ -96,14 +96,14 @@ def never_solved_at_zero(problem: Problem) -> bool:
     code, n_out = problem.architecture.activations[-1], problem.architecture.sizes[-1]
     output = {Activation.SIGMOID: 0.5, Activation.SOFTMAX: 1 / n_out, Activation.EXP: 1.0}.get(code, 0.0)
     limit = limit_of(problem)
-    if limit is None:  # 1/2 is no side, and classes of equal probability are not told apart
+    if limit is None:  # 1/2 is on neither side, and equal probabilities do not decide between classes
         return bool(((output - 0.5) * (targets - 0.5) <= 0).any())
     if problem.loss == Loss.MSE:
         least = ((output - targets) ** 2).mean(axis=1)
     elif problem.loss == Loss.POISSON:
         least = (output - targets + targets * np.log(np.maximum(targets, 1e-300) / output)).mean(axis=1)
     elif problem.loss == Loss.BCE:
-        least = np.log(2) - entropy(targets).mean(axis=1)  # above what the others' targets leave
+        least = np.log(2) - entropy(targets).mean(axis=1)  # beyond the other samples' least loss
     else:
         least = np.full(len(targets), np.log(n_out))
     return float(least.sum()) / len(problem.samples) > limit - float(
@@ -112,7 +112,7 @@ def never_solved_at_zero(problem: Problem) -> bool:
 
 
 def badly_scaled_inputs(problem: Problem) -> bool:
-    """Whether inputs are far from 0 and 1, or their columns spread very differently."""
+    """Whether inputs are far from 0 and 1, or their columns have very different spreads."""
     samples = problem.exact_samples
     spread = samples.std(axis=0)
     spread = spread[spread > 0]
@@ -123,7 +123,7 @@ def badly_scaled_inputs(problem: Problem) -> bool:
 
 
 def badly_scaled_targets(problem: Problem) -> bool:
-    """Whether targets that are no classes are far from 0 and 1, or spread too much or too little."""
+    """Whether targets that are not classes are far from 0 and 1, or have too large or too small a spread."""
     if problem.classes or problem.loss != Loss.MSE or problem.constant_targets:
         return False
     spread = problem.exact_targets.std(axis=0)
@@ -133,7 +133,7 @@ def badly_scaled_targets(problem: Problem) -> bool:
 
 
 def least_loss(problem: Problem) -> float:
-    """The squared error that outputs of this activation cannot get below, because of targets that they cannot give."""
+    """The least squared error with this output activation: above 0 if it cannot give some of the targets."""
     low, high = {Activation.SIGMOID: (0.0, 1.0), Activation.SOFTMAX: (0.0, 1.0), Activation.RELU: (0.0, np.inf)}.get(
         problem.architecture.activations[-1], (-np.inf, np.inf)
     )
@@ -144,7 +144,7 @@ def least_loss(problem: Problem) -> float:
 
 
 def targets_out_of_range(problem: Problem) -> bool:
-    """Whether targets that the output cannot give keep every net from being solved."""
+    """Whether no net can be solved, because the output cannot give some of the targets."""
     limit = limit_of(problem)
     return limit is not None and least_loss(problem) > limit
 
@@ -152,9 +152,9 @@ def targets_out_of_range(problem: Problem) -> bool:
 def certain_causes(
     stats: UnitStatistics, problem: Problem, diverged: np.ndarray, learnt_some: np.ndarray
 ) -> np.ndarray:
-    """The causes that are seen in a net as it stands, (n,) of `Cause`; −1 where none of them holds.
+    """The cause of each net that its present state shows, (n,) of `Cause`; −1 if none does.
 
-    Where a net has `learnt_some` of the samples, gradients did reach its first layer.
+    If a net has `learnt_some` of the samples, gradients did reach its first layer.
     """
     architecture = problem.architecture
     cause = np.full(len(stats.loss), -1, np.int8)
@@ -181,14 +181,14 @@ def certain_causes(
     mark((stats.silent == widths).any(axis=1), Cause.DEAD_LAYER)
     saturates = np.array([BY_CODE[code].saturates for code in architecture.activations[:-1]], bool)
     asleep = ((stats.saturated[:, :-1] == hidden) & saturates).any(axis=1)
-    if problem.loss == Loss.MSE:  # with cross-entropy a wrong output passes its whole error down, saturated or not
+    if problem.loss == Loss.MSE:  # with cross-entropy a wrong output passes its whole error down, even when saturated
         asleep |= stats.saturated[:, -1] > 0
     mark(asleep, Cause.SATURATED)
     if architecture.n_layers > 1:
         with np.errstate(invalid="ignore"):
             small = stats.gradient[:, 0] < VANISHING_BELOW * stats.gradient[:, -1]
         mark(small & ~learnt_some, Cause.VANISHING_GRADIENT)
-    # a single living unit sees a single direction of what is below it
+    # a single living unit passes on only one direction of its inputs
     mark(
         ((hidden - stats.silent[:, :-1] <= 1) & (hidden > 1) & (stats.silent[:, :-1] > 0)).any(axis=1), Cause.DEAD_UNITS
     )
@@ -196,20 +196,20 @@ def certain_causes(
 
 
 def mostly_dead(stats: UnitStatistics, architecture: Architecture) -> np.ndarray:
-    """Whether half of a hidden layer's units or more are dead: what a net that is on no plateau is then stuck for."""
+    """Whether at least half of a hidden layer's units are dead: the cause for a net that is on no plateau."""
     hidden = np.array(architecture.sizes[1:-1])
     return np.asarray(((2 * stats.silent[:, :-1] >= hidden) & (stats.silent[:, :-1] > 0)).any(axis=1))
 
 
 def has_groups(problem: Problem) -> bool:
-    """Whether plateaus are looked for sample by sample: few of them, of two classes."""
+    """Whether plateaus are searched sample by sample: for few samples of two classes."""
     return (
         problem.classes and len(problem.samples) <= MOST_GROUPED and _binary(problem.targets[None], problem) is not None
     )
 
 
 def _binary(outputs: np.ndarray, problem: Problem) -> np.ndarray | None:
-    """Outputs (n, S) of the one class; None where there are more than two."""
+    """Outputs (n, S) of class 1; None if there are more than two classes."""
     targets = problem.targets
     if targets.shape[1] == 1 or (targets.shape[1] == 2 and (targets.sum(axis=1) == 1).all()):
         return outputs[:, :, -1]
@@ -217,15 +217,18 @@ def _binary(outputs: np.ndarray, problem: Problem) -> np.ndarray | None:
 
 
 def plateaus_of(outputs: np.ndarray, problem: Problem) -> tuple[np.ndarray, list[Plateau]]:
-    """For each of the outputs (n, S, n_out) of few samples which plateau it is on, −1 for none; and the plateaus."""
+    """Find the plateaus of nets with these outputs (n, S, n_out) for few samples.
+
+    Returns each net's plateau, −1 for none, and the plateaus.
+    """
     return named_plateaus(plateau_keys(outputs, problem), problem)
 
 
 def plateau_keys(outputs: np.ndarray, problem: Problem) -> np.ndarray:
-    """For outputs (n, S, n_out): 1,000 times the samples on the plateau and how many of them are of class 1; or −1.
+    """Key of the plateau of each net's outputs (n, S, n_out): 1,000 times its samples plus those of class 1; or −1.
 
-    On a plateau some samples that are not told apart have the same output, which is the mean of their targets (that has
-    the least loss of all single values), and all others are learnt.
+    On a plateau some samples have the same output, the mean of their targets, which is the single value of least loss,
+    and all other samples are learnt.
     """
     o, t = _binary(outputs, problem), problem.targets[:, -1]
     assert o is not None
@@ -240,7 +243,7 @@ def plateau_keys(outputs: np.ndarray, problem: Problem) -> np.ndarray:
         on_one &= np.abs(value - ones / np.maximum(size, 1)) <= NEAR
     keys = np.where(on_one, size * 1000 + ones, -1)
     zero = ~problem.samples.any(axis=1)
-    if keeps_zero(problem.architecture) and zero.any():  # these have one output for ever, whatever the others learn
+    if keeps_zero(problem.architecture) and zero.any():  # no training changes these outputs
         with np.errstate(invalid="ignore"):
             alone = (missed == zero).all(axis=1) & (np.abs(o[:, zero] - 0.5) <= NEAR).all(axis=1)
         keys[alone & (keys < 0)] = int(zero.sum()) * 1000 + ZEROS
@@ -248,7 +251,7 @@ def plateau_keys(outputs: np.ndarray, problem: Problem) -> np.ndarray:
 
 
 def named_plateaus(keys: np.ndarray, problem: Problem) -> tuple[np.ndarray, list[Plateau]]:
-    """From such keys which of the plateaus each net is on, −1 for none; and the plateaus, the most frequent first."""
+    """Number the plateaus by these keys, the most frequent first; returns each net's, −1 for none, and the plateaus."""
     plateau = np.full(len(keys), -1, np.int16)
     found, counts = np.unique(keys[keys >= 0], return_counts=True)
     names = []
@@ -270,7 +273,7 @@ def _plateau(size: int, ones: int, n_samples: int, loss: Loss) -> Plateau:
 
 
 def on_constant(stats: UnitStatistics, problem: Problem) -> tuple[np.ndarray, Plateau]:
-    """Whether every output is the same for all samples, and the mean of the targets; and that plateau."""
+    """Which nets give every sample the mean of the targets; and that plateau."""
     means = problem.targets.astype(np.float64).mean(axis=0)
     scale = 1.0 if problem.classes else max(float(problem.targets.std(axis=0).max()), 1e-300)
     with np.errstate(invalid="ignore"):
@@ -290,7 +293,7 @@ def on_constant(stats: UnitStatistics, problem: Problem) -> tuple[np.ndarray, Pl
 
 
 def causes_of_curves(curves: np.ndarray, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which nets still improve, and which overshoot, by their losses over some more epochs, (n, K + 1)."""
+    """Which nets still improve and which overshoot, from their losses over K further epochs, (n, K + 1)."""
     first = curves[:, 0]
     with np.errstate(invalid="ignore", over="ignore"):
         steps = np.diff(curves, axis=1)

@@ -1,4 +1,4 @@
-"""`diagnose`: look at the nets, name a cause for each, and try what may help."""
+"""`diagnose`: examine the nets, find a cause for each, and try changes that may help."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ from fastmlp.diagnosis.verdict import MOSTLY_SOLVED
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.settings import TrainSettings
 
-PROBE_SHARE, LEAST_PROBE, MOST_PROBE = 50, 20, 100  # epochs of a probe: a fiftieth of those trained, within bounds
+PROBE_SHARE, LEAST_PROBE, MOST_PROBE = (
+    50,
+    20,
+    100,
+)  # the epochs that nets are trained further: a fiftieth of those trained, within bounds
 NETS_A_BLOCK = 65_536
 MOST_LOOKED_AT = 1000
 
@@ -46,9 +50,9 @@ def diagnose(
     train: Train,
     tell: Callable[[str, Diagnosis | None], Any] = lambda _step, _known: None,
 ) -> Diagnosis:
-    """See `Runs.diagnose`. Nets are trained again by `train`.
+    """Diagnose nets, as `Runs.diagnose` describes; `train` trains them again.
 
-    Before each step that takes long, `tell` is called with what it is and what is known.
+    `tell` is called before each long step, with its description and the diagnosis so far.
     """
     if not isinstance(try_fixes, (bool, np.bool_)):
         raise TypeError(f"try_fixes={try_fixes!r}: needs True or False")
@@ -86,7 +90,7 @@ def diagnose(
     if found.overfits:
         suggestions += fixes_of_overfitting(call, problem)
         found = replace(found, fixes=tuple(suggestions))
-    if not try_fixes:  # where data may be noisy, changes that were not tried might make nets learn the noise
+    if not try_fixes:  # if data may be noisy, changes that were not tried might fit the noise
         return replace(found, fixes=()) if found.as_good_as_the_data else found
     assert call is not None
     return _with_trials(found, runs, call, y, problem, loss, unseen, tried, retraining, tell)
@@ -104,7 +108,7 @@ def _with_trials(
     retraining: Retraining,
     tell: Callable[[str, Diagnosis | None], Any],
 ) -> Diagnosis:
-    """The diagnosis with what the changes did, and those that helped in the place of suggestions."""
+    """Add the trials to the diagnosis, and replace its suggestions by the changes that helped."""
 
     def tell_so_far(step: str, trials: tuple[Trial, ...]) -> None:
         fixes = tuple(trial.fix for trial in trials if trial.helped) or found.fixes
@@ -115,13 +119,13 @@ def _with_trials(
 
 
 def _settings_of(runs: TrainedNets, needed: bool) -> TrainSettings | None:
-    """What the nets were trained with, as far as that is known."""
+    """The settings that the nets were trained with, as far as they are known."""
     call = runs.call or TrainSettings.from_record(runs.settings, runs.architecture, runs.parameters.dtype)
     if needed and call is None:
         raise ValueError(
-            "try_fixes=True trains the same nets again, and these have no record of how they were trained that is "
-            "enough for that: fastmlp.train keeps one, unless nets went on from others; a file does where all settings "
-            "are names and numbers, without arrays, functions, initializers, weights or validation"
+            "try_fixes=True trains the same nets again, but the settings of these are not fully known. fastmlp.train "
+            "records them, except with warm_start; a file holds them if all are names and numbers, without arrays, "
+            "functions, initializers, weights or validation"
         )
     return call
 
@@ -137,7 +141,7 @@ def _labels(
     y: Any,
     tell: Callable[[str, Diagnosis | None], Any],
 ) -> tuple[np.ndarray, np.ndarray, list[Plateau]]:
-    """Each net's cause and the number of its plateau, −1 for none, and the plateaus."""
+    """Find each net's cause and plateau (−1 for none), and the plateaus."""
     diverged = (runs.status == Status.DIVERGED) | ~np.isfinite(runs.parameters).all(axis=1)
     plateau, plateaus = _plateaus(runs, stats, problem, ~diverged & ~solved(stats, problem), retraining.threads)
     partial = np.array([*(p.n_samples < len(problem.samples) for p in plateaus), False])
@@ -145,18 +149,18 @@ def _labels(
     label[(label < 0) & (plateau >= 0)] = Cause.PLATEAU
     undecided = np.flatnonzero(label < 0)
     if len(undecided):
-        tell(f"{len(undecided):,} nets are trained further, to see whether they improve", None)
+        tell(f"training {len(undecided):,} nets further, to see whether they improve", None)
     for first in range(0, len(undecided), NETS_A_BLOCK):
         some = undecided[first : first + NETS_A_BLOCK]
         label[some] = _probed(runs, some, loss, call, retraining, X, y)
-    rest = label < 0  # those that were trained further, and neither improved nor overshot
+    rest = label < 0  # nets that were trained further, and neither improved nor overshot
     label[rest & causes.mostly_dead(stats, runs.architecture)] = Cause.DEAD_UNITS
     label[label < 0] = Cause.LOCAL_MINIMUM
     return label, plateau, plateaus
 
 
 def _margin(runs: TrainedNets, label: np.ndarray, problem: Problem, threads: int | None) -> float | None:
-    """The median margin of the nets that are solved."""
+    """The median margin of the solved nets."""
     some = np.flatnonzero(label == Cause.SOLVED)[:MOST_LOOKED_AT]
     if not len(some) or not problem.classes or problem.solved_loss is not None:
         return None
@@ -175,25 +179,25 @@ def _held_out(
     try_fixes: bool,
     tell: Callable[..., Any],
 ) -> HeldOut | None:
-    """The median score on samples that the nets were not trained on; None where there are or shall be none."""
+    """The median score on held-out samples; None if there are none and none are wanted."""
     if call is None or problem.constant_targets:
         return None
     if call.validation is None:
         if not try_fixes or not _judged_by_others(problem):
             return None
-        tell("some nets are trained on four fifths of the samples, and scored on the others", None)
+        tell("training some nets on four fifths of the samples, to score them on the others", None)
     score = held_out_score(runs, call, problem, y, retraining)
     number = len(problem.samples if call.validation is None else call.validation[0])
     return HeldOut(score, -np.inf if problem.classes else 0.0, clear_gain(number))
 
 
 def _judged_by_others(problem: Problem) -> bool:
-    """Whether samples that nets have not seen can say how good they are."""
+    """Whether a score on held-out samples is meaningful."""
     return judged_by_score(problem) and not truth_table(problem.samples)
 
 
 def _scores(stats: UnitStatistics, problem: Problem, held_out: HeldOut | None) -> dict[str, Any]:
-    """How well the nets do, and what they are to be held against."""
+    """The nets' scores, and those to compare them with."""
     if not judged_by_score(problem):
         return {}
     known = {"score": score_of(stats, problem), "score_name": problem.score_name}
@@ -225,7 +229,7 @@ def _problem_of(runs: TrainedNets, X: Any, y: Any, loss: str | None, solved_loss
 def _plateaus(
     runs: TrainedNets, stats: UnitStatistics, problem: Problem, stuck: np.ndarray, threads: int | None
 ) -> tuple[np.ndarray, list[Plateau]]:
-    """Which plateau each of the nets that are stuck is on; −1 for none."""
+    """The plateau of each stuck net; −1 for none."""
     plateau = np.full(len(runs), -1, np.int16)
     some = np.flatnonzero(stuck)
     if len(some) and causes.has_groups(problem):
@@ -251,7 +255,7 @@ def _go_on(
     X: Any,
     y: Any,
 ) -> np.ndarray:
-    """Losses (n, epochs + 1) of some nets while they go on with the settings of a call."""
+    """Losses (n, epochs + 1) of some nets while they are trained further."""
     chosen = runs[some]
     if chosen.state is not None and not fits(chosen.state, call.optimizer):
         chosen.state = None
@@ -263,7 +267,7 @@ def _go_on(
 def _probed(
     runs: TrainedNets, some: np.ndarray, loss: str, call: TrainSettings | None, retraining: Retraining, X: Any, y: Any
 ) -> np.ndarray:
-    """Whether some more epochs show nets without another cause to overshoot or improve; −1 for neither."""
+    """Train nets without another cause further: whether they overshoot or improve; −1 for neither."""
     label = np.full(len(some), -1, np.int8)
     factor = None if call is None else call.final_rate()
     if call is None or not factor:
@@ -296,7 +300,7 @@ def _dead_from_start(
     X: Any,
     y: Any,
 ) -> float | None:
-    """The share of the dead nets whose initial weights were dead already."""
+    """The share of dead nets that were dead before training."""
     if call is None or not dead.any():
         return None
     some = np.flatnonzero(dead)[:NETS_A_BLOCK]
@@ -314,7 +318,7 @@ def _description(runs: TrainedNets, loss: str, call: TrainSettings | None) -> st
     if call is not None:
         optimizer = call.optimizer
         rate = optimizer.settings["learning_rate"]
-        spoken = f"learning rate {rate:g}" if isinstance(rate, float) else "a learning rate each"
+        spoken = f"learning rate {rate:g}" if isinstance(rate, float) else "learning rates that differ"
         name = next(name for name, kind in OPTIMIZERS.items() if type(optimizer) is kind)
         parts.append(call.init if isinstance(call.init, str) else _spoken(call.init))
         parts.append(f"{name} at {spoken}")

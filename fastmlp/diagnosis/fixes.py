@@ -1,4 +1,4 @@
-"""What to change about nets that are stuck: which changes the causes ask for."""
+"""Changes that may help stuck nets, chosen by their causes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from fastmlp.diagnosis.problem import Problem
 from fastmlp.optimizers import Adam
 from fastmlp.settings import TrainSettings
 
-WORTH_A_FIX = 0.005  # of the nets must have a cause that a change is for
-LOWER, LONGER = 0.1, 4  # times the learning rate, and the epochs
+WORTH_A_FIX = 0.005  # least share of the nets whose causes ask for a change
+LOWER, LONGER = 0.1, 4  # factors of the learning rate and of the epochs
 MOST_EPOCHS_TRIED = 10**6
-SOME_EPOCHS = 1000  # for nets that were not trained at all
+SOME_EPOCHS = 1000  # for nets without any training
 ADAM_RATE = 0.01
 L2 = 0.01
 OF_ONE_SETTING = {
@@ -38,24 +38,24 @@ UNSOLVED = tuple(cause for cause in Cause if cause != Cause.SOLVED)
 
 @dataclass(frozen=True)
 class Fix:
-    """One change of what `train` was asked for."""
+    """One change of the settings."""
 
     name: str
     text: str
     change: Callable[[TrainSettings], TrainSettings] = field(repr=False, compare=False)
     causes: tuple[Cause, ...] = ()
-    """What it is a remedy for."""
+    """The causes that it helps against."""
     scaled: tuple[str, ...] = ()
-    """Which of "inputs" and "targets" are shifted and scaled to mean 0 and standard deviation 1; "range" brings targets
-    to the range from 0 to 1."""
+    """Data to scale: "inputs" and "targets" to mean 0 and standard deviation 1, "range" for targets to the range from 0
+    to 1."""
 
     @property
     def setting(self) -> str:
-        """What it changes: two changes of one setting do not go together."""
+        """The names of the settings that it changes; two changes of one setting cannot be combined."""
         return OF_ONE_SETTING.get(self.name, self.name)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the function: a pickle keeps what the change is called."""
+        """The state for pickles, without the function; the description is kept."""
         kept = {"name": self.name, "text": self.text, "causes": self.causes, "scaled": self.scaled}
         return {**kept, "change": LostFunction(f"the change {self.name!r}")}
 
@@ -69,7 +69,7 @@ class Fix:
 def fixes_for(
     label: np.ndarray, problem: Problem, call: TrainSettings | None, dead_from_start: float | None, status: np.ndarray
 ) -> list[Fix]:
-    """What the nets' causes ask for, by the share of nets that it is for, the greatest first.
+    """The changes that the nets' causes ask for, those for the largest share of nets first.
 
     `label` has the nets' causes, `status` how their training ended.
     """
@@ -86,7 +86,7 @@ def fixes_for(
 
 
 class _Suggestions:
-    """Changes, each with the share of nets that it is for."""
+    """Collects changes, each with the share of nets that it may help."""
 
     def __init__(self, label: np.ndarray) -> None:
         self._share = {cause: float((label == cause).mean()) for cause in Cause}
@@ -102,20 +102,20 @@ class _Suggestions:
         scaled: tuple[str, ...] = (),
         whatever_the_scales: bool = False,
     ) -> None:
-        """Take a change up if enough nets have one of these causes."""
+        """Add a change if enough nets have one of its causes."""
         of_nets = sum(self._share[cause] for cause in for_causes)
-        if whatever_the_scales:  # in case they are not what keeps the nets from learning
+        if whatever_the_scales:  # the cause found need not be what keeps the nets from learning
             of_nets += sum(self._share[cause] for cause in (Cause.INPUT_SCALES, Cause.TARGET_SCALE)) / 2
         if of_nets >= WORTH_A_FIX:
             self._found.append((of_nets * weight, Fix(name, text, change, for_causes, scaled)))
 
     def by_share(self) -> list[Fix]:
-        """The changes for most nets first."""
+        """The changes, those for most nets first."""
         return [fix for _, fix in sorted(self._found, key=lambda pair: -pair[0])]
 
 
 def _suggest_scaling(found: _Suggestions, problem: Problem) -> None:
-    """Inputs and targets that are scaled, or an output that reaches the targets."""
+    """Scale inputs or targets, or change to an output that can give the targets."""
     to_standard = "shifted and scaled to mean 0 and standard deviation 1"
     inputs, targets = causes.badly_scaled_inputs(problem), causes.badly_scaled_targets(problem)
     if inputs:
@@ -132,20 +132,20 @@ def _suggest_scaling(found: _Suggestions, problem: Problem) -> None:
             "standardize_both", f"inputs and targets {to_standard}", _as_it_is, *UNSOLVED, weight=1.2, scaled=both
         )
     if causes.targets_out_of_range(problem):
-        text = "an output that gives any number: output='identity'"
+        text = "an output without bounds: output='identity'"
         change = partial(_with_architecture, loss="mse", output="identity")
         found.suggest("identity_output", text, change, Cause.TARGET_RANGE, weight=1.1)
         found.suggest(
             "targets_in_range", "targets scaled to lie from 0 to 1", _as_it_is, Cause.TARGET_RANGE, scaled=("range",)
         )
     change = partial(_with_architecture, bias=True)
-    found.suggest("bias", "give the units biases: bias=True", change, Cause.ZERO_INPUT)
+    found.suggest("bias", "units with biases: bias=True", change, Cause.ZERO_INPUT)
 
 
 def _suggest_training(
     found: _Suggestions, call: TrainSettings | None, dead_from_start: float | None, status: np.ndarray
 ) -> None:
-    """A lower learning rate, more epochs, or none of the rules that ended training early."""
+    """Lower the learning rate, train for more epochs, or leave out stopping rules."""
     if call is None or "learning_rate" in call.optimizer.settings:
         dead = () if (dead_from_start or 0.0) >= 0.5 else (Cause.DEAD_LAYER,)
         slower = Cause.DIVERGED, Cause.OVERSHOOTING, *dead
@@ -179,7 +179,7 @@ def _suggest_init(found: _Suggestions, problem: Problem, call: TrainSettings | N
 
 
 def _suggest_output(found: _Suggestions, problem: Problem, call: TrainSettings | None) -> None:
-    """An output without ReLU, or the loss that belongs to the output."""
+    """Change to an output without ReLU, or to the loss that goes with the output."""
     stuck = Cause.DEAD_LAYER, Cause.DEAD_UNITS, Cause.PLATEAU, Cause.LOCAL_MINIMUM
     output = problem.architecture.activations[-1]
     if output == Activation.RELU and not problem.classes and not causes.targets_out_of_range(problem):
@@ -204,7 +204,7 @@ def _suggest_output(found: _Suggestions, problem: Problem, call: TrainSettings |
 
 
 def _suggest_hidden(found: _Suggestions, problem: Problem) -> None:
-    """Hidden units that do not die, or pass on more of a gradient."""
+    """Change to hidden units that do not die, or that pass on larger gradients."""
     hidden = problem.architecture.activations[:-1]
     if Activation.RELU in hidden:
         text = "a leaky ReLU, whose units do not die: hidden='leaky_relu'"
@@ -237,7 +237,7 @@ def _as_it_is(call: TrainSettings) -> TrainSettings:
 
 
 def fixes_of_overfitting(call: TrainSettings | None, problem: Problem) -> list[Fix]:
-    """What keeps nets from learning the noise of their samples."""
+    """Changes against overfitting."""
     found = [
         Fix("l2", f"L2 regularization: l2={L2:g}", lambda c: c.changed(l2=L2)),
         Fix("more_l2", f"more L2 regularization: l2={10 * L2:g}", lambda c: c.changed(l2=10 * L2)),
@@ -271,7 +271,7 @@ def _with_architecture(call: TrainSettings, loss: Any = False, **changes: Any) -
 
 
 def _with_loss(call: TrainSettings, loss: str | None) -> TrainSettings:
-    """Change the loss; a validation score that needs the old loss becomes "loss"."""
+    """Change the loss; a validation score that only goes with the old loss becomes "loss"."""
     score = call.validation_score
     return call.changed(loss=loss, validation_score="loss" if score == "r2" else score)
 
@@ -289,7 +289,7 @@ def _wider(call: TrainSettings) -> TrainSettings:
 
 def _without(name: str, call: TrainSettings) -> TrainSettings:
     schedule = call.schedule
-    adapts = name == "patience" and isinstance(schedule, str)  # which patience alone drives
+    adapts = name == "patience" and isinstance(schedule, str)  # it follows patience only
     return call.changed(**{name: None}, schedule=None if adapts else schedule)
 
 
@@ -301,5 +301,5 @@ def _longer(call: TrainSettings) -> TrainSettings:
     if callable(schedule):
         stretched = lambda epoch: schedule(epoch // LONGER)  # noqa: E731
     elif schedule is not None and not isinstance(schedule, str):
-        stretched = np.repeat(schedule, LONGER)  # each factor for as many epochs
+        stretched = np.repeat(schedule, LONGER)  # stretch the factors evenly
     return call.changed(epochs=call.epochs * LONGER, schedule=stretched)

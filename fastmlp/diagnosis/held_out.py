@@ -1,4 +1,4 @@
-"""How nets do on samples that they were not trained on: what a change is judged by where targets may be noisy."""
+"""Scores on held-out samples, which judge a change where targets may be noisy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_NETS = 10
 
 
 def validation_data(call: TrainSettings, problem: Problem) -> tuple[np.ndarray, np.ndarray] | None:
-    """The samples and targets that the nets were validated on."""
+    """The validation samples and targets."""
     if call.validation is None:
         return None
     dtype = problem.samples.dtype
@@ -28,16 +28,16 @@ def validation_data(call: TrainSettings, problem: Problem) -> tuple[np.ndarray, 
 def validation_score(
     runs: TrainedNets, held_out: tuple[np.ndarray, np.ndarray], problem: Problem, threads: int | None
 ) -> float:
-    """The nets' median accuracy, or R², on validation data."""
+    """The nets' median score on validation data."""
     return float(np.median(_scores(runs, *held_out, problem, threads)))
 
 
 def cross_validated_score(
     retraining: Retraining, call: TrainSettings, problem: Problem, y: Any, ids: np.ndarray
 ) -> float:
-    """The median accuracy, or R², of some of the nets, each sample scored by nets that were trained without its fold.
+    """The cross-validated median score of some of the nets: each fold is scored by nets trained without it.
 
-    `problem` has the samples, scaled as they are to be, and the targets; `y` is what is trained on, in the user's form.
+    `problem` has the scaled samples and the targets; `y` is the training target in the user's form.
     """
     ids, call = ids[:MOST_NETS], call.of(np.arange(len(ids)) < MOST_NETS)
     y, fold = np.asarray(y), folds(problem.targets)
@@ -50,7 +50,7 @@ def cross_validated_score(
 
 
 def _on(call: TrainSettings, rows: np.ndarray) -> TrainSettings:
-    """The same call for some of the samples."""
+    """The settings for some of the samples."""
     changes: dict[str, Any] = {}
     if call.sample_weight is not None:
         changes["sample_weight"] = np.asarray(call.sample_weight)[..., rows]

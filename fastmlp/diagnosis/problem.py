@@ -1,7 +1,7 @@
-"""What nets were trained for: samples and targets as the diagnosis looks at them, what counts as solved, and scores.
+"""The problem that nets were trained for: samples, targets, when a net is solved, and scores.
 
-"Solved" is defined here: every sample on its target's side of 1/2 (of a softmax, the right class); for numbers, for
-each output a hundredth of what a constant guess loses beyond the least loss there is.
+"Solved" is defined here. For classes: every sample on its target's side of 1/2 (softmax: the right class). For numbers:
+each output's loss exceeds the least possible loss by at most a hundredth of what a constant guess does.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from fastmlp._kernels.formulas.activations import Activation
 from fastmlp._kernels.formulas.losses import Loss
 from fastmlp.architecture import Architecture
 
-# For data that are no classes: as much of the targets' variance as noise would leave
+# for targets that are not classes: the share of their variance that may remain
 SOLVED_SHARE = 0.01
-LEAST_SCORED = 20  # samples: of fewer, an accuracy says less than whether all are right
-NO_SCORE = -1e9  # the least R²: that of a net that diverged; its accuracy is 0
-SCORE_GAIN = 0.02  # of a median accuracy or R²: as much is worth a change
-NUMBERS_AT_ONCE = 2**22  # outputs that are looked at together
+LEAST_SCORED = 20  # samples; of fewer, whether all are right says more than the accuracy
+NO_SCORE = -1e9  # the least R², which diverged nets get; their accuracy is 0
+SCORE_GAIN = 0.02  # a gain in a median accuracy or R² that is worth a change
+NUMBERS_AT_ONCE = 2**22  # outputs worked on together
 
 
 class Problem(NamedTuple):
@@ -32,12 +32,12 @@ class Problem(NamedTuple):
     loss: Loss
     samples: np.ndarray  # (S, n_in), in the nets' dtype
     targets: np.ndarray  # (S, n_out), in the nets' dtype
-    exact_samples: np.ndarray  # (S, n_in) float64, before they were rounded to that
+    exact_samples: np.ndarray  # (S, n_in) float64, before rounding
     exact_targets: np.ndarray  # (S, n_out) float64
     classes: bool  # targets are 0 and 1
     solved_loss: float | None
     class_numbers: bool  # y holds the classes' numbers, not a row of targets for each sample
-    best_possible: float = 1.0  # of accuracy, or R²: below 1 where equal inputs have different targets
+    best_possible: float = 1.0  # best possible accuracy or R²: below 1 if equal inputs have different targets
 
     @property
     def constant_targets(self) -> bool:
@@ -46,12 +46,12 @@ class Problem(NamedTuple):
 
     @property
     def score_name(self) -> str:
-        """What `score_of` is called."""
+        """The name of `score_of`."""
         return "Accuracy" if self.classes else "R²" if self.loss == Loss.MSE else "D²"
 
 
 def looked_at(nets: TrainedNets, problem: Problem, loss: str, threads: int | None) -> UnitStatistics:
-    """What is seen in the nets, with the loss of each output where there are several that are numbers."""
+    """Unit statistics of the nets, with the loss of each output if there are several numeric ones."""
     stats = inspected(nets.architecture, loss, nets.parameters, problem.samples, problem.targets, threads)
     n_out = problem.targets.shape[1]
     if n_out == 1 or problem.classes or problem.loss != Loss.MSE or problem.solved_loss is not None:
@@ -75,10 +75,10 @@ def solved_limit(loss: Loss, targets: np.ndarray, classes: bool, solved_loss: fl
 
 
 def least_and_spread(loss: Loss, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The least mean loss of each output, (n_out,), and by how much that of the best constant guess is above it.
+    """The least possible mean loss of each output, (n_out,), and how much more the best constant guess loses.
 
-    The least cross-entropy with targets between 0 and 1 is their entropy. Where all targets are the same, a guess of 0
-    stands for the constant.
+    The least cross-entropy with targets between 0 and 1 is their entropy. If all targets are equal, a guess of 0 is
+    the constant.
     """
     t = targets.astype(np.float64)
     mean = t.mean(axis=0)
@@ -121,7 +121,7 @@ def limit_of(problem: Problem) -> float | None:
 
 
 def every_output_solved(output_loss: np.ndarray, loss: Loss, targets: np.ndarray) -> np.ndarray:
-    """Which nets have a loss that counts as solved in each of their outputs, (n,), from those losses (n, n_out)."""
+    """Which nets are solved in every output, (n,), from the losses of their outputs (n, n_out)."""
     least, spread = least_and_spread(loss, targets)
     return np.asarray((output_loss <= least + SOLVED_SHARE * spread).all(axis=1))
 
@@ -135,14 +135,14 @@ def solved(stats: UnitStatistics, problem: Problem) -> np.ndarray:
 
 
 def judged_by_score(problem: Problem) -> bool:
-    """Whether there are samples enough for a score to say how good a net is."""
+    """Whether there are enough samples for a meaningful score."""
     return len(problem.samples) >= LEAST_SCORED and not problem.constant_targets
 
 
 def score_of(stats: UnitStatistics, problem: Problem, diverged: np.ndarray | bool = False) -> np.ndarray:
-    """The accuracy of each net; where targets are no classes its R², or D², the share of the deviance explained, (n,).
+    """Each net's accuracy, (n,); if targets are not classes its R², or D², the share of the deviance explained.
 
-    That of several outputs is the mean of theirs.
+    With several outputs it is the mean of theirs.
     """
     if problem.classes:
         return np.asarray(np.where(np.isfinite(stats.right) & ~np.asarray(diverged), stats.right, 0.0))
@@ -157,7 +157,7 @@ def score_of(stats: UnitStatistics, problem: Problem, diverged: np.ndarray | boo
 
 
 def clear_gain(n_samples: int) -> float:
-    """The least difference of two scores that is no chance: a standard deviation, or `SCORE_GAIN`.
+    """The least difference of two scores that counts: a standard deviation, or `SCORE_GAIN` if that is more.
 
     Of an accuracy of 1/2 the standard deviation is 1 / (2 √n).
     """
@@ -165,7 +165,7 @@ def clear_gain(n_samples: int) -> float:
 
 
 def cannot_be_solved(problem: Problem) -> bool:
-    """Whether equal inputs with different targets keep every net from being solved."""
+    """Whether no net can be solved, because equal inputs have different targets."""
     limit = limit_of(problem)
     if limit is None:
         return problem.best_possible < 1
@@ -175,9 +175,9 @@ def cannot_be_solved(problem: Problem) -> bool:
 
 
 def distances(outputs: np.ndarray, targets: np.ndarray, output: Activation) -> np.ndarray:
-    """How far each sample's worst output is on its target's side of 1/2; of a softmax, ahead of the next class.
+    """Distance of each sample's worst output from 1/2, on its target's side; for softmax, from the next class.
 
-    For outputs (n, S, n_out) and targets (S, n_out) of 0 and 1 the distances are (n, S), below 0 on the wrong side.
+    For outputs (n, S, n_out) and targets (S, n_out) of 0 and 1; distances are (n, S), negative on the wrong side.
     """
     if output == Activation.SOFTMAX:
         own = np.where(targets > 0.5, outputs, 0.0).sum(axis=2)

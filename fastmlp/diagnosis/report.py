@@ -1,4 +1,4 @@
-"""What a diagnosis says: the causes in words, the verdict, and the report as a person would read it."""
+"""`Diagnosis`: the result of `Runs.diagnose`, and its report in plain words."""
 
 from __future__ import annotations
 
@@ -16,96 +16,96 @@ from fastmlp.diagnosis.trials import Trial
 from fastmlp.diagnosis.verdict import CERTAIN, WORTH_A_RESTART, verdict_of
 from fastmlp.statistics import interval, percent, spoken_score
 
-SETTLED = 0.5  # of the nets solved: then what is left is no noise
-NO_NOISE = 0.99  # a score on samples held out above which all of them can be learnt
+SETTLED = 0.5  # share of solved nets from which the data count as free of noise
+NO_NOISE = 0.99  # a score on held-out samples above which all samples can be learnt
 OVERFIT_GAP = 0.05  # of an accuracy or R²
-SHOWN = 0.005  # a cause below this share of the nets is left to the last line
+SHOWN = 0.005  # causes of a smaller share of the nets are summed up in the last line
 
 MEANINGS = {
     Cause.SOLVED: "solved",
     Cause.DIVERGED: "diverged: weights or losses overflowed",
-    Cause.ZERO_INPUT: "a sample of zeros, and no bias: its output can never leave its first value",
+    Cause.ZERO_INPUT: "a sample of zeros, and no bias: its output can never change",
     Cause.SYMMETRIC: "symmetric: a layer's units are copies of each other, and stay so",
-    Cause.DEAD_LAYER: "dead: every ReLU of a layer is silent on all samples, so nothing passes and nothing is learnt",
+    Cause.DEAD_LAYER: "dead: every ReLU of a layer is silent on all samples, so no gradient passes",
     Cause.SATURATED: "saturated: a layer's units are on the flat ends of their sigmoid or tanh, or a wrong output is",
-    Cause.VANISHING_GRADIENT: "vanishing gradient: less than a thousandth of it reaches the first layer",
+    Cause.VANISHING_GRADIENT: "vanishing gradient: less than a thousandth reaches the first layer",
     Cause.DEAD_UNITS: "dead units: too few of a layer's ReLUs are alive to tell the samples apart",
     Cause.PLATEAU: "on a plateau: samples that are not told apart get the mean of their targets",
     Cause.OVERSHOOTING: "overshooting: the loss jumps up and down; a tenth of the learning rate calms it",
     Cause.STILL_IMPROVING: "still improving when training ended",
-    Cause.UNDECIDED: "undecided: it would have to be trained further, and how it was trained is not known well enough",
-    Cause.LOCAL_MINIMUM: "converged to another local minimum, or to all that this net can do",
+    Cause.UNDECIDED: "undecided: further training would tell, but the settings of training are not fully known",
+    Cause.LOCAL_MINIMUM: "converged to another local minimum, or to the best that this net can do",
     Cause.INPUT_SCALES: "inputs of very different scales, or far from 0 and 1: no learning rate fits all weights",
     Cause.TARGET_RANGE: "targets that the output's activation cannot give",
-    Cause.TARGET_SCALE: "targets far from 0 and 1, or that spread too much or too little",
+    Cause.TARGET_SCALE: "targets far from 0 and 1, or with too large or too small a spread",
     Cause.CONFLICTING_TARGETS: "as good as any net can be: samples have the same inputs and different targets",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """What `Runs.diagnose` found, for n nets of L layers; print it to read it."""
+    """The diagnosis of n nets of L layers, from `Runs.diagnose`; print it for a report."""
 
     causes: np.ndarray
-    """One `Cause` a net, (n,) int8."""
+    """The `Cause` of each net, (n,) int8."""
     dead_layers: np.ndarray
-    """Which layers have no unit that is not silent on all samples, (n, L) bool; the outputs last."""
+    """Layers whose units are all silent on all samples, (n, L) bool; the output layer last."""
     dead_units: np.ndarray
-    """How many units of each layer are silent on all samples, (n, L) int64."""
+    """Number of units of each layer that are silent on all samples, (n, L) int64."""
     plateau: np.ndarray
-    """Which of `plateaus` a net is on whatever its cause is, (n,) int16; −1 for none."""
+    """Index in `plateaus` of each net's plateau, whatever its cause, (n,) int16; −1 for none."""
     plateaus: tuple[Plateau, ...]
-    """Each with `n_samples` that share the output `value`, the `loss` there, and a `name`."""
+    """The plateaus found: `n_samples` share the output `value`; `loss` is the loss there; `name` describes it."""
     loss: np.ndarray
-    """The mean loss over the samples, each counting once, (n,)."""
+    """Mean loss over the samples, each with weight 1, (n,)."""
     dead_from_start: float | None
-    """Share of the nets with a dead layer whose layer was dead before training; None where that is not known."""
+    """Among nets with a dead layer, the share whose layer was dead before training; None if not known."""
     fixes: tuple[Fix, ...]
-    """What to change, the most promising first; with `try_fixes` those of them that helped, the best first."""
+    """Suggested changes, the most promising first; with `try_fixes` the changes that helped, the best first."""
     trials: tuple[Trial, ...]
-    """What each change did to the same seeds, with `try_fixes`; changes that helped come first."""
+    """Results of the same seeds with each change, with `try_fixes`; changes that helped come first."""
     description: str
-    """The nets in a line."""
+    """The nets and their settings, in one line."""
     score: np.ndarray | None = None
-    """The accuracy of each net, or its R² or D² where targets are no classes, (n,): of 20 samples or more."""
+    """Each net's accuracy, or its R² or D² if targets are not classes, (n,); None for fewer than 20 samples."""
     score_name: str = "Accuracy"
-    """Which of these it is: "Accuracy", "R²" for the squared error, or "D²", the share of the deviance explained."""
+    """The name of `score`: "Accuracy", "R²" for the squared error, or "D²", the share of the deviance explained."""
     margin: float | None = None
-    """By how much the worst sample of a solved net is on its target's side of 1/2 (of a softmax, ahead of the next
-    class): the median of up to 1,000 of them; None where targets are no classes, or none is solved."""
+    """Median margin of up to 1,000 solved nets: the distance of the worst sample from 1/2, on its target's side
+    (softmax: from the next class). None if targets are not classes, or if none is solved."""
     held_out_score: float | None = None
-    """The nets' median score on samples that they were not trained on: the validation data, where the nets
-    were trained with some; else, with `try_fixes`, each of five folds by ten of the nets trained again without it."""
+    """The nets' median score on held-out samples: the validation data, if the nets were trained with some; otherwise,
+    with `try_fixes`, five-fold cross-validation with ten of the nets trained again."""
     baselines: dict[str, float] = field(default_factory=dict)
-    """The same of a constant guess, of the nearest neighbours with each sample left out, and by scikit-learn, where it
-    is installed, of a linear fit in five folds; of 20 samples or more, where not nine nets of ten are solved, or
-    `held_out_score` is known."""
+    """Scores of simple fits: a constant guess; nearest neighbours, leaving each sample out; and, if scikit-learn is
+    installed, a cross-validated linear fit. Computed for 20 samples or more, if fewer than nine nets of ten are solved
+    or `held_out_score` is known."""
     best_possible: float = 1.0
-    """The highest accuracy, or R², that any net can have on these samples: below 1 where some have the same inputs and
+    """The highest accuracy, or R², that a net can have on these samples: below 1 if some with equal inputs have
     different targets."""
     least_loss: float = 0.0
-    """The squared error that the output's activation cannot get below, because of targets that it cannot give."""
+    """The least squared error with this output activation: above 0 if it cannot give some of the targets."""
     n_samples: int = 0
-    """How many samples the nets were looked at on."""
+    """Number of samples that the diagnosis used."""
     constant_targets: bool = False
     """Whether all samples have the same targets."""
     backpropagation: str = field(
-        default="The backpropagation is not at fault here: fastmlp's is tested. If a net of your own, with these "
+        default="Backpropagation is not at fault here: that of fastmlp is tested. If your own program, with these "
         "settings, does\nworse than these shares, audit its gradients: fastmlp.audit_gradients.",
         repr=False,
     )
 
     @property
     def n_solved(self) -> int:
-        """How many nets are solved."""
+        """The number of solved nets."""
         return int((self.causes == Cause.SOLVED).sum())
 
     @property
     def as_good_as_the_data(self) -> bool:
-        """Whether half of the nets do as well as noise in the data may allow: as any net can, or as simple fits.
+        """Whether half of the nets do as well as noise in the data allows: as well as any net can, or as simple fits.
 
-        Those never saw the samples that they are scored on; nor did the nets, where samples were held out. It takes
-        fits that do learn something, and samples that neither they nor half of the nets learn all.
+        Simple fits are scored on held-out samples, and so are the nets if they have a held-out score. True only if the
+        fits learn something, and if neither they nor half of the nets learn all samples.
         """
         if self.score is None or self.overfits or self._certain:
             return False
@@ -122,19 +122,19 @@ class Diagnosis:
 
     @property
     def _certain(self) -> bool:
-        """Whether there is something that no training can mend."""
+        """Whether a net has a cause that no training can mend."""
         return bool(np.isin(self.causes, CERTAIN).any())
 
     @property
     def best_simple_fit(self) -> float | None:
-        """The score of the best simple fit; None where none is clearly better than a constant guess."""
+        """The score of the best simple fit; None if none is clearly better than a constant guess."""
         others = [score for name, score in self.baselines.items() if name != CONSTANT]
         clear = 2 * clear_gain(self.n_samples)
         return max(others) if others and max(others) >= self.baselines[CONSTANT] + clear else None
 
     @property
     def overfits(self) -> bool:
-        """Whether the nets do as well as simple fits on these samples, and clearly worse on samples held out."""
+        """Whether the nets do as well as simple fits on these samples, but clearly worse on held-out samples."""
         if self.score is None or self.held_out_score is None or not self.baselines or self._certain:
             return False
         median, best = float(np.median(self.score)), max(self.baselines.values())
@@ -146,17 +146,17 @@ class Diagnosis:
 
     @property
     def success_rate(self) -> float:
-        """The share that is solved."""
+        """The share of solved nets."""
         return self.n_solved / len(self.causes)
 
     def counts(self) -> dict[str, int]:
-        """How many nets have which cause, by its name; the frequent ones first."""
+        """Number of nets by the name of their cause; frequent causes first."""
         found = {cause.name.lower(): int((self.causes == cause).sum()) for cause in Cause}
         return dict(sorted(((name, n) for name, n in found.items() if n), key=lambda item: -item[1]))
 
     @property
     def spoken_score_name(self) -> str:
-        """`score_name` as in the middle of a sentence."""
+        """`score_name` for the middle of a sentence."""
         return "accuracy" if self.score_name == "Accuracy" else self.score_name
 
     @property
@@ -187,11 +187,11 @@ def _report(d: Diagnosis) -> list[str]:
     n = len(d.causes)
     lines = [d.description, f"Solved: {d.n_solved:,} of {n:,} = {_percent(d.n_solved, n).strip()}"]
     if d.margin is not None:
-        hair = ": by a hair, so that rounding decides" if d.margin < causes.HAIR else ""
+        hair = ": so little that rounding decides" if d.margin < causes.HAIR else ""
         lines[-1] += f"; their worst sample is {d.margin:.2g} on the right side of 1/2 (the median){hair}"
     lines += _score_lines(d)
     if d.n_solved < n and not d.as_good_as_the_data:
-        lines.append("Why the others are not (in brackets 95 % intervals):")
+        lines.append("Why the others are not (95 % intervals in brackets):")
         few = 0
         for name, count in d.counts().items():
             cause = Cause[name.upper()]
@@ -206,25 +206,27 @@ def _report(d: Diagnosis) -> list[str]:
             lines.append(f"  {_percent(few, n)}  other causes, each rare")
     lines.append(d.verdict)
     if d.trials:
-        lines.append("What the same seeds do with one change:")
+        lines.append("The same seeds with one change:")
         lines += [f"  {trial}" for trial in d.trials]
     elif d.fixes:
-        lines.append("To change, first things first (try_fixes=True tries them):")
+        lines.append("Suggested changes, most promising first (try_fixes=True tries them):")
         lines += [f"  {number}. {fix.text}" for number, fix in enumerate(d.fixes, 1)]
     lines.append(d.backpropagation)
     return lines
 
 
 def _score_lines(d: Diagnosis) -> list[str]:
-    """What the nets reach, and what simple fits do."""
+    """The nets' scores and those of simple fits."""
     if d.score is None:
         return []
     low, middle, high = map(spoken_score, np.percentile(d.score, (5, 50, 95)))
     lines = [f"{d.score_name} on these samples: median {middle}, nine tenths of the nets from {low} to {high}"]
     if d.held_out_score is not None:
-        lines[-1] += f"; on samples that they were not trained on {spoken_score(d.held_out_score)}"
+        lines[-1] += f"; on held-out samples {spoken_score(d.held_out_score)}"
     if d.best_possible < 1:
-        lines.append(f"  some have the same inputs and different targets: any net has {d.best_possible:.3f} at best")
+        lines.append(
+            f"  some samples with the same inputs have different targets: a net has {d.best_possible:.3f} at best"
+        )
     if d.baselines:
         lines.append("  " + ", ".join(f"{fit}: {value:.3f}" for fit, value in d.baselines.items()))
     return lines

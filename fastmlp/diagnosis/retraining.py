@@ -1,4 +1,4 @@
-"""Train the same nets again with settings that differ, by a `train` that is handed in."""
+"""Train the same nets again with other settings, by a function that callers pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NO_STOPPING = {"schedule": None, "validation": None, "target_loss": None, "targe
 
 @dataclass(frozen=True)
 class Retraining:
-    """How nets of one seed are trained again."""
+    """Trains nets of one seed again."""
 
     train: Train
     seed: int

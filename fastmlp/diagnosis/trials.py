@@ -1,4 +1,4 @@
-"""What becomes of the same seeds with a change: `Trial`, and `try_all`, which trains them."""
+"""Train the same seeds with changes: `Trial` is the result of one, `try_all` trains them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from fastmlp.diagnosis.retraining import Retraining
 from fastmlp.settings import TrainSettings
 from fastmlp.statistics import differ, interval, pairs_differ, percent, spoken_score
 
-HELD_OUT_SLACK = 0.005  # of a score on samples held out: what other folds would change as much
+HELD_OUT_SLACK = 0.005  # a held-out score varies this much with the folds
 
 
 class HeldOut(NamedTuple):
-    """How nets do on samples that they were not trained on, and what that is held against."""
+    """The nets' held-out score, and the data needed to score changes in the same way."""
 
     score: float
     constant_score: float
@@ -33,60 +33,60 @@ class HeldOut(NamedTuple):
 
 @dataclass(frozen=True)
 class Trial:
-    """What a change did."""
+    """Results of the same seeds before and after a change."""
 
     fix: Fix
     n_nets: int
     before: int
-    """How many of these nets were solved as they were,"""
+    """Solved nets without the change."""
     after: int
-    """and with the change."""
+    """Solved nets with the change."""
     score_before: float | None = None
-    """The nets' median accuracy, or R² or D² where targets are no classes, as they were: of 20 samples or more,"""
+    """Median accuracy without the change, or R² or D² if targets are not classes; None for fewer than 20 samples."""
     score_after: float | None = None
-    """and with the change."""
+    """`score_before` with the change."""
     held_out_before: float | None = None
-    """The same on samples that the nets were not trained on: validation data where there are some, else in five folds,
-    by up to ten of the nets; as they were,"""
+    """Median score on held-out samples without the change: on validation data, or by five-fold cross-validation of up
+    to ten nets; None if not known."""
     held_out_after: float | None = None
-    """and with the change."""
+    """`held_out_before` with the change."""
     least_gain: float = SCORE_GAIN
-    """A score that rises by more than this is a gain: `held_out_after`, where samples were held out,"""
+    """The score must rise by more than this to count as a gain."""
     constant_score: float = -np.inf
-    """and for R² and D² below that of a constant guess, which have no bounds, its 0 counts."""
+    """Scores below this, that of a constant guess, count as this, because R² and D² have no lower bound."""
     gained: int | None = None
-    """How many nets are solved with the change alone (None in trials of older versions),"""
+    """Nets that only the change solved; None in pickles from before it was recorded."""
     lost: int | None = None
-    """and how many without it alone."""
+    """Nets that were solved only without the change."""
     diverged_before: int = 0
     diverged_after: int = 0
-    """How many nets diverged."""
+    """Nets that diverged without the change."""
 
     @property
     def helped(self) -> bool:
-        """Whether more nets are solved than before, by more than chance explains, or their median score is higher.
+        """Whether clearly more nets are solved than before, or their median score is higher.
 
-        Where samples were held out, the score on those decides: to solve more of the others without it is no help.
+        If there is a held-out score, it decides: solving more training samples alone is no help.
         """
         more_solved = self._solved_differ and self.after > self.before
-        if self.held_out_after is not None:  # where half of the nets learn all samples, these are no noise
+        if self.held_out_after is not None:  # if half of the nets learn all samples, the data have no noise
             more_solved &= self.score_gain > (-HELD_OUT_SLACK if 2 * self.before >= self.n_nets else HELD_OUT_SLACK)
         return more_solved or self.score_gain > self.least_gain or (self.calmed and not self.held_out_worse)
 
     @property
     def calmed(self) -> bool:
-        """Whether fewer nets diverge than before, by more than chance explains."""
+        """Whether clearly fewer nets diverge than before."""
         n, before, after = self.n_nets, self.diverged_before, self.diverged_after
         return after < before and differ(before, n, after, n)
 
     @property
     def held_out_worse(self) -> bool:
-        """Whether samples that were held out have a lower score than before."""
+        """Whether the held-out score is clearly lower than before."""
         return self.held_out_after is not None and self.score_gain < -HELD_OUT_SLACK
 
     @property
     def score_gain(self) -> float:
-        """By how much the median score rises, on samples that were held out where there are any."""
+        """The rise of the median score, on held-out samples if there are any."""
         before, after = self.held_out_before, self.held_out_after
         if before is None or after is None:
             before, after = self.score_before, self.score_after
@@ -114,7 +114,7 @@ class Trial:
         if self._solved_differ and self.after < self.before and not self.helped:
             verdict = ": solves fewer"
         if self.held_out_worse:
-            verdict = ": worse on samples held out"
+            verdict = ": worse on held-out samples"
         return f"{before:>7} -> {after:>7}  ({interval(self.after, self.n_nets)}{scores})  {self.fix.text}{verdict}"
 
 
@@ -132,8 +132,8 @@ def try_all(
 ) -> tuple[Trial, ...]:
     """Train the first `max_nets` of the nets again with each change, and with the best two; the best first.
 
-    Where the nets have a score on samples `held_out`, each change has one too. Before each change `tell` is called with
-    what is tried next, and the trials so far.
+    With `held_out`, each change has a held-out score too. Before each change `tell` is called with a description of it
+    and the trials so far.
     """
     n = min(len(runs), max_nets)
     ids, own, threads = runs.net_ids[:n], call.of(np.arange(len(runs)) < n), retraining.threads
@@ -171,7 +171,7 @@ def try_all(
 def _compared(
     fix: Fix, before: _Outcome, after: _Outcome, held_out: HeldOut | None, held_out_after: float | None
 ) -> Trial:
-    """What a change did to nets of the same seeds."""
+    """Train nets of the same seeds with a change, and compare."""
     trial = Trial(
         fix,
         len(before.solved),
@@ -196,7 +196,7 @@ def _compared(
 
 
 def _best_pair(trials: list[Trial]) -> tuple[Trial, Trial] | None:
-    """The best change that helped, and the best other one that does not scale what the first does."""
+    """The best change that helped, and the next best one that can be combined with it."""
     helpful = [t for t in trials if t.helped]
     for second in helpful[1:]:
         both = helpful[0].fix, second.fix
@@ -206,7 +206,7 @@ def _best_pair(trials: list[Trial]) -> tuple[Trial, Trial] | None:
 
 
 def _for_change(problem: Problem, architecture: Architecture, loss: Loss) -> Problem:
-    """The problem for nets of another architecture and loss; a `solved_loss` goes with its own loss alone."""
+    """The problem for nets of another architecture and loss; `solved_loss` is kept only if the loss stays."""
     return problem._replace(
         architecture=architecture, loss=loss, solved_loss=problem.solved_loss if loss == problem.loss else None
     )
@@ -215,7 +215,7 @@ def _for_change(problem: Problem, architecture: Architecture, loss: Loss) -> Pro
 def scaled_data(
     scaled: tuple[str, ...], call: TrainSettings, problem: Problem, y: Any
 ) -> tuple[TrainSettings, Problem, Any]:
-    """A call, the data, and `y`, with some columns scaled; validation data are scaled as the training data are.
+    """The settings, the problem and `y` with some data scaled; validation data are scaled like the training data.
 
     Numbers are scaled before they are rounded to the nets' dtype.
     """
@@ -251,7 +251,7 @@ def held_out_score(runs: TrainedNets, call: TrainSettings, problem: Problem, y: 
 
 
 def _best_first(trials: Sequence[Trial | None]) -> list[Trial]:
-    """Those that helped before those that did not; by nets solved, then by their score."""
+    """Sort trials: those that helped first, then by solved nets, then by score."""
 
     def place(trial: Trial) -> tuple[bool, int, float]:
         score = trial.score_after if trial.held_out_after is None else trial.held_out_after
@@ -261,11 +261,11 @@ def _best_first(trials: Sequence[Trial | None]) -> list[Trial]:
 
 
 class _Outcome(NamedTuple):
-    """What nets came to."""
+    """Results of trained nets."""
 
     solved: np.ndarray  # (n,) bool
     n_diverged: int
-    score: float | None  # the median, of samples enough
+    score: float | None  # the median; None for too few samples
 
 
 def _outcome(runs: TrainedNets, problem: Problem, loss: str, threads: int | None) -> _Outcome:

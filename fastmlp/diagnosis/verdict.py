@@ -1,4 +1,4 @@
-"""What is at fault, in a sentence: from the nets' causes, and from what changes did to the same seeds."""
+"""The verdict in one or two sentences, from the nets' causes and the results of changes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from fastmlp.statistics import restarts_needed, spoken_score
 FAULTS = {
     Cause.DIVERGED: "the learning rate is too high",
     Cause.ZERO_INPUT: "missing biases",
-    Cause.SYMMETRIC: "the initial weights: units must begin differently",
-    Cause.SATURATED: "the initial weights, or the loss: nothing is learnt on the flat ends",
+    Cause.SYMMETRIC: "the initial weights: the units of a layer must start with different weights",
+    Cause.SATURATED: "the initial weights, or the loss: gradients vanish on the flat ends of an activation",
     Cause.VANISHING_GRADIENT: "the initial weights, or the activation: gradients do not reach the first layer",
     Cause.DEAD_UNITS: "ReLU units that are dead, by their initial weights or by a learning rate that is too high",
     Cause.OVERSHOOTING: "the learning rate is too high",
@@ -47,7 +47,7 @@ FAULT_THAT_A_CHANGE_SHOWS = {
     "targets_in_range": "the output's activation, which cannot give these targets",
 }
 WHATEVER_THE_CAUSE = ("adam", "wider")  # these may help
-# Changes that show a cause to be the cause
+# Changes that confirm a cause
 PROOFS = {
     Cause.DIVERGED: ("lower_rate",),
     Cause.SYMMETRIC: ("init",),
@@ -60,17 +60,17 @@ PROOFS = {
     Cause.INPUT_SCALES: ("standardize_inputs",),
     Cause.TARGET_SCALE: ("standardize_targets",),
 }
-OF_TWO_FAULTS = (Cause.DEAD_LAYER, Cause.DEAD_UNITS)  # the best change tells which
+OF_TWO_FAULTS = (Cause.DEAD_LAYER, Cause.DEAD_UNITS)  # the best change shows which
 AGAINST_OVERFITTING = ("l2", "more_l2", "fewer_epochs", "narrower")
-CERTAIN = (Cause.ZERO_INPUT, Cause.TARGET_RANGE)  # no training solves these, whatever else is wrong as well
-MOSTLY_SOLVED = 0.9  # what is left then is luck
-WORTH_A_RESTART = 0.05  # of the nets solved: then there are restarts to hope for
-MUCH = 0.3  # of the nets that are not solved: a change that solves as many shows what is at fault
-AS_MUCH = 0.1  # of them: two changes that solve as many within this are as good as each other
+CERTAIN = (Cause.ZERO_INPUT, Cause.TARGET_RANGE)  # no training solves these, whatever else is wrong
+MOSTLY_SOLVED = 0.9  # share of solved nets above which only luck is left
+WORTH_A_RESTART = 0.05  # share of solved nets from which restarts are a remedy
+MUCH = 0.3  # share of the unsolved nets that a change must solve to show the fault
+AS_MUCH = 0.1  # two changes whose shares differ by less are equally good
 
 
 class Findings(Protocol):
-    """What a verdict is made from: a `Diagnosis`, which describes the attributes."""
+    """The part of a `Diagnosis` that the verdict depends on; `Diagnosis` describes the attributes."""
 
     @property
     def causes(self) -> np.ndarray: ...
@@ -106,8 +106,8 @@ class Findings(Protocol):
 
 
 def verdict_of(d: Findings) -> str:
-    """What is at fault, in a sentence or two."""
-    constant = "All samples have the same targets: there is nothing to learn but these. " if d.constant_targets else ""
+    """The verdict, in one or two sentences."""
+    constant = "All samples have the same targets: a net has to learn only these. " if d.constant_targets else ""
     return constant + _verdict(d)
 
 
@@ -122,8 +122,8 @@ def _verdict(d: Findings) -> str:  # noqa: PLR0911 - one for each kind of findin
     counts = {Cause[name.upper()]: count for name, count in d.counts().items() if name != "solved"}
     if counts.pop(Cause.UNDECIDED, 0) > sum(counts.values()):
         return (
-            "The cause cannot be told: how these nets were trained is not recorded. Diagnose nets that fastmlp.train "
-            "returned\nand that did not go on from others."
+            "The cause cannot be told, because these nets have no record of their settings. Diagnose nets that "
+            "fastmlp.train\nreturned, trained without warm_start."
         )
     if d.as_good_as_the_data and not helped:
         return _as_good(d)
@@ -149,8 +149,8 @@ def _verdict(d: Findings) -> str:  # noqa: PLR0911 - one for each kind of findin
         assert best is not None
         return f"No single cause was found; of the changes that were tried the best is {best.fix.text}."
     if d.trials:
-        return "No single cause was found: of the changes that were tried none lets many more nets learn."
-    return "Most likely cause: the architecture or how it is trained; hardly any restart is solved."
+        return "No single cause was found: none of the changes that were tried lets many more nets learn."
+    return "Most likely cause: the architecture or the settings of training; hardly any restart is solved."
 
 
 def _single(d: Findings) -> list[Trial]:
@@ -158,7 +158,7 @@ def _single(d: Findings) -> list[Trial]:
 
 
 def _best(d: Findings) -> Trial | None:
-    """The change that brings most; of those that bring about as much, one that shows a cause."""
+    """The change that helps most; among about equally good ones, one that confirms a cause."""
     single = _single(d)
     most = max((gain(d, trial) for trial in single), default=0.0)
     near = [trial for trial in single if gain(d, trial) >= most - AS_MUCH]
@@ -167,7 +167,7 @@ def _best(d: Findings) -> Trial | None:
 
 
 def gain(d: Findings, trial: Trial) -> float:
-    """What a change brings: the share of the stuck nets that it solves, or of the score that there is to win."""
+    """The benefit of a change: the share of stuck nets that it solves, or of the possible gain in score."""
     if not trial.helped:
         return 0.0
     calmed = (trial.diverged_before - trial.diverged_after) / trial.n_nets if trial.calmed else 0.0
@@ -180,7 +180,7 @@ def gain(d: Findings, trial: Trial) -> float:
 
 
 def _fault_by_trials(d: Findings, main: Cause, fault: str | None) -> str | None:
-    """What is at fault where changes were tried: a cause whose remedy does not help is not the cause."""
+    """The fault if changes were tried: a cause whose remedy does not help is ruled out."""
     if main in CERTAIN or main == Cause.CONFLICTING_TARGETS:
         return fault
     best = _best(d)
@@ -202,11 +202,11 @@ def _as_good(d: Findings) -> str:
     if d.best_possible < 1:
         return (
             "Nothing is wrong with the nets: samples have the same inputs and different targets, and half of the nets "
-            f"get\nclose to the best that any net can, {d.best_possible:.3f}, or to what simple fits do.{tried}"
+            f"get\nclose to the best possible score, {d.best_possible:.3f}, or to simple fits.{tried}"
         )
     return (
-        "Nothing is wrong: half of the nets do as well as simple fits that never saw the samples they are scored on."
-        f"{tried}\nWhat is left may be noise, which nets should not learn; judge them by samples that are held out."
+        "Nothing is wrong: half of the nets do as well as simple fits do on held-out samples."
+        f"{tried}\nThe rest may be noise, which nets should not learn; judge them by held-out samples."
     )
 
 
@@ -224,29 +224,27 @@ def _overfitting(d: Findings) -> str:
 
 
 def _nothing_that_holds(d: Findings) -> str:
-    """The verdict on data from which neither the nets nor simple fits learn anything that holds for other samples."""
+    """The verdict on data from which neither the nets nor simple fits learn anything that generalises."""
     return (
-        f"No cause was found in the nets: on samples that they were not trained on their {d.spoken_score_name} is "
+        f"No cause was found in the nets: on held-out samples their {d.spoken_score_name} is "
         f"{spoken_score(d.held_out_score)}, and simple fits\nhave {_best_of_fits(d)} at best, no better than a "
-        "constant guess. If the inputs say anything of the targets, neither neighbours nor lines show it."
+        "constant guess. The inputs may say nothing about the targets."
     )
 
 
 def _on_others(d: Findings) -> str:
-    """What is known of other samples than those that the nets were trained on."""
+    """A sentence about the nets' score on held-out samples."""
     if d.score is None:
         return ""
     if d.held_out_score is None:
-        return "\nHow they do on others, held-out ones tell."
-    return (
-        f"\nOn samples that they were not trained on their {d.spoken_score_name} is {spoken_score(d.held_out_score)}."
-    )
+        return "\nHeld-out samples tell how they do on other data."
+    return f"\nOn held-out samples their {d.spoken_score_name} is {spoken_score(d.held_out_score)}."
 
 
 def _luck(share: float) -> str:
     needed = restarts_needed(share)
     enough = "One net" if needed == 1 else f"The best of {needed} restarts"
     return (
-        "Most likely cause: unlucky initial weights; the same settings solve it from others.\n"
+        "Most likely cause: unlucky initial weights; the same settings solve the problem from others.\n"
         f"{enough} is solved with 99 % certainty; more units raise the share."
     )

@@ -1,4 +1,4 @@
-"""The decision boundary while nets train: they are trained again, frame by frame, by a `train` that is handed in."""
+"""Animate the decision boundary during training: callers pass the function that trains nets again, frame by frame."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from fastmlp.plotting.planes import GRID, checked_plane, outputs_over, plane
 from fastmlp.plotting.style import draw_samples
 from fastmlp.settings import NetSelection
 
-SHADES = 40  # of an animation: a .gif has 256 colours a frame, and the markers need theirs
-# matplotlib's page loads its buttons' icons from elsewhere: these stand in for them
+SHADES = 40  # shades of an animation: a .gif has 256 colours a frame, and the markers need some
+# matplotlib's page loads the icons of its buttons from the web; these replace them
 ICONS = (
     "<style>.fa { font-style: normal } .fa-minus::before { content: '−' } .fa-plus::before { content: '+' } "
     ".fa-fast-backward::before { content: '|◀◀' } .fa-step-backward::before { content: '|◀' } "
@@ -31,7 +31,7 @@ ICONS = (
 def write_animation(
     nets: TrainedNets, train: Train, X: Any, y: Any, path: Path, which: int | str, frames: int, frames_a_second: int
 ) -> Path:
-    """See `RunsPlots.animate`."""
+    """Write the animation that `RunsPlots.animate` describes."""
     from matplotlib import colormaps
     from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
     from matplotlib.figure import Figure
@@ -86,18 +86,18 @@ def write_animation(
 def training_steps(
     runs: TrainedNets, train: Train, X: Any, y: Any, frames: int, which: int | None
 ) -> list[tuple[int, TrainedNets]]:
-    """The nets after more and more epochs, by training on from one to the next."""
+    """Yield the nets after more and more epochs; each step continues the one before."""
     runs = runs if which is None else runs[[which]]
     call = runs.call
     if call is None:
-        raise ValueError("animate trains the nets again, and these have no record of how they were trained")
+        raise ValueError("animate trains the nets again, but these have no record of their settings")
     asked = [
         name
         for name in ("schedule", "validation", "target_loss", "target_accuracy", "patience")
         if getattr(call, name) is not None
     ]
     if asked:
-        raise ValueError(f"animate trains in steps, which does not go with {', '.join(asked)}")
+        raise ValueError(f"animate trains in steps, which is not possible with {', '.join(asked)}")
     epochs = np.unique(np.round(call.epochs * np.linspace(0, 1, frames) ** 2).astype(int))
     first = NetSelection(net_ids=runs.net_ids, seed=runs.seed)
     now = train(call.changed(epochs=0, keep_state=True), X, y, first, None)

@@ -1,4 +1,4 @@
-"""Pictures for the commands, drawn without a window, and one page of HTML that holds everything."""
+"""Pictures for the commands, drawn without a window, and a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ td, th { padding: .2rem .8rem; text-align: left; border-bottom: 1px solid #ddd }
 
 
 def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, np.ndarray]:
-    """A figure that needs no window, and its axes."""
+    """A figure without a window, and its axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -33,7 +33,7 @@ def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any,
 
 
 def story(runs: TrainedNets, diagnosis: Diagnosis, X: np.ndarray, y: np.ndarray) -> Any:
-    """One picture: how losses fall and end, what changes did, a stuck net and a solved one, or dead units."""
+    """Draw a diagnosis: losses over epochs, final losses, results of changes, and two nets' outputs or dead units."""
     panels = [lambda ax: runs.plot.fan(ax=ax), lambda ax: runs.plot.losses(diagnosis, ax=ax)]
     if diagnosis.trials:
         panels.append(lambda ax: _changes(ax, diagnosis))
@@ -57,7 +57,7 @@ def story(runs: TrainedNets, diagnosis: Diagnosis, X: np.ndarray, y: np.ndarray)
 
 
 def _examples(diagnosis: Diagnosis) -> list[tuple[int, str]]:
-    """A net with the most frequent cause of being stuck, and one that is solved; the middle one, if none is stuck."""
+    """Choose a net with the most frequent cause, and a solved one; if none is stuck, a solved one of median loss."""
     if diagnosis.as_good_as_the_data and diagnosis.score is not None:
         return [(int(np.argsort(diagnosis.score, kind="stable")[len(diagnosis.score) // 2]), "the median net")]
     found = []
@@ -75,7 +75,7 @@ def _example(ax: Any, runs: TrainedNets, X: np.ndarray, y: np.ndarray, net: int,
 
 
 def _changes(ax: Any, diagnosis: Diagnosis) -> None:
-    """What the same seeds do with each change."""
+    """Draw the share of nets solved with each change."""
     names = ["as it was", *(trial.fix.name.replace("_", " ") for trial in diagnosis.trials)]
     first = diagnosis.trials[0]
     better = {name for name, trial in zip(names[1:], diagnosis.trials, strict=True) if trial.helped}
@@ -84,7 +84,7 @@ def _changes(ax: Any, diagnosis: Diagnosis) -> None:
 
 
 def bars(ax: Any, names: list[str], solved: list[int], n_nets: int, highlighted: set[str]) -> None:
-    """Shares that are solved, with their intervals."""
+    """Draw shares of solved nets with their intervals."""
     low, high = wilson_intervals(np.array(solved), np.full(len(solved), n_nets))
     shares, places = 100 * np.array(solved) / n_nets, np.arange(len(names))[::-1]
     ax.barh(places, shares, color=[GREEN if name in highlighted else BLUE for name in names], height=0.6)
@@ -98,7 +98,7 @@ def bars(ax: Any, names: list[str], solved: list[int], n_nets: int, highlighted:
 
 
 def as_page(title: str, diagnosis: Diagnosis, figure: Any) -> str:
-    """One HTML page without anything from elsewhere: the verdict, tables of causes and changes, and the picture."""
+    """One self-contained HTML page: the verdict, tables of causes and changes, and the picture."""
     memory = io.BytesIO()
     figure.savefig(memory, dpi=110, format="png")
     picture = base64.b64encode(memory.getvalue()).decode()
@@ -110,9 +110,9 @@ def as_page(title: str, diagnosis: Diagnosis, figure: Any) -> str:
     if diagnosis.score is not None:
         scores = [
             ("the nets, on these samples (median)", spoken_score(float(np.median(diagnosis.score)))),
-            ("the nets, on samples that they were not trained on", spoken_score(diagnosis.held_out_score)),
+            ("the nets, on held-out samples", spoken_score(diagnosis.held_out_score)),
             *((fit, spoken_score(score)) for fit, score in diagnosis.baselines.items()),
-            ("the best that any net can have", spoken_score(diagnosis.best_possible) if known_best else ""),
+            ("the best possible score", spoken_score(diagnosis.best_possible) if known_best else ""),
         ]
     plateaus = [
         (plateau.name, percent(float((diagnosis.plateau == k).mean()))) for k, plateau in enumerate(diagnosis.plateaus)
@@ -130,14 +130,14 @@ def as_page(title: str, diagnosis: Diagnosis, figure: Any) -> str:
     ]
     tables = ""
     if scores:
-        tables += html_table("How good they are", ["", diagnosis.spoken_score_name], [row for row in scores if row[1]])
+        tables += html_table("Scores", ["", diagnosis.spoken_score_name], [row for row in scores if row[1]])
     if not diagnosis.as_good_as_the_data:
-        tables += html_table("What became of the nets", ["cause", "nets", "share"], causes)
+        tables += html_table("Causes", ["cause", "nets", "share"], causes)
     if plateaus:
         tables += html_table("Plateaus: the loss, and the outputs there", ["plateau", "share of all nets"], plateaus)
     if changes:
         tables += html_table(
-            "What the same seeds do with one change",
+            "The same seeds with one change",
             ["change", "solved before", "after", *(["held out before", "after"] if held_out else []), "helps"],
             changes,
         )

@@ -1,4 +1,4 @@
-"""Nets of two inputs over a plane: the points, and the outputs there."""
+"""The plane of two inputs: a grid of points, and the nets' outputs there."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
 from fastmlp._engine.trained_nets import TrainedNets
 
-GRID = 200  # points a side of a decision boundary
-MARGIN = 0.25  # of the samples' extent, around them
+GRID = 200  # grid points along each axis
+MARGIN = 0.25  # margin around the samples, relative to their extent
 
 
 def plane(samples: np.ndarray, side: int = GRID) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -39,7 +39,7 @@ def checked_plane(nets: TrainedNets, X: Any, y: Any) -> tuple[np.ndarray, np.nda
 
 
 def outputs_over(nets: TrainedNets, points: np.ndarray, which: int | str) -> tuple[np.ndarray, str]:
-    """Outputs at points of the plane: of one net, the mean of all, or their spread; and what that is called."""
+    """Outputs at points of the plane (of one net, the mean of all, or their spread), and a title."""
     sizes = "-".join(map(str, nets.architecture.sizes))
     if not isinstance(which, str):
         number = checks.whole_number("which", which, 0, len(nets) - 1)

@@ -16,7 +16,7 @@ from fastmlp.plotting.animation import write_animation
 from fastmlp.plotting.planes import checked_plane, outputs_over, plane
 from fastmlp.plotting.style import BLUE, GREY, LOSS_NAMES, axes_or_new, draw_losses, draw_samples, without_frame
 
-SHOWN = 200  # points of a curve
+SHOWN = 200  # most points of a curve
 NETS_A_BLOCK = 4096
 
 
@@ -24,7 +24,7 @@ class RunsPlots:
     """The pictures of `runs.plot`; each takes the axes to draw on, and returns them."""
 
     def __init__(self, runs: TrainedNets, train: Train) -> None:
-        """`train` is `fastmlp.train`, for the pictures that train nets again."""
+        """Draw pictures of `runs`; some of them train nets again with `train`, which is `fastmlp.train`."""
         self.runs, self.train = runs, train
 
     @property
@@ -33,9 +33,9 @@ class RunsPlots:
         return LOSS_NAMES[runs.settings.get("loss") or runs.architecture.default_loss]
 
     def fan(self, ax: Any = None) -> Any:
-        """Losses over the epochs: the median of all nets, and where half and nine tenths of them are.
+        """Losses over epochs: the median of all nets, and the ranges of half and of nine tenths of them.
 
-        Needs curves: train with ``record_every``. A net that has stopped counts with its last loss.
+        Train with ``record_every`` to have loss curves. A net that has stopped counts with its last loss.
         """
         runs = self.runs
         if runs.history is None:
@@ -61,7 +61,7 @@ class RunsPlots:
         return ax
 
     def losses(self, diagnosis: Diagnosis | None = None, ax: Any = None) -> Any:
-        """A histogram of the final losses; with a diagnosis of these nets the plateaus are named."""
+        """A histogram of final losses; with a diagnosis of these nets its plateaus are labelled."""
         runs = self.runs
         finite = runs.loss[np.isfinite(runs.loss)]
         if not finite.size:
@@ -75,11 +75,11 @@ class RunsPlots:
                     text = plateau.name.split(": ", 1)[-1]
                     named[round(plateau.loss, 4)] = f"{before} or {text.split(' at ')[-1]}" if before else text
         draw_losses(ax, finite, named, self._loss_name)
-        ax.set_title("where the losses end", fontsize=10)
+        ax.set_title("final losses", fontsize=10)
         return ax
 
     def boundary(self, X: Any, y: Any, which: int | str = "mean", ax: Any = None) -> Any:
-        """The output over the plane of two inputs, with the samples, and the line where it is 1/2.
+        """The output over the plane of two inputs, with the samples and the line of output 1/2.
 
         Parameters
         ----------
@@ -115,7 +115,7 @@ class RunsPlots:
         return ax
 
     def dead_units(self, X: Any, y: Any, ax: Any = None) -> Any:
-        """The share of each hidden layer's units silent on all samples: its mean, and nine tenths of the nets."""
+        """The share of each hidden layer's units that are silent on all samples: mean and range of nine tenths."""
         runs = self.runs
         architecture, dtype = runs.architecture, runs.parameters.dtype
         if architecture.n_layers < 2:
@@ -150,10 +150,10 @@ class RunsPlots:
         frames: int = 40,
         frames_a_second: int = 10,
     ) -> Path:
-        """The decision boundary while the nets train, as a file: .gif, .html (with its pictures in it), or .mp4.
+        """Write an animation of the decision boundary during training: .gif, .html (self-contained), or .mp4.
 
-        The nets are trained again, frame by frame, from the same seeds: they must have a record of their settings, and
-        no schedule, validation or stopping rules. An .mp4 needs ffmpeg.
+        The nets are trained again, frame by frame, from the same seeds. They must have a record of their settings,
+        without a schedule, validation data or stopping rules. An .mp4 needs ffmpeg.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class RunsPlots:
         which : int, "mean" or "spread", default "mean"
             As for `boundary`.
         frames : int, default 40
-            Pictures, the untrained nets' first; early epochs get more of them.
+            Number of frames; the first shows the untrained nets, and early epochs get more frames.
         frames_a_second : int, default 10
 
         Returns
@@ -175,6 +175,6 @@ class RunsPlots:
 
 
 def _carried_on(curves: np.ndarray) -> np.ndarray:
-    """Curves (n, k) in which a net that has stopped keeps its last loss."""
+    """Fill loss curves (n, k): after a net has stopped, its last loss is repeated."""
     seen = np.where(np.isnan(curves), 0, np.arange(curves.shape[1]))
     return np.take_along_axis(curves, np.maximum.accumulate(seen, axis=1), axis=1)

@@ -1,6 +1,6 @@
-"""What all pictures share: colours, axes, the names of losses, the histogram of final losses, and samples in a plane.
+"""The common style of pictures: colours, axes, names of losses, histogram of final losses, samples in a plane.
 
-Colours are those of the palette for colour-blind readers of Okabe and Ito (2008), areas those of viridis and cividis.
+Lines have the colours of Okabe and Ito (2008), for colour-blind readers; areas those of viridis and cividis.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b6f76"
-SKY_BLUE = "#56B4E9"  # seen on dark blue
+SKY_BLUE = "#56B4E9"  # visible on dark blue
 LABELLED, MOST_LABELS = 1.0, 6  # peaks of a histogram that have a label: at least this many %
 NEAR_PLATEAU = 0.01  # of a histogram's width
 LOSS_NAMES = {
@@ -34,7 +34,7 @@ def without_frame(ax: Any) -> None:
 
 
 def draw_losses(ax: Any, losses: np.ndarray, named: dict[float, str], loss_name: str) -> None:
-    """A histogram of finite losses, its peaks labelled with their shares, and with their names where they have one."""
+    """Draw a histogram of finite losses; its peaks are labelled with their shares, and their names if known."""
     top = max(float(np.percentile(losses, 99.5)), *(1.1 * at for at in named), 1e-12)
     counts, edges = np.histogram(losses, np.linspace(0, top, 81))
     shares = 100 * counts / losses.size

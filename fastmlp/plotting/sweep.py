@@ -12,7 +12,7 @@ from fastmlp.settings import shown
 
 
 class SweepResult(Protocol):
-    """What is drawn of a `fastmlp.Sweep`."""
+    """The attributes of `fastmlp.Sweep` that pictures need."""
 
     @property
     def table(self) -> dict[str, np.ndarray]: ...
@@ -28,7 +28,7 @@ class SweepPlots:
         self._sweep = sweep
 
     def success_map(self, x: str, y: str, ax: Any = None) -> Any:
-        """The share of nets solved over two settings that were swept, the best of what else differs.
+        """The share of nets solved over two settings of the grid; of the other settings the best is taken.
 
         Parameters
         ----------

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from fastmlp._engine.trained_nets import Status, TrainedNets
 from fastmlp.plotting.style import BLUE, GREY, draw_losses
 
-SOON = 99.5  # % of the nets that are solved: the epochs shown end a little after these
+SOON = 99.5  # the axis ends a little after this share (%) of the solved nets is solved
 
 
 def draw_xor(runs: TrainedNets, facts: dict[str, Any], plateaus: dict[float, str], path: str) -> None:
-    """Share solved against epochs (where nets stop when solved), and the histogram of final losses, to a file."""
+    """Draw the share solved over epochs (if nets stop when solved) and a histogram of final losses, to a file."""
     reached = np.sort(runs.epochs[runs.status == Status.REACHED_TARGET])
     figure = Figure(figsize=(11, 4.6) if reached.size else (6.5, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
@@ -23,7 +23,7 @@ def draw_xor(runs: TrainedNets, facts: dict[str, Any], plateaus: dict[float, str
     if reached.size:
         _draw_solved(axes[0], reached, facts)
     draw_losses(axes[-1], runs.loss[np.isfinite(runs.loss)], plateaus, "mean cross-entropy, nats")
-    axes[-1].set_title("where the losses end: stuck nets pile up on plateaus", fontsize=10)
+    axes[-1].set_title("final losses: stuck nets pile up on plateaus", fontsize=10)
     sizes = "-".join(map(str, facts["sizes"]))
     figure.suptitle(
         f"{facts['restarts']:,} restarts of {sizes} on XOR: {facts['solved_share']:.1%} solved  "

@@ -1,4 +1,4 @@
-"""`sweep`: many settings times many seeds in one call, and a table of how often each solves the task."""
+"""`sweep`: train many settings from many seeds in one call, and tabulate how often each solves the task."""
 
 from __future__ import annotations
 
@@ -27,24 +27,23 @@ from fastmlp.training.prepare import prepare_job
 if TYPE_CHECKING:
     from fastmlp.plotting import SweepPlots
 
-MOST_CUT = 30  # the first rung has at least this part of the epochs: after fewer, nets say little
-SHOWN = 10  # rows that are printed
+MOST_CUT = 30  # the first rung has at least this share of the epochs; after fewer, scores say little
+SHOWN = 10  # most rows printed
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """What `sweep` found: one row a setting, in the order of the grid."""
+    """The results of `sweep`: one row for each setting, in the order of the grid."""
 
     table: dict[str, np.ndarray]
-    """Columns: ``param_…`` for each setting that was swept, `n_seeds`, `n_solved`, `success_rate`, its 95 % interval
-    `success_low` to `success_high`, `median_loss`, `mean_loss`, `best_loss`, `median_accuracy`, with validation data
-    the median and best of the nets' `validation_score` (their best epochs') as `median_validation` and
-    `best_validation`, `median_epochs` (that solved nets took), `diverged` (share), `epochs` (trained at most), and
-    `rank`, 1 for the best. NaN stands for what does not apply."""
+    """Columns: ``param_…`` for each setting of the grid; `n_seeds`, `n_solved`, `success_rate` and its 95 % interval
+    `success_low` to `success_high`; `median_loss`, `mean_loss`, `best_loss`, `median_accuracy`; with validation data
+    `median_validation` and `best_validation`, of the nets' best scores; `median_epochs` of solved nets; `diverged`
+    (share); `epochs` (maximum); and `rank`, 1 for the best. NaN if a value does not apply."""
     loss: np.ndarray
     """The final loss of every net, (settings, n_seeds)."""
     solved: np.ndarray
-    """Whether it is solved, (settings, n_seeds) bool."""
+    """Whether each net is solved, (settings, n_seeds) bool."""
     seconds: float
     _settings: list[Setting] = field(repr=False)
     _data: tuple[Any, Any, int, np.ndarray, int | None] = field(repr=False)
@@ -53,19 +52,19 @@ class Sweep:
         return len(self._settings)
 
     def best(self, number: int = 1) -> list[dict[str, Any]]:
-        """The best settings by their rank, as names and values."""
+        """The best settings by rank, as names and values."""
         order = np.argsort(self.table["rank"], kind="stable")[: checks.whole_number("number", number, 1)]
         return [dict(self._settings[k].named) for k in order]
 
     def train(self, row: int, **changes: Any) -> Runs:
-        """The nets of one row, trained again: the same bits, with their weights.
+        """Train the nets of one row again, to the same bits, to get their weights.
 
-        Of a row that halving has left behind they are trained for the epochs that the table has for it.
+        After halving, they are trained for the row's number of epochs in the table.
 
         Parameters
         ----------
         row : int
-            Which row of the table.
+            Number of the row in the table.
         **changes
             Settings of `train` that differ, such as ``record_every``.
         """
@@ -82,7 +81,7 @@ class Sweep:
         return pd.DataFrame({name: _plain_column(values) for name, values in self.table.items()})
 
     def to_polars(self) -> Any:
-        """The table as a polars DataFrame; settings that are no numbers or names as text."""
+        """The table as a polars DataFrame; settings that are neither numbers nor names become text."""
         import polars as pl
 
         return pl.DataFrame({name: _plain_column(values, text=True) for name, values in self.table.items()})
@@ -112,7 +111,7 @@ class Sweep:
         return result
 
     def _first_rows(self) -> list[list[str]]:
-        """The heading and the best rows, as texts."""
+        """The header and the best rows, as text."""
         order = np.argsort(self.table["rank"], kind="stable")[:SHOWN]
         names = [name for name in self.table if name.startswith("param_")]
         t = self.table
@@ -175,36 +174,36 @@ def sweep(
     threads: int | None = None,
     **fixed: Any,
 ) -> Sweep:
-    """Train every combination of a grid of settings from many seeds, and say how often each solves the task.
+    """Train every combination of a grid of settings from many seeds, and tabulate how often each solves the task.
 
-    Settings that differ only in numbers (learning rates, L2, leaky slopes, …) or in initial weights share a kernel's
-    run, on all processors. Every net has the bits that a call of `train` of its own would give it.
+    Settings that differ only in numbers (learning rates, L2, leaky slopes, …) or in initial weights are trained
+    together, on all processors. Every net has the same bits as in a call of `train` with its settings.
 
     Parameters
     ----------
     X, y : array_like
         As for `train`.
     grid : dict of lists, or list of such
-        What is swept: names of settings to the values to try, all combinations. Names are those of `Architecture`
+        From names of settings to lists of values; all combinations are trained. Names are those of `Architecture`
         (``sizes``, ``hidden``, ``output``, ``bias``, ``leaky_slope``), of `train` (``optimizer``, ``init``, ``loss``,
         ``epochs``, ``batch_size``, ``shuffle``, ``l2``, ``dropout``, ``bootstrap``, ``target_loss``,
         ``target_accuracy``, ``patience``, ``tol``, ``schedule``), and of the optimizers (``learning_rate``,
-        ``momentum``, ``beta1``, …). Of several grids the rows follow each other.
+        ``momentum``, ``beta1``, …). With several grids, their rows follow each other.
     n_seeds : int, default 100
-        Nets a setting: those with the numbers 0 … n_seeds − 1, the same for all settings.
+        Nets for each setting: those with the numbers 0 … n_seeds − 1, the same for all settings.
     seed : int, default 0
     solved_loss : float, optional
-        A net is solved when its loss is at most this; by default when every sample is on the right side, or for targets
-        that are no classes when the loss is at most a hundredth of their variance; each setting's output decides.
+        A net is solved if its loss is at most this. Default: if every sample is on the right side, or, if targets are
+        not classes, if the loss is at most a hundredth of their variance; each setting's output decides which.
     halving : int, optional
         Successive halving: all settings are trained for a part of their epochs, the best 1 / `halving` of them for
-        `halving` times as many, and so on. Nets go on where they were. Settings rank the higher the longer they stayed.
+        `halving` times as many, and so on. Nets continue where they were. Settings that stayed longer rank higher.
     threads : int, optional
     **fixed
-        Settings that all have in common, by the same names, and ``dtype``, ``sample_weight``, ``validation``,
+        Settings common to all rows, by the same names, and ``dtype``, ``sample_weight``, ``validation``,
         ``validation_score``, ``restore_best``. With validation data settings rank by the median of their nets' best
-        validation scores, else by the share of nets that are solved, and then by their median loss. Halving restores
-        no weights, and does not go with both `validation` and `patience`.
+        validation scores, otherwise by the share of solved nets, then by their median loss. Halving restores no
+        weights, and is not possible with both `validation` and `patience`.
 
     Returns
     -------
@@ -213,7 +212,7 @@ def sweep(
     Raises
     ------
     ValueError, TypeError
-        For names or values that make no sense, before any training.
+        For invalid names or values, before any training.
 
     References
     ----------
@@ -234,7 +233,7 @@ def sweep(
     seed = checks.whole_number("seed", seed, 0, 2**64 - 1)
     settings = settings_of(grid, for_halving(fixed) if halving is not None else fixed)
     task = Task(X, y, seed, np.arange(count, dtype=np.uint64), threads)
-    for setting in settings:  # refuse what makes no sense before anything is trained
+    for setting in settings:  # refuse invalid settings before any training
         prepare_job(setting.call, X, y, NetSelection(net_ids=task.ids[:1], seed=seed), threads=1)
     begun = time.perf_counter()
     results = SweepResults(len(settings), count)
@@ -266,7 +265,7 @@ def sweep(
 
 
 def _solved_limit(call: TrainSettings, y: Any, solved_loss: Any) -> float:
-    """The loss that counts as solved; NaN for right sides."""
+    """The loss up to which a net is solved; NaN if every sample must be right."""
     if solved_loss is not None:
         limit = checks.bounded("solved_loss", solved_loss, 1, 0.0)
         if not isinstance(limit, float):
@@ -281,14 +280,16 @@ def _solved_limit(call: TrainSettings, y: Any, solved_loss: Any) -> float:
 
 
 def _rungs(settings: list[Setting], halving: int | None) -> list[float]:
-    """Which share of its epochs a setting has been trained for at the end of each rung."""
+    """The share of a setting's epochs that it has been trained for at the end of each rung."""
     if halving is None:
         return [1.0]
     factor = checks.whole_number("halving", halving, 2)
     if any(s.call.validation is not None and s.call.patience is not None for s in settings):
-        raise ValueError("halving does not keep what patience has seen of validation data: leave one of them out")
+        raise ValueError("halving does not keep the state of patience on validation data: leave one of them out")
     if any(s.call.schedule is not None for s in settings):
-        raise ValueError("halving trains part of the epochs first, which a schedule does not go with: leave one out")
+        raise ValueError(
+            "halving trains part of the epochs first, which is not possible with a schedule: leave one out"
+        )
     number, left, least = 1, len(settings), min(s.call.epochs for s in settings)
     while left > 1 and least >= factor**number and factor**number <= MOST_CUT:
         number, left = number + 1, -(-left // factor)
@@ -330,4 +331,4 @@ def _table(settings: list[Setting], results: SweepResults, limits: np.ndarray) -
     }
 
 
-_Setting = Setting  # as pickles from before name it
+_Setting = Setting  # the name in older pickles

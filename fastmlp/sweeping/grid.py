@@ -1,4 +1,4 @@
-"""The settings of a sweep: every combination of the grid, each as `train` takes it."""
+"""The settings of a sweep: a `TrainSettings` for every combination of the grid."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.settings import TrainSettings
 
 _ARCHITECTURE = ("sizes", "hidden", "output", "bias", "leaky_slope")
-# Settings of `train` that all nets of a kernel's run share,
+# Settings of `train` that nets trained together must share,
 SHARED = ("loss", "epochs", "batch_size", "shuffle", "bootstrap", "schedule", "sample_weight", "dtype")
-# those of which each net may have its own,
+# settings that may differ from net to net,
 OWN = ("l2", "dropout", "target_loss", "target_accuracy", "patience", "tol")
-# and those of a whole sweep, so that its rows can be held against each other
+# and settings that all rows of a sweep share, so that they can be compared
 _OF_ALL = ("validation", "validation_score", "restore_best")
 _SETTINGS = (*SHARED, *OWN, *_OF_ALL, "init", "optimizer")
 
 
 class Setting(NamedTuple):
-    """One row of the table, as `train` is asked for it."""
+    """One row of the table: its names and values, and the settings of `train`."""
 
     named: dict[str, Any]
     call: TrainSettings
 
     @property
     def group(self) -> tuple[Any, ...]:
-        """What must be equal for settings to be trained in one run of a kernel."""
+        """The key of settings that can be trained together."""
         arch, own, c = self.call.architecture, self.call.optimizer, self.call
         flags = tuple(getattr(own, f.name) for f in fields(own) if f.type == "bool")  # type: ignore[arg-type]
         # an array of dropout, or of targets, counts even where it is 0 or none
@@ -58,7 +58,9 @@ def settings_of(grid: Any, fixed: dict[str, Any]) -> list[Setting]:
             if name in fixed:
                 raise ValueError(f"{name} is in the grid and given as {fixed[name]!r} for all: leave one of them out")
             if name in _OF_ALL:
-                raise ValueError(f"{name} is in the grid: give it for all settings, by which they are compared")
+                raise ValueError(
+                    f"{name} is in the grid: give one value for all settings, so that they can be compared"
+                )
             if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)) or not len(values):
                 raise TypeError(f"grid[{name!r}]={values!r}: needs a list of the values to try")
         for combination in itertools.product(*one.values()):
@@ -79,11 +81,11 @@ def settings_of(grid: Any, fixed: dict[str, Any]) -> list[Setting]:
 
 
 def for_halving(fixed: dict[str, Any]) -> dict[str, Any]:
-    """Settings with which nets go on from rung to rung as they are."""
+    """Settings with which nets continue from rung to rung."""
     if fixed.get("validation") is None:
         return fixed
     if fixed.get("restore_best"):
-        raise ValueError("halving goes on with the nets as they are: leave restore_best out")
+        raise ValueError("halving continues with the nets' last weights: leave restore_best out")
     return {**fixed, "restore_best": False}
 
 
@@ -92,7 +94,7 @@ def _scalar(value: Any) -> Any:
 
 
 def _call(named: dict[str, Any]) -> TrainSettings:
-    """One setting as `train` takes it."""
+    """The `TrainSettings` of one row."""
     own_names = {f.name for kind in OPTIMIZERS.values() for f in fields(kind)}
     for name in named:
         known = {*_ARCHITECTURE, *_SETTINGS, *own_names}

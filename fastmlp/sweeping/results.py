@@ -1,4 +1,4 @@
-"""What the nets of a sweep come to, one number a net of each setting, and how the settings rank by it."""
+"""Results of a sweep: numbers for each net of each setting, and the ranks of the settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def medians(values: np.ndarray) -> np.ndarray:
 
 
 class SweepResults:
-    """One number a net of each setting."""
+    """Numbers for each net of each setting, (settings, n_seeds)."""
 
     def __init__(self, n_settings: int, n_seeds: int) -> None:
         shape = n_settings, n_seeds
@@ -43,8 +43,11 @@ class SweepResults:
             return np.where(np.isnan(limits)[:, None], self.accuracy == 1, self.loss <= limits[:, None])
 
     def ranks(self, limits: np.ndarray) -> np.ndarray:
-        """1 for the best: the one that stayed longest, has the best median score on validation data where there are
-        some, most nets solved, and the least median loss."""
+        """Rank the settings, 1 for the best.
+
+        By the rungs that they stayed, the median validation score if there is one, the number of solved nets, and the
+        median loss.
+        """
         losses = np.where(np.isnan(self.loss), np.inf, self.loss)
         held_out = np.nan_to_num(self.median_validation, nan=0.0, neginf=-np.inf)  # all rows have one, or none
         order = np.lexsort((np.median(losses, axis=1), -self.solved(limits).mean(axis=1), -held_out, -self.rung))

@@ -1,4 +1,4 @@
-"""Train the nets of several settings in one run of a kernel, up to the end of a rung."""
+"""Train the nets of several settings together, up to the end of a rung."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from fastmlp.sweeping.results import SweepResults
 from fastmlp.training import HowToRun, train_nets
 
 MOST_NETS_AT_ONCE = 2**18
-MOST_BYTES_AT_ONCE = 2**29  # of their parameters
+MOST_BYTES_AT_ONCE = 2**29  # most bytes of parameters of nets trained together
 
 
 class Task(NamedTuple):
-    """What the nets of all settings are trained on, and which nets."""
+    """The data and the nets that all settings share."""
 
     X: Any
     y: Any
@@ -29,7 +29,7 @@ class Task(NamedTuple):
 
 
 def parts_of(chosen: list[Setting], rows: list[int], n_seeds: int) -> list[list[int]]:
-    """Settings that are trained at once, as many as memory should hold."""
+    """Split settings into groups that fit into memory."""
     net = chosen[0].call.architecture.n_parameters * 8
     most = max(1, min(MOST_NETS_AT_ONCE, MOST_BYTES_AT_ONCE // net) // n_seeds)
     return [rows[first : first + most] for first in range(0, len(rows), most)]
@@ -44,7 +44,7 @@ def train_part(
     rungs: list[float],
     number: int,
 ) -> None:
-    """Train the nets of some settings of a group, up to the end of a rung, and take what they come to."""
+    """Train the nets of some settings of a group up to the end of a rung, and store their results."""
     keep = number + 1 < len(rungs)
     calls, n = [settings[row].call for row in part], len(task.ids)
     total = calls[0].epochs
@@ -69,15 +69,15 @@ def train_part(
 
 
 def _goes_on(status: np.ndarray, trained: np.ndarray, epochs: int) -> np.ndarray:
-    """Which nets a call that did not end after `epochs` epochs would train further.
+    """Which nets a longer call would train further after `epochs` epochs.
 
-    An infinite loss that is seen at a call's end alone has not stopped a net: gradients may be finite all the same.
+    An infinite loss that only the end of a call computes does not stop a net, whose gradients can still be finite.
     """
     return (status == Status.RAN_ALL_EPOCHS) | ((status == Status.DIVERGED) & (trained == epochs))
 
 
 def _together(calls: list[TrainSettings], counts: list[int]) -> TrainSettings:
-    """Several settings as one, with one value a net where they differ."""
+    """Merge several settings into one, with one value for each net if they differ."""
 
     def spread(values: list[Any]) -> Any:
         if all(value == values[0] for value in values):

@@ -1,4 +1,4 @@
-"""`train` and `resume`: put the settings together, prepare the job, run it, and let its results tell of it."""
+"""`train` and `resume`: collect the settings, prepare the job, run it, and record the settings in the results."""
 
 from __future__ import annotations
 
@@ -67,27 +67,27 @@ def train(  # noqa: PLR0913
 ) -> Runs:
     """Train many nets of one architecture on the same samples, at once.
 
-    The same data, settings, seed and net number give the same bits, whatever the number of other nets, the number
-    of threads, or the processor.
+    The same data, settings, seed and net number give the same bits, for any number of other nets, any number of
+    threads, and on any processor.
 
     Parameters
     ----------
     architecture : Architecture
         The layers and their activations.
     X : array_like of shape (n_samples, n_inputs)
-        Inputs; any real dtype, NumPy, pandas or lists. It is copied and rounded to `dtype`.
+        Inputs of any real dtype: NumPy, pandas or lists. They are copied and rounded to `dtype`.
     y : array_like
         Targets. Class numbers 0 … k − 1 of shape (n_samples,) for softmax; else (n_samples, n_outputs), or
         (n_samples,) for one output. For "bce" they are 0 and 1, or between.
     n_nets : int, default 1
-        How many nets.
+        Number of nets.
     seed : int, default 0
-        From 0 to 2**64 − 1. With the net's number it fixes the initial weights, dropout and bootstrap; the order of
-        samples in an epoch follows from the seed alone, unless each net has its own.
+        From 0 to 2**64 − 1. Seed and net number determine initial weights, dropout and bootstrap. The order of samples
+        in an epoch depends only on the seed, unless each net has its own order.
     optimizer : Optimizer or str, default "adam"
         `SGD`, `Adam`, `RMSprop`, `Rprop`, or one of "sgd", "adam", "rmsprop", "rprop" for its defaults.
     epochs : int, default 1000
-        Passes over the samples, at most.
+        Passes over the samples at most.
     loss : str, optional
         "bce" (default for sigmoid): mean over samples and outputs of −t log o − (1 − t) log(1 − o).
         "cross_entropy" (default for softmax): mean over samples of −log o of the class.
@@ -99,76 +99,75 @@ def train(  # noqa: PLR0913
         ``Uniform(-1, 1)``; or the arrays themselves: ``(weights, biases)``, lists over the layers of shapes
         (n_nets, in, out) and (n_nets, out).
     batch_size : int, optional
-        Samples in a minibatch; None for all. The last minibatch of an epoch may be smaller.
+        Samples in a minibatch; None for all. The last minibatch of an epoch can be smaller.
     shuffle : bool or "by_net", default True
-        Whether minibatches are drawn in a new order each epoch, the same for all nets, or for each net its own; the
-        latter trains one net at a time, which takes several times as long for small nets.
+        Whether samples are shuffled before each epoch: True for one order for all nets, "by_net" for a different order
+        for each net. The latter trains one net at a time, which takes several times as long for small nets.
     l2 : float or array of shape (n_nets,), default 0.0
         Adds l2/2 times the sum of squared weights (not biases) to the loss.
     dropout : float or array of shape (n_nets,), default 0.0
-        The probability, from 0 to below 1, with which a hidden unit is left out while a sample is trained on; what
-        stays is divided by the probability to stay. Which are left out follows from the seed, the net's number, the
-        epoch and the sample. Losses after training, and predictions, are those of the whole net; the rules see the
-        losses of training.
+        The probability, from 0 to below 1, that a hidden unit is left out for a sample during training; outputs of the
+        other units are divided by 1 − dropout. The choice depends only on the seed, the net's number, the epoch and
+        the sample. Final losses and predictions are those of the whole net; stopping rules use the losses during
+        training.
     sample_weight : array_like of shape (n_samples,) or (n_nets, n_samples), optional
-        A mean is then the weighted sum over the sum of the weights, in each minibatch.
+        Means over samples are then weighted means, in each minibatch.
     bootstrap : bool, default False
-        Whether each net trains on as many samples as there are, drawn with replacement from its seed and number: its
-        sample weights are multiplied with how often it drew each.
+        Whether each net trains on a bootstrap sample: n_samples samples drawn with replacement, from the seed and the
+        net's number. The net's sample weights are multiplied by the number of draws.
     target_loss, target_accuracy : float or array of shape (n_nets,), optional
-        A net stops when its loss is at most, or its accuracy (by sample weight) at least, this.
+        A net stops when its loss is at most this, or its accuracy (by sample weight) at least this.
     patience : int or array of shape (n_nets,), optional
         A net stops when its loss has not fallen by `tol` below its best for this many epochs in a row.
     tol : float or array of shape (n_nets,), default 1e-4
         See `patience`.
     schedule : function, array of shape (epochs,) or "adaptive", optional
-        What the learning rate is multiplied with in each epoch: a function of the epoch's number, from 0, or the
-        factors themselves. A function is called by several threads, though one at a time, in no fixed order and more
-        than once for an epoch: it must depend on its argument alone. "adaptive" divides a net's learning rate by 5
-        whenever its `patience` is over, and stops it only when its rate is no more than 1e-6.
+        Factors of the learning rate: an array with one for each epoch, or a function of the epoch's number, from 0.
+        Several threads call the function, one at a time, in any order and more than once for an epoch: it must depend
+        only on its argument. "adaptive" divides a net's learning rate by 5 whenever its `patience` ends, and stops the
+        net when the rate is at most 1e-6.
     validation : pair (X, y) or triple (X, y, sample_weight), optional
-        Samples that are not trained on. Every net is scored on them after each epoch; `patience` then counts epochs in
-        which the score has not risen by `tol`.
+        Held-out samples. Every net is scored on them after each epoch; `patience` then counts epochs in which the score
+        has not risen by `tol`.
     validation_score : {"loss", "accuracy", "r2"}, default "loss"
-        What the score is: the loss with its sign turned; the share of samples, by weight, with every output on the
-        right side; or the coefficient of determination, for the squared error.
+        The score: the negative loss; the accuracy, which is the share of samples, by weight, with every output on the
+        right side; or the coefficient of determination R², for "mse" and "poisson".
     record_every : int, optional
         Keep the loss after every `record_every` epochs, in ``runs.history``.
     net_ids : array_like of int, optional
-        The nets' numbers, from 0 to 2**63 − 1; default ``range(n_nets)``. A shard of a larger job is a range of them.
+        The nets' numbers, from 0 to 2**63 − 1; default ``range(n_nets)``. Shards of a larger job have different ranges.
     restore_best : bool, default True
-        Whether each net in the end gets back the weights that scored best on the validation data, but for those that
-        reached a target.
+        Whether each net ends with the weights of its best score on the validation data, unless it reached a target.
     restart_stuck : int, optional
-        Start a net that ends unsolved again, from a fresh seed, at most this many times, until all `n_nets` are solved:
-        have reached `target_loss` or `target_accuracy`, or without these have every sample on the right side. The k-th
-        restart of net i is the net of number i + k · 2**40; ``runs.restarts`` counts them, and ``runs.net_ids`` has the
-        numbers of those that stayed. With `patience` a net that is stuck is found out before its epochs are over.
+        Replace each net that ends unsolved by one with a fresh seed, at most this many times. A net is solved if it
+        reached `target_loss` or `target_accuracy`, or without these if every sample is on the right side. The k-th
+        restart of net i is the net with number i + k · 2**40; ``runs.restarts`` counts restarts, and ``runs.net_ids``
+        has the numbers of the final nets. `patience` ends stuck nets before the last epoch.
     warm_start : Runs, optional
-        Train these nets, stopped or not, for `epochs` more, with their weights, numbers and seed; leave `n_nets`,
-        `net_ids`, `init` and `seed` out. If they were trained with `keep_state`, the optimizer's state, what `patience`
-        has seen of the training loss, and the order of samples go on too, so that a + b epochs give the bits of a and b
-        in one go; else those start fresh. What was seen of validation data is not kept.
+        Nets to train further for `epochs` epochs, stopped or not, with their weights, numbers and seed; leave out
+        `n_nets`, `net_ids`, `init` and `seed`. If they were trained with `keep_state`, the optimizer's state, the
+        counts of `patience` on the training loss, and the order of samples continue too: a epochs and b more then give
+        the bits of a + b. Otherwise these start fresh. Validation scores from before are never kept.
     keep_state : bool, default False
-        Whether to keep what `warm_start` can go on from, in ``runs.state``.
+        Whether to keep the state that `warm_start` continues from, in ``runs.state``.
     dtype : {"float32", "float64"}, default "float32"
-        What the nets compute in.
+        The dtype of all computations of the nets.
     kernel : {"lanes", "units"}, optional
-        How to compute: one net a vector lane, or one net at a time with its units as lanes. The bits are the same, and
-        the faster one is chosen by default.
+        "lanes" trains one net in each vector lane, "units" one net at a time with its units as lanes. Both give the
+        same bits; by default the faster one is chosen.
     threads : int, optional
         Default: the processors that this process may use.
     checkpoint : path, optional
-        A new file to keep the job in while it runs (extra ``files``): `resume` goes on from it, to the same bits,
-        after a kill, an interrupt or a crash. At any moment there is a whole one; the data are not in it. It takes the
-        memory of the optimizer's state in addition to the results, and of a copy of the weights while it is written.
+        A new file that keeps the job while it runs (extra ``files``), so that `resume` can continue it after a kill, an
+        interrupt or a crash, to the same bits. A complete file exists at any moment; the data are not in it. A
+        checkpoint takes the memory of the optimizer's state, and of a copy of the weights while it is written.
     checkpoint_every : float, default 60.0
-        Seconds from one writing of the checkpoint to the next, at least; an epoch is not cut short for it.
+        Least number of seconds between two writes of the checkpoint; epochs are completed first.
     progress : bool, default False
         Whether to show a progress bar on standard error.
     callback : callable, optional
-        Called with a `Progress` now and then, in the calling thread. If it returns something true, training ends and
-        the nets that were not done have `Status.INTERRUPTED`.
+        Called repeatedly with a `Progress`, in the calling thread. If it returns a true value, training stops
+        and unfinished nets have `Status.INTERRUPTED`.
 
     Returns
     -------
@@ -177,27 +176,27 @@ def train(  # noqa: PLR0913
     Raises
     ------
     ValueError, TypeError
-        For input that makes no sense, before any work starts.
+        For invalid input, before any work starts.
     MemoryError
-        When the results would not fit into the memory that is free.
+        If the results do not fit into free memory.
     OSError
-        When the checkpoint cannot be written at the beginning; later that is a warning.
+        If the first checkpoint cannot be written; later failures are warnings.
     TrainingInterrupted
-        On Ctrl-C or SIGTERM, within half a second plus the time to draw initial weights for nets not yet begun, and to
-        write the checkpoint; its `runs` holds what is trained so far. A second Ctrl-C leaves at once. This holds in the
-        main thread, and unless the program has set handlers of its own for the signals.
+        On Ctrl-C or SIGTERM, within half a second plus the time to draw initial weights of nets that have not started,
+        and to write the checkpoint; its `runs` holds the results so far. A second Ctrl-C returns at once. This applies
+        in the main thread, unless the program has its own handlers of the signals.
 
     Notes
     -----
-    `record_every` looks at the weights between epochs, and so do stopping rules with the full batch, from epoch 0 on,
-    at no cost but the loss. With minibatches or dropout (an array of dropout counts even where it is 0) the rules look,
-    after each epoch, at the mean of the losses that its minibatches had, each before its update, and likewise at the
-    accuracy, as scikit-learn does; a net that seems to have reached its target is measured, and stops if it has. So a
-    net that ends with `Status.RAN_ALL_EPOCHS` may have a loss below its target. ``runs.loss`` is always the loss of
-    the weights in ``runs``.
+    `record_every` records the loss of the weights between epochs. With the full batch, stopping rules use this loss
+    too, from epoch 0 on; only computing the loss costs time. With minibatches or dropout (also with an array of dropout
+    that is all 0) the rules use, after each epoch, the mean of its minibatches' losses, each before its update, and the
+    accuracy likewise, as scikit-learn does. A net that seems to have reached its target by these is then measured, and
+    stops only if it has. So a net with `Status.RAN_ALL_EPOCHS` can have a loss below its target. ``runs.loss`` is
+    always the loss of the weights in ``runs``.
 
-    A net has diverged, and stops, when the gradients at its outputs are no longer finite, or its loss where a rule or
-    the end looks at it. It keeps the weights it has then, which may have overflowed themselves.
+    A net has diverged, and stops, if a gradient at its outputs is not finite, or its loss when a rule or the end of
+    training computes it. It keeps its weights, which may have overflowed too.
 
     Examples
     --------
@@ -231,7 +230,7 @@ _ARGUMENTS = set(inspect.signature(train).parameters) - {"unknown"}
 
 @dataclass(frozen=True)
 class HowToRun:
-    """What changes nothing about the results; `train` describes it."""
+    """Arguments of `train` that do not affect the results."""
 
     kernel: str | None = None
     threads: int | None = None
@@ -247,7 +246,7 @@ def train_nets(
     how: HowToRun = HowToRun(),
     checkpoint: Checkpoint | None = None,
 ) -> Runs:
-    """`train`, by settings that are put together already; a new `checkpoint` is kept up to date."""
+    """`train` with collected settings; keeps a new `checkpoint` up to date."""
     _refuse_uncallable(how.callback)
     options = JobOptions(resumable=checkpoint is not None)
     job, runs = prepare_job(settings, X, y, nets, kernel=how.kernel, threads=how.threads, options=options)
@@ -278,11 +277,11 @@ def _train_again(settings: TrainSettings, X: Any, y: Any, nets: NetSelection, th
     return train_nets(settings, X, y, nets, HowToRun(threads=threads))
 
 
-Runs._train = staticmethod(_train_again)  # for diagnoses and animations, which train nets again
+Runs._train = staticmethod(_train_again)  # diagnoses and animations train nets again
 
 
 def _record(runs: Runs, settings: TrainSettings, went_on: bool) -> None:
-    """Let the results tell how they were trained; of nets that went on from others the history is not known."""
+    """Record the settings in the results; after a warm start they do not describe the whole training."""
     runs.settings = settings.recorded(len(runs), went_on)
     runs.call = None if went_on else settings.kept()
 
@@ -301,18 +300,18 @@ def resume(  # noqa: PLR0913
     progress: bool = False,
     callback: Callback | None = None,
 ) -> Runs:
-    """Go on with a job that was begun with ``train(..., checkpoint=path)``, to the bits that it would have had.
+    """Continue a job of ``train(..., checkpoint=path)``, to the same bits as without the stop.
 
-    The number of threads, the kernel and the processor may be others than before.
+    The number of threads, the kernel and the processor may differ from before.
 
     Parameters
     ----------
     path : str or path
-        The checkpoint. It is kept up to date as before; that of a job that is done gives its results again.
+        The checkpoint. It is kept up to date as before. The checkpoint of a finished job gives its results again.
     X, y, sample_weight, validation
-        The data that the job was begun with. They are not in the file, but a hash of them is, and others are refused.
+        The data of the job. The file has a hash of them, and other data are refused.
     schedule : function, optional
-        The schedule that the job was begun with, if that was a function, which no file can hold.
+        The schedule of the job, if that was a function, which a file cannot hold.
     checkpoint_every, kernel, threads, progress, callback
         As for `train`.
 
@@ -323,22 +322,22 @@ def resume(  # noqa: PLR0913
     Raises
     ------
     FileFormatError
-        Where the file is not whole or not such a file.
+        If the file is incomplete, damaged, or of another kind.
     ValueError, TypeError
-        For other data, or input that makes no sense.
+        For other data than those of the job, or invalid input.
     MemoryError, OSError, TrainingInterrupted
         As for `train`.
     """
     _refuse_uncallable(callback)
     saved = load_checkpoint(path)
     if saved.needs_schedule != (schedule is not None) or (schedule is not None and not callable(schedule)):
-        needed = "schedule, the function" if saved.needs_schedule else "no schedule: the file holds the one"
-        raise ValueError(f"schedule={schedule!r}: needs {needed} that the job was begun with")
+        needed = "schedule, the function" if saved.needs_schedule else "no schedule, because the file holds the one"
+        raise ValueError(f"schedule={schedule!r}: needs {needed} that the job started with")
     if (saved.hashes["validation"] is None) != (validation is None):
         raise ValueError(
-            "the job was begun without validation data: leave validation out"
+            "the job has no validation data: leave validation out"
             if validation is not None
-            else "the job was begun with validation data: pass the same as validation"
+            else "the job has validation data: pass the same data as validation"
         )
     settings = saved.settings.changed(sample_weight=sample_weight, validation=validation, init="he_uniform")
     if schedule is not None:
@@ -376,7 +375,7 @@ def _to_the_end(job: Job, runs: Runs, how: HowToRun, checkpoint: Checkpoint | No
         if checkpoint is None:
             raise
         path = str(checkpoint.path)
-        raise KeyboardInterrupt(f"before training began; fastmlp.resume({path!r}, X, y) begins it") from None
+        raise KeyboardInterrupt(f"before training started; fastmlp.resume({path!r}, X, y) starts it") from None
     received = runner.run(how.progress, how.callback, checkpoint)
     if received is not None:
         raise TrainingInterrupted(runs, received, checkpoint)

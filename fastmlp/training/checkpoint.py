@@ -1,8 +1,8 @@
-"""Jobs in files: what a killed job goes on from, to the same bits.
+"""Checkpoints: files from which a stopped job continues, to the same bits.
 
-A checkpoint is a file of nets, as `_io/nets` writes them, with the optimizer's state, what early stopping has seen, and
-the settings of the call. The data are not in it, but a hash of them is. It is written between two epochs of every net,
-when no kernel runs, so that a reader sees one moment.
+A checkpoint is a file of nets, as `_io/nets` writes them, with the optimizer's state, the state of early stopping, the
+settings of the call and a hash of the data. It is written between two epochs of every net, when no kernel runs, so that
+its content is consistent.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from fastmlp.runs import Runs
 from fastmlp.settings import FUNCTION, NOT_KEPT, NUMBERS, WORDS, TrainSettings
 
 LEAST_SECONDS = 1e-3
-ROWS_A_PIECE = 2**16  # of the inputs that are hashed, so that no copy of them all is made
+ROWS_A_PIECE = 2**16  # bytes of inputs hashed at once, so that they are never copied as a whole
 
 _GROUPS = ("sizes", "kinds", "first", "second")
 
 
 class Checkpoint:
-    """The file that a job is kept in while it runs, written at most once in a given number of seconds."""
+    """The checkpoint of a running job, written at most once in a given number of seconds."""
 
     def __init__(
         self, path: str | os.PathLike, every: object, optimizer: Optimizer, hashes: dict[str, str | None] | None = None
     ) -> None:
-        """`hashes` of the data are those of a job that goes on, whose file is there already."""
+        """Check the arguments; with `hashes`, those of a resumed job's data, the file exists already."""
         if not isinstance(path, (str, os.PathLike)):
             raise TypeError(f"checkpoint={path!r}: needs the path of a file")
         self.path = Path(path)
@@ -53,12 +53,12 @@ class Checkpoint:
             raise TypeError(f"checkpoint_every={every!r}: needs a number of seconds")
         if type(optimizer) not in OPTIMIZERS.values():
             raise ValueError(
-                f"optimizer={optimizer!r}: a checkpoint can hold the library's own alone: leave checkpoint out"
+                f"optimizer={optimizer!r}: a checkpoint can hold only the library's optimizers: leave checkpoint out"
             )
         self._every, self._hashes = float(seconds), hashes
         if hashes is None and (self.path.exists() or self.path.is_symlink()):
             raise ValueError(
-                f"checkpoint={str(path)!r} is there already: go on with it by fastmlp.resume({str(path)!r}, X, y), or "
+                f"checkpoint={str(path)!r} exists already: continue it with fastmlp.resume({str(path)!r}, X, y), or "
                 "remove it to start again"
             )
         if not self.path.parent.is_dir():
@@ -71,14 +71,14 @@ class Checkpoint:
         return time.monotonic() - self._written >= self._every
 
     def begin(self, job: Job, runs: Runs) -> None:
-        """Write the job as it is before training; raises OSError where that cannot be done."""
+        """Write the job before training; raises OSError if that fails."""
         self._write(job, runs)
 
     def write(self, job: Job, runs: Runs) -> None:
-        """Write the job; where that cannot be done, warn, and leave the last file as it is."""
+        """Write the job; if that fails, warn and keep the last file."""
         try:
             self._write(job, runs)
-        except Exception as error:  # no memory for the copies, no space, no folder: the nets are worth more
+        except Exception as error:  # no memory for the copies, no space or no folder must not end training
             if self.failure is None:
                 warnings.warn(
                     f"the checkpoint {self.path} could not be written, training goes on: {error}",
@@ -130,7 +130,7 @@ def _hashes(job: Job) -> dict[str, str | None]:
 
 
 def _inputs(data: structs.Data, n_in: int) -> list[np.ndarray]:
-    """The inputs as the lanes kernel reads them, filled up to lines: whichever kernel runs, the job is the same."""
+    """The inputs in the layout of the lanes kernel, so that the hash does not depend on the kernel."""
     rows = data.inputs.array[: data.n_samples * data.n_columns].reshape(data.n_samples, -1)
     lines = rows[:, : rounded_up(n_in + 1, structs.BLOCK)]
     pieces = [lines[first : first + ROWS_A_PIECE] for first in range(0, len(lines), ROWS_A_PIECE)]
@@ -149,7 +149,7 @@ def _hash(*arrays: list[np.ndarray]) -> str:
 
 
 class Saved(NamedTuple):
-    """What a checkpoint holds."""
+    """The content of a checkpoint."""
 
     runs: Runs
     state: OptimizerState
@@ -161,25 +161,24 @@ class Saved(NamedTuple):
 
     @property
     def needs_schedule(self) -> bool:
-        """Whether the learning rate followed a function, which is in no file."""
+        """Whether the schedule was a function, which a file cannot hold."""
         schedule = self.settings.schedule
         return isinstance(schedule, str) and schedule == FUNCTION
 
     def refuse_other_data(self, job: Job) -> None:
-        """Raise where the job has other data than those that the checkpoint was written with."""
+        """Raise if the job has other data than the checkpoint."""
         for name, found in _hashes(job).items():
             if found != self.hashes[name]:
                 raise ValueError(
-                    f"{name} differs from what the job was begun with: pass the same {name}, in the same order of "
-                    "samples"
+                    f"{name} differs from that of the job: pass the same {name}, in the same order of samples"
                 )
 
     def put_into(self, job: Job, runs: Runs) -> Job:
-        """The job as it goes on from here."""
+        """The job that continues from the checkpoint."""
         for name in (*nets.ARRAYS, "parameters"):
             there, saved = getattr(runs, name), getattr(self.runs, name)
             if (there is None) != (saved is None) or (there is not None and there.shape != saved.shape):
-                raise FileFormatError(f"{name} is not what the settings ask for")
+                raise FileFormatError(f"{name} does not fit the settings")
             if there is not None and name != "net_ids":
                 there[...] = saved
         assert job.final_state is not None
@@ -203,7 +202,7 @@ class Saved(NamedTuple):
 
 
 def load_checkpoint(path: str | os.PathLike) -> Saved:
-    """Read a file that a `Checkpoint` has written."""
+    """Read a checkpoint."""
     arrays, about = read(Path(path), _check)
     attributes = nets.attributes_of(arrays, about)
     state = attributes.pop("state")
@@ -236,7 +235,7 @@ def load_checkpoint(path: str | os.PathLike) -> Saved:
 
 
 def _group_sizes(architecture: Architecture) -> list[int]:
-    """How many weights, and then biases, each layer has."""
+    """Number of weights, and then of biases, of each layer."""
     return [
         size for n_in, n_out in architecture.shapes for size in ([n_in * n_out] + [n_out] * bool(architecture.bias))
     ]
@@ -248,7 +247,7 @@ def _optimizer_fields(name: str) -> tuple[dataclasses.Field, ...]:
 
 def _check(entries: dict[str, Entry], about: dict[str, Any]) -> None:
     if about.get("kind") != "checkpoint":
-        raise FileFormatError(f"no job to go on with, but {about.get('kind')!r}: read it with fastmlp.load(path)")
+        raise FileFormatError(f"not a checkpoint, but {about.get('kind')!r}: read it with fastmlp.load(path)")
     refuse_other_kinds(about, {"settings": dict, "first_epoch": int, "data": dict, "optimizer": str})
     settings, data = about["settings"], about["data"]
     if not 0 <= about["first_epoch"] < 2**60:
@@ -269,7 +268,7 @@ def _check(entries: dict[str, Entry], about: dict[str, Any]) -> None:
     needed = {*WORDS, *(name for name in numbers if f"settings.{name}" not in entries), "optimizer", "init"}
     missing = needed ^ set(settings)
     if missing:
-        raise FileFormatError(f"the settings lack, or have too many: {', '.join(sorted(missing))}")
+        raise FileFormatError(f"the settings lack, or should not have: {', '.join(sorted(missing))}")
     every, n_records = settings["record_every"], 0
     if every is not None:
         if type(every) is not int or every < 1 or settings["epochs"] < 0:

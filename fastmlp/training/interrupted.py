@@ -1,4 +1,4 @@
-"""What `train` raises when it is interrupted: an exception that holds the nets."""
+"""`TrainingInterrupted`: the exception of an interrupted `train`, which holds the nets."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from fastmlp.training.checkpoint import Checkpoint
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM came; `runs` holds every net as it stood.
+    """Training was interrupted by Ctrl-C or SIGTERM; `runs` holds every net.
 
-    Nets that were not yet at their end have `Status.INTERRUPTED`, the weights of their last update (or their initial
-    ones), the epochs they had completed, and NaN for loss and accuracy; with validation data they have their best
-    weights, and what those come to.
+    Unfinished nets have `Status.INTERRUPTED`, the weights of their last update (or their initial weights), the number
+    of completed epochs, and NaN for loss and accuracy; with validation data they have their best weights, with loss and
+    accuracy of these.
 
     Attributes
     ----------
     runs : Runs
     checkpoint : Path or None
-        The file that `resume` goes on from, where there is one.
+        The file that `resume` continues from, if there is one.
     signal : signal.Signals
         SIGINT or SIGTERM.
     """
 
     def __init__(self, runs: Runs, received: signal.Signals, checkpoint: Checkpoint | None = None) -> None:
-        advice = "train with checkpoint=… to go on another time"
+        advice = "train with checkpoint=… to be able to continue later"
         if checkpoint is not None:
-            advice = f"fastmlp.resume({str(checkpoint.path)!r}, X, y) goes on with it"
+            advice = f"fastmlp.resume({str(checkpoint.path)!r}, X, y) continues it"
             if checkpoint.failure is not None:
-                advice = f"the checkpoint {checkpoint.path} could not be brought up to date: {checkpoint.failure}"
-        super().__init__(f"training was interrupted; .runs holds what is trained so far: {runs!r}; {advice}")
+                advice = f"the checkpoint {checkpoint.path} could not be updated: {checkpoint.failure}"
+        super().__init__(f"training was interrupted; .runs holds the results so far: {runs!r}; {advice}")
         self.runs, self.signal = runs, received
         self.checkpoint = None if checkpoint is None else checkpoint.path
 
@@ -40,7 +40,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 def _interruption(kind: type, arguments: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
-    """An exception as it was pickled; its constructor takes other arguments than it shows."""
+    """Restore the pickled exception, whose constructor takes other arguments than `args`."""
     result = kind.__new__(kind, *arguments)
     result.args = arguments
     result.__dict__.update(attributes)

@@ -1,4 +1,4 @@
-"""Lay out a job and its still empty results, from settings and data that have been checked."""
+"""Lay out a job and its empty results, from checked settings and data."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from fastmlp.settings import MAX_EPOCHS, STOPPING_RULES, PerNet, TrainSettings
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What the library's own callers ask of a job, in addition to the settings of `train`."""
+    """Options of a job that only the library uses, in addition to the settings of `train`."""
 
     parameters: np.ndarray | None = None
     """Initial weights and biases, (n, P), in place of `init`."""
     gradients_only: bool = False
-    """Whether gradients are wanted, and no step is to be made."""
+    """Whether to compute gradients without making a step."""
     sklearn: bool = False
-    """Whether scikit-learn's conventions hold: those that the kernels follow where `TrainFlags.sklearn` is set, and for
-    the squared error half of it, its gradient summed over the outputs, as that of the binary loss."""
+    """Whether to follow scikit-learn's conventions: those of `TrainFlags.sklearn` in the kernels; for the squared
+    error, half of it; and gradients summed over the outputs for the squared error and the binary loss."""
     watch_only: bool = False
-    """Whether validation data neither stop a net nor choose its weights."""
+    """Whether to only record validation scores: they neither stop a net nor choose its weights."""
     orders: Callable[[int, int], np.ndarray] | None = None
-    """Gives the order of samples of each epoch of this call from one up to another, (epochs, S) int32."""
+    """The function that gives the order of samples for a range of epochs of this call, (epochs, S) int32."""
     first_epoch: int = 0
-    """Where a job begins that goes on without `warm_start`."""
+    """The first epoch of a job that continues without `warm_start`."""
     resumable: bool = False
-    """Whether the job keeps, in its results, all that it can go on from at any time."""
+    """Whether the results always hold everything that the job can continue from."""
 
 
 class Samples(NamedTuple):
@@ -66,7 +66,7 @@ class HeldOut(NamedTuple):
 
 
 def n_records(settings: TrainSettings, sklearn: bool) -> int:
-    """How many losses of a net are recorded."""
+    """Number of recorded losses of a net."""
     if settings.record_every is None:
         return 0
     every = min(settings.record_every, MAX_EPOCHS)
@@ -82,7 +82,7 @@ def laid_out(
     kernel: Any,
     threads: Any,
 ) -> tuple[Job, Runs]:
-    """The job and its results, with nothing trained yet."""
+    """Lay out the job and its results before training."""
     n_samples, stopping = len(samples.inputs), _stopping_rows(settings)
     validation = None if held_out is None else _validation(settings, held_out, begin, options)
     if validation is not None and validation.decides:  # its patience replaces that on the training loss
@@ -129,7 +129,7 @@ def laid_out(
 
 
 def _begin_in_results(begin: Beginning, parameters: np.ndarray, final_state: OptimizerState | None) -> Beginning:
-    """What a job begins with, put into its results, from which it can go on at any time."""
+    """Put the initial state of a job into its results, so that it can continue from them at any time."""
     assert final_state is not None
     if begin.parameters is not None:
         parameters[...] = begin.parameters
@@ -144,7 +144,7 @@ def _flags(
 ) -> structs.TrainFlags:
     optimizer, n_samples, n_out = settings.optimizer, len(samples.inputs), settings.architecture.sizes[-1]
     batch = n_samples if settings.batch_size is None else min(n_samples, settings.batch_size)
-    # an array counts even if it is all 0, for then neighbours must not change what the rules look at
+    # an array counts even if it is all 0: the losses that rules use must not depend on neighbours
     dropping = bool(np.ndim(settings.dropout) or settings.dropout) and not options.gradients_only
     decides = validation is not None and validation.decides
     patience = None if decides else settings.patience
@@ -179,7 +179,7 @@ def _flags(
 
 
 def _are_moderate(weights: np.ndarray | None, n_out: int) -> bool:
-    """Whether a loss can only overflow where a weighted sum is as great as the kernels look for (NEAR_OVERFLOW)."""
+    """Whether a loss can overflow only if a weighted sum exceeds the kernels' limit (NEAR_OVERFLOW)."""
     return weights is None or bool(np.max(weights.sum(axis=-1, dtype=np.float64)) * n_out <= MOST_WEIGHT)
 
 
@@ -194,7 +194,7 @@ def _kernel_asked_for(kernel: Any, flags: structs.TrainFlags) -> str | None:
 
 
 def _hyperparameters(settings: TrainSettings) -> dict[int, PerNet]:
-    """The rows of hyperparameters that the kernels read."""
+    """The rows of hyperparameters for the kernels."""
     rows = settings.optimizer.rows()
     kept = 1.0 - settings.dropout
     return rows | {
@@ -208,7 +208,7 @@ def _hyperparameters(settings: TrainSettings) -> dict[int, PerNet]:
 
 
 def _stopping_rows(settings: TrainSettings) -> dict[int, PerNet]:
-    """The rows of the stopping rules' limits; those of a rule that was not asked for are never reached."""
+    """The rows of the stopping rules' limits; limits of unused rules are never reached."""
     limits: dict[int, PerNet] = {structs.BEST_LOSS: np.inf, structs.TOLERANCE: settings.tol}
     for name, rule in STOPPING_RULES.items():
         limit = getattr(settings, name)
@@ -217,7 +217,7 @@ def _stopping_rows(settings: TrainSettings) -> dict[int, PerNet]:
 
 
 def _rate_factor(settings: TrainSettings, first_epoch: int) -> Callable[[int], float] | None:
-    """What the learning rate is multiplied with in an epoch."""
+    """The function that gives the learning rate's factor in an epoch."""
     schedule = settings.schedule
     if schedule is None or isinstance(schedule, str):
         return None
@@ -240,7 +240,7 @@ def _validation(settings: TrainSettings, held_out: HeldOut, begin: Beginning, op
 def _plans(
     settings: TrainSettings, choice: Choice, rest: Rest | None, online: bool
 ) -> tuple[ExecutionPlan, ExecutionPlan | None]:
-    """How the nets are computed, and where that differs how the last ones are."""
+    """The execution plan of the nets, and that of the last ones if it differs."""
     plans = [
         ExecutionPlan.of(settings.architecture, settings.loss_name, settings.dtype, one, online)
         for one in (choice, *([rest.choice] if rest else []))
@@ -251,7 +251,7 @@ def _plans(
 def _empty_results(
     settings: TrainSettings, begin: Beginning, validation: Validation | None, options: JobOptions
 ) -> tuple[Runs, OptimizerState | None]:
-    """The results, and the optimizer's state at the end where it is wanted."""
+    """The results, with the optimizer's final state if wanted."""
     nets, records = len(begin.net_ids), n_records(settings, options.sklearn)
     runs = Runs(
         architecture=settings.architecture,
@@ -277,7 +277,7 @@ def _empty_results(
 
 
 def _result_buffers(runs: Runs) -> structs.Results:
-    """The results as the kernels write them."""
+    """Allocate the arrays that the kernels write results to."""
     curve = np.zeros((1, 1), runs.loss.dtype) if runs.history is None else runs.history
     n_records = 0 if runs.history is None else curve.shape[1]
     return structs.Results(
@@ -286,7 +286,7 @@ def _result_buffers(runs: Runs) -> structs.Results:
 
 
 def _init_spec(settings: TrainSettings) -> InitSpec:
-    """How each layer's weights and biases are drawn, as the kernels read it."""
+    """Distributions of each layer's weights and biases, for the kernels."""
     architecture, init = settings.architecture, settings.init
     initializer = init if isinstance(init, Initializer) else choose("init", init, INITIALIZERS)
     sizes, distributions = [], []

@@ -1,4 +1,4 @@
-"""Check what the user wrote, decide how to compute it, and lay out the job and its still empty results."""
+"""Check settings and data, and lay out the job and its empty results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def prepare_job(
     threads: Any = None,
     options: JobOptions = JobOptions(),  # noqa: B008
 ) -> tuple[Job, Runs]:
-    """Check everything, and lay out the job and its still empty results; the checked settings are the job's."""
+    """Check everything, and lay out the job, with checked settings, and its empty results."""
     settings = settings.validated()
     begin = _beginning(settings, nets, options)
     settings = settings.validated_for(len(begin.net_ids))
@@ -45,7 +45,7 @@ def prepare_job(
 
 
 def _beginning(settings: TrainSettings, nets: NetSelection, options: JobOptions) -> Beginning:
-    """The nets' numbers and weights; refused where their results would not fit into memory."""
+    """The nets' numbers and initial weights; raises MemoryError if the results do not fit into memory."""
     architecture = settings.architecture
     seed, net_ids, n_nets = checks.whole_number("seed", nets.seed, 0, 2**64 - 1), nets.net_ids, nets.n_nets
     initial, state, first_epoch, earlier = options.parameters, None, options.first_epoch, None
@@ -62,7 +62,9 @@ def _beginning(settings: TrainSettings, nets: NetSelection, options: JobOptions)
     _refuse_what_takes_too_much(settings, count, options)
     numbers = checks.net_numbers(net_ids, n_nets, count)
     if initial is not None and n_given != len(numbers):
-        raise ValueError(f"init holds {n_given} nets, but {len(numbers)} are to be trained: both need the same number")
+        raise ValueError(
+            f"init holds {n_given} nets, but n_nets or net_ids ask for {len(numbers)}: both need the same number"
+        )
     return Beginning(numbers, seed, initial, state, first_epoch, earlier)
 
 
@@ -88,7 +90,7 @@ def _refuse_what_takes_too_much(settings: TrainSettings, n_nets: int, options: J
 
 
 def _continued(nets: NetSelection, seed: int, settings: TrainSettings, begins_otherwise: bool) -> Runs:
-    """The nets that go on, if they are such as the settings ask for."""
+    """Check that the nets of `warm_start` fit the settings."""
     runs, dtype = nets.warm_start, settings.dtype
     if not isinstance(runs, Runs):
         raise TypeError(f"warm_start={runs!r}: needs the Runs of an earlier call of train")
@@ -97,7 +99,7 @@ def _continued(nets: NetSelection, seed: int, settings: TrainSettings, begins_ot
             f"warm_start holds nets of {runs.architecture}; these are of {settings.architecture}: pass theirs"
         )
     if nets.net_ids is not None or (nets.n_nets is not None and nets.n_nets != len(runs)):
-        raise ValueError(f"warm_start says which nets go on, {len(runs)}: leave n_nets and net_ids out")
+        raise ValueError(f"warm_start determines the nets, {len(runs)} of them: leave n_nets and net_ids out")
     if seed not in (0, runs.seed):
         raise ValueError(f"seed={seed}, but the nets of warm_start have the seed {runs.seed}: leave it out")
     kept = runs.parameters.dtype
@@ -126,7 +128,7 @@ def _samples(settings: TrainSettings, X: Any, y: Any, begin: Beginning) -> Sampl
 def _drawn_samples(
     weights: np.ndarray | None, n_samples: int, net_ids: np.ndarray, seed: np.uint64, dtype: np.dtype
 ) -> np.ndarray:
-    """Sample weights (n, S): how often each net has drawn each sample, times the weights there are."""
+    """Sample weights (n, S): the number of times that each net draws each sample, times the sample's weight."""
     D, U = VectorSpec("float64", 8), VectorSpec("uint64", 8)
     refuse_if_too_large(
         len(net_ids) * n_samples * dtype.itemsize,

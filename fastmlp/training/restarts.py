@@ -1,4 +1,4 @@
-"""Restarts on the spot: a net that ends unsolved makes place for one with a fresh seed, until all are solved."""
+"""`restart_stuck`: replace nets that end unsolved by nets with fresh seeds, until all are solved."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from fastmlp.runs import Runs
 from fastmlp.settings import TrainSettings
 from fastmlp.training.interrupted import TrainingInterrupted
 
-# The k-th restart of net i has the number i + k · 2^40: no net's restarts are another's, however nets are shared out
+# The k-th restart of net i has the number i + k · 2^40, so that restarts of different nets never coincide
 STRIDE_BITS = 40
 MOST_RESTARTS = 2**23 - 1
 
 
 def most_restarts(restart_stuck: Any, settings: TrainSettings, y: Any, net_ids: Any, others: dict[str, Any]) -> int:
-    """The checked number of restarts a net may have; `others` are arguments of `train` that must not be set."""
+    """The checked number of restarts of a net; `others` are arguments of `train` that must not be set."""
     most = checks.whole_number("restart_stuck", restart_stuck, 1, MOST_RESTARTS)
     for name, value in {**others, "keep_state": settings.keep_state or None}.items():
         if value is not None:
-            raise ValueError(f"restart_stuck starts nets again, which does not go with {name}: leave one of them out")
+            raise ValueError(
+                f"restart_stuck starts nets again, which is not possible with {name}: leave one of them out"
+            )
     if settings.begins_with_arrays:
         raise ValueError(
             "restart_stuck draws new initial weights: pass init as a name or an initializer, not as arrays"
@@ -39,11 +41,13 @@ def most_restarts(restart_stuck: Any, settings: TrainSettings, y: Any, net_ids: 
 
 
 def solved(runs: Runs, settings: TrainSettings) -> np.ndarray:
-    """Which nets need no restart: those that reached their target, or without one have every sample right."""
+    """Which nets are solved: those that reached their target, or without a target have every sample right."""
     if settings.target_loss is None and settings.target_accuracy is None:
         return runs.accuracy == 1
     reached = runs.status == Status.REACHED_TARGET
-    with np.errstate(invalid="ignore"):  # minibatches' losses may have hidden that the last weights reach it
+    with np.errstate(
+        invalid="ignore"
+    ):  # by their minibatches' losses they may have missed a target that the final weights reach
         if settings.target_loss is not None:
             reached |= runs.loss <= np.asarray(settings.target_loss, runs.loss.dtype)
         if settings.target_accuracy is not None:
@@ -54,7 +58,7 @@ def solved(runs: Runs, settings: TrainSettings) -> np.ndarray:
 def train_until_solved(
     most: int, train_all: Callable[[], Runs], train_some: Callable[[TrainSettings, np.ndarray], Runs]
 ) -> Runs:
-    """Train nets, and replace those that are not solved, at most `most` times; `train_some` gets the nets' numbers."""
+    """Train nets with `train_some(net_ids)`, and replace those that are not solved, each at most `most` times."""
     try:
         runs = train_all()
     except TrainingInterrupted as interruption:

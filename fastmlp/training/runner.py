@@ -1,4 +1,4 @@
-"""Train all nets of a job: hand its chunks to threads, report how far it has come, and stop when asked to."""
+"""Run a job: distribute its chunks to threads, report progress, and stop when asked to."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from fastmlp.training.checkpoint import Checkpoint
 
 
 class Progress(NamedTuple):
-    """How far a call of `train` has come, as its callback sees it."""
+    """Progress of a call of `train`, for its callback."""
 
     net_epochs: int
-    """Epochs times nets that are done; a net that stopped early counts with all its epochs."""
+    """Completed net-epochs; a net that stopped early counts with all its epochs."""
     total_net_epochs: int
     finished: int
     """Nets that have ended."""
     n_nets: int
     seconds: float
-    """Since training began, compilation left out."""
+    """Seconds since training started, without compilation."""
 
 
 Callback = Callable[[Progress], Any]
@@ -37,7 +37,7 @@ Work = TypeVar("Work")
 
 
 class Runner:
-    """Trains the nets of one job, by a trainer for each of its parts."""
+    """Trains the nets of one job, with a trainer for each of its parts."""
 
     def __init__(
         self,
@@ -52,18 +52,18 @@ class Runner:
         self._trainers = [new_trainer(part) for part in job.parts()]
 
     def compile(self) -> None:
-        """Compile the kernels, or load them, and note the seconds that it took."""
+        """Compile or load the kernels, and note the seconds."""
         self.runs.compile_seconds = compile_kernels(self._trainers)
 
     def run(
         self, progress: bool = False, callback: Callback | None = None, checkpoint: Checkpoint | None = None
     ) -> signal.Signals | None:
-        """Train all nets; returns the signal that ended it, if one did."""
+        """Train all nets; returns the signal that stopped training, or None."""
         job, begun = self.job, time.perf_counter()
         reporter = _Reporter(job, self.runs, progress, callback, checkpoint)
         with Stopping() as stopping:
             while True:
-                # the last nets last: they fill what is left of the threads' time
+                # the second part last, to fill the threads' remaining time
                 chunks = [(k, c) for k, t in enumerate(self._trainers) for c in unfinished_chunks(t.job, self._threads)]
                 not_begun = self._on_threads(self._train_chunk, chunks, job.halt, reporter, stopping)
                 if checkpoint is not None and chunks:
@@ -91,7 +91,7 @@ class Runner:
         self._trainers[0].settle_chunk(chunk, teams[0], report)
 
     def _settle(self, reporter: _Reporter, stopping: Stopping) -> None:
-        """Let the nets have their best weights; an interrupt does not keep them from it."""
+        """Restore the nets' best weights, even after an interrupt."""
         chunks, halt = all_chunks(self.job, self._threads), np.zeros(2, np.int8)
         for chunk in self._on_threads(self._settle_chunk, chunks, halt, reporter, stopping):
             self._settle_chunk(chunk, self._new_teams(), lambda _report: None)
@@ -117,7 +117,7 @@ class Runner:
 
 
 class _Reporter:
-    """Adds up what the slices report, shows it, and asks the job to halt where that is wanted."""
+    """Adds up the reports of slices, shows progress, and halts the job when asked to."""
 
     def __init__(
         self, job: Job, runs: Runs, progress: bool, callback: Callback | None, checkpoint: Checkpoint | None

@@ -358,7 +358,7 @@ def test_the_report_says_which_array_and_how_far_off():
     text = str(audit_by_hand("relu", lambda n: backward(n, hidden=n.A1 >= 0)))
     assert text.startswith("The gradients are wrong: bias_gradients[0][")
     assert "and should be" in text
-    assert "Right are weight_gradients[1], bias_gradients[1]." in text
+    assert "These are right: weight_gradients[1], bias_gradients[1]." in text
 
 
 def test_a_factor_that_no_mistake_explains():
@@ -366,14 +366,14 @@ def test_a_factor_that_no_mistake_explains():
     assert not audit.right
     assert audit.mistakes == ()
     assert np.isclose(audit.factor, 1.7)
-    assert "All are the right ones times 1.7." in str(audit)
+    assert "All gradients are 1.7 times the right ones." in str(audit)
 
 
 def test_what_nothing_explains():
     rng = np.random.default_rng(0)
     audit = audit_by_hand("sigmoid", lambda n: tuple(g + rng.normal(size=g.shape) for g in backward(n)))
     assert not audit.right
-    assert "No known mistake, nor a pair of them, explains it." in str(audit)
+    assert "No known mistake, and no pair of them, explains this." in str(audit)
 
 
 # ------------------------------------------------------------------------------------------------ forward

@@ -61,7 +61,7 @@ def test_xor_json_has_what_scripts_need_and_repeats(tmp_path):
     [
         (("xor", "--restarts", "0"), "argument --restarts: '0': needs at least 1"),
         (("xor", "--sizes", "3-4-1"), "XOR has 2 inputs and 1 output"),
-        (("xor", "--sizes", "two"), "'two' is no list of layer sizes"),
+        (("xor", "--sizes", "two"), "'two' is not a list of layer sizes"),
         (("xor", "--hidden", "rely"), "hidden='rely' is not known: use one of"),
         (("xor", "--optimizer", "lion"), "optimizer='lion' is not known"),
         (("xor", "--learning-rate", "-1"), "needs finite numbers above 0"),

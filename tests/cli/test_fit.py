@@ -95,7 +95,7 @@ def test_two_classes_need_one_output(flowers, capsys):
 REFUSED = [
     (["--target", "nothing"], "no column 'nothing'; there are 'size'"),
     (["--target", "kind", "--ignore", "nothing"], "no column 'nothing'"),
-    (["--target", "kind", "--task", "regression"], "cannot be a regression's target"),
+    (["--target", "kind", "--task", "regression"], "needs a numeric target"),
     (["--target", "age"], "lacks 2 values, the first in row 4"),
     (["--target", "kind", "--test", "1"], "--test 1.0: needs a share"),
     (["--target", "kind", "--dropout", "2"], "dropout"),
@@ -133,7 +133,7 @@ def test_bad_files_are_refused_in_one_line(flowers, capsys):
     assert "no column 'colour'" in capsys.readouterr().err
     fastmlp.train(fastmlp.Architecture((2, 1)), [[0, 1]], [1], epochs=0).save(folder / "plain.safetensors")
     assert main(["predict", str(folder / "plain.safetensors"), str(flowers)]) == 2
-    assert "no model of `fastmlp fit`" in capsys.readouterr().err
+    assert "not a model of `fastmlp fit`" in capsys.readouterr().err
 
 
 def test_texts_that_look_like_numbers_stay_texts(flowers, capsys):
@@ -146,7 +146,7 @@ def test_texts_that_look_like_numbers_stay_texts(flowers, capsys):
     assert main(["predict", report["model"], str(flowers)]) == 0
     out, err = capsys.readouterr()
     assert [line[0] for line in out.splitlines()[1:3]] == ["1", "0"]
-    assert "column 'code': 1 values that the model has never seen" in err
+    assert "column 'code': 1 values did not occur in training" in err
     flowers.write_text("code,kind,number\n" + rows)
     report = report_of(capsys, flowers, "--target", "number", "--ignore", "code", "--members", 2, "--epochs", 5)
     assert report["classes"] == ["1000000.0", "1000001.0"]

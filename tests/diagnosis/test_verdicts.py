@@ -107,7 +107,7 @@ def test_overfitting_is_dropped_where_no_remedy_helps():
     X = np.c_[turn * np.cos(turn + np.pi * y), turn * np.sin(turn + np.pi * y)] / 4
     found = diagnosed((2, 32, 32, 1), X, y, hidden="tanh", epochs=1500, optimizer=ADAM)
     assert found.n_solved == 20
-    assert found.verdict.startswith("Nothing is wrong: every net is solved.\nOn samples that they were not trained on")
+    assert found.verdict.startswith("Nothing is wrong: every net is solved.\nOn held-out samples their")
 
 
 def test_clean_data_are_not_called_noise_where_a_change_helps():
@@ -226,7 +226,7 @@ def test_a_mistake_on_noisy_data_is_judged_by_losses():
 
 @pytest.mark.parametrize("name", ["as it is", "without the mistakes", "without the mistakes, with all changes"])
 def test_changes_do_not_take_the_place_of_a_tables_own_rows(name):
-    with pytest.raises(ValueError, match="names of rows that every table has"):
+    with pytest.raises(ValueError, match="the table has rows of these names"):
         cost_of_mistakes(
             fastmlp.Architecture((2, 3, 1)),
             XOR_X,

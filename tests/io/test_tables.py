@@ -383,8 +383,8 @@ def test_gaps_and_infinities_in_rows_to_predict_are_said_with_counts(tmp_path, c
     (tmp_path / "new.csv").write_text("a,b\n10,0.1\n,0.1\nNA,0.1\ninf,0.1\n10,-Infinity\n1e999,0\n")
     rows, err = predictions(capsys, report["model"], tmp_path / "new.csv")
     assert len(rows) == 7
-    assert "column 'a': 2 missing and 2 infinite values are taken for the mean" in err
-    assert "column 'b': 1 infinite values are taken for the mean" in err
+    assert "column 'a': 2 missing and 2 infinite values are replaced by the mean" in err
+    assert "column 'b': 1 infinite values are replaced by the mean" in err
     pq.write_table(pa.table({"a": [10.0, np.nan, None, np.inf], "b": [0.1] * 4}), tmp_path / "new.parquet")
     _, err = predictions(capsys, report["model"], tmp_path / "new.parquet")
     assert "column 'a': 2 missing and 1 infinite values" in err
@@ -432,7 +432,7 @@ def test_files_that_are_something_else(tmp_path, capsys):
     assert "is a folder" in refused_fit(capsys, make_folder(tmp_path / "f.csv"), "a")
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "p.csv")
-        assert "no regular file" in refused_fit(capsys, tmp_path / "p.csv", "a")
+        assert "not a regular file" in refused_fit(capsys, tmp_path / "p.csv", "a")
 
 
 def make_folder(path):
@@ -477,7 +477,7 @@ def test_an_average_that_is_worse_than_a_net_is_said(tmp_path, capsys, monkeypat
     report = fit_report.report
     monkeypatch.setattr(fit_report, "report", lambda *a: {**report(*a), "median_single_score": 2.0})
     _, out, _ = run(capsys, "fit", write(tmp_path / "t.csv", columns(kind=None)), "--target", "value", *QUICK)
-    assert "The average of the nets is worse here than its median net." in out
+    assert "The ensemble is worse here than its median net." in out
 
 
 @pytest.mark.slow
@@ -513,12 +513,12 @@ def test_outputs_that_would_destroy_something_are_refused(tmp_path, capsys):
     (tmp_path / "link.csv").symlink_to(path)
     os.link(path, tmp_path / "hard.csv")
     for out in (path, tmp_path / "link.csv", tmp_path / "hard.csv", tmp_path / "." / "t.csv"):
-        assert "which would be lost" in refused_fit(capsys, path, "value", "--out", out)
-        assert "which would be lost" in refused(capsys, "predict", model, path, "--out", out)
+        assert "which would be overwritten" in refused_fit(capsys, path, "value", "--out", out)
+        assert "which would be overwritten" in refused(capsys, "predict", model, path, "--out", out)
     assert "that is the model" in refused(capsys, "predict", model, path, "--out", model)
     why = ("why", "--data", path, "--target", "value", "--restarts", 2, "--epochs", 2, "--no-fixes")
-    assert "which would be lost" in refused(capsys, *why, "--no-picture", "--html", path)
-    assert "which would be lost" in refused(capsys, *why, "--picture", path)
+    assert "which would be overwritten" in refused(capsys, *why, "--no-picture", "--html", path)
+    assert "which would be overwritten" in refused(capsys, *why, "--picture", path)
     same = tmp_path / "same"
     assert "that is the picture" in refused(capsys, *why, "--picture", same, "--html", same)
     places = [tmp_path, os.devnull]
@@ -581,12 +581,12 @@ def test_why_takes_tables_as_fit_does(tmp_path, capsys):
     assert "--sep ';'" in refused(capsys, *why)
     code, out, _ = run(capsys, *why, "--sep", ";", "--ignore", "value")
     assert code == 0
-    assert "Shifted and scaled to mean 0 and standard deviation 1: 'a', 'b'" in out
+    assert "Scaled to mean 0 and standard deviation 1: 'a', 'b'" in out
     assert "Columns left out: 'constant'" in out
     assert "2-8-1" in out
     code, out, err = run(capsys, *why, "--sep", ";", "--ignore", "value", "--json")
     assert json.loads(out)["nets"] == 4
-    assert "Shifted and scaled" in err
+    assert "Scaled to mean 0" in err
 
 
 def test_why_chooses_fewer_restarts_for_more_work():
@@ -616,7 +616,7 @@ def test_an_interrupt_leaves_what_is_known(tmp_path, capsys, monkeypatch):
     code, out, err = run(capsys, *why)
     assert code == 130
     assert "Why the others are not" in out
-    assert "What the same seeds do with one change" in out
+    assert "The same seeds with one change" in out
     assert "this is what is known so far" in err
 
 
@@ -636,7 +636,7 @@ def test_numbers_may_stand_for_missing(na, suffix, tmp_path, capsys):
     report = fitted(capsys, path, "value", "--na", na, "--epochs", "200")
     assert report["missing"] == {"a": 40}
     _, err = predictions(capsys, report["model"], path)
-    assert "column 'a': 40 missing values are taken for the mean" in err
+    assert "column 'a': 40 missing values are replaced by the mean" in err
 
 
 @pytest.mark.parametrize("where", ["end of file", "later quote", "label"])
@@ -648,7 +648,7 @@ def test_a_quote_that_swallows_rows_is_refused(where, tmp_path, capsys):
     table = {"a": texts(A), "value": texts(VALUE), "notes": notes}
     message = refused_fit(capsys, write(tmp_path / "t.csv", table), "notes" if where == "label" else "value")
     assert "in row 101 column 'notes' holds" in message
-    assert "quote that is opened there not closed?" in message
+    assert "quote opened there and not closed?" in message
     (tmp_path / "new.csv").write_text('a,t\n10,x1\n11,"x2\n12,x0\n13,x0\n')
     model = fitted(
         capsys,
@@ -713,9 +713,9 @@ def test_rows_keep_their_numbers_when_others_are_dropped(tmp_path, capsys):
 def test_whole_numbers_beyond_float64(tmp_path, capsys):
     large = pa.array([2**63 + 7 * (i % 57) for i in range(N)], pa.uint64())
     pq.write_table(pa.table({"a": A, "n": large, "value": VALUE}), tmp_path / "t.parquet")
-    assert "digits which float64 does not have" in refused_fit(capsys, tmp_path / "t.parquet", "n")
+    assert "differ only beyond float64's precision" in refused_fit(capsys, tmp_path / "t.parquet", "n")
     report = fitted(capsys, tmp_path / "t.parquet", "value")
-    assert report["left_out"] == {"n": "numbers that differ in digits which float64 does not have"}
+    assert report["left_out"] == {"n": "numbers that differ only beyond float64's precision"}
 
 
 def test_names_that_look_like_numbers(tmp_path, capsys):
@@ -729,7 +729,7 @@ def test_names_that_look_like_numbers(tmp_path, capsys):
     frame.to_parquet(tmp_path / "t.parquet")
     report = fitted(capsys, tmp_path / "t.parquet", "value")
     assert report["inputs"] == 31
-    assert "numbers that are stored as texts are taken as numbers" in report["notices"][0]
+    assert "numbers that are stored as text are read as numbers" in report["notices"][0]
     assert len(fitted(capsys, tmp_path / "t.parquet", "cat")["classes"]) == 30
 
 
@@ -767,7 +767,7 @@ def test_values_far_beyond_training(tmp_path, capsys):
     values = texts(A)
     values[3] = "1e9"
     report = fitted(capsys, write(tmp_path / "u.csv", columns(a=values, kind=None)), "value", "--seed", "2")
-    assert any("row 4 is further from the others" in note for note in report["notices"]) or report["columns"] == 2
+    assert any("row 4 is an outlier" in note for note in report["notices"]) or report["columns"] == 2
 
 
 def test_options_that_begin_with_a_minus(tmp_path, capsys):
@@ -793,8 +793,8 @@ def test_names_that_differ_in_blanks_are_one_name(names, tmp_path, capsys):
 def test_texts_that_differ_in_blanks_are_told(tmp_path, capsys):
     kind = [f"{k} " if i % 3 == 0 and k == "big" else k for i, k in enumerate(KIND)]
     path = write(tmp_path / "t.csv", columns(kind=kind))
-    assert "differ in blanks alone" in fitted(capsys, path, "kind", "--ignore", "value")["notices"][0]
-    assert "differ in blanks alone" in fitted(capsys, path, "value")["notices"][0]
+    assert "differ only in spaces" in fitted(capsys, path, "kind", "--ignore", "value")["notices"][0]
+    assert "differ only in spaces" in fitted(capsys, path, "value")["notices"][0]
 
 
 @pytest.mark.parametrize("form", ["{} kg", "<{}", "−{}", "£{}k", "({})", "₹{}", "~{}", "{}°C", "{}cm²", "± {}"])

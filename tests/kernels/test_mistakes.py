@@ -112,7 +112,7 @@ def test_bits_do_not_depend_on_threads_or_on_the_nets_beside():
         ("softmax_over_samples", "cannot be made in"),
         (("hidden_derivative_twice", 1), "cannot be made in layer 1"),
         (("sum_for_mean", 0), "leave the layers out"),
-        (["sum_for_mean", "mean_twice"], "same place"),
+        (["sum_for_mean", "mean_twice"], "change the same code"),
         ("one_minibatch", "pass batch_size"),
         (3, "needs a name"),
     ],

@@ -213,7 +213,7 @@ def test_why_of_softmax_and_of_three_classes(tmp_path):
         (("--data", "no.csv"), "pass --target COLUMN"),
         (("--target", "y"), "pass both"),
         (("--html", "no/such/page.html"), "there is no folder"),
-        (("--sizes", "2"), "no list of layer sizes"),
+        (("--sizes", "2"), "not a list of layer sizes"),
     ],
 )
 def test_wrong_options_of_why_get_one_line(arguments, message, tmp_path):
@@ -226,7 +226,7 @@ def test_the_gallery_is_what_it_printed(tmp_path):
     only = ("--only", "tiny-weights", "--only", "2-2-2-1")
     done = command("gallery", "--restarts", "300", *only, "--out", ".", folder=tmp_path)
     assert (tmp_path / "gallery.md").read_text().strip() == done.stdout.strip()
-    assert "by a hair: the median margin is" in done.stdout
+    assert "only just: the median margin is" in done.stdout
     assert "It printed the outputs 0.00803" in done.stdout
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "gallery-2-2-2-1.png",

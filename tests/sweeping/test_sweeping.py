@@ -251,7 +251,7 @@ def test_restarts_end_at_their_limit_and_settings_follow_their_nets():
     [
         ({"restart_stuck": 0}, "restart_stuck=0"),
         ({"restart_stuck": True}, "whole number"),
-        ({"restart_stuck": 2, "keep_state": True}, "does not go with keep_state"),
+        ({"restart_stuck": 2, "keep_state": True}, "not possible with keep_state"),
         (
             {
                 "restart_stuck": 2,

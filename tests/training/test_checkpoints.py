@@ -173,9 +173,9 @@ def test_other_data_are_refused_by_name(tmp_path):
         ("sample_weight", 2 * weight),
         ("validation", (XOR_X[:2], XOR_Y[1:3])),
     ):
-        with pytest.raises(ValueError, match=f"{name} differs from what the job was begun with"):
+        with pytest.raises(ValueError, match=f"{name} differs from that of the job"):
             fastmlp.resume(path, **{**given, name: other})
-    with pytest.raises(ValueError, match="begun with validation data"):
+    with pytest.raises(ValueError, match="job has validation data"):
         fastmlp.resume(path, X, y, sample_weight=weight)
     assert (fastmlp.resume(path, **given).status != Status.INTERRUPTED).all()
 
@@ -195,12 +195,12 @@ def test_a_function_of_a_schedule_is_asked_for(tmp_path):
 def test_a_checkpoint_is_not_overwritten_and_says_what_it_is(tmp_path):
     path = tmp_path / "job"
     runs = fastmlp.train(**job(path))
-    with pytest.raises(ValueError, match=r"is there already: go on with it by fastmlp.resume"):
+    with pytest.raises(ValueError, match=r"exists already: continue it with fastmlp.resume"):
         fastmlp.train(**job(path))
-    with pytest.raises(FileFormatError, match=r"a job that is not done: go on with it by fastmlp.resume"):
+    with pytest.raises(FileFormatError, match=r"an unfinished job: continue it with fastmlp.resume"):
         fastmlp.load(path)
     runs.save(tmp_path / "runs")
-    with pytest.raises(FileFormatError, match=r"no job to go on with, but 'runs': read it with fastmlp.load"):
+    with pytest.raises(FileFormatError, match=r"not a checkpoint, but 'runs': read it with fastmlp.load"):
         fastmlp.resume(tmp_path / "runs", XOR_X, XOR_Y)
 
 
@@ -225,7 +225,7 @@ def test_bad_settings_are_refused(tmp_path, changes, message):
     [
         (lambda a, _: a["epochs"].__setitem__(0, 21), "out of the job's range"),
         (lambda a, _: a["epochs"].__setitem__(0, -1), "negative"),
-        (lambda a, _: a["status"].__setitem__(0, 9), "stand for nothing"),
+        (lambda a, _: a["status"].__setitem__(0, 9), "unknown codes"),
         (lambda a, _: a["init.kinds"].__setitem__(0, 7), "out of range"),
         (lambda a, _: a["init.sizes"].__setitem__(0, 10**9), "not those of the net's layers"),
         (lambda a, _: a["init.first"].__setitem__(0, np.nan), "out of range"),
@@ -348,7 +348,7 @@ def test_an_interrupt_while_kernels_are_compiled_leaves_at_once(tmp_path, usual_
     sent = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     begun = time.perf_counter()
     sent.start()
-    with pytest.raises(KeyboardInterrupt, match=r"before training began; fastmlp.resume\(.*\) begins it"):
+    with pytest.raises(KeyboardInterrupt, match=r"before training started; fastmlp.resume\(.*\) starts it"):
         fastmlp.train(**job(tmp_path / "job"))
     assert time.perf_counter() - begun < 0.8
     monkeypatch.undo()
@@ -415,7 +415,7 @@ def test_settings_of_every_kind_are_kept(tmp_path):
     class Own(fastmlp.SGD):
         pass
 
-    with pytest.raises(ValueError, match="a checkpoint can hold the library's own alone"):
+    with pytest.raises(ValueError, match="a checkpoint can hold only the library's optimizers"):
         fastmlp.train(**job(tmp_path / "own", optimizer=Own(0.1)))
     strange = {"target_loss": np.inf, "epochs": np.array(30), "record_every": np.int8(2), "shuffle": np.bool_(False)}
     path = tmp_path / "job"

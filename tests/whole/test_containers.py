@@ -130,7 +130,7 @@ def interrupted():
 
 def test_an_interrupt_in_a_process_of_a_pool_brings_its_results():
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        with pytest.raises(fastmlp.TrainingInterrupted, match="holds what is trained so far") as caught:
+        with pytest.raises(fastmlp.TrainingInterrupted, match="holds the results so far") as caught:
             pool.submit(interrupted).result()
         assert caught.value.runs.weights_sha256() == RUNS.weights_sha256()
         assert caught.value.signal == signal.SIGINT
