@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks import numpy_nets, peers
 from benchmarks.peak import peak_flops
 from benchmarks.workloads import LEARNING_RATES, WORKLOADS
-from fastmlp._engine import workers
+from fastmlp._engine.processors import available_threads
 
 SECONDS = 0.4  # a measurement of a competitor
 GROUPS = (1024, 4096, 65_536)  # nets at once that competitors may choose from
@@ -102,7 +102,7 @@ def _seconds(function):
 
 def compare(workload, rounds, quick=False):
     """One row: medians over the rounds."""
-    threads = workers.available_threads()
+    threads = available_threads()
     epochs = max(1, workload.epochs // (50 if quick else 1))
     workload.train(epochs=1, nets=64)
     others = competitors(workload, QUICK_SECONDS if quick else SECONDS)

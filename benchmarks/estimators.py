@@ -20,7 +20,7 @@ import numpy as np
 
 import fastmlp
 from benchmarks.peak import peak_flops
-from fastmlp._engine.workers import available_threads
+from fastmlp._engine.processors import available_threads
 
 DATA = {
     "breast_cancer": ("MLPClassifier", "load_breast_cancer"),

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import _check_data as checks
-from fastmlp._engine import workers
 from fastmlp._engine.chunks import tiles_of_a_chunk
 from fastmlp._engine.cost_model import choose_kernels
 from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.pacing import SLICE_SECONDS
+from fastmlp._engine.processors import thread_count
 from fastmlp._engine.slices import epochs_of_orders
 from fastmlp._engine.team import SHARED
 from fastmlp._engine.tile_arrays import TileArrays, rounded_up
@@ -126,7 +126,7 @@ def estimate(  # noqa: PLR0913
     every = 0 if record_every is None else checks.whole_number("record_every", record_every, 1)
     batch = n_samples if batch_size is None else min(n_samples, checks.whole_number("batch_size", batch_size, 1))
     method = as_optimizer(optimizer)
-    n_threads = workers.thread_count(threads)
+    n_threads = thread_count(threads)
 
     records, kept = epochs // every + 1 if every else 0, keep_state or checkpoint
     results = results_bytes(

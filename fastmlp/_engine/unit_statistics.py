@@ -13,6 +13,7 @@ from fastmlp._engine import workers
 from fastmlp._engine.cost_model import Choice
 from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.interrupts import Stopping
+from fastmlp._engine.processors import thread_count
 from fastmlp._engine.tile_arrays import CHUNK_SAMPLES, TileArrays, data_buffers, loss_scales
 from fastmlp._kernels import structs
 from fastmlp._kernels.formulas import optimizers
@@ -103,7 +104,7 @@ def inspected(
             distinct[nets] = counts
 
     blocks = [slice(first, first + NETS_A_BLOCK) for first in range(0, n, NETS_A_BLOCK)]
-    several = min(workers.thread_count(threads), max(1, len(blocks)))
+    several = min(thread_count(threads), max(1, len(blocks)))
     with Stopping(signal.SIGINT) as stopping:
         new_scratch = partial(plan.new_scratch, min(len(samples), CHUNK_SAMPLES))
         workers.run(blocks, work, new_scratch, several, np.zeros(2, np.int8), lambda _report: None, stopping)

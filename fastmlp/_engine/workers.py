@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import queue
 import signal
 import threading
@@ -12,8 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from fastmlp._check_data import whole_number
 from fastmlp._engine.interrupts import LeaveAtOnce, Stopping
+from fastmlp._engine.kept_threads import Run
 
 Task = TypeVar("Task")
 Scratch = TypeVar("Scratch")
@@ -27,19 +26,7 @@ class _Done(BaseException):
 _DONE = _Done()
 
 
-def available_threads() -> int:
-    """Number of processors that this process may use; fewer if NUMBA_NUM_THREADS is less, as in joblib's workers."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("NUMBA_NUM_THREADS", "")
-    return min(processors, int(limit)) if limit.isdecimal() and int(limit) else processors
-
-
-def thread_count(threads: object) -> int:
-    """The checked number of threads; None for all processors that this process may use."""
-    return available_threads() if threads is None else whole_number("threads", threads, 1, 1024)
-
-
-def call_apart(function: Callable[[], None]) -> None:
+def call_apart(function: Callable[[], object]) -> None:
     """Call a function in another thread, so that Ctrl-C returns at once without interrupting the function."""
     failures: list[BaseException] = []
 
@@ -54,6 +41,24 @@ def call_apart(function: Callable[[], None]) -> None:
     thread.join()
     if failures:
         raise failures[0]
+
+
+def run_here(
+    tasks: Iterable[Task],
+    work: Callable[[Task, Scratch, Callable[[Report], None]], None],
+    scratch: Scratch,
+    halt: np.ndarray,
+    on_report: Callable[[Report], None],
+    stopping: Stopping,
+) -> list[Task]:
+    """Do the same as `run`, in the calling thread: for work that takes less time than a signal may wait."""
+    remaining = iter(tasks)
+    stopping.wake = lambda: halt.__setitem__(0, 1)
+    for task in remaining:
+        if halt.any():
+            return [task, *remaining]
+        work(task, scratch, on_report)
+    return []
 
 
 def run(
@@ -89,7 +94,7 @@ def run(
         finally:
             reports.put(_DONE)
 
-    workers = [threading.Thread(target=worker, name=f"fastmlp-{i}", daemon=True) for i in range(threads)]
+    workers = [Run(worker) for _ in range(threads)]
     stopping.wake = lambda: reports.put(None)
     failure = _wait_for(workers, reports, halt, on_report, stopping)
     if failure is not None:
@@ -98,7 +103,7 @@ def run(
 
 
 def _wait_for(
-    workers: list[threading.Thread],
+    workers: list[Run],
     reports: queue.SimpleQueue[Report | BaseException | None],
     halt: np.ndarray,
     on_report: Callable[[Report], None],
@@ -109,7 +114,7 @@ def _wait_for(
     A program's own signal handler may raise KeyboardInterrupt between any two steps, even between taking a report and
     handling it. So each round first handles all reports; the count of finished workers only limits the waiting time.
     """
-    waiting, begun, done = iter(workers), list[threading.Thread](), 0
+    waiting, begun, done = iter(workers), list[Run](), 0
     failure: BaseException | None = None
     while True:
         try:

@@ -14,7 +14,7 @@ import numpy as np
 from numba.core import config
 
 import fastmlp
-from fastmlp._engine import workers
+from fastmlp._engine.processors import available_threads
 from fastmlp._engine.tile_arrays import TINY_PARAMETERS
 from fastmlp._kernels import epoch_loop
 from fastmlp._simd.cache import ADVICE
@@ -41,7 +41,7 @@ def show() -> int:
         "numpy, numba, llvmlite": f"{np.__version__}, {numba.__version__}, {llvmlite.__version__}",
         "processor": f"{cpu}: {', '.join(present) or 'no vector features found'}",
         "vector width": ", ".join(f"{_widths(t)} {t} lanes" for t in ("float32", "float64")),
-        "threads": workers.available_threads(),
+        "threads": available_threads(),
         "cache folder": cache_folder(),
     }
     for name, value in rows.items():

@@ -12,7 +12,7 @@ import numpy as np
 
 import fastmlp
 from fastmlp._check_values import choose
-from fastmlp._engine import workers
+from fastmlp._engine.processors import thread_count
 from fastmlp._engine.tile_arrays import is_tiny
 from fastmlp._io.paths import refuse_output
 from fastmlp._simd.cpu import host_lanes
@@ -153,7 +153,7 @@ def _facts(runs: Runs, options: argparse.Namespace, trained: int) -> dict[str, A
         "train_seconds": runs.train_seconds,
         "net_epochs": net_epochs,
         "net_epochs_per_second": (net_epochs - trained) / max(runs.train_seconds, 1e-9),
-        "threads": workers.thread_count(options.threads),
+        "threads": thread_count(options.threads),
         "vector_width": host_lanes(options.dtype, narrow=not is_tiny(runs.architecture, len(X), len(X))).count,
         "dtype": options.dtype,
         "seed": options.seed,

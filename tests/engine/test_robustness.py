@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp._engine import workers
+from fastmlp._engine.processors import available_threads
 from fastmlp._simd.cache import SOURCES, source_files, sources_hash
 from tests.support.data import ROOT, SUPPORT, XOR_X, XOR_Y
 
@@ -452,4 +452,4 @@ def test_threads_that_end_leave_nothing_running():
     before = threading.active_count()
     trained()
     gc.collect()
-    assert threading.active_count() <= before + workers.available_threads()
+    assert threading.active_count() <= before + available_threads()

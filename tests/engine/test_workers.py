@@ -1,13 +1,16 @@
 """Tasks on threads: all are done once, failures come out, a halt keeps the rest."""
 
+import os
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
 
-from fastmlp._engine import workers
+from fastmlp._engine import kept_threads, workers
 from fastmlp._engine.interrupts import Stopping
+from fastmlp._engine.processors import available_threads
 
 
 def run(tasks, work, threads=3, on_report=lambda _: None, halt=None):
@@ -90,11 +93,51 @@ def test_a_function_apart_raises_what_it_raised():
         workers.call_apart(lambda: 1 // 0)
 
 
-@pytest.mark.parametrize(("limit", "wanted"), [("1", 1), ("", None), ("many", None), ("0", None)])
-def test_threads_are_those_that_joblib_leaves(monkeypatch, limit, wanted):
-    monkeypatch.setenv("NUMBA_NUM_THREADS", limit)
-    assert workers.available_threads() == (wanted or workers.available_threads())
-    assert workers.available_threads() >= 1
-    assert workers.thread_count(5) == 5
-    with pytest.raises(ValueError, match="threads=0"):
-        workers.thread_count(0)
+def test_threads_wait_for_the_next_call():
+    names = set()
+
+    def work(_task, _scratch, _report):
+        names.add(threading.get_ident())
+        time.sleep(0.01)
+
+    for _ in range(20):
+        run(range(4), work, 2)
+    assert len(names) <= 4
+    before = threading.active_count()
+    run(range(64), lambda *_: time.sleep(0.001), 32)
+    time.sleep(0.1)
+    assert threading.active_count() <= before + available_threads()
+
+
+def test_a_forked_process_starts_its_own_threads():
+    def work(task, _scratch, report):
+        report(task)
+
+    run(range(4), work, 2)
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer Pythons warn of threads in the parent
+        child = os.fork()
+    if child == 0:
+        found = []
+        run(range(50), work, 2, found.append)
+        os.write(writer, bytes(sorted(found)))
+        os._exit(0)
+    assert os.read(reader, 100) == bytes(range(50))
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_an_exception_of_a_signal_handler_while_a_run_starts_leaves_no_run_behind(monkeypatch):
+    done, wake = [], kept_threads._Thread.wake
+
+    def interrupted(thread):
+        monkeypatch.setattr(kept_threads._Thread, "wake", wake)
+        raise KeyboardInterrupt
+
+    one = kept_threads.Run(lambda: done.append(1))
+    monkeypatch.setattr(kept_threads._Thread, "wake", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        one.start()
+    while one.is_alive():
+        time.sleep(0.001)
+    assert done == [1]
