@@ -45,6 +45,8 @@ def float_dtype(dtype: object) -> np.dtype:
 
 def real_array(name: str, given: Any) -> np.ndarray:
     """`given` as a NumPy array of real numbers of any dtype."""
+    if type(given) is np.ndarray and given.dtype.kind in "fiub":
+        return given
     if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
         raise ValueError(f"{name} has masked entries: fill them or leave those samples out first")
     if hasattr(given, "toarray") and hasattr(given, "nnz"):
@@ -81,10 +83,14 @@ def _without_extensions(given: Any) -> Any:
 
 def cast_finite(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """A C-contiguous copy of `array` in `dtype`; raises ValueError unless all of it is finite."""
-    with np.errstate(over="ignore"):
-        result = np.array(array, dtype=dtype, order="C")
+    if array.dtype == dtype:
+        result = np.array(array, order="C")
+    else:
+        with np.errstate(over="ignore"):
+            result = np.array(array, dtype=dtype, order="C")
     flat = result.reshape(-1)
-    if not all(np.isfinite(flat[i : i + BLOCK]).all() for i in range(0, flat.size, BLOCK)):
+    blocks = [flat] if flat.size <= BLOCK else (flat[i : i + BLOCK] for i in range(0, flat.size, BLOCK))
+    if not all(np.isfinite(block).all() for block in blocks):
         finite = np.isfinite(result)
         where = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise ValueError(
@@ -191,6 +197,8 @@ def sample_weights(given: Any, n_samples: int, n_nets: int, dtype: np.dtype) -> 
 
 def one_each(name: str, values: Any, n_nets: int) -> float | np.ndarray:
     """A number, or an array of one for each net."""
+    if type(values) is float:
+        return values
     array = real_array(name, values).astype(np.float64)
     if array.ndim == 0:
         return float(array)
@@ -206,6 +214,8 @@ def bounded(
     if values is None and none is not None:
         return none
     result = one_each(name, values, n_nets)
+    if type(result) is float and least <= result <= greatest:
+        return result
     if not ((np.asarray(result) >= least) & (np.asarray(result) <= greatest)).all():
         upto = f"of at least {least:g}" if greatest == np.inf else f"from {least:g} to {greatest:g}"
         if greatest == np.nextafter(1.0, 0.0):
@@ -216,6 +226,10 @@ def bounded(
 
 def in_dtype(name: str, values: float | np.ndarray, dtype: np.dtype) -> float | np.ndarray:
     """`values`; raises ValueError if rounding to `dtype` makes one of them infinite, 0 or 1."""
+    if type(values) is float and abs(values) < 1e38:
+        single = float(dtype.type(values))
+        if (single == 0) == (values == 0) and (single < 1) == (values < 1):
+            return values
     exact = np.asarray(values, np.float64)
     with np.errstate(over="ignore", under="ignore"):
         rounded = exact.astype(dtype)

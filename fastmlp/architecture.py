@@ -83,7 +83,7 @@ class Architecture:
         return (
             isinstance(other, Architecture)
             and (self.sizes, self.activations, self.bias) == (other.sizes, other.activations, other.bias)
-            and np.array_equal(self.leaky_slope, other.leaky_slope)
+            and _same(self.leaky_slope, other.leaky_slope)
         )
 
     def __hash__(self) -> int:
@@ -121,6 +121,10 @@ class Architecture:
     def with_slope(self, leaky_slope: float | np.ndarray) -> Architecture:
         """A copy with another `leaky_slope`."""
         return replace(self, leaky_slope=leaky_slope)
+
+
+def _same(a: float | np.ndarray, b: float | np.ndarray) -> bool:
+    return a == b if isinstance(a, float) and isinstance(b, float) else np.array_equal(a, b)
 
 
 def _checked_sizes(sizes: Sequence[int]) -> tuple[int, ...]:

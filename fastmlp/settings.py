@@ -121,8 +121,7 @@ class TrainSettings:
         for name in ("keep_state", "restore_best", "bootstrap"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise TypeError(f"{name}={getattr(self, name)!r}: needs True or False")
-        return replace(
-            self,
+        return self.changed(
             optimizer=optimizer,
             epochs=epochs,
             init=_checked_init(self.init),
@@ -156,7 +155,7 @@ class TrainSettings:
         }
         tol = checks.bounded("tol", self.tol, n_nets, 0.0, float(np.finfo(self.dtype).max))
         l2 = checks.in_dtype("l2", checks.bounded("l2", self.l2, n_nets, 0.0), self.dtype)
-        return replace(self, l2=l2, dropout=dropout, tol=tol, **rules)
+        return self.changed(l2=l2, dropout=dropout, tol=tol, **rules)
 
     def of(self, which: Any) -> TrainSettings:
         """The settings of some of the nets."""
@@ -170,7 +169,7 @@ class TrainSettings:
             chosen["architecture"] = self.architecture.with_slope(slope[which])
         if isinstance(self.init, (tuple, list)):
             chosen["init"] = tuple([np.asarray(layer)[which] for layer in part or ()] for part in self.init)
-        return replace(self, optimizer=_optimizer_of(self.optimizer, which), **chosen)
+        return self.changed(optimizer=_optimizer_of(self.optimizer, which), **chosen)
 
     def as_keywords(self) -> dict[str, Any]:
         """The keyword arguments of `train`."""
@@ -178,7 +177,12 @@ class TrainSettings:
 
     def changed(self, **changes: Any) -> TrainSettings:
         """A copy with other values."""
-        return replace(self, **changes)
+        unknown = changes.keys() - self.__dict__.keys()
+        if unknown:
+            raise TypeError(f"TrainSettings has no {', '.join(sorted(unknown))}")
+        new = object.__new__(type(self))  # `dataclasses.replace` goes over all fields, which takes many times as long
+        new.__dict__.update(self.__dict__, **changes)
+        return new
 
     def kept(self) -> TrainSettings:
         """A copy to keep with the results; later changes of the user's arrays do not affect it."""
@@ -186,8 +190,7 @@ class TrainSettings:
         init = self.init
         if isinstance(init, (tuple, list)):
             init = [np.array(layer) for layer in init[0]], [np.array(layer) for layer in init[1] or ()]
-        return replace(
-            self,
+        return self.changed(
             optimizer=_optimizer_of(self.optimizer, slice(None)),
             init=init,
             sample_weight=weights,
@@ -206,7 +209,7 @@ class TrainSettings:
     def with_rate(self, factor: float) -> TrainSettings:
         """A copy with the learning rate times `factor`."""
         rate = self.optimizer.settings["learning_rate"] * factor
-        return replace(self, optimizer=replace(self.optimizer, learning_rate=rate))  # type: ignore[type-var]
+        return self.changed(optimizer=replace(self.optimizer, learning_rate=rate))  # type: ignore[type-var]
 
     def in_files(self, n_nets: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """The settings for files: words and numbers, and arrays, whose names begin with "settings."."""

@@ -33,6 +33,8 @@ from fastmlp._kernels.tiles import compact, copy_in, copy_out, draw
 from fastmlp._kernels.tiny import train_tiny_tiles
 from fastmlp._simd.types import Buffer, aligned_zeros
 
+MOST_KEPT_BYTES = 2**17  # of the outputs in a team's memory that is kept for later jobs
+
 
 class Report(NamedTuple):
     """The report of a slice."""
@@ -51,6 +53,27 @@ class ChunkTrainer:
         """Working memory for `train_chunk`, and the additional threads of a team."""
         plan, flags = self.job.plan, self.job.flags
         return Team(plan.new_scratch(flags.batch_size, flags.dropping), plan.threads_per_net)
+
+    def lent_team(self) -> Team:
+        """A team of one thread from an earlier job, or a new one."""
+        return self.job.plan.teams.take(self._team_key) or self.new_team()
+
+    def give_back(self, team: Team) -> None:
+        """Keep the team for a later job, if it is small."""
+        if team.scratches[0].units.array.nbytes <= MOST_KEPT_BYTES:
+            self.job.plan.teams.give(self._team_key, team)
+
+    @property
+    def _team_key(self) -> tuple[int, bool]:
+        return self.job.flags.batch_size, self.job.flags.dropping
+
+    @property
+    def kernels(self) -> tuple[str | bool, ...]:
+        """The group of kernels that this job calls, as an entry of `ExecutionPlan.compiled`."""
+        job, flags = self.job, self.job.flags
+        begins = (job.init_spec is None, job.begin.parameters is None, job.begin.state is None)
+        draws = (flags.shuffle and job.order_source is None, flags.order_by_net, flags.dropping)
+        return (type(self).__name__, *begins, *draws, job.validation is None)
 
     def call_every_kernel(self) -> None:
         """Compile the kernels, by calls without nets."""
@@ -267,10 +290,14 @@ def compile_kernels(trainers: list[ChunkTrainer]) -> float:
     It runs in a thread of its own: an exception in the middle, such as KeyboardInterrupt, would be lost in LLVM or
     leave an incomplete kernel.
     """
+    new = [trainer for trainer in trainers if trainer.kernels not in trainer.job.plan.compiled]
+    if not new:
+        return 0.0
     begun = time.perf_counter()
     with _no_garbage_collection():
-        for trainer in trainers:
+        for trainer in new:
             call_apart(trainer.call_every_kernel)
+            trainer.job.plan.compiled.add(trainer.kernels)
     return time.perf_counter() - begun
 
 

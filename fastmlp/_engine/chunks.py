@@ -26,10 +26,13 @@ def unfinished_chunks(job: Job, threads: int) -> list[Chunk]:
     """
     unfinished = np.flatnonzero(job.results.status.array[: job.stop] == structs.INTERRUPTED)
     unfinished = unfinished[unfinished >= job.first]
+    if not unfinished.size:
+        return []
     trained = job.results.epochs.array[unfinished]
-    stretches = np.split(unfinished, np.flatnonzero(np.diff(trained)) + 1) if unfinished.size else []
-    size, found = _chunk_size(job, threads), []
-    for nets in stretches:
+    size, found = _chunk_size(job, threads), list[Chunk]()
+    if len(unfinished) == job.stop - job.first and trained.min() == trained.max():
+        return [(first, min(first + size, job.stop)) for first in range(job.first, job.stop, size)]
+    for nets in np.split(unfinished, np.flatnonzero(np.diff(trained)) + 1):
         # keep pieces with at least one unfinished net
         pieces = np.unique((nets - nets[0]) // size)
         first, stop = int(nets[0]), int(nets[-1]) + 1

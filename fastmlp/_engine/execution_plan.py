@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from fastmlp._engine.cost_model import Choice
+from fastmlp._engine.kept import Kept
+from fastmlp._engine.team import Team
 from fastmlp._engine.tile_arrays import (
     Vectors,
     net_buffers,
@@ -23,8 +27,11 @@ from fastmlp._engine.units_memory import (
     unit_vectors,
 )
 from fastmlp._kernels import structs
-from fastmlp._simd.types import Buffer
+from fastmlp._simd.cpu import host_lanes
+from fastmlp._simd.types import Buffer, VectorSpec
 from fastmlp.architecture import Architecture
+
+MOST_KEPT = 2**14  # parameters of a net whose plan is kept for further calls
 
 
 @dataclass(frozen=True)
@@ -38,20 +45,18 @@ class ExecutionPlan:
     net: structs.Net
     row_of: Buffer  # row in a tile of each parameter in the user's order
     nanoseconds: float  # approximate time of an epoch of a tile
+    compiled: set[Hashable] = field(compare=False)
+    """Groups of kernels that this process has compiled or loaded; shared by all plans with the same kernels."""
+    teams: Kept[Team] = field(default_factory=lambda: Kept(2, 2), compare=False)
+    """Small working memory, kept for later jobs."""
 
     @classmethod
     def of(
         cls, architecture: Architecture, loss: str, dtype: np.dtype, choice: Choice, online: bool = False
     ) -> ExecutionPlan:
         """`online` learning, a sample at a time, needs no blocks of samples."""
-        if choice.kernel == "units":
-            vectors = unit_vectors(dtype)
-            net = unit_net_buffers(architecture, loss, vectors)
-            order = unit_row_order(architecture, net, vectors)
-        else:
-            vectors = Vectors.of(choice.lanes, 1 if online else structs.BLOCK)
-            net, order = net_buffers(architecture, loss, vectors), row_order(architecture)
-        return cls(architecture, choice.kernel, choice.threads_per_net, vectors, net, Buffer(order), choice.nanoseconds)
+        make = _plan if architecture.n_parameters <= MOST_KEPT else _plan.__wrapped__
+        return make(architecture, loss, dtype, choice, online, host_lanes(dtype, narrow=True))
 
     @property
     def fill(self) -> int:
@@ -71,3 +76,28 @@ class ExecutionPlan:
         if self.kernel == "units":
             return unit_scratch_buffers(self.net, self.vectors, n_samples, dropping)
         return scratch_buffers(self.architecture, self.net, self.vectors, n_samples, dropping)
+
+
+_COMPILED: dict[Hashable, set[Hashable]] = {}
+
+
+@functools.lru_cache(64)
+def _plan(
+    architecture: Architecture,
+    loss: str,
+    dtype: np.dtype,
+    choice: Choice,
+    online: bool,
+    _host: VectorSpec,  # what `unit_vectors` depends on, so that it is part of the key
+) -> ExecutionPlan:
+    if choice.kernel == "units":
+        vectors = unit_vectors(dtype)
+        net = unit_net_buffers(architecture, loss, vectors)
+        order = unit_row_order(architecture, net, vectors)
+    else:
+        vectors = Vectors.of(choice.lanes, 1 if online else structs.BLOCK)
+        net, order = net_buffers(architecture, loss, vectors), row_order(architecture)
+    compiled = _COMPILED.setdefault((choice.kernel, vectors, net.kernel, net.formulas), set())
+    return ExecutionPlan(
+        architecture, choice.kernel, choice.threads_per_net, vectors, net, Buffer(order), choice.nanoseconds, compiled
+    )

@@ -121,6 +121,11 @@ class Job:
         """Approximate time of an epoch of a tile."""
         return self.plan.nanoseconds / 1e9
 
+    @property
+    def seconds(self) -> float:
+        """Approximate time of the part on one thread."""
+        return self.seconds_of_a_tile * -(-(self.stop - self.first) // self.vectors.width) * max(1, self.epochs)
+
     def new_tiles(self, first: int, stop: int) -> TileArrays:
         """Allocate tiles for some of the nets."""
         return TileArrays(self.vectors, first, stop, self._n_rows, self.n_weighted)

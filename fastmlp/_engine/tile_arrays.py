@@ -143,19 +143,30 @@ def data_buffers(
     """
     weighting = structs.UNWEIGHTED if weights is None else (structs.BY_SAMPLE if weights.ndim == 1 else structs.BY_NET)
     n_samples, n_in = X.shape
+    inputs, data = data_memory(n_samples, n_in, X.dtype, targets, fill)
+    inputs[:, :n_in] = X
+    of_samples = weights if weighting == structs.BY_SAMPLE else np.zeros(1, X.dtype)
+    return data._replace(weights=Buffer(of_samples), weighting=weighting)
+
+
+def data_memory(
+    n_samples: int, n_in: int, dtype: np.dtype, targets: np.ndarray, fill: int = structs.BLOCK
+) -> tuple[np.ndarray, structs.Data]:
+    """Room for samples without weights: their inputs (S, n_columns), to be filled in, and the data of the kernels."""
     columns = rounded_up(n_in + 1, fill)
     # a line of gradients may read beyond a sample's inputs, also after the last sample
-    memory = aligned_zeros(n_samples * columns + MOST_COLUMNS, X.dtype)
+    memory = aligned_zeros(n_samples * columns + MOST_COLUMNS, dtype)
     inputs = memory[: n_samples * columns].reshape(n_samples, columns)
-    inputs[:, :n_in], inputs[:, n_in] = X, 1
-    return structs.Data(
+    inputs[:, n_in] = 1
+    data = structs.Data(
         inputs=Buffer(memory),
         targets=Buffer(targets),
-        weights=Buffer(weights if weighting == structs.BY_SAMPLE else np.zeros(1, X.dtype)),
+        weights=Buffer(np.zeros(1, dtype)),
         n_samples=n_samples,
-        n_columns=inputs.shape[1],
-        weighting=weighting,
+        n_columns=columns,
+        weighting=structs.UNWEIGHTED,
     )
+    return inputs, data
 
 
 def scratch_buffers(

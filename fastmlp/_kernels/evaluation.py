@@ -10,6 +10,7 @@ from fastmlp._kernels.formulas import optimizers
 from fastmlp._kernels.formulas.losses import Loss, squared_error
 from fastmlp._kernels.output_layer import outputs_and_losses, outputs_of
 from fastmlp._kernels.samples import block_weights, choose_samples, weight_sum_of
+from fastmlp._kernels.tiles import copy_to_lanes
 from fastmlp._simd.arithmetic import broadcast, fold_compensated, ratio
 from fastmlp._simd.jit import inline, kernel
 from fastmlp._simd.memory import load, load_grid, spread_samples, store
@@ -72,8 +73,12 @@ def measure_tiles(kinds, F, net, data, flags, tiles, measures, scratch):
 
 
 @kernel
-def predict_tiles(kinds, F, net, data, tiles, predictions, scratch):
-    """Write the outputs of every net for every sample to `predictions` (n, S, n_out)."""
+def predict_nets(kinds, F, net, data, tiles, row_of, parameters, predictions, scratch):
+    """Copy the nets `parameters` (n, P) to the tiles; write their outputs for every sample to `predictions`.
+
+    `predictions` is (n, S, n_out); `row_of` is as for `copy_in`.
+    """
+    copy_to_lanes(tiles, parameters, row_of, net.n_parameters, 0, 0)
     Blk = kinds.Blk
     n, B, width = data.n_samples, ratio(Blk, F), tiles.width
     n_out, here = net.sizes[net.n_layers], net.unit_rows[net.n_layers]

@@ -54,12 +54,9 @@ def draw(F, D, U, tiles, groups, row_of, seed):
                 position += 1
 
 
-@kernel
-def copy_in(F, tiles, parameters, row_of, n_parameters, first_net, first_row):
-    """Copy nets from `parameters` (n, P) to the lanes, from `first_net` on.
-
-    `first_row` is 0 for the parameters, 2 or 3 times the state step for the optimizer's state.
-    """
+@inline
+def copy_to_lanes(tiles, parameters, row_of, n_parameters, first_net, first_row):
+    """Copy nets from `parameters` (n, P) to the lanes; see `copy_in`."""
     for tile in range(tiles.n_tiles):
         for lane in range(tiles.width):
             if tiles.result_index[tile * tiles.width + lane] >= 0:
@@ -67,6 +64,15 @@ def copy_in(F, tiles, parameters, row_of, n_parameters, first_net, first_row):
                 for p in range(n_parameters):
                     row = tile * tiles.n_rows + first_row + row_of[p]
                     tiles.rows[row * tiles.width + lane] = parameters[source + p]
+
+
+@kernel
+def copy_in(F, tiles, parameters, row_of, n_parameters, first_net, first_row):
+    """Copy nets from `parameters` (n, P) to the lanes, from `first_net` on.
+
+    `first_row` is 0 for the parameters, 2 or 3 times the state step for the optimizer's state.
+    """
+    copy_to_lanes(tiles, parameters, row_of, n_parameters, first_net, first_row)
 
 
 @kernel

@@ -18,11 +18,14 @@ def host_lanes(dtype, narrow=False):
     Several registers for a value hide the latency of a fused multiply-add: two of 64 bytes with AVX-512, two of
     32 with AVX2, four of 16 with NEON and SSE2. `narrow` gives one register, for loops with other independent sums.
     """
-    dtype = np.dtype(dtype)
-    asked = os.environ.get("FASTMLP_LANES")
+    return _lanes(np.dtype(dtype), narrow, register_bytes(), os.environ.get("FASTMLP_LANES"))
+
+
+@functools.cache
+def _lanes(dtype, narrow, register, asked):
     if asked is None:
-        wide = 128 if register_bytes() == 64 else 64
-        return VectorSpec(dtype, (register_bytes() if narrow else wide) // dtype.itemsize)
+        wide = 128 if register == 64 else 64
+        return VectorSpec(dtype, (register if narrow else wide) // dtype.itemsize)
     if asked not in ("2", "4", "8", "16", "32", "64"):
         raise ValueError(f"FASTMLP_LANES={asked!r}: the number of float32 lanes must be 2, 4, 8, 16, 32 or 64")
     return VectorSpec(dtype, max(2, int(asked) * 4 // dtype.itemsize))  # one lane would mean the units kernel
@@ -58,10 +61,14 @@ def _is_arm():
 
 def cpu_features():
     """LLVM's feature flags of the processor that numba compiles for."""
-    if config.CPU_NAME in (None, "host"):
-        return (config.CPU_FEATURES or _host_features()).split(",")
-    return (config.CPU_FEATURES or "").split(",")
+    return _features_of(config.CPU_NAME, config.CPU_FEATURES)
 
 
-_host_features = functools.cache(get_host_cpu_features)
+@functools.cache
+def _features_of(name, features):
+    if name in (None, "host"):
+        features = features or get_host_cpu_features()
+    return frozenset((features or "").split(","))
+
+
 _host_name = functools.cache(get_host_cpu_name)

@@ -112,13 +112,17 @@ class Kernel:
         self._codes: dict[Any, Callable[..., Any]] = {}
 
     def __call__(self, *arguments: Any) -> Any:
+        return self.code_for(arguments)(*arguments)
+
+    def code_for(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
+        """The compiled code for arguments of these types. It does not check them: others end the program."""
         kinds = _kinds_of(arguments)
         code = self._codes.get(kinds)
         if code is None:
             signature = tuple(map(self.dispatcher.typeof_pyval, arguments))
             self.dispatcher.compile(signature)
             code = self._codes[kinds] = self.dispatcher.overloads[signature].entry_point
-        return code(*arguments)
+        return code
 
 
 _NUMBERS = {int, bool, float, np.uint64}
@@ -138,3 +142,8 @@ def _kinds_of(values: tuple[Any, ...]) -> tuple[Any, ...]:
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function that Python calls, and keep its code for other processes."""
     return function if config.DISABLE_JIT else Kernel(function)  # type: ignore[attr-defined]
+
+
+def code_for(function: Any, arguments: tuple[Any, ...]) -> Callable[..., Any]:
+    """What a kernel calls for arguments of these types, to call it many times: see `Kernel.code_for`."""
+    return function.code_for(arguments) if isinstance(function, Kernel) else function

@@ -5,6 +5,7 @@ as an argument, so that it is part of their compiled signature: one process can 
 cache entries.
 """
 
+import ctypes
 import functools
 import math
 
@@ -58,7 +59,7 @@ class Buffer:
         if not array.flags.c_contiguous:
             raise ValueError("a buffer needs a C-contiguous array")
         self.array = array.reshape(-1)
-        self.address = array.ctypes.data
+        self.address = _address(array)
         self._numba_type_ = _buffer_type(array.dtype)
 
     def __getitem__(self, index):
@@ -70,10 +71,17 @@ class Buffer:
 
 def aligned_zeros(shape, dtype):
     """A C-contiguous array of zeros on a 64-byte boundary, as vectors are loaded from."""
-    size = math.prod(np.atleast_1d(shape).tolist()) * np.dtype(dtype).itemsize
-    memory = np.zeros(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(shape)
+    dtype, shape = np.dtype(dtype), shape if isinstance(shape, tuple) else (shape,)
+    memory = np.zeros(math.prod(shape) * dtype.itemsize + 64, np.uint8)
+    return np.ndarray(shape, dtype, memory, -_address(memory) % 64)
+
+
+def _address(array):
+    """The same as `array.ctypes.data`, in half the time for arrays that can be written."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except (TypeError, ValueError):  # read-only, or without any bytes
+        return array.ctypes.data
 
 
 def aligned_copy(array):

@@ -91,6 +91,12 @@ class _MistakenTrainer(ChunkTrainer):
         )
         return Team(memory)  # type: ignore[arg-type]
 
+    def lent_team(self) -> Team:
+        return self.new_team()
+
+    def give_back(self, team: Team) -> None:
+        """Nothing to do: its memory is of another kind than that of other trainers."""
+
     def train(self, tiles: TileArrays, epochs: structs.Epochs, team: Team) -> int:
         job, F = self.job, self.job.vectors.F
         quad = VectorSpec(F.dtype, QUAD * F.count)

@@ -195,7 +195,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     @available_if(lambda estimator: estimator._check_solver())
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """Train one epoch on X and y; `classes` names all there will be, and is needed in the first call."""
-        self._validate_params()
+        if not hasattr(self, "coefs_"):
+            self._validate_params()
         if isinstance(self.class_weight, str):
             raise ValueError(
                 "class_weight='balanced' is not known in partial_fit, which sees some of the samples: pass the weights "
@@ -231,9 +232,31 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
+        elif self._are_plain(y) and not self.warm_start:
+            return X, self._class_columns(y)
         else:
             self._refuse_other_classes(unique_labels(y))
         return X, self._label_binarizer.transform(y).astype(bool)
+
+    def _are_plain(self, y: np.ndarray) -> bool:
+        """Whether labels need none of LabelBinarizer's checks, which take longer than an epoch of few samples."""
+        classes = self.classes_
+        return (
+            y.ndim == 1
+            and classes.ndim == 1
+            and len(classes) > 1
+            and y.dtype == classes.dtype
+            and y.dtype.kind in "iubU"
+        )
+
+    def _class_columns(self, y: np.ndarray) -> np.ndarray:
+        """What LabelBinarizer makes of labels: a column for each class, or one for the second of two."""
+        places = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+        if not (self.classes_[places] == y).all():
+            self._refuse_other_classes(np.unique(y))
+        if len(self.classes_) == 2:
+            return (places == 1)[:, None]
+        return places[:, None] == np.arange(len(self.classes_))
 
     def _refuse_other_classes(self, found: np.ndarray) -> None:
         if self.warm_start:

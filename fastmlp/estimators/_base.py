@@ -10,11 +10,13 @@ import signal
 import warnings
 from collections.abc import Callable
 from copy import copy
+from multiprocessing import current_process
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
+from joblib.parallel import get_active_backend
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -22,8 +24,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from fastmlp._engine.predict import predict, predict_mean
-from fastmlp._engine.workers import available_threads
+from fastmlp._engine.predict import is_small, predict, predict_mean
+from fastmlp._engine.processors import available_threads
 from fastmlp._kernels.formulas.activations import RECORDS
 from fastmlp.architecture import Architecture
 from fastmlp.estimators._lbfgs import minimize_each
@@ -119,7 +121,8 @@ class BaseMLP(BaseEstimator):
     def _fit(
         self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False, held_out: tuple | None = None
     ) -> BaseMLP:
-        self._validate_params()
+        if not (incremental and hasattr(self, "coefs_")):  # as in scikit-learn
+            self._validate_params()
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         if held_out is not None and (held_out[0] is None) != (held_out[1] is None):
@@ -198,7 +201,11 @@ class BaseMLP(BaseEstimator):
 
     def _threads(self) -> int:
         """As joblib reads n_jobs, except that None stands for all processors that joblib leaves to this process."""
-        return min(available_threads(), effective_n_jobs(-1)) if self.n_jobs is None else effective_n_jobs(self.n_jobs)
+        if self.n_jobs is not None:
+            return effective_n_jobs(self.n_jobs)
+        if get_active_backend()[0].nesting_level or current_process().daemon:
+            return min(available_threads(), effective_n_jobs(-1))
+        return available_threads()  # joblib would read the same files, each time
 
     def _fit_stochastic(
         self,
@@ -463,13 +470,14 @@ class BaseMLP(BaseEstimator):
         """The same for checked, dense inputs."""
         dtype, architecture = self.coefs_[0].dtype, self.runs_.architecture
         X = np.asarray(X, dtype)
-        if members:
-            return predict(architecture, self.runs_.parameters[self._usable], X, self._threads())
-        if self.combine == "average" and len(self.runs_) > 1:
-            mean = predict_mean(architecture, self.runs_.parameters[self._usable], X, self._threads())
-            return mean.astype(dtype)
-        parameters = packed(self.coefs_, self.intercepts_)[None]
-        return predict(architecture, parameters, X, self._threads())[0]
+        averages = self.combine == "average" and len(self.runs_) > 1
+        several = members or averages
+        nets = self.runs_.parameters[self._usable] if several else packed(self.coefs_, self.intercepts_)[None]
+        threads = 1 if is_small(nets, len(X)) else self._threads()
+        if averages and not members:
+            return predict_mean(architecture, nets, X, threads).astype(dtype)
+        outputs = predict(architecture, nets, X, threads)
+        return outputs if members else outputs[0]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp._check_values import choose
-from fastmlp._engine import workers
 from fastmlp._engine.cost_model import Choice, Rest, choose_kernels
 from fastmlp._engine.early_stopping import Validation, curves
 from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.job import Beginning, Job
 from fastmlp._engine.optimizer_state import STATE_ARRAYS, OptimizerState, new_state
+from fastmlp._engine.processors import thread_count
 from fastmlp._engine.tile_arrays import data_buffers, loss_scales
 from fastmlp._kernels import structs
 from fastmlp._kernels.formulas import optimizers
@@ -94,7 +94,7 @@ def laid_out(
         n_samples,
         flags.batch_size,
         settings.dtype,
-        workers.thread_count(threads),
+        thread_count(threads),
         settings.epochs,
         _kernel_asked_for(kernel, flags),
         plain=not (flags.scheduled or flags.sklearn or validation is not None or flags.dropping),

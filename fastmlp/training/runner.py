@@ -14,9 +14,12 @@ from fastmlp._engine.chunk_trainer import ChunkTrainer, Report, compile_kernels
 from fastmlp._engine.chunks import Chunk, all_chunks, unfinished_chunks
 from fastmlp._engine.interrupts import Stopping
 from fastmlp._engine.job import Job
+from fastmlp._engine.processors import thread_count
 from fastmlp._engine.team import Team
 from fastmlp.runs import Runs, Status
 from fastmlp.training.checkpoint import Checkpoint
+
+SHORT_SECONDS = 0.01  # a job of one chunk that takes no longer runs in the calling thread: a signal can wait for it
 
 
 class Progress(NamedTuple):
@@ -48,8 +51,9 @@ class Runner:
         new_trainer: Callable[[Job], ChunkTrainer] = ChunkTrainer,
     ) -> None:
         self.job, self.runs = job, runs
-        self._threads = workers.thread_count(threads)
+        self._threads = thread_count(threads)
         self._trainers = [new_trainer(part) for part in job.parts()]
+        self._is_short = job.plan.threads_per_net == 1 and job.seconds <= SHORT_SECONDS
 
     def compile(self) -> None:
         """Compile or load the kernels, and note the seconds."""
@@ -105,6 +109,12 @@ class Runner:
         stopping: Stopping,
     ) -> list[Work]:
         several = min(max(1, self._threads // self.job.plan.threads_per_net), max(1, len(chunks)))
+        if self._is_short and len(chunks) == 1:
+            teams = [trainer.lent_team() for trainer in self._trainers]
+            not_begun = workers.run_here(chunks, work, teams, halt, reporter, stopping)
+            for trainer, team in zip(self._trainers, teams, strict=True):
+                trainer.give_back(team)
+            return not_begun
         return workers.run(chunks, work, self._new_teams, several, halt, reporter, stopping)
 
     def _finish(self) -> None:

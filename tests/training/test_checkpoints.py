@@ -344,6 +344,7 @@ def test_a_second_interrupt_leaves_at_once(usual_handlers, monkeypatch):
 
 
 def test_an_interrupt_while_kernels_are_compiled_leaves_at_once(tmp_path, usual_handlers, monkeypatch):
+    monkeypatch.setattr(ChunkTrainer, "kernels", ("never compiled",))
     monkeypatch.setattr(ChunkTrainer, "call_every_kernel", lambda _: time.sleep(2))
     sent = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     begun = time.perf_counter()

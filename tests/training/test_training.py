@@ -265,7 +265,7 @@ def test_every_thread_gets_as_many_nets(threads, xor):
 
 def test_nothing_recompiles_on_a_second_call(xor):
     arch, X, y = xor
-    kernels = (epoch_loop.train_tiles, evaluation.predict_tiles, tiles.draw, tiles.copy_out, tiles.compact)
+    kernels = (epoch_loop.train_tiles, evaluation.predict_nets, tiles.draw, tiles.copy_out, tiles.compact)
     fastmlp.train(arch, X, y, n_nets=40, batch_size=2, target_loss=0.1, optimizer=SGD, kernel="lanes").predict(X)
     before = [len(kernel.dispatcher.signatures) for kernel in kernels]
     other = fastmlp.Architecture((3, 5, 2), "tanh", "softmax")

@@ -1,0 +1,39 @@
+"""`Kept`: objects that are expensive to make, kept for later calls and lent to one call at a time.
+
+It knows nothing of what they are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Kept(Generic[T]):
+    """A bounded pool. An object that a call has taken belongs to that call until it is given back."""
+
+    def __init__(self, most_keys: int = 16, most_of_a_key: int = 8) -> None:
+        self._most_keys, self._most_of_a_key = most_keys, most_of_a_key
+        self._objects: dict[Hashable, list[T]] = {}
+        self._lock = threading.Lock()
+
+    def take(self, key: Hashable) -> T | None:
+        """An object that was given under this key and that no other call has; None if there is none."""
+        try:
+            return self._objects[key].pop()
+        except (KeyError, IndexError):
+            return None
+
+    def give(self, key: Hashable, one: T) -> None:
+        """Keep an object for later calls; those of the oldest key go if there are too many keys."""
+        objects = self._objects.get(key)
+        if objects is None:
+            with self._lock:
+                objects = self._objects.setdefault(key, [])
+                while len(self._objects) > self._most_keys:
+                    del self._objects[next(iter(self._objects))]
+        if len(objects) < self._most_of_a_key:
+            objects.append(one)
