@@ -168,7 +168,8 @@ def _one_hot(classes: np.ndarray, n_classes: int, n_samples: int, dtype: np.dtyp
 def counts_accuracy(target_array: np.ndarray) -> bool:
     """Whether targets are classes: all of them 0 or 1."""
     flat = target_array.reshape(-1)
-    return all(bool(np.isin(flat[i : i + BLOCK], (0, 1)).all()) for i in range(0, flat.size, BLOCK))
+    blocks = (flat[i : i + BLOCK] for i in range(0, flat.size, BLOCK))
+    return all(bool(((block == 0) | (block == 1)).all()) for block in blocks)
 
 
 def sample_weights(given: Any, n_samples: int, n_nets: int, dtype: np.dtype) -> np.ndarray | None:

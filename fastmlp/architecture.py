@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -79,11 +80,13 @@ class Architecture:
                 f"sizes={sizes} make {self.n_parameters:,} parameters a net; at most {MAX_PARAMETERS:,} fit"
             )
 
+    def has_layers_of(self, other: Architecture) -> bool:
+        """Whether all but `leaky_slope` is the same."""
+        return (self.sizes, self.activations, self.bias) == (other.sizes, other.activations, other.bias)
+
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, Architecture)
-            and (self.sizes, self.activations, self.bias) == (other.sizes, other.activations, other.bias)
-            and _same(self.leaky_slope, other.leaky_slope)
+            isinstance(other, Architecture) and self.has_layers_of(other) and _same(self.leaky_slope, other.leaky_slope)
         )
 
     def __hash__(self) -> int:
@@ -94,7 +97,7 @@ class Architecture:
         """Number of layers of weights: one less than the number of sizes."""
         return len(self.sizes) - 1
 
-    @property
+    @functools.cached_property
     def n_parameters(self) -> int:
         """Number of weights and biases of one net."""
         return sum(a * b + b * self.bias for a, b in self.shapes)

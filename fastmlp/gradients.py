@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import _check_data as checks
+from fastmlp._engine.processors import thread_count
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import SGD
 from fastmlp.runs import Runs
@@ -82,7 +83,7 @@ def loss_and_gradients(
     job, runs = prepare_job(settings, X, y, NetSelection(len(parameters)), threads=threads, options=options)
     assert job.gradients is not None
     assert runs.history is not None
-    runner = Runner(job, runs, threads)
+    runner = Runner(job, runs, thread_count(threads))
     runner.compile()
     if runner.run():
         raise KeyboardInterrupt

@@ -6,6 +6,7 @@ it. Arrays with one value for each net are indexed when nets are selected.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -218,9 +219,12 @@ class TrainSettings:
         plain |= {name: getattr(self, name) for name in WORDS}
         arrays: dict[str, np.ndarray] = {}
         numbers = {name: getattr(self, name) for name in NUMBERS}
-        numbers |= {f"optimizer.{s.name}": getattr(self.optimizer, s.name) for s in fields(self.optimizer)}  # type: ignore[arg-type]
+        optimizer = self.optimizer
+        numbers |= {f"optimizer.{s.name}": getattr(optimizer, s.name) for s in fields(optimizer)}  # type: ignore[arg-type]
         for name, value in numbers.items():
-            if callable(value):
+            if type(value) is float and math.isfinite(value):
+                plain[name] = value
+            elif callable(value):
                 plain[name] = FUNCTION
             elif value is None or isinstance(value, (str, bool, np.bool_)):
                 plain[name] = bool(value) if isinstance(value, np.bool_) else value

@@ -33,7 +33,7 @@ from fastmlp._kernels.tiles import compact, copy_in, copy_out, draw
 from fastmlp._kernels.tiny import train_tiny_tiles
 from fastmlp._simd.types import Buffer, aligned_zeros
 
-MOST_KEPT_BYTES = 2**17  # of the outputs in a team's memory that is kept for later jobs
+MOST_KEPT_BYTES = 2**17  # of outputs in a team's memory, and of tiles, that are kept for later jobs
 
 
 class Report(NamedTuple):
@@ -82,7 +82,9 @@ class ChunkTrainer:
         self.fill(tiles, begin)
         team = self.new_team()
         self.train(tiles, slice_of(job, tiles, begin, begin)._replace(last=begin + 1), team)
-        compact(job.vectors.F, tiles.kernel_view, job.n_weighted)  # also without rules, because nets may diverge
+        job.plan.call(
+            compact, job.vectors.F, tiles.kernel_view, job.n_weighted
+        )  # also without rules, because nets may diverge
         if job.validation is not None:
             self._measured(tiles, job.data, False, team.scratches[0])
         self._copy_out(tiles, tiles.result_index >= 0)
@@ -90,7 +92,7 @@ class ChunkTrainer:
     def train_chunk(self, chunk: Chunk, team: Team, report: Callable[[Report], None]) -> None:
         """Train the nets of one chunk to the end, or until the job halts."""
         job, pacing = self.job, Pacing(self.job)
-        tiles = job.new_tiles(*chunk)
+        tiles = self._lent_tiles(chunk)
         unfinished = job.results.status.array[slice(*chunk)] == structs.INTERRUPTED
         begin, end = int(job.results.epochs.array[slice(*chunk)][unfinished][0]), job.last_epoch
         epoch = begin
@@ -115,6 +117,19 @@ class ChunkTrainer:
                 self._close_gaps(tiles, active)
                 held = active
         self._copy_out(tiles, tiles.result_index >= 0)
+        if tiles.rows.nbytes <= MOST_KEPT_BYTES:
+            job.plan.tiles.give(self._tiles_key(chunk), tiles)
+
+    def _tiles_key(self, chunk: Chunk) -> tuple[int, ...]:
+        return *chunk, self.job.n_rows, self.job.n_weighted
+
+    def _lent_tiles(self, chunk: Chunk) -> TileArrays:
+        """Tiles of an earlier job, or new ones."""
+        tiles = self.job.plan.tiles.take(self._tiles_key(chunk))
+        if tiles is None:
+            return self.job.new_tiles(*chunk)
+        tiles.reset()
+        return tiles
 
     def _train_slice(
         self, tiles: TileArrays, first: int, stop: int, stride: int, least_active: int, team: Team
@@ -167,7 +182,7 @@ class ChunkTrainer:
         job, begin, v = self.job, self.job.begin, self.job.vectors
         self._fill_settings(tiles)
         if job.init_spec is not None and epoch == begin.first_epoch:
-            draw(v.F, v.D, v.U, tiles.kernel_view, job.init_spec, job.plan.row_of, job.seed)
+            job.plan.call(draw, v.F, v.D, v.U, tiles.kernel_view, job.init_spec, job.plan.row_of, job.seed)
         elif begin.parameters is not None:
             self.copy_in(tiles, begin.parameters, 0)
         if begin.state is not None:
@@ -179,16 +194,14 @@ class ChunkTrainer:
 
     def _fill_settings(self, tiles: TileArrays) -> None:
         job = self.job
-        for row, values in job.hyper.items():
-            tiles.fill(tiles.hyper[:, row], values)
-        for row, values in job.stopping.items():
-            tiles.fill(tiles.stop_state[:, row], values)
-        for row, values in enumerate(job.settings.optimizer.betas):
-            tiles.fill(tiles.powers[:, row], values)
+        tiles.fill_rows(tiles.hyper, job.hyper)
+        tiles.fill_rows(tiles.stop_state, job.stopping)
+        tiles.fill_rows(tiles.powers, dict(enumerate(job.settings.optimizer.betas)))
         tiles.powers[:, 2:] = 1
-        net_ids, dropout = job.begin.net_ids, np.asarray(job.settings.dropout)
+        net_ids, dropout = job.begin.net_ids, job.settings.dropout
         tiles.fill_words(0, net_ids)
-        tiles.fill_words(1, np.broadcast_to(np.uint64(2.0**32 * dropout), net_ids.shape))
+        if job.flags.dropping:
+            tiles.fill_words(1, np.broadcast_to(np.uint64(2.0**32 * np.asarray(dropout)), net_ids.shape))
         if job.sample_weights is not None:
             tiles.fill_samples(job.sample_weights)
 
@@ -201,10 +214,12 @@ class ChunkTrainer:
         def train(scratch: structs.Scratch) -> int:
             view = views[scratch.thread_number]
             if job.plan.kernel == "tiny":
-                return train_tiny_tiles(
-                    v.Blk, v.F, job.net, job.data, job.flags, view, job.results, epochs, scratch, halt
+                return job.plan.call(
+                    train_tiny_tiles, v.Blk, v.F, job.net, job.data, job.flags, view, job.results, epochs, scratch, halt
                 )
-            return train_tiles(v.kinds, v.F, job.net, job.data, job.flags, view, job.results, epochs, scratch, halt)
+            return job.plan.call(
+                train_tiles, v.kinds, v.F, job.net, job.data, job.flags, view, job.results, epochs, scratch, halt
+            )
 
         return team.run(train)
 
@@ -235,7 +250,7 @@ class ChunkTrainer:
         measures = aligned_zeros((tiles.count, n_measures, tiles.width), v.F.dtype)
         flags = job.flags._replace(counts_accuracy=counts_accuracy)
         alone = scratch._replace(thread_number=0, threads_per_net=1)
-        measure_tiles(v.kinds, v.F, job.net, data, flags, tiles.kernel_view, Buffer(measures), alone)
+        job.plan.call(measure_tiles, v.kinds, v.F, job.net, data, flags, tiles.kernel_view, Buffer(measures), alone)
         return measures
 
     def settle_chunk(self, chunk: Chunk, team: Team, _report: Callable[[Report], None]) -> None:
@@ -264,12 +279,23 @@ class ChunkTrainer:
     def copy_in(self, tiles: TileArrays, parameters: np.ndarray, first_row: int) -> None:
         """Copy parameters (n, P) into the nets' lanes."""
         plan, source = self.job.plan, Buffer(np.ascontiguousarray(parameters))
-        copy_in(plan.vectors.F, tiles.kernel_view, source, plan.row_of, plan.net.n_parameters, tiles.first, first_row)
+        plan.call(
+            copy_in,
+            plan.vectors.F,
+            tiles.kernel_view,
+            source,
+            plan.row_of,
+            plan.net.n_parameters,
+            tiles.first,
+            first_row,
+        )
 
     def copy_rows(self, tiles: TileArrays, target: Buffer, first_row: int, chosen: np.ndarray) -> None:
         """Copy the nets of the lanes of a mask (T, W) to their places in `target`, (n, P)."""
         plan, mask = self.job.plan, Buffer(np.ascontiguousarray(chosen, np.int8))
-        copy_out(plan.vectors.F, tiles.kernel_view, target, plan.row_of, plan.net.n_parameters, first_row, mask)
+        plan.call(
+            copy_out, plan.vectors.F, tiles.kernel_view, target, plan.row_of, plan.net.n_parameters, first_row, mask
+        )
 
     def _copy_out(self, tiles: TileArrays, leaving: np.ndarray) -> None:
         """Copy the nets of the lanes of a mask (T, W) to the results, and free the lanes."""

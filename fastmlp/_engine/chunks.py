@@ -24,14 +24,15 @@ def unfinished_chunks(job: Job, threads: int) -> list[Chunk]:
 
     The nets of a chunk have the same number of epochs; finished nets are left out.
     """
-    unfinished = np.flatnonzero(job.results.status.array[: job.stop] == structs.INTERRUPTED)
-    unfinished = unfinished[unfinished >= job.first]
+    part = slice(job.first, job.stop)
+    is_unfinished, trained = job.results.status.array[part] == structs.INTERRUPTED, job.results.epochs.array[part]
+    size, found = _chunk_size(job, threads), list[Chunk]()
+    if is_unfinished.all() and trained.min() == trained.max():
+        return [(first, min(first + size, job.stop)) for first in range(job.first, job.stop, size)]
+    unfinished = job.first + np.flatnonzero(is_unfinished)
     if not unfinished.size:
         return []
-    trained = job.results.epochs.array[unfinished]
-    size, found = _chunk_size(job, threads), list[Chunk]()
-    if len(unfinished) == job.stop - job.first and trained.min() == trained.max():
-        return [(first, min(first + size, job.stop)) for first in range(job.first, job.stop, size)]
+    trained = trained[is_unfinished]
     for nets in np.split(unfinished, np.flatnonzero(np.diff(trained)) + 1):
         # keep pieces with at least one unfinished net
         pieces = np.unique((nets - nets[0]) // size)
@@ -48,6 +49,8 @@ def all_chunks(job: Job, threads: int) -> list[Chunk]:
 
 def _chunk_size(job: Job, threads: int) -> int:
     width, nets = job.vectors.width, job.stop - job.first
+    if nets <= width:
+        return width
     seconds = job.seconds_of_a_tile * max(1, job.epochs)
     return tiles_of_a_chunk(-(-nets // width), seconds, threads, job.tile_bytes) * width
 

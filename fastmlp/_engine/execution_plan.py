@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from fastmlp._engine.cost_model import Choice
 from fastmlp._engine.kept import Kept
 from fastmlp._engine.team import Team
 from fastmlp._engine.tile_arrays import (
+    TileArrays,
     Vectors,
     net_buffers,
     row_order,
@@ -28,6 +30,7 @@ from fastmlp._engine.units_memory import (
 )
 from fastmlp._kernels import structs
 from fastmlp._simd.cpu import host_lanes
+from fastmlp._simd.jit import code_for
 from fastmlp._simd.types import Buffer, VectorSpec
 from fastmlp.architecture import Architecture
 
@@ -47,8 +50,12 @@ class ExecutionPlan:
     nanoseconds: float  # approximate time of an epoch of a tile
     compiled: set[Hashable] = field(compare=False)
     """Groups of kernels that this process has compiled or loaded; shared by all plans with the same kernels."""
+    codes: dict[Any, Callable[..., Any]] = field(default_factory=dict, compare=False)
+    """What the kernels of `call` call."""
     teams: Kept[Team] = field(default_factory=lambda: Kept(2, 2), compare=False)
     """Small working memory, kept for later jobs."""
+    tiles: Kept[TileArrays] = field(default_factory=lambda: Kept(2, 2), compare=False)
+    """Tiles of few nets, kept for later jobs."""
 
     @classmethod
     def of(
@@ -57,6 +64,13 @@ class ExecutionPlan:
         """`online` learning, a sample at a time, needs no blocks of samples."""
         make = _plan if architecture.n_parameters <= MOST_KEPT else _plan.__wrapped__
         return make(architecture, loss, dtype, choice, online, host_lanes(dtype, narrow=True))
+
+    def call(self, kernel: Any, *arguments: Any) -> Any:
+        """Call a kernel whose types of arguments follow from the plan alone: they are looked at in the first call."""
+        code = self.codes.get(kernel)
+        if code is None:
+            code = self.codes[kernel] = code_for(kernel, arguments)
+        return code(*arguments)
 
     @property
     def fill(self) -> int:

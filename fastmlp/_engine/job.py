@@ -109,12 +109,13 @@ class Job:
         return 0 if self.sample_weights is None else self.sample_weights.shape[1]
 
     @property
-    def _n_rows(self) -> int:
+    def n_rows(self) -> int:
+        """Rows of a tile."""
         return self.plan.rows_of_a_tile(self.settings.optimizer.n_state_rows)
 
     @property
     def tile_bytes(self) -> int:
-        return TileArrays.nbytes(self.vectors.width, self.vectors, self._n_rows, self.n_weighted)
+        return TileArrays.nbytes(self.vectors.width, self.vectors, self.n_rows, self.n_weighted)
 
     @property
     def seconds_of_a_tile(self) -> float:
@@ -128,4 +129,4 @@ class Job:
 
     def new_tiles(self, first: int, stop: int) -> TileArrays:
         """Allocate tiles for some of the nets."""
-        return TileArrays(self.vectors, first, stop, self._n_rows, self.n_weighted)
+        return TileArrays(self.vectors, first, stop, self.n_rows, self.n_weighted)

@@ -253,9 +253,8 @@ class TileArrays:
         self.powers = aligned_zeros((self.count, structs.N_POWERS, width), np.float64)
         self.sample_weights = aligned_zeros((self.count, n_samples_weighted, width), dtype)
         self.rng_words = aligned_zeros((self.count, 2, width), np.uint64)
-        result_index = np.arange(first, first + self.count * width).reshape(self.count, width)
-        self.result_index = np.where(result_index < stop, result_index, -1)
-        self.stop_state[:, structs.ACTIVE] = self.result_index >= 0
+        self.result_index = np.empty((self.count, width), np.int64)
+        self._place()
         self._buffers = [
             Buffer(array)
             for array in (
@@ -268,6 +267,20 @@ class TileArrays:
                 self.result_index,
             )
         ]
+
+    def _place(self) -> None:
+        """Put net `first` into the first lane, and so on."""
+        index = np.arange(self.first, self.first + self.result_index.size).reshape(self.result_index.shape)
+        self.result_index[...] = index
+        self.result_index[index >= self.stop] = -1
+        self.stop_state[:, structs.ACTIVE] = index < self.stop
+
+    def reset(self) -> None:
+        """Make the tiles as they were when they were allocated."""
+        for buffer in self._buffers[:-1]:
+            buffer.array[...] = 0
+        self.count = len(self.result_index)
+        self._place()
 
     @property
     def kernel_view(self) -> structs.Tiles:
@@ -297,6 +310,14 @@ class TileArrays:
         else:
             padded = np.resize(values[self.first : self.stop], row.size)
             row[...] = padded.reshape(row.shape)
+
+    def fill_rows(self, rows: np.ndarray, values: dict[int, float | np.ndarray]) -> None:
+        """Write rows of (T, n_rows, W), each one value a net or one for all."""
+        numbers = {row: value for row, value in values.items() if not isinstance(value, np.ndarray)}
+        rows[:, list(numbers)] = np.array(list(numbers.values()), rows.dtype)[:, None]
+        for row, value in values.items():
+            if isinstance(value, np.ndarray):
+                self.fill(rows[:, row], value)
 
     def fill_words(self, k: int, values: np.ndarray) -> None:
         """Write one number a net to a row of `rng_words`."""

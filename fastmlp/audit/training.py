@@ -14,6 +14,7 @@ from fastmlp._check_values import choose
 from fastmlp._engine.chunk_trainer import ChunkTrainer
 from fastmlp._engine.job import Job
 from fastmlp._engine.memory_limit import refuse_if_too_large
+from fastmlp._engine.processors import thread_count
 from fastmlp._engine.team import Team
 from fastmlp._engine.tile_arrays import TileArrays
 from fastmlp._engine.trained_nets import Status
@@ -202,7 +203,7 @@ def train_with_mistakes(  # noqa: PLR0913
         "train fewer nets at once, in shards of net_ids",
     )
     switched = switches(made, architecture, job.plan.net)
-    runner = Runner(job, runs, threads, new_trainer=lambda part: _MistakenTrainer(part, switched))
+    runner = Runner(job, runs, thread_count(threads), new_trainer=lambda part: _MistakenTrainer(part, switched))
     runner.compile()
     received = runner.run(progress)
     targets = checks.targets(y, architecture, Loss(job.plan.net.loss), n_samples, np.dtype(np.float64))

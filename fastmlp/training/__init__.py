@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Never
 
 import numpy as np
 
 from fastmlp._check_values import refuse_unknown
 from fastmlp._engine.job import Job
+from fastmlp._engine.processors import thread_count
 from fastmlp.architecture import Architecture
 from fastmlp.initializers import Initializer
 from fastmlp.optimizers import Optimizer
@@ -248,6 +249,7 @@ def train_nets(
 ) -> Runs:
     """`train` with collected settings; keeps a new `checkpoint` up to date."""
     _refuse_uncallable(how.callback)
+    how = replace(how, threads=thread_count(how.threads))
     options = JobOptions(resumable=checkpoint is not None)
     job, runs = prepare_job(settings, X, y, nets, kernel=how.kernel, threads=how.threads, options=options)
     _record(runs, job.settings, nets.warm_start is not None)
@@ -368,7 +370,7 @@ def _refuse_uncallable(callback: object) -> None:
 def _to_the_end(job: Job, runs: Runs, how: HowToRun, checkpoint: Checkpoint | None) -> Runs:
     if checkpoint is not None and (runs.status == Status.INTERRUPTED).any():
         checkpoint.begin(job, runs)
-    runner = Runner(job, runs, how.threads)
+    runner = Runner(job, runs, thread_count(how.threads))
     try:
         runner.compile()
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,7 +15,6 @@ from fastmlp._engine.early_stopping import Validation, curves
 from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.job import Beginning, Job
 from fastmlp._engine.optimizer_state import STATE_ARRAYS, OptimizerState, new_state
-from fastmlp._engine.processors import thread_count
 from fastmlp._engine.tile_arrays import data_buffers, loss_scales
 from fastmlp._kernels import structs
 from fastmlp._kernels.formulas import optimizers
@@ -22,6 +22,7 @@ from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.output_layer import MOST_WEIGHT
 from fastmlp._kernels.tiles import InitSpec
 from fastmlp._simd.types import Buffer
+from fastmlp.architecture import Architecture
 from fastmlp.initializers import INITIALIZERS, Initializer
 from fastmlp.runs import Runs
 from fastmlp.settings import MAX_EPOCHS, STOPPING_RULES, PerNet, TrainSettings
@@ -80,7 +81,7 @@ def laid_out(
     held_out: HeldOut | None,
     options: JobOptions,
     kernel: Any,
-    threads: Any,
+    threads: int,
 ) -> tuple[Job, Runs]:
     """Lay out the job and its results before training."""
     n_samples, stopping = len(samples.inputs), _stopping_rows(settings)
@@ -94,7 +95,7 @@ def laid_out(
         n_samples,
         flags.batch_size,
         settings.dtype,
-        thread_count(threads),
+        threads,
         settings.epochs,
         _kernel_asked_for(kernel, flags),
         plain=not (flags.scheduled or flags.sklearn or validation is not None or flags.dropping),
@@ -103,7 +104,8 @@ def laid_out(
     plan, plan_of_rest = _plans(settings, choice, rest, online=flags.batch_size == 1 and n_samples > 1)
     by_net = samples.weights is not None and samples.weights.ndim == 2
     fill = max(plan.fill, plan_of_rest.fill if plan_of_rest else 1)
-    init_spec = None if begin.parameters is not None else _init_spec(settings)
+    spec_of = _init_spec if isinstance(settings.init, str) else _init_spec.__wrapped__
+    init_spec = None if begin.parameters is not None else spec_of(settings.architecture, settings.init)
     job = Job(
         settings=settings,
         begin=_begin_in_results(begin, runs.parameters, final_state) if options.resumable else begin,
@@ -161,9 +163,9 @@ def _flags(
         record_every=0 if settings.record_every is None else min(settings.record_every, MAX_EPOCHS),
         rules=any(getattr(settings, name) is not None for name in STOPPING_RULES if name != "patience" or not decides),
         bound_will_do=settings.target_accuracy is None and patience is None and _are_moderate(samples.weights, n_out),
-        has_l2=bool(np.any(settings.l2)),
-        has_momentum=bool(np.any(getattr(optimizer, "momentum", 0.0))),
-        has_decay=bool(np.any(1.0 - rate * getattr(optimizer, "weight_decay", 0.0) != 1.0)),
+        has_l2=_any(settings.l2),
+        has_momentum=_any(getattr(optimizer, "momentum", 0.0)),
+        has_decay=_any(1.0 - rate * getattr(optimizer, "weight_decay", 0.0) != 1.0),
         nesterov=bool(getattr(optimizer, "nesterov", False)),
         same_powers=not (settings.keep_state or options.resumable)
         and begin.state is None
@@ -176,6 +178,10 @@ def _flags(
         sklearn=options.sklearn,
         loss_slack=4 * (n_out + 4) * float(np.finfo(settings.dtype).eps),
     )
+
+
+def _any(values: PerNet) -> bool:
+    return bool(values.any()) if isinstance(values, np.ndarray) else bool(values)
 
 
 def _are_moderate(weights: np.ndarray | None, n_out: int) -> bool:
@@ -285,9 +291,9 @@ def _result_buffers(runs: Runs) -> structs.Results:
     )
 
 
-def _init_spec(settings: TrainSettings) -> InitSpec:
+@functools.lru_cache(64)
+def _init_spec(architecture: Architecture, init: str | Initializer) -> InitSpec:
     """Distributions of each layer's weights and biases, for the kernels."""
-    architecture, init = settings.architecture, settings.init
     initializer = init if isinstance(init, Initializer) else choose("init", init, INITIALIZERS)
     sizes, distributions = [], []
     for n_in, n_out in architecture.shapes:

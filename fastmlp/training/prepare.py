@@ -12,6 +12,7 @@ from fastmlp._engine.early_stopping import SCORES
 from fastmlp._engine.job import Beginning, Job
 from fastmlp._engine.memory_limit import refuse_if_too_large
 from fastmlp._engine.optimizer_state import for_optimizer
+from fastmlp._engine.processors import thread_count
 from fastmlp._engine.tile_arrays import data_buffers
 from fastmlp._kernels.formulas.losses import Loss
 from fastmlp._kernels.tiles import draw_samples
@@ -41,7 +42,7 @@ def prepare_job(
     samples = _samples(settings, X, y, begin)
     choose("validation_score", settings.validation_score, SCORES)
     held_out = None if settings.validation is None else _held_out(settings)
-    return laid_out(settings, begin, samples, held_out, options, kernel, threads)
+    return laid_out(settings, begin, samples, held_out, options, kernel, thread_count(threads))
 
 
 def _beginning(settings: TrainSettings, nets: NetSelection, options: JobOptions) -> Beginning:
@@ -94,7 +95,7 @@ def _continued(nets: NetSelection, seed: int, settings: TrainSettings, begins_ot
     runs, dtype = nets.warm_start, settings.dtype
     if not isinstance(runs, Runs):
         raise TypeError(f"warm_start={runs!r}: needs the Runs of an earlier call of train")
-    if runs.architecture.with_slope(0.0) != settings.architecture.with_slope(0.0):
+    if not runs.architecture.has_layers_of(settings.architecture):
         raise ValueError(
             f"warm_start holds nets of {runs.architecture}; these are of {settings.architecture}: pass theirs"
         )

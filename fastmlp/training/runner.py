@@ -14,7 +14,6 @@ from fastmlp._engine.chunk_trainer import ChunkTrainer, Report, compile_kernels
 from fastmlp._engine.chunks import Chunk, all_chunks, unfinished_chunks
 from fastmlp._engine.interrupts import Stopping
 from fastmlp._engine.job import Job
-from fastmlp._engine.processors import thread_count
 from fastmlp._engine.team import Team
 from fastmlp.runs import Runs, Status
 from fastmlp.training.checkpoint import Checkpoint
@@ -43,15 +42,10 @@ class Runner:
     """Trains the nets of one job, with a trainer for each of its parts."""
 
     def __init__(
-        self,
-        job: Job,
-        runs: Runs,
-        threads: int | None = None,
-        *,
-        new_trainer: Callable[[Job], ChunkTrainer] = ChunkTrainer,
+        self, job: Job, runs: Runs, threads: int, *, new_trainer: Callable[[Job], ChunkTrainer] = ChunkTrainer
     ) -> None:
         self.job, self.runs = job, runs
-        self._threads = thread_count(threads)
+        self._threads = threads
         self._trainers = [new_trainer(part) for part in job.parts()]
         self._is_short = job.plan.threads_per_net == 1 and job.seconds <= SHORT_SECONDS
 
@@ -65,7 +59,9 @@ class Runner:
         """Train all nets; returns the signal that stopped training, or None."""
         job, begun = self.job, time.perf_counter()
         reporter = _Reporter(job, self.runs, progress, callback, checkpoint)
-        with Stopping() as stopping:
+        # a process that SIGTERM ends loses no more than what is short
+        signals = (signal.SIGINT,) if self._is_short and checkpoint is None else ()
+        with Stopping(*signals) as stopping:
             while True:
                 # the second part last, to fill the threads' remaining time
                 chunks = [(k, c) for k, t in enumerate(self._trainers) for c in unfinished_chunks(t.job, self._threads)]
@@ -133,6 +129,9 @@ class _Reporter:
         self, job: Job, runs: Runs, progress: bool, callback: Callback | None, checkpoint: Checkpoint | None
     ) -> None:
         self._job, self._callback, self._checkpoint = job, callback, checkpoint
+        self._is_silent = not progress and callback is None and checkpoint is None
+        if self._is_silent:
+            return
         self._n_nets, self._begun = len(runs), time.perf_counter()
         ended = runs.status != Status.INTERRUPTED
         self._finished = int(ended.sum())
@@ -141,6 +140,8 @@ class _Reporter:
         self._bar = _progress_bar(self._total, self._done) if progress else None
 
     def __call__(self, report: Report) -> None:
+        if self._is_silent:
+            return
         self._done += report.net_epochs
         self._finished += report.finished
         if self._bar is not None:
@@ -153,7 +154,7 @@ class _Reporter:
             self._job.halt[0] = 1
 
     def close(self) -> None:
-        if self._bar is not None:
+        if not self._is_silent and self._bar is not None:
             self._bar.close()
 
 

@@ -10,7 +10,11 @@ import pytest
 
 import fastmlp
 from fastmlp._engine import predict
+from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.kept import Kept
+from fastmlp._simd.jit import code_for
+from fastmlp.training.runner import Runner
+from tests.support.cases import planned, random_job
 from tests.support.data import bits
 
 RNG = np.random.default_rng(0)
@@ -127,6 +131,32 @@ def test_what_is_kept_is_bounded_and_lent_once():
     assert kept.take("a") is None
     assert [kept.take("c") for _ in range(3)] == [("c", 1), ("c", 0), None]
     assert kept.take("b") == ("b", 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_code_of_a_plan_is_that_of_its_arguments(monkeypatch, seed):
+    """`ExecutionPlan.call` looks at the types of the first call's arguments alone."""
+    call, looked_at = ExecutionPlan.call, []
+
+    def checked(plan, kernel, *arguments):
+        result = call(plan, kernel, *arguments)
+        looked_at.append(kernel)
+        assert plan.codes[kernel] is code_for(kernel, arguments)
+        return result
+
+    monkeypatch.setattr(ExecutionPlan, "call", checked)
+    rng = np.random.default_rng(seed)
+    for _ in range(12):
+        job, runs = planned(**random_job(rng))
+        runner = Runner(job, runs, 2)
+        runner.compile()
+        runner.run()
+    y = np.arange(200) % 3
+    for keywords in ({"keep_state": True}, {"dropout": 0.2}, {"validation": (X, y)}, {"shuffle": "by_net"}):
+        runs = fastmlp.train(ARCH, X, y, n_nets=3, epochs=2, batch_size=50, **keywords)
+    fastmlp.train(ARCH, X, y, epochs=2, warm_start=runs)
+    fastmlp.loss_and_gradients(ARCH, runs.weights, runs.biases, X, y)
+    assert len(set(map(id, looked_at))) >= 6
 
 
 def test_short_jobs_run_in_the_calling_thread_with_the_bits_of_others(monkeypatch):
