@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import numpy as np
 
+from fastmlp._engine.contention import CONTENTION
 from fastmlp._kernels import structs
-from fastmlp._kernels.barrier import ABANDONED, N_SHARED
+from fastmlp._kernels.barrier import ABANDONED, ARRIVALS, N_SHARED
 from fastmlp._simd.types import Buffer, aligned_copy, aligned_zeros
 
 # Shared fields of `Scratch`; each member has its own copy of all others
@@ -32,21 +34,32 @@ class Team:
             self._threads = ThreadPoolExecutor(threads_per_net - 1, thread_name_prefix="fastmlp-member")
 
     def run(self, work: Callable[[structs.Scratch], T]) -> T:
-        """Call `work` with every member's working memory, each on its own thread; returns the first one's result."""
-        leader, *others = self.scratches
-        if not others:
-            return work(leader)
-        processors = self._processors()
+        """Call `work` with every member's working memory, each on its own thread; returns the first one's result.
+
+        While other processes want the same processors, there are fewer members.
+        """
+        wanted = len(self.scratches)
+        members = CONTENTION.members(wanted) if wanted > 1 else 1
+        if members == 1:
+            return work(self._of_members(1)[0])
+        leader, *others = self._of_members(members)
+        processors = self._processors() if members == wanted else []
+        shares = [1.0] * members
 
         def run_member(scratch: structs.Scratch) -> T:
             try:
                 with pinned(processors[scratch.thread_number] if processors else None):
-                    return work(scratch)
+                    begun, ran = time.perf_counter(), time.thread_time()
+                    result = work(scratch)
+                    seconds = time.perf_counter() - begun
+                    shares[scratch.thread_number] = (time.thread_time() - ran) / max(seconds, 1e-9)
+                    return result
             except BaseException:
                 self._abandon()
                 raise
 
-        futures = []
+        leader.team[ARRIVALS] = 0  # the barrier counts in multiples of the number of members
+        futures, begun = [], time.perf_counter()
         try:
             for scratch in others:
                 futures.append(self._threads.submit(run_member, scratch))
@@ -58,7 +71,14 @@ class Team:
             wait(futures)
         for future in futures:
             future.result()
+        CONTENTION.note(time.perf_counter() - begun, shares)
         return result
+
+    def _of_members(self, members: int) -> list[structs.Scratch]:
+        """The working memory of a team of the first members."""
+        if members == len(self.scratches):
+            return self.scratches
+        return [scratch._replace(threads_per_net=members) for scratch in self.scratches[:members]]
 
     def _abandon(self) -> None:
         """Release waiting threads after a failure."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp._engine import chunk_trainer, cost_model, predict, units_memory
+from fastmlp._engine import chunk_trainer, cost_model, predict, team, units_memory
 from fastmlp._kernels import units as _units
 from fastmlp.training.runner import Runner
 from tests.support.cases import planned, random_job
@@ -19,6 +19,7 @@ def of_members(monkeypatch, threads_per_net):
     monkeypatch.setattr(cost_model, "choose_threads_per_net", lambda *_: (threads_per_net, 0.0))
     cached = cost_model._choose_kernels
     monkeypatch.setattr(cost_model, "_choose_kernels", getattr(cached, "__wrapped__", cached))
+    monkeypatch.setattr(team.CONTENTION, "members", lambda wanted: wanted)
 
 
 def assert_same_bits(one, other, description=None):
