@@ -8,22 +8,20 @@ the slice early if many nets have finished.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from fastmlp._engine.chunks import Chunk
+from fastmlp._engine.compiling import compile_apart
 from fastmlp._engine.job import Job
 from fastmlp._engine.optimizer_state import fill_settings, take_settings
 from fastmlp._engine.pacing import Pacing, fewest
 from fastmlp._engine.slices import slice_of
 from fastmlp._engine.team import Team
 from fastmlp._engine.tile_arrays import TileArrays
-from fastmlp._engine.workers import call_apart
 from fastmlp._kernels import structs
 from fastmlp._kernels.epoch_loop import train_tiles
 from fastmlp._kernels.evaluation import N_MEASURES, measure_tiles
@@ -310,30 +308,12 @@ class ChunkTrainer:
         tiles.result_index[leaving] = -1
 
 
-def compile_kernels(trainers: list[ChunkTrainer]) -> float:
-    """Compile the kernels, or load them from the cache; returns the seconds it took.
-
-    It runs in a thread of its own: an exception in the middle, such as KeyboardInterrupt, would be lost in LLVM or
-    leave an incomplete kernel.
-    """
+def compile_kernels(trainers: list[ChunkTrainer], progress: bool = False) -> float:
+    """Compile the kernels that this process has not compiled yet, or load them; returns the seconds it took."""
     new = [trainer for trainer in trainers if trainer.kernels not in trainer.job.plan.compiled]
     if not new:
         return 0.0
-    begun = time.perf_counter()
-    with _no_garbage_collection():
-        for trainer in new:
-            call_apart(trainer.call_every_kernel)
-            trainer.job.plan.compiled.add(trainer.kernels)
-    return time.perf_counter() - begun
-
-
-@contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Pause garbage collection: it would take a sixth of the compile time to scan millions of long-lived objects."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+    seconds = compile_apart([trainer.call_every_kernel for trainer in new], progress)
+    for trainer in new:
+        trainer.job.plan.compiled.add(trainer.kernels)
+    return seconds

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._engine import workers
+from fastmlp._engine.compiling import compile_apart
 from fastmlp._engine.cost_model import Choice, choose_kernel
 from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.interrupts import Stopping
@@ -159,7 +160,7 @@ def _predict_here(architecture: Architecture, parameters: np.ndarray, samples: n
         plan = _plan_for(architecture, parameters, size, threads=1)
         forward = _Forward(plan, np.empty_like(parameters, order="C"), size, plan.new_scratch(min(size, CHUNK_SAMPLES)))
         if "predict" not in plan.compiled:
-            workers.call_apart(lambda: forward(parameters, architecture.leaky_slope, samples))
+            compile_apart([lambda: forward(parameters, architecture.leaky_slope, samples)])
             plan.compiled.add("predict")
     outputs = forward(parameters, architecture.leaky_slope, samples).copy()
     if keeps:

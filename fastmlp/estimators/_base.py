@@ -241,7 +241,7 @@ class BaseMLP(BaseEstimator):
         threads = self._threads()
         job, runs = prepare_job(settings, X, self._net_targets(y), nets, threads=threads, options=options)
         runner = Runner(job, runs, threads)
-        runner.compile()
+        runner.compile(self.progress)
         printer = Printer(runs, first_epoch) if self.verbose else None
         interrupted = runner.run(self.progress, printer)
         if interrupted == signal.SIGTERM:

@@ -372,7 +372,7 @@ def _to_the_end(job: Job, runs: Runs, how: HowToRun, checkpoint: Checkpoint | No
         checkpoint.begin(job, runs)
     runner = Runner(job, runs, thread_count(how.threads))
     try:
-        runner.compile()
+        runner.compile(how.progress)
     except KeyboardInterrupt:
         if checkpoint is None:
             raise

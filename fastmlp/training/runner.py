@@ -49,9 +49,9 @@ class Runner:
         self._trainers = [new_trainer(part) for part in job.parts()]
         self._is_short = job.plan.threads_per_net == 1 and job.seconds <= SHORT_SECONDS
 
-    def compile(self) -> None:
+    def compile(self, progress: bool = False) -> None:
         """Compile or load the kernels, and note the seconds."""
-        self.runs.compile_seconds = compile_kernels(self._trainers)
+        self.runs.compile_seconds = compile_kernels(self._trainers, progress)
 
     def run(
         self, progress: bool = False, callback: Callback | None = None, checkpoint: Checkpoint | None = None

@@ -3,13 +3,15 @@
 import os
 import resource
 import threading
+import time
 import warnings
 
 import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp._engine import predict
+from fastmlp._engine import compiling, predict
+from fastmlp._engine.compiling import compile_apart
 from fastmlp._engine.execution_plan import ExecutionPlan
 from fastmlp._engine.kept import Kept
 from fastmlp._simd.jit import code_for
@@ -185,3 +187,18 @@ def test_an_interrupt_of_a_short_job_brings_its_nets():
     assert caught.value.signal == signal.SIGINT
     with pytest.raises(ZeroDivisionError):
         fastmlp.train(ARCH, X, np.arange(200) % 3, epochs=2, callback=lambda _: 1 / 0)
+
+
+@pytest.mark.parametrize(
+    ("terminal", "progress", "seconds"), [(True, False, 0.3), (False, True, 0.3), (True, True, 0.0)]
+)
+def test_long_compilation_is_reported_on_a_terminal_or_with_progress(monkeypatch, capsys, terminal, progress, seconds):
+    monkeypatch.setattr(compiling, "PATIENT_SECONDS", 0.1)
+    monkeypatch.setattr(compiling, "_is_terminal", lambda: terminal)
+    took = compile_apart([lambda: time.sleep(seconds)], progress)
+    said = capsys.readouterr().err
+    assert took >= seconds
+    assert ("compiling kernels" in said and said.endswith(f"{took:.1f} s\n")) == (seconds > 0)
+    monkeypatch.setattr(compiling, "_is_terminal", lambda: False)
+    compile_apart([lambda: time.sleep(0.2)])
+    assert capsys.readouterr().err == ""
