@@ -6,7 +6,6 @@ the time, all members lose more than half of theirs: fewer members are then fast
 
 from __future__ import annotations
 
-import threading
 import time
 
 SHORT_SECONDS = 0.002  # shorter slices say nothing
@@ -16,10 +15,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 2.0, 16.0  # and tries again after a pause (seconds
 
 
 class Contention:
-    """The number of members for the teams of this process, from how much of the last slices' time each has run."""
+    """The number of members for the teams of this process, from how much of the last slices' time each has run.
+
+    Teams of several threads share it without a lock: the worst that a lost note costs is a slice.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._limit, self._until, self._pause = 1, 0.0, FIRST_PAUSE
         self._slices = 0
 
@@ -32,14 +33,13 @@ class Contention:
         if seconds < SHORT_SECONDS:
             return
         lost = sum(share < LEAST_SHARE for share in shares)
-        with self._lock:
-            if not lost:
-                self._slices, self._pause = 0, FIRST_PAUSE
-                return
-            self._slices += 1
-            if self._slices >= SLICES:  # when a pause is over, the first slice tells
-                self._limit, self._until = max(1, len(shares) - lost), time.monotonic() + self._pause
-                self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        if not lost:
+            self._slices, self._pause = 0, FIRST_PAUSE
+            return
+        self._slices += 1
+        if self._slices >= SLICES:  # when a pause is over, the first slice tells
+            self._limit, self._until = max(1, len(shares) - lost), time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
 
 CONTENTION = Contention()

@@ -5,7 +5,7 @@ It knows nothing of what they are.
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -17,8 +17,7 @@ class Kept(Generic[T]):
 
     def __init__(self, most_keys: int = 16, most_of_a_key: int = 8) -> None:
         self._most_keys, self._most_of_a_key = most_keys, most_of_a_key
-        self._objects: dict[Hashable, list[T]] = {}
-        self._lock = threading.Lock()
+        self._objects: dict[Hashable, list[T]] = {}  # without a lock, which a fork could leave locked in the child
 
     def take(self, key: Hashable) -> T | None:
         """An object that was given under this key and that no other call has; None if there is none."""
@@ -29,11 +28,9 @@ class Kept(Generic[T]):
 
     def give(self, key: Hashable, one: T) -> None:
         """Keep an object for later calls; those of the oldest key go if there are too many keys."""
-        objects = self._objects.get(key)
-        if objects is None:
-            with self._lock:
-                objects = self._objects.setdefault(key, [])
-                while len(self._objects) > self._most_keys:
-                    del self._objects[next(iter(self._objects))]
+        objects = self._objects.setdefault(key, [])
+        if len(self._objects) > self._most_keys:
+            with contextlib.suppress(RuntimeError):  # another thread has added a key: it removes one too
+                self._objects.pop(next(iter(self._objects)), None)
         if len(objects) < self._most_of_a_key:
             objects.append(one)

@@ -57,8 +57,10 @@ class _Thread:
         while True:
             self._asleep.acquire()
             if self.run is not None:
-                self.run.function()
-                self.run = None
+                try:
+                    self.run.function()
+                finally:
+                    self.run = None
                 if len(_WAITING) >= available_threads():
                     return
                 _WAITING.append(self)
