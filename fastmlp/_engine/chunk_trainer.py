@@ -31,7 +31,7 @@ from fastmlp._kernels.tiles import compact, copy_in, copy_out, draw
 from fastmlp._kernels.tiny import train_tiny_tiles
 from fastmlp._simd.types import Buffer, aligned_zeros
 
-MOST_KEPT_BYTES = 2**17  # of outputs in a team's memory, and of tiles, that are kept for later jobs
+MOST_KEPT_BYTES = 2**18  # of a team's memory, and of tiles, that are kept for later jobs
 
 
 class Report(NamedTuple):
@@ -58,7 +58,8 @@ class ChunkTrainer:
 
     def give_back(self, team: Team) -> None:
         """Keep the team for a later job, if it is small."""
-        if team.scratches[0].units.array.nbytes <= MOST_KEPT_BYTES:
+        scratch = team.scratches[0]
+        if sum(value.array.nbytes for value in scratch if isinstance(value, Buffer)) <= MOST_KEPT_BYTES:
             self.job.plan.teams.give(self._team_key, team)
 
     @property
@@ -115,7 +116,7 @@ class ChunkTrainer:
                 self._close_gaps(tiles, active)
                 held = active
         self._copy_out(tiles, tiles.result_index >= 0)
-        if tiles.rows.nbytes <= MOST_KEPT_BYTES:
+        if chunk == (job.first, job.stop) and tiles.n_bytes <= MOST_KEPT_BYTES:
             job.plan.tiles.give(self._tiles_key(chunk), tiles)
 
     def _tiles_key(self, chunk: Chunk) -> tuple[int, ...]:

@@ -275,6 +275,10 @@ class TileArrays:
         self.result_index[index >= self.stop] = -1
         self.stop_state[:, structs.ACTIVE] = index < self.stop
 
+    @property
+    def n_bytes(self) -> int:
+        return sum(buffer.array.nbytes for buffer in self._buffers)
+
     def reset(self) -> None:
         """Make the tiles as they were when they were allocated."""
         for buffer in self._buffers[:-1]:
