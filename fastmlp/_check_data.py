@@ -89,8 +89,7 @@ def cast_finite(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
         with np.errstate(over="ignore"):
             result = np.array(array, dtype=dtype, order="C")
     flat = result.reshape(-1)
-    blocks = [flat] if flat.size <= BLOCK else (flat[i : i + BLOCK] for i in range(0, flat.size, BLOCK))
-    if not all(np.isfinite(block).all() for block in blocks):
+    if not all(np.isfinite(flat[i : i + BLOCK]).all() for i in range(0, flat.size, BLOCK)):
         finite = np.isfinite(result)
         where = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise ValueError(

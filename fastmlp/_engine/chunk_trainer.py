@@ -81,9 +81,8 @@ class ChunkTrainer:
         self.fill(tiles, begin)
         team = self.new_team()
         self.train(tiles, slice_of(job, tiles, begin, begin)._replace(last=begin + 1), team)
-        job.plan.call(
-            compact, job.vectors.F, tiles.kernel_view, job.n_weighted
-        )  # also without rules, because nets may diverge
+        # also without rules, because nets may diverge
+        job.plan.call(compact, job.vectors.F, tiles.kernel_view, job.n_weighted)
         if job.validation is not None:
             self._measured(tiles, job.data, False, team.scratches[0])
         self._copy_out(tiles, tiles.result_index >= 0)

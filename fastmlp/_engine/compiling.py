@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from fastmlp._engine.workers import call_apart
 
-PATIENT_SECONDS = 1.0  # a user who watches is told of compilation that takes longer
+PATIENT_SECONDS = 1.0  # compilation that takes longer is reported
 
 
 def compile_apart(functions: list[Callable[[], object]], progress: bool = False) -> float:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 
 SHORT_SECONDS = 0.002  # shorter slices say nothing
-LEAST_SHARE = 0.75  # of a slice's time that a member must have run, or else another process wanted its processor
-SLICES = 2  # after so many slices in a row with such members, the team gives them up,
-FIRST_PAUSE, LONGEST_PAUSE = 2.0, 16.0  # and tries again after a pause (seconds), which doubles if that fails
+LEAST_SHARE = 0.75  # a member that ran for a smaller share of a slice shared its processor with another process
+SLICES = 2  # a team gives such members up after this number of slices in a row
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 16.0  # seconds until all members are tried again; the pause doubles if that fails
 
 
 class Contention:

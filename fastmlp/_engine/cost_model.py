@@ -10,11 +10,11 @@ shows how often, and by how much, the model is wrong.
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fastmlp._engine.kept import cached
 from fastmlp._engine.tile_arrays import is_tiny, rounded_up
 from fastmlp._simd.cpu import host_lanes
 from fastmlp._simd.types import VectorSpec
@@ -73,6 +73,7 @@ def choose_kernel(
     return _choose_one(architecture, n_nets, n_samples, batch, dtype, threads, asked, plain)[0]
 
 
+@cached(256)
 def choose_kernels(
     architecture: Architecture,
     n_nets: int,
@@ -88,23 +89,6 @@ def choose_kernels(
 
     Threads are best used if each gets the same number of tiles. A few nets more would cost another round of tiles.
     """
-    host = host_lanes(dtype, narrow=True)
-    return _choose_kernels(architecture, n_nets, n_samples, batch, dtype, threads, epochs, asked, plain, host)
-
-
-@functools.lru_cache(256)
-def _choose_kernels(
-    architecture: Architecture,
-    n_nets: int,
-    n_samples: int,
-    batch: int,
-    dtype: np.dtype,
-    threads: int,
-    epochs: int,
-    asked: str | None,
-    plain: bool,
-    _host: VectorSpec,  # what the choice depends on, so that it is part of the key
-) -> tuple[Choice, Rest | None]:
     one, cost = _choose_one(architecture, n_nets, n_samples, batch, dtype, threads, asked, plain)
     rest = n_nets % (threads * one.lanes.count)
     if asked is not None or rest in (0, n_nets) or cost * epochs < WORTH_ANOTHER_KERNEL:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp._engine.cost_model import Choice
-from fastmlp._engine.kept import Kept
+from fastmlp._engine.kept import Kept, cached
 from fastmlp._engine.team import Team
 from fastmlp._engine.tile_arrays import (
     TileArrays,
@@ -29,9 +28,8 @@ from fastmlp._engine.units_memory import (
     unit_vectors,
 )
 from fastmlp._kernels import structs
-from fastmlp._simd.cpu import host_lanes
 from fastmlp._simd.jit import code_for
-from fastmlp._simd.types import Buffer, VectorSpec
+from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
 
 MOST_KEPT = 2**14  # parameters of a net whose plan is kept for further calls
@@ -62,8 +60,8 @@ class ExecutionPlan:
         cls, architecture: Architecture, loss: str, dtype: np.dtype, choice: Choice, online: bool = False
     ) -> ExecutionPlan:
         """`online` learning, a sample at a time, needs no blocks of samples."""
-        make = _plan if architecture.n_parameters <= MOST_KEPT else _plan.__wrapped__
-        return make(architecture, loss, dtype, choice, online, host_lanes(dtype, narrow=True))
+        make = _kept_plan if architecture.n_parameters <= MOST_KEPT else _plan
+        return make(architecture, loss, dtype, choice, online)
 
     def call(self, kernel: Any, *arguments: Any) -> Any:
         """Call a kernel whose types of arguments follow from the plan alone: they are looked at in the first call."""
@@ -95,15 +93,7 @@ class ExecutionPlan:
 _COMPILED: dict[Hashable, set[Hashable]] = {}
 
 
-@functools.lru_cache(64)
-def _plan(
-    architecture: Architecture,
-    loss: str,
-    dtype: np.dtype,
-    choice: Choice,
-    online: bool,
-    _host: VectorSpec,  # what `unit_vectors` depends on, so that it is part of the key
-) -> ExecutionPlan:
+def _plan(architecture: Architecture, loss: str, dtype: np.dtype, choice: Choice, online: bool) -> ExecutionPlan:
     if choice.kernel == "units":
         vectors = unit_vectors(dtype)
         net = unit_net_buffers(architecture, loss, vectors)
@@ -115,3 +105,6 @@ def _plan(
     return ExecutionPlan(
         architecture, choice.kernel, choice.threads_per_net, vectors, net, Buffer(order), choice.nanoseconds, compiled
     )
+
+
+_kept_plan = cached(64)(_plan)

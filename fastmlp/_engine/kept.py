@@ -1,4 +1,4 @@
-"""`Kept`: objects that are expensive to make, kept for later calls and lent to one call at a time.
+"""Keep what is expensive to make for later calls: `Kept` lends objects to one call at a time, `cached` keeps results.
 
 It knows nothing of what they are.
 """
@@ -6,10 +6,29 @@ It knows nothing of what they are.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable
-from typing import Generic, TypeVar
+import functools
+import os
+from collections.abc import Callable, Hashable
+from typing import Generic, ParamSpec, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def cached(most: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """As `functools.lru_cache`, for functions whose result also depends on FASTMLP_LANES."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        kept = functools.lru_cache(most)(lambda _lanes, *args, **keywords: function(*args, **keywords))
+
+        @functools.wraps(function)
+        def call(*args: P.args, **keywords: P.kwargs) -> T:
+            return kept(os.environ.get("FASTMLP_LANES"), *args, **keywords)  # type: ignore[arg-type]
+
+        call.cache_clear = kept.cache_clear  # type: ignore[attr-defined]
+        return call
+
+    return decorate
 
 
 class Kept(Generic[T]):

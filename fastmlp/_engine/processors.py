@@ -53,7 +53,7 @@ def quota_processors(root: Path = Path("/")) -> int:
 
     A group is limited by those above it too. Reference: Linux, Documentation/admin-guide/cgroup-v2.rst, "cpu.max".
     """
-    shares = [share for folder in _groups(root) for share in (_share_of(folder),) if share is not None]
+    shares = [share for share in map(_share_of, _groups(root)) if share is not None]
     return max(1, math.ceil(min(shares, default=2.0**20)))
 
 
@@ -69,12 +69,9 @@ def _groups(root: Path) -> Iterator[Path]:
         if controllers and "cpu" not in controllers.split(","):
             continue
         mount = root / "sys/fs/cgroup"
-        folder = mount / controllers / path.lstrip("/") if controllers else mount / path.lstrip("/")
-        if controllers and not (mount / controllers).exists():
-            mount = mount / "cpu"
-            folder = mount / path.lstrip("/")
-        elif controllers:
-            mount = mount / controllers
+        if controllers:
+            mount = mount / controllers if (mount / controllers).exists() else mount / "cpu"
+        folder = mount / path.lstrip("/")
         yield folder
         while folder != mount:
             folder = folder.parent

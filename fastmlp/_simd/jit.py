@@ -115,7 +115,7 @@ class Kernel:
         return self.code_for(arguments)(*arguments)
 
     def code_for(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
-        """The compiled code for arguments of these types. It does not check them: others end the program."""
+        """The compiled code for arguments of these types. It does not check types: wrong ones crash the process."""
         kinds = _kinds_of(arguments)
         code = self._codes.get(kinds)
         if code is None:
@@ -145,5 +145,5 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def code_for(function: Any, arguments: tuple[Any, ...]) -> Callable[..., Any]:
-    """What a kernel calls for arguments of these types, to call it many times: see `Kernel.code_for`."""
+    """The code of a kernel for arguments of these types, for many calls: see `Kernel.code_for`."""
     return function.code_for(arguments) if isinstance(function, Kernel) else function

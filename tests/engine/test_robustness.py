@@ -285,7 +285,7 @@ import gc, json, os, sys, tempfile, time, tracemalloc, warnings
 import numpy as np
 import fastmlp
 from fastmlp._engine.chunk_trainer import ChunkTrainer
-from fastmlp._engine.execution_plan import _plan
+from fastmlp._engine.execution_plan import _kept_plan
 
 warnings.simplefilter("ignore")  # a checkpoint is written over and over
 fill = ChunkTrainer.fill
@@ -311,7 +311,7 @@ def peak_and_estimate(sizes, n_samples, output="sigmoid", validation_samples=0, 
             where = os.path.join(folder, "job") if checkpoint else None
             fastmlp.train(arch, X, y, validation=validation, checkpoint=where, threads=threads, **settings)
     def traced_peak():
-        _plan.cache_clear()  # with the memory of small jobs that plans keep
+        _kept_plan.cache_clear()  # with the memory of small jobs that plans keep
         gc.collect()
         tracemalloc.start()
         train()

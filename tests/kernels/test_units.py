@@ -8,6 +8,7 @@ import pytest
 import fastmlp
 from fastmlp._engine import chunk_trainer, cost_model, predict, team, units_memory
 from fastmlp._kernels import units as _units
+from fastmlp.training import layout
 from fastmlp.training.runner import Runner
 from tests.support.cases import planned, random_job
 from tests.support.data import bits
@@ -17,8 +18,7 @@ from tests.support.reference import run_reference
 def of_members(monkeypatch, threads_per_net):
     """Have `threads_per_net` threads train each net together."""
     monkeypatch.setattr(cost_model, "choose_threads_per_net", lambda *_: (threads_per_net, 0.0))
-    cached = cost_model._choose_kernels
-    monkeypatch.setattr(cost_model, "_choose_kernels", getattr(cached, "__wrapped__", cached))
+    monkeypatch.setattr(layout, "choose_kernels", cost_model.choose_kernels.__wrapped__)
     monkeypatch.setattr(team.CONTENTION, "members", lambda wanted: wanted)
 
 
