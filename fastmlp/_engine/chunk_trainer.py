@@ -29,7 +29,8 @@ from fastmlp._kernels.formulas import optimizers
 from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.tiles import compact, copy_in, copy_out, draw
 from fastmlp._kernels.tiny import train_tiny_tiles
-from fastmlp._simd.types import Buffer, aligned_zeros
+from fastmlp._kernels.tiny_xor import is_small
+from fastmlp._simd.types import Buffer, aligned_zeros, static
 
 MOST_KEPT_BYTES = 2**18  # of a team's memory, and of tiles, that are kept for later jobs
 
@@ -67,12 +68,13 @@ class ChunkTrainer:
         return self.job.flags.batch_size, self.job.flags.dropping
 
     @property
-    def kernels(self) -> tuple[str | bool, ...]:
+    def kernels(self) -> tuple[str | int, ...]:
         """The group of kernels that this job calls, as an entry of `ExecutionPlan.compiled`."""
         job, flags = self.job, self.job.flags
         begins = (job.init_spec is None, job.begin.parameters is None, job.begin.state is None)
         draws = (flags.shuffle and job.order_source is None, flags.order_by_net, flags.dropping)
-        return (type(self).__name__, *begins, *draws, job.validation is None)
+        small = is_small(job.net, flags)
+        return (type(self).__name__, *begins, *draws, job.validation is None, *flags.static_numbers, small)
 
     def call_every_kernel(self) -> None:
         """Compile the kernels, by calls without nets."""
@@ -205,19 +207,17 @@ class ChunkTrainer:
 
     def train(self, tiles: TileArrays, epochs: structs.Epochs, team: Team) -> int:
         """Train a slice; returns the epoch after its last, or None if a halt ended it."""
-        job, v, halt = self.job, self.job.vectors, Buffer(self.job.halt)
+        job, v, halt, variant = self.job, self.job.vectors, Buffer(self.job.halt), self.job.flags.static_numbers
+        flags, small = job.flags.with_static_numbers(), static(is_small(job.net, job.flags))
         # copied before any thread changes the original
         views = [tiles.kernel_view, *(tiles.view_of_a_member() for _ in team.scratches[1:])]
 
         def train(scratch: structs.Scratch) -> int:
             view = views[scratch.thread_number]
+            rest = job.net, job.data, flags, view, job.results, epochs, scratch, halt
             if job.plan.kernel == "tiny":
-                return job.plan.call(
-                    train_tiny_tiles, v.Blk, v.F, job.net, job.data, job.flags, view, job.results, epochs, scratch, halt
-                )
-            return job.plan.call(
-                train_tiles, v.kinds, v.F, job.net, job.data, job.flags, view, job.results, epochs, scratch, halt
-            )
+                return job.plan.call(train_tiny_tiles, v.Blk, v.F, *rest, small, variant=(*variant, small))
+            return job.plan.call(train_tiles, v.kinds, v.F, *rest, variant=variant)
 
         return team.run(train)
 
@@ -246,9 +246,19 @@ class ChunkTrainer:
         job, v = self.job, self.job.vectors
         n_measures = N_MEASURES + 2 * job.architecture.sizes[-1]
         measures = aligned_zeros((tiles.count, n_measures, tiles.width), v.F.dtype)
-        flags = job.flags._replace(counts_accuracy=counts_accuracy)
         alone = scratch._replace(thread_number=0, threads_per_net=1)
-        job.plan.call(measure_tiles, v.kinds, v.F, job.net, data, flags, tiles.kernel_view, Buffer(measures), alone)
+        job.plan.call(
+            measure_tiles,
+            v.kinds,
+            v.F,
+            job.net,
+            data,
+            tiles.kernel_view,
+            job.flags.loss_scale,
+            counts_accuracy,
+            Buffer(measures),
+            alone,
+        )
         return measures
 
     def settle_chunk(self, chunk: Chunk, team: Team, _report: Callable[[Report], None]) -> None:

@@ -63,11 +63,14 @@ class ExecutionPlan:
         make = _kept_plan if architecture.n_parameters <= MOST_KEPT else _plan
         return make(architecture, loss, dtype, choice, online)
 
-    def call(self, kernel: Any, *arguments: Any) -> Any:
-        """Call a kernel whose types of arguments follow from the plan alone: they are looked at in the first call."""
-        code = self.codes.get(kernel)
+    def call(self, kernel: Any, *arguments: Any, variant: Hashable = None) -> Any:
+        """Call a kernel whose types of arguments follow from the plan, and from the static numbers in `variant`.
+
+        They are looked at in the first call.
+        """
+        code = self.codes.get((kernel, variant))
         if code is None:
-            code = self.codes[kernel] = code_for(kernel, arguments)
+            code = self.codes[kernel, variant] = code_for(kernel, arguments)
         return code(*arguments)
 
     @property

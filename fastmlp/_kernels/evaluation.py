@@ -29,7 +29,7 @@ def forward_chunk(kinds, F, net, rows, base, data, first, slope, scratch):
 
 
 @kernel
-def measure_tiles(kinds, F, net, data, flags, tiles, measures, scratch):
+def measure_tiles(kinds, F, net, data, tiles, loss_scale, counts_accuracy, measures, scratch):
     """Write each net's mean loss, its accuracy, and each output's weighted sum of squared errors to `measures`.
 
     `measures` is (T, N_MEASURES + 2 n_out, W): the compensations of the errors' sums follow the sums.
@@ -51,7 +51,7 @@ def measure_tiles(kinds, F, net, data, flags, tiles, measures, scratch):
             for s in range(0, count, B):
                 row, within = s * step + here, min(B, count - s)
                 losses, right = outputs_and_losses(
-                    Blk, F, net, data, samples, s, units, outputs, row, 1, step, True, flags.counts_accuracy
+                    Blk, F, net, data, samples, s, units, outputs, row, 1, step, True, counts_accuracy
                 )
                 weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
                 loss_sum, loss_rest = fold_compensated(loss_sum, loss_rest, weights * losses, within)
@@ -68,8 +68,8 @@ def measure_tiles(kinds, F, net, data, flags, tiles, measures, scratch):
                         store(measures, errors + n_out, rest)
         weight_sum = weight_sum_of(F, data, tiles, tile, samples, -1, 0, n)
         accuracy = right_sum / weight_sum
-        store(measures, target, loss_sum / weight_sum * flags.loss_scale)
-        store(measures, target + 1, accuracy if flags.counts_accuracy else nothing)
+        store(measures, target, loss_sum / weight_sum * loss_scale)
+        store(measures, target + 1, accuracy if counts_accuracy else nothing)
 
 
 @kernel

@@ -19,7 +19,7 @@ from fastmlp._kernels.optimizer_step import adam_settings, add_l2, advance_power
 from fastmlp._kernels.output_layer import knows_bound, least_losses_of, output_deltas, outputs_and_losses
 from fastmlp._kernels.samples import block_weights, choose_samples, inverse_of, weight_sum_of
 from fastmlp._kernels.stopping import apply_rules, empty_lanes, nets_in_training, record_losses, retire, target_in_doubt
-from fastmlp._kernels.tiny_xor import is_small, train_small
+from fastmlp._kernels.tiny_xor import train_small
 from fastmlp._simd.arithmetic import any_lane, broadcast, fma, fold_compensated, fold_fma, ratio, repeat, select
 from fastmlp._simd.jit import inline, kernel
 from fastmlp._simd.memory import load, spread_samples, store
@@ -81,8 +81,9 @@ def _descend(Blk, F, net, flags, tiles, tile, units, deltas, n_samples, active, 
     rows, base, zero = tiles.rows, tile * tiles.n_rows, broadcast(F, 0.0)
     # Adam's divisions and roots overlap with the products of the next gradients: the first half of its step follows its
     # gradient at once, and the second half, which waits for a root, the next gradient
-    at_once = flags.method == Method.ADAM and not flags.has_l2
-    settings = adam_settings(F, F, tiles, tile, corrections)
+    if flags.method == Method.ADAM:
+        settings = adam_settings(F, F, tiles, tile, corrections)
+        l2 = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.L2)
     below, here, r = 0, net.sizes[0] + 1, base
     mean = root = zero  # those of row r − 1
     for layer in range(net.n_layers):
@@ -91,30 +92,31 @@ def _descend(Blk, F, net, flags, tiles, tile, units, deltas, n_samples, active, 
             delta = load(Blk, deltas, here + j)
             for i in range(n_columns):
                 g = fold_fma(zero, delta, load(Blk, units, below + i), n_samples)
-                if at_once:
+                if flags.method == Method.ADAM:
+                    if flags.has_l2 and i < net.sizes[layer]:
+                        g = optimizers.add_l2(g, load(F, rows, r), l2)
                     if r > base:
                         finish_adam(F, flags, rows, r - 1, mean, root, active, settings)
                     mean, root = begin_adam(F, rows, r, net.state_step, g, active, settings)
                 else:
                     store(rows, r + net.state_step, g)
                 r += 1
-        if flags.has_l2:
+        if flags.method != Method.ADAM and flags.has_l2:
             for unit in range(base + net.weight_rows[layer], r, n_columns):
                 add_l2(F, F, net, tiles, tile, unit, unit + net.sizes[layer])
         below, here = here, here + net.sizes[layer + 1] + 1
-    if at_once:
+    if flags.method == Method.ADAM:
         finish_adam(F, flags, rows, r - 1, mean, root, active, settings)
     else:
         update(F, F, net, flags, tiles, tile, base, net.n_parameters, 1, 1, active, corrections)
 
 
 @inline
-def _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, end, scratch, halt):
+def _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, end, scratch, halt, small):
     """Train one tile from epoch `begin` to `end`; the inputs are already written."""
     n, B, last_epoch = data.n_samples, ratio(Blk, F), epochs.last
     samples, units, deltas = scratch.samples, scratch.units, scratch.deltas
     outputs = (net.sizes[0] + 1 + net.unit_rows[net.n_layers]) * B
-    small = is_small(net, flags)
     nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
     base, h = tile * tiles.n_rows, tile * optimizers.N_HYPERPARAMETERS
     slope = load(F, tiles.hyper, h + optimizers.LEAKY_SLOPE)
@@ -194,14 +196,17 @@ def _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, e
 
 
 @kernel
-def train_tiny_tiles(Blk, F, net, data, flags, tiles, results, epochs, scratch, halt):
-    """Do the same as `epoch_loop.train_tiles`, for a full batch of at most B samples and constant learning rates."""
+def train_tiny_tiles(Blk, F, net, data, flags, tiles, results, epochs, scratch, halt, small):
+    """Do the same as `epoch_loop.train_tiles`, for a full batch of at most B samples and constant learning rates.
+
+    `small`, a `StaticNumber`, is whether `tiny_xor.is_small`.
+    """
     choose_samples(scratch.samples, -1, 0, data.n_samples, ratio(Blk, F), scratch.samples)
     _lay_out_inputs(Blk, F, net, data, scratch.samples, scratch.units)
     end = epochs.first
     while True:
         begin, end = end, min(end + epochs.stride, epochs.stop)
         for tile in range(tiles.n_tiles):
-            _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, end, scratch, halt)
+            _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, end, scratch, halt, small)
         if halt[0] or end == epochs.stop or nets_in_training(F, tiles, scratch.lanes) < epochs.fewest:
             return end

@@ -25,10 +25,9 @@ from fastmlp._simd.types import ALL
 OVERFLOW_FACTOR = 16 * NEAR_OVERFLOW
 
 
-@inline
-def is_small(net, flags):
-    """Whether this path can train a tiny job."""
-    return (
+def is_small(net: structs.Net, flags: structs.TrainFlags) -> bool:
+    """Whether this path can train a tiny job: decided before kernels are compiled, so that others do without it."""
+    return bool(
         net.n_layers == 2
         and net.sizes[0] == 2
         and net.sizes[2] == 1

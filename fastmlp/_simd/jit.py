@@ -9,6 +9,7 @@ several times faster, with the same result.
 from collections.abc import Callable
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba.core import config, typed_passes, types, untyped_passes
@@ -16,10 +17,12 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
 from fastmlp._simd.cache import cache_of
+from fastmlp._simd.static_branches import PruneStaticBranches
 
 _UNUSED_PASSES = (
     untyped_passes.WithLifting,
     untyped_passes.InlineClosureLikes,
+    untyped_passes.RewriteSemanticConstants,
     untyped_passes.DeadBranchPrune,
     untyped_passes.RewriteDynamicRaises,
     untyped_passes.MakeFunctionToJitFunction,
@@ -33,27 +36,37 @@ _UNUSED_PASSES = (
 )
 
 
-class _KernelCompiler(Compiler):
-    def define_pipelines(self):
-        pipelines = super().define_pipelines()
-        for manager in pipelines:
-            manager.passes[:] = [entry for entry in manager.passes if entry[0] not in _UNUSED_PASSES]
-            manager.finalize()
-        self.state.type_annotation = None
-        return pipelines
-
-
 class _InlinedLibrary(JITCodeLibrary):
-    """A code library that is only linked into others."""
+    """A function's code that is only linked into other code, and `used`, the libraries of what it calls."""
+
+    def __init__(self, codegen, name):
+        super().__init__(codegen, name)
+        self.used = []
+
+    def add_linking_library(self, library):
+        library._ensure_finalized()
+        self.used.append(library)
 
     def _optimize_functions(self, module):
         pass
 
-    def _optimize_final_module(self):
-        pass
-
-    def _finalize_final_module(self):
+    def finalize(self):
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage == llvm.Linkage.external:
+                function.linkage = "linkonce_odr"
         self._finalized = True
+
+    def module_alone(self):
+        """The module without what it calls."""
+        return self._final_module
+
+    def _get_module_for_linking(self):
+        """The module with all that it calls, for functions that are not kernels."""
+        if self._shared_module is None:
+            self._shared_module = self._final_module.clone()
+            for library in self.used:
+                self._shared_module.link_in(library._get_module_for_linking(), preserve=True)
+        return self._shared_module
 
     def get_pointer_to_function(self, _name):
         return 0
@@ -66,11 +79,57 @@ class _InlinedLibrary(JITCodeLibrary):
         """Only functions that Python calls need environments."""
 
 
+class _KernelLibrary(JITCodeLibrary):
+    """The machine code of a kernel: every function that it calls is linked once, and all are optimised together."""
+
+    def add_linking_library(self, library):
+        if library not in self._linking_libraries:
+            super().add_linking_library(library)
+            if isinstance(library, _InlinedLibrary):
+                for used in library.used:  # after it: only what is called already is linked
+                    self.add_linking_library(used)
+
+    def finalize(self):
+        for library in self._linking_libraries:
+            alone = isinstance(library, _InlinedLibrary)
+            module = library.module_alone() if alone else library._get_module_for_linking()
+            self._final_module.link_in(module, preserve=True)
+        self._linking_libraries = []
+        super().finalize()
+
+    def _optimize_functions(self, module):
+        module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self):
+        # the kernels' vectors are explicit: to look for others takes long and finds nothing
+        passes, builder = self._codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False)
+        with self._recorded_timings.record("Module passes", builder):
+            passes.run(self._final_module, builder)
+
+
+class _KernelCompiler(Compiler):
+    library: type[JITCodeLibrary] = _KernelLibrary
+
+    def define_pipelines(self):
+        codegen = self.state.targetctx.codegen()
+        self.state.flags.no_cfunc_wrapper = True
+        self.state.library = self.library(codegen, self.state.func_id.func_qualname)
+        self.state.library.enable_object_caching()
+        pipelines = super().define_pipelines()
+        for manager in pipelines:
+            manager.passes[:] = [entry for entry in manager.passes if entry[0] not in _UNUSED_PASSES]
+            if any(entry[0] is untyped_passes.IRProcessing for entry in manager.passes):
+                manager.add_pass_after(PruneStaticBranches, untyped_passes.FixupArgs)
+            manager.finalize()
+        self.state.type_annotation = None
+        return pipelines
+
+
 class _InlineCompiler(_KernelCompiler):
+    library = _InlinedLibrary
+
     def define_pipelines(self):
         self.state.flags.no_cpython_wrapper = True
-        self.state.flags.no_cfunc_wrapper = True
-        self.state.library = _InlinedLibrary(self.state.targetctx.codegen(), "inlined")
         return super().define_pipelines()
 
 
@@ -86,12 +145,14 @@ def inline(function: Callable[..., Any]) -> Any:
     if config.DISABLE_JIT:  # type: ignore[attr-defined]
         return function
     dispatcher: Any = numba.njit(**INLINE)(function)
-    resolve = dispatcher.get_call_template
+    resolve, known = dispatcher.get_call_template, {}
 
     def get_call_template(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        return resolve(
-            tuple(map(types.unliteral, arguments)), {name: types.unliteral(kind) for name, kind in keywords.items()}
-        )
+        given = tuple(map(types.unliteral, arguments)), {n: types.unliteral(kind) for n, kind in keywords.items()}
+        key = (tuple(map(id, given[0])), tuple((name, id(kind)) for name, kind in given[1].items()))
+        if key not in known:  # by id, for types are slow to hash; `given` keeps them
+            known[key] = resolve(*given), given
+        return known[key][0]
 
     dispatcher.get_call_template = get_call_template
     return dispatcher

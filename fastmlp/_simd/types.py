@@ -8,6 +8,7 @@ cache entries.
 import ctypes
 import functools
 import math
+from typing import TypeVar
 
 import numpy as np
 from llvmlite import ir
@@ -120,6 +121,26 @@ class Static:
         return hash(self.word)
 
 
+class StaticNumber(int):
+    """A number or truth value in a kernel's compiled signature, which leaves out branches: see `static_branches`.
+
+    In Python it is an ordinary number.
+    """
+
+    def __new__(cls, value):
+        self = super().__new__(cls, value)
+        self._numba_type_ = _static_type(bool(value) if isinstance(value, bool | np.bool_) else int(value))
+        return self
+
+
+Number = TypeVar("Number", int, bool)
+
+
+def static(value: Number) -> Number:
+    """The same number as a `StaticNumber`."""
+    return StaticNumber(value)  # type: ignore[return-value]
+
+
 class AllLanes:
     """The type of `ALL`, a mask that is true in every lane and that compiles to nothing."""
 
@@ -165,7 +186,7 @@ class LanesType(types.Type):
 class StaticType(types.Type):
     def __init__(self, word):
         self.word = word
-        super().__init__(name=f"static({word})")
+        super().__init__(name=f"static({word!r})")
 
 
 class BufferType(types.Type):
@@ -216,8 +237,9 @@ register_model(StaticType)(models.OpaqueModel)
 register_model(ConstantsType)(models.OpaqueModel)
 register_model(AllLanesType)(models.OpaqueModel)
 _lanes_type = functools.cache(LanesType)
-_static_type = functools.cache(StaticType)
+_static_type = functools.lru_cache(maxsize=None, typed=True)(StaticType)  # True is not 1
 typeof_impl.register(Static)(lambda static, _context: static._numba_type_)
+typeof_impl.register(StaticNumber)(lambda number, _context: number._numba_type_)
 typeof_impl.register(VectorSpec)(lambda lanes, _context: lanes._numba_type_)
 typeof_impl.register(Constants)(lambda constants, _context: ConstantsType(constants))
 typeof_impl.register(AllLanes)(lambda _all, _context: AllLanesType())
