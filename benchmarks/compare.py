@@ -24,6 +24,7 @@ from fastmlp._engine.processors import available_threads
 SECONDS = 0.4  # a measurement of a competitor
 GROUPS = (1024, 4096, 65_536)  # nets at once that competitors may choose from
 QUICK_SECONDS = 0.02
+MOST_APART = 0.05  # share of the loss
 
 
 def baselines(workload):
@@ -40,20 +41,24 @@ def baselines(workload):
 class Competitor:
     """Something else that trains the workload: `run(epochs)` on `nets` nets."""
 
-    def __init__(self, name, nets, run, seconds):
-        self.name, self.nets, self.run = name, nets, run
+    def __init__(self, name, nets, run, seconds, most_epochs):
+        self.name, self.nets, self.run, self.seconds = name, nets, run, seconds
         self.epochs = 1
         run(1)  # what compiles, compiles here
-        while True:
+        elapsed = _seconds(partial(run, 1))
+        while elapsed < seconds / 4 and self.epochs < most_epochs:
+            self.epochs = min(most_epochs, 4 * self.epochs)
             elapsed = _seconds(partial(run, self.epochs))
-            if elapsed > seconds / 4 or self.epochs > 10**5:
-                break
-            self.epochs *= 4
-        self.epochs = max(1, round(self.epochs * seconds / elapsed))
+        self.epochs = max(1, min(most_epochs, round(self.epochs * seconds / elapsed)))
 
     def rate(self):
-        """Net-epochs a second."""
-        return self.nets * self.epochs / _seconds(partial(self.run, self.epochs))
+        """Net-epochs a second, over calls that each train nets from the beginning."""
+        return self.nets * self.epochs / _seconds_of_a_call(partial(self.run, self.epochs), self.seconds)
+
+    def loss(self):
+        """The median loss after the epochs that are measured; None if they are not returned, or of other nets."""
+        losses = self.run(self.epochs)
+        return None if losses is None or self.name == "scikit-learn" else float(np.median(losses))
 
 
 def competitors(workload, seconds):
@@ -66,13 +71,15 @@ def competitors(workload, seconds):
             arrays = workload.initial(nets)
             return lambda epochs: trainer(workload, *arrays, X, y, epochs)
 
-        found.append(_best(name, _group_sizes(workload, "one net" in name), start, seconds))
+        found.append(_best(name, workload, _group_sizes(workload, "one net" in name), start, seconds))
     for name, peer in peers.installed().items():
+        if name == "PyTorch nn.Linear" and workload.nets > 1:
+            continue  # it has one net
 
         def start_peer(nets, peer=peer):
             return peer(workload, *workload.initial(nets), X, y)
 
-        found.append(_best(name, _group_sizes(workload, name == "scikit-learn"), start_peer, seconds))
+        found.append(_best(name, workload, _group_sizes(workload, name == "scikit-learn"), start_peer, seconds))
     return found
 
 
@@ -89,8 +96,8 @@ def _group_sizes(workload, one_by_one):
     return [nets for nets in GROUPS if nets <= workload.nets] or [workload.nets]
 
 
-def _best(name, group_sizes, start, seconds):
-    candidates = [Competitor(name, nets, start(nets), seconds) for nets in group_sizes]
+def _best(name, workload, group_sizes, start, seconds):
+    candidates = [Competitor(name, nets, start(nets), seconds, workload.epochs) for nets in group_sizes]
     return max(candidates, key=lambda c: np.median([c.rate() for _ in range(3)]) if len(candidates) > 1 else 0)
 
 
@@ -100,35 +107,59 @@ def _seconds(function):
     return time.perf_counter() - begun
 
 
+def _seconds_of_a_call(call, at_least):
+    """The mean time of as many calls as take so long."""
+    calls, begun = 0, time.perf_counter()
+    while not calls or time.perf_counter() - begun < at_least:
+        call()
+        calls += 1
+    return (time.perf_counter() - begun) / calls
+
+
+def check_losses(workload, others):
+    """Raise an error if another library's nets do not come to our losses; the order of sums makes small differences."""
+    for other in others:
+        theirs = other.loss()
+        ours = float(np.median(workload.train(other.epochs, nets=other.nets).loss))
+        if theirs is not None and not abs(theirs - ours) <= MOST_APART * ours:
+            raise SystemExit(f"{workload.name}: {other.name} has a loss of {theirs:.4g} where ours is {ours:.4g}")
+
+
 def compare(workload, rounds, quick=False):
     """One row: medians over the rounds."""
     threads = available_threads()
     epochs = max(1, workload.epochs // (50 if quick else 1))
+    seconds = QUICK_SECONDS if quick else SECONDS
+
+    def rate(runs_of):
+        return workload.nets * epochs / _seconds_of_a_call(runs_of, seconds)
+
     workload.train(epochs=1, nets=64)
-    others = competitors(workload, QUICK_SECONDS if quick else SECONDS)
+    others = competitors(workload, seconds)
+    check_losses(workload, others)
     own = ("one", "all", "share", "speedup", "share_all", "peak", "float64", "options")
     table = {key: [] for key in (*own, *(c.name for c in others))}
     workload.train(epochs=1, nets=64, dtype="float64")
     with_options(workload, 1, 1)
     for _ in range(rounds):
         before = peak_flops("float32", 1)
-        one = workload.train(epochs=epochs, threads=1)
+        rate_one = rate(lambda: workload.train(epochs, 1))
         peak = (before + peak_flops("float32", 1)) / 2
-        every = workload.train(epochs=epochs, threads=threads)
-        rate_one, rate_all = (workload.nets * epochs / runs.train_seconds for runs in (one, every))
+        rate_all = rate(lambda: workload.train(epochs, threads))
         table["one"].append(rate_one)
         table["all"].append(rate_all)
         table["peak"].append(peak)
         table["share"].append(rate_one * workload.flops / peak)
         table["share_all"].append(rate_all * workload.flops / peak_flops("float32", threads))
         table["speedup"].append(rate_all / rate_one)
-        table["float64"].append(one.train_seconds / workload.train(epochs, 1, dtype="float64").train_seconds)
-        table["options"].append(with_options(workload, epochs, 1).train_seconds / one.train_seconds)
+        table["float64"].append(rate(lambda: workload.train(epochs, 1, dtype="float64")) / rate_one)
+        table["options"].append(rate_one / rate(lambda: with_options(workload, epochs, 1)))
         for competitor in others:
             table[competitor.name].append(rate_all / competitor.rate())
     medians = {key: float(np.median(values)) for key, values in table.items()}
     return {
         "workload": workload.name,
+        "epochs": epochs,
         "threads": threads,
         "net_epochs_per_second_one_thread": medians["one"],
         "net_epochs_per_second": medians["all"],

@@ -17,6 +17,7 @@ def installed():
     modules = {
         "JAX jit(vmap)": ("jax", with_jax),
         "PyTorch stacked": ("torch", with_torch),
+        "PyTorch nn.Linear": ("torch", with_torch_modules),
         "scikit-learn": ("sklearn", with_sklearn),
     }
     return {name: function for name, (module, function) in modules.items() if importlib.util.find_spec(module)}
@@ -69,8 +70,11 @@ def with_jax(workload, weights, biases, X, y):
         state = jax.lax.fori_loop(0, epochs, epoch, (parameters, (zeros, zeros, jnp.float32(0))))
         return loss(state[0], x, targets)
 
-    all_nets = jax.jit(jax.vmap(one_net, in_axes=(0, None)))
     parameters = [(jnp.asarray(w), jnp.asarray(b)) for w, b in zip(weights, biases, strict=True)]
+    if len(weights[0]) == 1:
+        alone, first = jax.jit(one_net), jax.tree.map(lambda p: p[0], parameters)
+        return lambda epochs: np.asarray(alone(first, epochs))[None]
+    all_nets = jax.jit(jax.vmap(one_net, in_axes=(0, None)))
     return lambda epochs: np.asarray(all_nets(parameters, epochs))
 
 
@@ -79,6 +83,7 @@ def with_torch(workload, weights, biases, X, y):
     import torch
     from torch.nn import functional
 
+    torch.set_flush_denormal(True)
     x = torch.as_tensor(np.asarray(X), dtype=torch.float32)
     sigmoid, size, nets = workload.output == "sigmoid", workload.batch_size or len(X), len(weights[0])
     targets = torch.as_tensor(np.asarray(y), dtype=torch.float32 if sigmoid else torch.int64)
@@ -103,7 +108,7 @@ def with_torch(workload, weights, biases, X, y):
         ]
         flat = [p for pair in parameters for p in pair]
         rate = LEARNING_RATES[workload.optimizer]
-        optimizer = (torch.optim.SGD if workload.optimizer == "sgd" else torch.optim.Adam)(flat, lr=rate)
+        optimizer = (torch.optim.SGD if workload.optimizer == "sgd" else torch.optim.Adam)(flat, lr=rate, fused=True)
         for _ in range(epochs):
             for start in range(0, len(x), size):
                 optimizer.zero_grad()
@@ -111,6 +116,42 @@ def with_torch(workload, weights, biases, X, y):
                 optimizer.step()
         with torch.no_grad():
             return losses(logits(parameters, x), targets).numpy()
+
+    return train
+
+
+def with_torch_modules(workload, weights, biases, X, y):
+    """One net of `nn.Linear` layers."""
+    import torch
+    from torch import nn
+
+    torch.set_flush_denormal(True)
+    x = torch.as_tensor(np.asarray(X), dtype=torch.float32)
+    sigmoid, size = workload.output == "sigmoid", workload.batch_size or len(X)
+    targets = torch.as_tensor(np.asarray(y), dtype=torch.float32 if sigmoid else torch.int64)
+    targets = targets[:, None] if sigmoid else targets
+    loss = nn.BCEWithLogitsLoss() if sigmoid else nn.CrossEntropyLoss()
+    layers = []
+    for w, b in zip(weights, biases, strict=True):
+        linear = nn.Linear(*w.shape[1:])
+        layers += [linear, nn.ReLU()]
+        linear.start = torch.tensor(w[0].T.copy()), torch.tensor(b[0])
+    model = nn.Sequential(*layers[:-1])
+
+    def train(epochs):
+        with torch.no_grad():
+            for linear in layers[::2]:
+                for parameter, start in zip((linear.weight, linear.bias), linear.start, strict=True):
+                    parameter.copy_(start)
+        rule = torch.optim.SGD if workload.optimizer == "sgd" else torch.optim.Adam
+        optimizer = rule(model.parameters(), lr=LEARNING_RATES[workload.optimizer], fused=True)
+        for _ in range(epochs):
+            for start in range(0, len(x), size):
+                optimizer.zero_grad()
+                loss(model(x[start : start + size]), targets[start : start + size]).backward()
+                optimizer.step()
+        with torch.no_grad():
+            return np.array([loss(model(x), targets).item()])
 
     return train
 

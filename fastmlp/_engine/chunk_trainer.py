@@ -42,6 +42,10 @@ class Report(NamedTuple):
     finished: int  # finished nets
 
 
+# Kernels that are compiled without other optimizers: more of them would take longer for those who try several
+METHODS_ALONE = {"tiny": (Method.SGD, Method.ADAM), "lanes": (Method.ADAM,), "units": (Method.ADAM,)}
+
+
 class ChunkTrainer:
     """Trains chunks of the nets of a job, or of one part of it."""
 
@@ -68,13 +72,19 @@ class ChunkTrainer:
         return self.job.flags.batch_size, self.job.flags.dropping
 
     @property
-    def kernels(self) -> tuple[str | int, ...]:
+    def kernels(self) -> tuple[str | int | None, ...]:
         """The group of kernels that this job calls, as an entry of `ExecutionPlan.compiled`."""
         job, flags = self.job, self.job.flags
         begins = (job.init_spec is None, job.begin.parameters is None, job.begin.state is None)
         draws = (flags.shuffle and job.order_source is None, flags.order_by_net, flags.dropping)
         small = is_small(job.net, flags)
-        return (type(self).__name__, *begins, *draws, job.validation is None, *flags.static_numbers, small)
+        return (type(self).__name__, *begins, *draws, job.validation is None, self._only_method, small)
+
+    @property
+    def _only_method(self) -> int | None:
+        """The only optimizer in the kernel that trains these nets; None for a kernel with all of them."""
+        method = self.job.flags.method
+        return method if method in METHODS_ALONE[self.job.plan.kernel] else None
 
     def call_every_kernel(self) -> None:
         """Compile the kernels, by calls without nets."""
@@ -207,8 +217,9 @@ class ChunkTrainer:
 
     def train(self, tiles: TileArrays, epochs: structs.Epochs, team: Team) -> int:
         """Train a slice; returns the epoch after its last, or None if a halt ended it."""
-        job, v, halt, variant = self.job, self.job.vectors, Buffer(self.job.halt), self.job.flags.static_numbers
-        flags, small = job.flags.with_static_numbers(), static(is_small(job.net, job.flags))
+        job, v, halt, variant = self.job, self.job.vectors, Buffer(self.job.halt), self._only_method
+        flags = job.flags if variant is None else job.flags._replace(method=static(variant))
+        small = static(is_small(job.net, job.flags))
         # copied before any thread changes the original
         views = [tiles.kernel_view, *(tiles.view_of_a_member() for _ in team.scratches[1:])]
 
@@ -216,7 +227,7 @@ class ChunkTrainer:
             view = views[scratch.thread_number]
             rest = job.net, job.data, flags, view, job.results, epochs, scratch, halt
             if job.plan.kernel == "tiny":
-                return job.plan.call(train_tiny_tiles, v.Blk, v.F, *rest, small, variant=(*variant, small))
+                return job.plan.call(train_tiny_tiles, v.Blk, v.F, *rest, small, variant=(variant, small))
             return job.plan.call(train_tiles, v.kinds, v.F, *rest, variant=variant)
 
         return team.run(train)

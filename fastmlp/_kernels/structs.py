@@ -6,7 +6,7 @@ chunk, P parameters of a net. `_engine/tile_arrays` and `_engine/units_memory` f
 
 from typing import Any, NamedTuple
 
-from fastmlp._simd.types import Buffer, Static, VectorSpec, static
+from fastmlp._simd.types import Buffer, Static, VectorSpec
 
 LANES, UNITS = Static("nets as lanes"), Static("units as lanes")
 BLOCK = 4  # samples in a block, and columns in a line of gradients
@@ -118,7 +118,7 @@ class Results(NamedTuple):
 
 
 class TrainFlags(NamedTuple):
-    """Settings of training for the kernels; those in `STATIC_FLAGS` choose the code that is compiled."""
+    """Settings of training for the kernels."""
 
     method: int  # optimizers.Method
     batch_size: int  # S for the full batch
@@ -141,18 +141,6 @@ class TrainFlags(NamedTuple):
     adaptive: bool  # a net that is out of patience continues with a fifth of its learning rate
     sklearn: bool  # scikit-learn's conventions, described where the kernels follow them
     loss_slack: float  # largest rounding error of a lower bound of the loss, beyond a thousandth of it
-
-    @property
-    def static_numbers(self) -> tuple[int, ...]:
-        """The flags of `STATIC_FLAGS`."""
-        return tuple(getattr(self, name) for name in STATIC_FLAGS)
-
-    def with_static_numbers(self) -> "TrainFlags":
-        """The same flags, for a kernel that is compiled for those of `STATIC_FLAGS`."""
-        return self._replace(**{name: static(getattr(self, name)) for name in STATIC_FLAGS})
-
-
-STATIC_FLAGS = ("method", "full_batch", "dropping", "sklearn")
 
 
 class LanesScratch(NamedTuple):

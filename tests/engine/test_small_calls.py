@@ -146,10 +146,10 @@ def test_the_code_of_a_plan_is_that_of_its_arguments(monkeypatch, seed):
     """`ExecutionPlan.call` looks at the types of the first call's arguments alone."""
     call, looked_at = ExecutionPlan.call, []
 
-    def checked(plan, kernel, *arguments):
-        result = call(plan, kernel, *arguments)
+    def checked(plan, kernel, *arguments, variant=None):
+        result = call(plan, kernel, *arguments, variant=variant)
         looked_at.append(kernel)
-        assert plan.codes[kernel] is code_for(kernel, arguments)
+        assert plan.codes[kernel, variant] is code_for(kernel, arguments)
         return result
 
     monkeypatch.setattr(ExecutionPlan, "call", checked)

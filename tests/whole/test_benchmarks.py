@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import numpy_nets, peers
-from benchmarks.compare import baselines
+from benchmarks.compare import Competitor, baselines, check_losses
 from benchmarks.workloads import WORKLOADS, Workload
 
 SMALL = [
@@ -28,14 +28,32 @@ def test_numpy_trains_the_same_nets(workload):
 
 
 @pytest.mark.parametrize("workload", SMALL, ids=lambda w: w.name)
-@pytest.mark.parametrize("name", ["JAX jit(vmap)", "PyTorch stacked"])
+@pytest.mark.parametrize(
+    ("name", "nets"), [("JAX jit(vmap)", 5), ("JAX jit(vmap)", 1), ("PyTorch stacked", 5), ("PyTorch nn.Linear", 1)]
+)
 @pytest.mark.filterwarnings("ignore")
-def test_peers_train_the_same_nets(workload, name):
+def test_peers_train_the_same_nets(workload, name, nets):
     if name not in peers.installed():
         pytest.skip(f"{name} is not installed")
     X, y = workload.data()
-    run = peers.installed()[name](workload, *workload.initial(5), X, y)
-    np.testing.assert_allclose(run(workload.epochs), workload.train().loss, rtol=1e-4, atol=1e-5)
+    run = peers.installed()[name](workload, *workload.initial(nets), X, y)
+    for _ in range(2):  # each call begins anew
+        np.testing.assert_allclose(run(workload.epochs), workload.train(nets=nets).loss, rtol=1e-4, atol=1e-5)
+
+
+def test_a_competitor_with_other_losses_is_refused():
+    workload = SMALL[2]
+    losses = workload.train().loss
+    same = Competitor("same", 5, lambda epochs: workload.train(epochs).loss, 0.0, workload.epochs)
+    other = Competitor("other", 5, lambda _: 2 * losses + 1, 0.0, workload.epochs)
+    check_losses(workload, [same])
+    with pytest.raises(SystemExit, match="other has a loss of"):
+        check_losses(workload, [same, other])
+
+
+def test_nets_of_the_wide_workloads_do_not_become_certain():
+    """Or else gradients are subnormal, which slows other libraries down on some processors."""
+    assert Workload((784, 32, 10), 1, 2, "adam", 10_000, 128).train().loss[0] > 0.3
 
 
 def test_the_workloads_are_those_of_the_table():
