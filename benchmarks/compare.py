@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks import numpy_nets, peers
 from benchmarks.peak import peak_flops
-from benchmarks.workloads import LEARNING_RATES, WORKLOADS
+from benchmarks.workloads import WORKLOADS
 from fastmlp._engine.processors import available_threads
 
 SECONDS = 0.4  # a measurement of a competitor
@@ -85,7 +85,7 @@ def competitors(workload, seconds):
 
 def with_options(workload, epochs, threads):
     """The same training with a rule that stops no net, a learning rate for each net, and a progress bar."""
-    rates = np.full(workload.nets, LEARNING_RATES[workload.optimizer])
+    rates = np.full(workload.nets, workload.learning_rate)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
         return workload.train(epochs, threads, rate=rates, target_loss=1e-9, progress=True)
 

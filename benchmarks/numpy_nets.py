@@ -5,13 +5,11 @@ Each takes the initial weights and trains them in place: plain gradient descent 
 
 import numpy as np
 
-from benchmarks.workloads import LEARNING_RATES
-
 
 def train_batched(workload, weights, biases, X, y, epochs):
     """All nets at once: weights (n, in, out) and biases (n, out), or one net's (in, out) and (out,)."""
     X, targets = _arrays(workload, weights[0].dtype, X, y)
-    step = _OPTIMIZERS[workload.optimizer]([*weights, *biases])
+    step = _OPTIMIZERS[workload.optimizer]([*weights, *biases], workload.learning_rate)
     size = workload.batch_size or len(X)
     for _ in range(epochs):
         for start in range(0, len(X), size):
@@ -66,9 +64,7 @@ def _gradients(workload, weights, biases, X, targets):
     return [*of_weights, *of_biases]
 
 
-def _sgd(parameters):
-    rate = LEARNING_RATES["sgd"]
-
+def _sgd(parameters, rate):
     def step(gradients):
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter -= np.asarray(rate, parameter.dtype) * gradient
@@ -76,8 +72,7 @@ def _sgd(parameters):
     return step
 
 
-def _adam(parameters, beta1=0.9, beta2=0.999, epsilon=1e-8):
-    rate = LEARNING_RATES["adam"]
+def _adam(parameters, rate, beta1=0.9, beta2=0.999, epsilon=1e-8):
     means, squares = ([np.zeros_like(p) for p in parameters] for _ in range(2))
     steps = 0
 
@@ -106,7 +101,7 @@ def train_net_last(workload, weights, biases, X, y, epochs):
     dtype, hidden, nets = weights[0].dtype, workload.sizes[1], len(weights[0])
     w0, w1 = (np.ascontiguousarray(weights[0][:, i].T) for i in range(2))  # (hidden, nets)
     v, b, c = np.ascontiguousarray(weights[1][:, :, 0].T), np.ascontiguousarray(biases[0].T), biases[1][:, 0].copy()
-    rate, count = dtype.type(LEARNING_RATES["sgd"]), len(X)
+    rate, count = dtype.type(workload.learning_rate), len(X)
     samples, targets = [tuple(map(float, row)) for row in X], [float(t) for t in y]
     a = np.empty((count, hidden, nets), dtype)
     delta = np.empty((count, nets), dtype)

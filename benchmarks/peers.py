@@ -9,8 +9,6 @@ import warnings
 
 import numpy as np
 
-from benchmarks.workloads import LEARNING_RATES
-
 
 def installed():
     """Names of the peers that can be imported, with their functions."""
@@ -28,7 +26,7 @@ def with_jax(workload, weights, biases, X, y):
     import jax
     from jax import numpy as jnp
 
-    x, rate = jnp.asarray(X, jnp.float32), LEARNING_RATES[workload.optimizer]
+    x, rate = jnp.asarray(X, jnp.float32), workload.learning_rate
     targets = jnp.asarray(y, jnp.float32 if workload.output == "sigmoid" else jnp.int32)
     size = workload.batch_size or len(X)
 
@@ -107,7 +105,7 @@ def with_torch(workload, weights, biases, X, y):
             for w, b in zip(weights, biases, strict=True)
         ]
         flat = [p for pair in parameters for p in pair]
-        rate = LEARNING_RATES[workload.optimizer]
+        rate = workload.learning_rate
         optimizer = (torch.optim.SGD if workload.optimizer == "sgd" else torch.optim.Adam)(flat, lr=rate, fused=True)
         for _ in range(epochs):
             for start in range(0, len(x), size):
@@ -144,7 +142,7 @@ def with_torch_modules(workload, weights, biases, X, y):
                 for parameter, start in zip((linear.weight, linear.bias), linear.start, strict=True):
                     parameter.copy_(start)
         rule = torch.optim.SGD if workload.optimizer == "sgd" else torch.optim.Adam
-        optimizer = rule(model.parameters(), lr=LEARNING_RATES[workload.optimizer], fused=True)
+        optimizer = rule(model.parameters(), lr=workload.learning_rate, fused=True)
         for _ in range(epochs):
             for start in range(0, len(x), size):
                 optimizer.zero_grad()
@@ -176,7 +174,7 @@ def with_sklearn(workload, weights, _biases, X, y):
                     batch_size=workload.batch_size or len(X),
                     max_iter=epochs,
                     n_iter_no_change=epochs + 1,
-                    learning_rate_init=LEARNING_RATES[workload.optimizer],
+                    learning_rate_init=workload.learning_rate,
                     random_state=net,
                 )
                 losses.append(model.fit(np.asarray(X, np.float32), y).loss_)

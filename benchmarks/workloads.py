@@ -9,7 +9,6 @@ import fastmlp
 
 XOR_X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 XOR_Y = np.array([0, 1, 1, 0])
-LEARNING_RATES = {"sgd": 0.5, "adam": 0.01}
 LABEL_NOISE = 0.2  # share of labels drawn anew, so that nets do not become certain: subnormal gradients slow peers down
 
 
@@ -31,6 +30,11 @@ class Workload:
         return f"{sizes} {self.optimizer}, {self.n_samples:,} samples, {batch}, {self.nets:,} nets"
 
     @property
+    def learning_rate(self):
+        """Of wide nets a smaller one: with a large one rounding errors grow, so that losses can't be compared."""
+        return 0.5 if self.optimizer == "sgd" else 0.001 if self.sizes[0] > 100 else 0.01
+
+    @property
     def output(self):
         return "softmax" if self.sizes[-1] > 1 else "sigmoid"
 
@@ -50,7 +54,7 @@ class Workload:
     def train(self, epochs=None, threads=None, nets=None, rate=None, **settings):
         """fastmlp's runs."""
         X, y = self.data()
-        rate = LEARNING_RATES[self.optimizer] if rate is None else rate
+        rate = self.learning_rate if rate is None else rate
         optimizer = fastmlp.SGD(rate) if self.optimizer == "sgd" else fastmlp.Adam(rate)
         return fastmlp.train(
             self.architecture,
