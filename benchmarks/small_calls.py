@@ -1,7 +1,7 @@
 """What small calls and a cold start take, beside scikit-learn and others: `python -m benchmarks.small_calls`.
 
 In each round everything is measured, one after the other: medians over the rounds of the mean time of a call. `--cold`
-measures instead, in fresh processes with empty caches, the first `MLPClassifier().fit` and the first `fastmlp xor`.
+measures instead, in fresh processes with empty caches, the first `MLPClassifier().fit` and the first `train` on XOR.
 What is not installed is left out.
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 
 import fastmlp
 from benchmarks import peers
+from benchmarks.compare import seconds_of_a_call
 from benchmarks.workloads import XOR_X, XOR_Y, Workload
 
 WORKLOAD = Workload((30, 32, 2), 1, 20, "adam", 455, 32)
@@ -26,11 +27,12 @@ SECONDS = 0.2  # of each measurement
 COLD = {
     "fastmlp.MLPClassifier().fit": "from fastmlp import MLPClassifier; MLPClassifier(max_iter=5).fit(X, y)",
     "sklearn MLPClassifier().fit": "from sklearn.neural_network import MLPClassifier as M; M(max_iter=5).fit(X, y)",
-    "fastmlp.train, XOR": "import fastmlp; fastmlp.train(fastmlp.Architecture((2, 4, 1)), X[:, :2], y, epochs=10)",
+    "fastmlp.train, XOR": "import fastmlp; fastmlp.train(fastmlp.Architecture((2, 4, 1)), XOR, [0, 1, 1, 0], epochs=10)",
 }
 COLD_DATA = (
     "import warnings; warnings.simplefilter('ignore')\n"
     "import numpy as np; X = np.random.default_rng(0).normal(size=(200, 10)); y = (X[:, 0] > 0).astype(int)\n"
+    "XOR = [[0, 0], [0, 1], [1, 0], [1, 1]]\n"
 )
 
 
@@ -88,21 +90,14 @@ def _onnx_session(net):
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
-def microseconds(call, seconds):
-    """The mean time of a call."""
-    count, begun = 0, time.perf_counter()
-    while not count or time.perf_counter() - begun < seconds:
-        call()
-        count += 1
-    return (time.perf_counter() - begun) / count * 1e6
-
-
 def warm(rounds, seconds):
     """Print a line for each call and library: microseconds, and how many times ours that is."""
     for title, by_library in calls().items():
         for call in by_library.values():
             call()
-        times = [{name: microseconds(call, seconds) for name, call in by_library.items()} for _ in range(rounds)]
+        times = [
+            {name: 1e6 * seconds_of_a_call(call, seconds) for name, call in by_library.items()} for _ in range(rounds)
+        ]
         for name in by_library:
             ratio = np.median([one[name] / one["fastmlp"] for one in times])
             middle = np.median([one[name] for one in times])
