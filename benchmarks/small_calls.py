@@ -27,12 +27,12 @@ SECONDS = 0.2  # of each measurement
 COLD = {
     "fastmlp.MLPClassifier().fit": "from fastmlp import MLPClassifier; MLPClassifier(max_iter=5).fit(X, y)",
     "sklearn MLPClassifier().fit": "from sklearn.neural_network import MLPClassifier as M; M(max_iter=5).fit(X, y)",
-    "fastmlp.train, XOR": "import fastmlp; fastmlp.train(fastmlp.Architecture((2, 4, 1)), XOR, [0, 1, 1, 0], epochs=10)",
+    "fastmlp.train, XOR": "from fastmlp import Architecture, train; train(Architecture((2, 4, 1)), XOR, TARGETS, epochs=10)",
 }
 COLD_DATA = (
     "import warnings; warnings.simplefilter('ignore')\n"
     "import numpy as np; X = np.random.default_rng(0).normal(size=(200, 10)); y = (X[:, 0] > 0).astype(int)\n"
-    "XOR = [[0, 0], [0, 1], [1, 0], [1, 1]]\n"
+    "XOR, TARGETS = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]\n"
 )
 
 
