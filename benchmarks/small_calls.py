@@ -27,7 +27,7 @@ SECONDS = 0.2  # of each measurement
 COLD = {
     "fastmlp.MLPClassifier().fit": "from fastmlp import MLPClassifier; MLPClassifier(max_iter=5).fit(X, y)",
     "sklearn MLPClassifier().fit": "from sklearn.neural_network import MLPClassifier as M; M(max_iter=5).fit(X, y)",
-    "fastmlp.train, XOR": "from fastmlp import Architecture, train; train(Architecture((2, 4, 1)), XOR, TARGETS, epochs=10)",
+    "fastmlp.train, XOR": "import fastmlp as f; f.train(f.Architecture((2, 4, 1)), XOR, TARGETS, epochs=10)",
 }
 COLD_DATA = (
     "import warnings; warnings.simplefilter('ignore')\n"
