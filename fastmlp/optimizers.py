@@ -16,6 +16,10 @@ from fastmlp._kernels.formulas.optimizers import Method
 Setting = float | np.ndarray
 
 
+def _same(a: Setting, b: Setting) -> bool:
+    return np.array_equal(a, b) if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else a == b
+
+
 class Optimizer:
     """Base class of the optimizers: checks their settings, and makes the kernels' rows of hyperparameters."""
 
@@ -55,13 +59,10 @@ class Optimizer:
         return float(values) if values.ndim == 0 else values
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and all(
-            np.array_equal(getattr(self, s.name), getattr(other, s.name))
-            for s in fields(self)  # type: ignore[arg-type]
-        )
+        return type(self) is type(other) and all(map(_same, vars(self).values(), vars(other).values()))
 
     def __hash__(self) -> int:
-        return hash(type(self))
+        return hash((type(self), *[value for value in vars(self).values() if not isinstance(value, np.ndarray)]))
 
     @property
     def name(self) -> str:

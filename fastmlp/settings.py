@@ -6,10 +6,11 @@ it. Arrays with one value for each net are indexed when nets are selected.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -38,10 +39,29 @@ FUNCTION = "a function"
 AN_ARRAY = "an array"
 
 _FLOAT32 = np.dtype(np.float32)
+_NEVER_CHANGE = {int, float, bool, str, type(None), type(_FLOAT32), type(np.dtype(np.float64))}
 # How files store a setting: a word or number, or an array with one number for each net or epoch
 _WORD = {"in_files": "word"}
 _BY_EPOCH = {"in_files": "number"}
 _BY_NET = {"in_files": "number", "by_net": True}
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def remembered(function: Callable[Concatenate[TrainSettings, P], T]) -> Callable[Concatenate[TrainSettings, P], T]:
+    """As `functools.lru_cache`, for functions of settings; it remembers only settings that never change.
+
+    Settings that are validated twice are one object, so looking them up takes no time.
+    """
+    kept: Any = functools.lru_cache(128)(function)
+
+    @functools.wraps(function)
+    def call(settings: TrainSettings, *args: P.args, **keywords: P.kwargs) -> T:
+        return (kept if settings.never_change else function)(settings, *args, **keywords)
+
+    return call
 
 
 @dataclass(frozen=True)
@@ -102,11 +122,29 @@ class TrainSettings:
         """Whether initial weights were given as arrays."""
         return isinstance(self.init, (tuple, list))
 
+    @property
+    def never_change(self) -> bool:
+        """Whether there is no array, no function and no object of the user's in these settings."""
+        architecture, optimizer, *others = vars(self).values()
+        return (
+            isinstance(architecture, Architecture)
+            and type(architecture.leaky_slope) is float
+            and isinstance(optimizer, (str, Optimizer))
+            and (type(optimizer) is str or {*map(type, vars(optimizer).values())} <= {float, bool})
+            and {*map(type, others)} <= _NEVER_CHANGE
+        )
+
     def validated(self) -> TrainSettings:
         """Check everything that needs neither samples nor the number of nets; raises ValueError, TypeError.
 
         An optimizer's name becomes the optimizer, NumPy's numbers become Python's, and a schedule's factors are copied.
         """
+        if self.never_change:
+            # equal architectures may be written differently, and are shown as they were written
+            return _validated_before(self.architecture.hidden, **vars(self))
+        return self._validated()
+
+    def _validated(self) -> TrainSettings:
         architecture, optimizer = self.architecture, as_optimizer(self.optimizer)
         if not isinstance(architecture, Architecture):
             raise TypeError(
@@ -138,6 +176,7 @@ class TrainSettings:
             schedule=_checked_schedule(self.schedule, optimizer, epochs, self.patience),
         )
 
+    @remembered
     def validated_for(self, n_nets: int) -> TrainSettings:
         """Check the number of values, and convert numbers to float64, one for all nets or (n_nets,)."""
         checks.one_each("leaky_slope", self.architecture.leaky_slope, n_nets)
@@ -185,6 +224,7 @@ class TrainSettings:
         new.__dict__.update(self.__dict__, **changes)
         return new
 
+    @remembered
     def kept(self) -> TrainSettings:
         """A copy to keep with the results; later changes of the user's arrays do not affect it."""
         weights = None if self.sample_weight is None else np.array(self.sample_weight)
@@ -238,6 +278,10 @@ class TrainSettings:
 
     def recorded(self, n_nets: int, warm_start: bool = False) -> dict[str, Any]:
         """The contents of ``runs.settings``: words and numbers; "an array" or "a function" for the others."""
+        return dict(self._recorded(n_nets, warm_start))
+
+    @remembered
+    def _recorded(self, n_nets: int, warm_start: bool) -> dict[str, Any]:
         plain, arrays = self.in_files(n_nets)
         for name in ("sample_weight", "validation"):
             plain[name] = None if getattr(self, name) is None else AN_ARRAY
@@ -267,6 +311,11 @@ class TrainSettings:
         for entry in fields(self):
             if entry.name in state:
                 object.__setattr__(self, entry.name, state[entry.name])
+
+
+@functools.lru_cache(128, typed=True)
+def _validated_before(_spelling: Any, **settings: Any) -> TrainSettings:
+    return TrainSettings(**settings)._validated()
 
 
 def _named(what: str) -> tuple[str, ...]:

@@ -29,7 +29,6 @@ from fastmlp._kernels.formulas import optimizers
 from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.tiles import compact, copy_in, copy_out, draw
 from fastmlp._kernels.tiny import train_tiny_tiles
-from fastmlp._kernels.tiny_xor import is_small
 from fastmlp._simd.types import Buffer, aligned_zeros, static
 
 MOST_KEPT_BYTES = 2**18  # of a team's memory, and of tiles, that are kept for later jobs
@@ -77,8 +76,8 @@ class ChunkTrainer:
         job, flags = self.job, self.job.flags
         begins = (job.init_spec is None, job.begin.parameters is None, job.begin.state is None)
         draws = (flags.shuffle and job.order_source is None, flags.order_by_net, flags.dropping)
-        small = is_small(job.net, flags)
-        return (type(self).__name__, *begins, *draws, job.validation is None, self._only_method, small)
+        special = (job.validation is None, self._only_method, job.takes_short_cut)
+        return (type(self).__name__, *begins, *draws, *special)
 
     @property
     def _only_method(self) -> int | None:
@@ -219,7 +218,7 @@ class ChunkTrainer:
         """Train a slice; returns the epoch after its last, or None if a halt ended it."""
         job, v, halt, variant = self.job, self.job.vectors, Buffer(self.job.halt), self._only_method
         flags = job.flags if variant is None else job.flags._replace(method=static(variant))
-        small = static(is_small(job.net, job.flags))
+        small = static(job.takes_short_cut)
         # copied before any thread changes the original
         views = [tiles.kernel_view, *(tiles.view_of_a_member() for _ in team.scratches[1:])]
 

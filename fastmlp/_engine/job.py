@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from fastmlp._engine.optimizer_state import OptimizerState
 from fastmlp._engine.tile_arrays import TileArrays, Vectors
 from fastmlp._kernels import structs
 from fastmlp._kernels.tiles import InitSpec
+from fastmlp._kernels.tiny_xor import is_small
 from fastmlp.architecture import Architecture
 from fastmlp.settings import PerNet, TrainSettings
 
@@ -108,10 +110,15 @@ class Job:
         """Number of sample weights that each net has of its own."""
         return 0 if self.sample_weights is None else self.sample_weights.shape[1]
 
-    @property
+    @functools.cached_property
     def n_rows(self) -> int:
         """Rows of a tile."""
         return self.plan.rows_of_a_tile(self.settings.optimizer.n_state_rows)
+
+    @functools.cached_property
+    def takes_short_cut(self) -> bool:
+        """Whether the path for jobs like XOR trains these nets."""
+        return is_small(self.net, self.flags)
 
     @property
     def tile_bytes(self) -> int:

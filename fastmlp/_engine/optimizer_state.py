@@ -54,11 +54,12 @@ def joined(states: list[OptimizerState]) -> OptimizerState:
 
 def new_state(optimizer: Optimizer, n_nets: int, n_parameters: int, dtype: np.dtype) -> OptimizerState:
     """The state of `n_nets` nets before their first step."""
-    rate = np.broadcast_to(optimizer.rows()[optimizers.LEARNING_RATE], n_nets).astype(dtype)
+    rate = np.full(n_nets, optimizer.rows()[optimizers.LEARNING_RATE], dtype)
     rows = np.zeros((optimizer.n_state_rows, n_nets, n_parameters), dtype)
     if optimizer.method == Method.RPROP:
         rows[1] = rate[:, None]
-    watched = np.stack([np.full(n_nets, np.inf, dtype), np.zeros(n_nets, dtype)])  # as in KEPT_STOP_STATE
+    watched = np.zeros((2, n_nets), dtype)  # as in KEPT_STOP_STATE
+    watched[0] = np.inf
     return OptimizerState(type(optimizer).__name__, rows, np.ones((n_nets, 2)), rate, watched)
 
 

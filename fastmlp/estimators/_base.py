@@ -6,6 +6,7 @@ predictions. Where scikit-learn's conventions differ from those of `train`, the 
 
 from __future__ import annotations
 
+import functools
 import signal
 import warnings
 from collections.abc import Callable
@@ -181,20 +182,19 @@ class BaseMLP(BaseEstimator):
                 f"activation names {len(names)} activations for {len(hidden)} hidden layers: give one, or one for each"
             )
         self.n_layers_ = len(hidden) + 2
-        return Architecture(
-            (n_inputs, *hidden, self.n_outputs_), [ACTIVATIONS[name] for name in names], OUTPUTS[self.out_activation_]
-        )
+        hidden_names = tuple(ACTIVATIONS[name] for name in names)
+        return _architecture((n_inputs, *hidden, self.n_outputs_), hidden_names, OUTPUTS[self.out_activation_])
 
     def _optimizer_of_net(self) -> Optimizer:
         rate = self._per_net(self.learning_rate_init)
-        momentum = self._per_net(self.momentum)
         if self.solver == "sgd":
-            return SGD(rate, momentum, nesterov=self.nesterovs_momentum)
+            return _optimizer(SGD, rate, self._per_net(self.momentum), self.nesterovs_momentum)
         if self.solver == "adam":
-            return Adam(rate, self._per_net(self.beta_1), self._per_net(self.beta_2), self._per_net(self.epsilon))
+            others = (self.beta_1, self.beta_2, self.epsilon)
+            return _optimizer(Adam, rate, *map(self._per_net, others))
         if self.solver == "rmsprop":
-            return RMSprop(rate, epsilon=self._per_net(self.epsilon))
-        return Rprop(rate)
+            return _optimizer(RMSprop, rate, epsilon=self._per_net(self.epsilon))
+        return _optimizer(Rprop, rate)
 
     def _per_net(self, value: Any) -> Any:
         return value if np.ndim(value) == 0 else np.asarray(value, np.float64)
@@ -483,6 +483,26 @@ class BaseMLP(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+# partial_fit needs the same ones at every call, and making them takes a tenth of its time
+
+
+@functools.lru_cache(64)
+def _architecture(sizes: tuple[int, ...], hidden: tuple[str, ...], output: str) -> Architecture:
+    return Architecture(sizes, hidden, output)
+
+
+@functools.lru_cache(64, typed=True)
+def _kept_optimizer(kind: Callable[..., Optimizer], *values: Any, **named: Any) -> Optimizer:
+    return kind(*values, **named)
+
+
+def _optimizer(kind: Callable[..., Optimizer], *values: Any, **named: Any) -> Optimizer:
+    try:
+        return _kept_optimizer(kind, *values, **named)
+    except TypeError:  # arrays, or what the optimizer refuses
+        return kind(*values, **named)
 
 
 def _dense(X: Any) -> np.ndarray:

@@ -52,11 +52,14 @@ def without_results(architecture: Architecture, parameters: np.ndarray, seed: in
 
 def state_to_go_on_from(runs: Runs, optimizer: Optimizer, incremental: bool) -> OptimizerState:
     """That of the last call for `partial_fit`; for `fit` a new one, but with what patience has seen."""
-    fresh = new_state(optimizer, len(runs), runs.parameters.shape[1], runs.parameters.dtype)
     state = runs.state
+    if incremental and state is not None and state.optimizer == type(optimizer).__name__:
+        if len(state.rows) == optimizer.n_state_rows:
+            return state
+    fresh = new_state(optimizer, len(runs), runs.parameters.shape[1], runs.parameters.dtype)
     if state is None or state.optimizer != fresh.optimizer or state.rows.shape != fresh.rows.shape:
         return fresh
-    return state if incremental else fresh._replace(watched=state.watched)
+    return fresh._replace(watched=state.watched)
 
 
 class Printer:

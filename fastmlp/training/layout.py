@@ -25,7 +25,7 @@ from fastmlp._simd.types import Buffer
 from fastmlp.architecture import Architecture
 from fastmlp.initializers import INITIALIZERS, Initializer
 from fastmlp.runs import Runs
-from fastmlp.settings import MAX_EPOCHS, STOPPING_RULES, PerNet, TrainSettings
+from fastmlp.settings import MAX_EPOCHS, STOPPING_RULES, PerNet, TrainSettings, remembered
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,20 @@ def laid_out(
     threads: int,
 ) -> tuple[Job, Runs]:
     """Lay out the job and its results before training."""
-    n_samples, stopping = len(samples.inputs), _stopping_rows(settings)
+    n_samples, n_out = len(samples.inputs), settings.architecture.sizes[-1]
     validation = None if held_out is None else _validation(settings, held_out, begin, options)
-    if validation is not None and validation.decides:  # its patience replaces that on the training loss
-        stopping[structs.PATIENCE] = np.inf
-    flags = _flags(settings, begin, samples, validation, options)
+    decides = validation is not None and validation.decides
+    flags = _flags(
+        settings,
+        n_samples,
+        samples.counts_accuracy,
+        are_moderate=_are_moderate(samples.weights, n_out),
+        decides=decides,
+        continues=begin.state is not None,
+        gradients_only=options.gradients_only,
+        sklearn=options.sklearn,
+        resumable=options.resumable,
+    )
     choice, rest = choose_kernels(
         settings.architecture,
         len(begin.net_ids),
@@ -114,7 +123,7 @@ def laid_out(
         sample_weights=samples.weights if by_net else None,
         flags=flags,
         hyper=_hyperparameters(settings),
-        stopping=stopping,
+        stopping=_stopping_rows(settings, decides),
         plan=plan,
         stop=len(runs) - rest.nets if rest else len(runs),
         parameters=runs.parameters,
@@ -141,41 +150,51 @@ def _begin_in_results(begin: Beginning, parameters: np.ndarray, final_state: Opt
     return begin._replace(parameters=parameters, state=final_state)
 
 
+@remembered
 def _flags(
-    settings: TrainSettings, begin: Beginning, samples: Samples, validation: Validation | None, options: JobOptions
+    settings: TrainSettings,
+    n_samples: int,
+    counts_accuracy: bool,
+    *,
+    are_moderate: bool,
+    decides: bool,
+    continues: bool,
+    gradients_only: bool,
+    sklearn: bool,
+    resumable: bool,
 ) -> structs.TrainFlags:
-    optimizer, n_samples, n_out = settings.optimizer, len(samples.inputs), settings.architecture.sizes[-1]
+    """`decides`: whether validation stops nets; `continues`: whether they begin with an optimizer's state."""
+    optimizer, n_out = settings.optimizer, settings.architecture.sizes[-1]
     batch = n_samples if settings.batch_size is None else min(n_samples, settings.batch_size)
     # an array counts even if it is all 0: the losses that rules use must not depend on neighbours
-    dropping = bool(np.ndim(settings.dropout) or settings.dropout) and not options.gradients_only
-    decides = validation is not None and validation.decides
+    dropping = bool(np.ndim(settings.dropout) or settings.dropout) and not gradients_only
     patience = None if decides else settings.patience
     adaptive = isinstance(settings.schedule, str)
     rate = optimizer.settings["learning_rate"]
-    loss_scale, delta_scale = loss_scales(settings.loss_code, n_out, options.sklearn)
+    loss_scale, delta_scale = loss_scales(settings.loss_code, n_out, sklearn)
     return structs.TrainFlags(
-        method=int(Method.NONE if options.gradients_only else optimizer.method),
+        method=int(Method.NONE if gradients_only else optimizer.method),
         batch_size=batch,
-        full_batch=batch >= n_samples and not options.sklearn and not dropping,
+        full_batch=batch >= n_samples and not sklearn and not dropping,
         shuffle=bool(settings.shuffle) and batch < n_samples,
         order_by_net=settings.shuffle == "by_net" and batch < n_samples,
         dropping=dropping,
         record_every=0 if settings.record_every is None else min(settings.record_every, MAX_EPOCHS),
         rules=any(getattr(settings, name) is not None for name in STOPPING_RULES if name != "patience" or not decides),
-        bound_will_do=settings.target_accuracy is None and patience is None and _are_moderate(samples.weights, n_out),
+        bound_will_do=settings.target_accuracy is None and patience is None and are_moderate,
         has_l2=_any(settings.l2),
         has_momentum=_any(getattr(optimizer, "momentum", 0.0)),
         has_decay=_any(1.0 - rate * getattr(optimizer, "weight_decay", 0.0) != 1.0),
         nesterov=bool(getattr(optimizer, "nesterov", False)),
-        same_powers=not (settings.keep_state or options.resumable)
-        and begin.state is None
+        same_powers=not (settings.keep_state or resumable)
+        and not continues
         and all(np.ndim(getattr(optimizer, name, 0.0)) == 0 for name in ("beta1", "beta2")),
         loss_scale=loss_scale,
         delta_scale=delta_scale,
-        counts_accuracy=samples.counts_accuracy,
+        counts_accuracy=counts_accuracy,
         scheduled=settings.schedule is not None,
         adaptive=adaptive and not decides,
-        sklearn=options.sklearn,
+        sklearn=sklearn,
         loss_slack=4 * (n_out + 4) * float(np.finfo(settings.dtype).eps),
     )
 
@@ -199,6 +218,7 @@ def _kernel_asked_for(kernel: Any, flags: structs.TrainFlags) -> str | None:
     return "units"
 
 
+@remembered
 def _hyperparameters(settings: TrainSettings) -> dict[int, PerNet]:
     """The rows of hyperparameters for the kernels."""
     rows = settings.optimizer.rows()
@@ -213,12 +233,18 @@ def _hyperparameters(settings: TrainSettings) -> dict[int, PerNet]:
     }
 
 
-def _stopping_rows(settings: TrainSettings) -> dict[int, PerNet]:
-    """The rows of the stopping rules' limits; limits of unused rules are never reached."""
+@remembered
+def _stopping_rows(settings: TrainSettings, decides: bool) -> dict[int, PerNet]:
+    """The rows of the stopping rules' limits; limits of unused rules are never reached.
+
+    Where validation `decides`, its patience replaces that on the training loss.
+    """
     limits: dict[int, PerNet] = {structs.BEST_LOSS: np.inf, structs.TOLERANCE: settings.tol}
     for name, rule in STOPPING_RULES.items():
         limit = getattr(settings, name)
         limits[rule.row] = rule.never if limit is None else limit
+    if decides:
+        limits[structs.PATIENCE] = np.inf
     return limits
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import fastmlp
 from fastmlp.settings import NUMBERS, STOPPING_RULES, WORDS, TrainSettings
+from tests.support.data import XOR_X, XOR_Y
 
 ARCH = fastmlp.Architecture((2, 4, 1))
 
@@ -109,3 +110,46 @@ def test_limits_of_stopping_rules(name):
     if np.isfinite(rule.greatest):
         with pytest.raises(ValueError, match=name):
             TrainSettings(ARCH, **{name: np.nextafter(rule.greatest, np.inf)}).validated().validated_for(2)
+
+
+def test_settings_checked_before_are_known_by_their_types_and_spelling():
+    """Checked settings are remembered by value: 1 and True are not the same, nor are two spellings of one net."""
+    plain = TrainSettings(fastmlp.Architecture((2, 4, 1)), fastmlp.SGD(0.5), epochs=1)
+    assert plain.never_change
+    assert plain.validated() is dataclasses.replace(plain).validated()
+    assert plain.validated().validated_for(3) is dataclasses.replace(plain).validated().validated_for(3)
+    with pytest.raises(TypeError, match="epochs=True"):
+        dataclasses.replace(plain, epochs=True).validated()
+    with pytest.raises(TypeError, match="batch_size"):
+        dataclasses.replace(plain, batch_size=2.0).validated()
+    listed = dataclasses.replace(plain, architecture=fastmlp.Architecture((2, 4, 1), ["relu"]))
+    assert listed.validated().architecture.hidden == ("relu",)
+    assert plain.validated().architecture.hidden == "relu"
+    for rate in (0.25, 0.5):
+        assert dataclasses.replace(plain, optimizer=fastmlp.SGD(rate)).validated().optimizer.learning_rate == rate
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"l2": np.zeros(3)},
+        {"optimizer": fastmlp.SGD(np.full(3, 0.1))},
+        {"architecture": fastmlp.Architecture((2, 4, 1), "leaky_relu", leaky_slope=np.zeros(3))},
+        {"schedule": lambda _epoch: 1.0},
+        {"sample_weight": np.ones(4)},
+        {"validation": (np.zeros((1, 2)), np.zeros(1))},
+        {"init": ([np.zeros((3, 2, 4)), np.zeros((3, 4, 1))], [])},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_settings_that_may_change_are_checked_each_time(changes):
+    settings = dataclasses.replace(TrainSettings(fastmlp.Architecture((2, 4, 1))), **changes)
+    assert not settings.never_change
+    assert settings.validated() is not settings.validated()
+
+
+def test_a_record_belongs_to_its_runs():
+    """What a user does to the settings of one call's results does not show in another's."""
+    first = fastmlp.train(fastmlp.Architecture((2, 4, 1)), XOR_X, XOR_Y, epochs=1)
+    first.settings["epochs"] = 5
+    assert fastmlp.train(fastmlp.Architecture((2, 4, 1)), XOR_X, XOR_Y, epochs=1).settings["epochs"] == 1
