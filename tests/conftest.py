@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 
 import fastmlp
 from fastmlp._engine import pacing
+from fastmlp._engine.chunk_trainer import METHODS_ALONE
 from fastmlp._engine.pacing import Pace, Pacing
 from fastmlp.training.runner import Runner
 from tests.support.data import XOR_X, XOR_Y
@@ -57,6 +58,13 @@ class Pacemaker:
 def pace(monkeypatch):
     """Steer the slices of jobs."""
     return Pacemaker(monkeypatch)
+
+
+@pytest.fixture
+def all_methods_in_one(monkeypatch):
+    """No kernels of one optimizer alone, for tests where optimizers do not matter: they compile half as many."""
+    for kernel in METHODS_ALONE:
+        monkeypatch.setitem(METHODS_ALONE, kernel, ())
 
 
 SLICES = os.environ.get("FASTMLP_TEST_SLICES")  # "1" for slices of one epoch, "whole" for a job in one slice

@@ -12,7 +12,7 @@ import pytest
 
 from fastmlp.cli.xor import PLATEAUS
 from fastmlp.statistics import wilson_interval
-from tests.support.command import command
+from tests.support.command import command, refused
 
 
 def test_xor_reports_and_draws(tmp_path):
@@ -73,11 +73,10 @@ def test_xor_json_has_what_scripts_need_and_repeats(tmp_path):
         ((), "the following arguments are required: command"),
     ],
 )
-def test_wrong_options_get_one_line_and_exit_code_2(arguments, message, tmp_path):
-    done = command(*arguments, folder=tmp_path, code=2)
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert not done.stdout
+def test_wrong_options_get_one_line_and_exit_code_2(arguments, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(capsys, *arguments)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_an_unwritable_picture_loses_nothing(tmp_path):

@@ -407,7 +407,7 @@ def test_estimates_of_a_hundred_random_jobs():
             {"sizes": [20, 50], "output": "softmax", "n_samples": 300_000, "epochs": 1}, marks=pytest.mark.slow
         ),
         pytest.param({"sizes": [100, 10, 1], "n_samples": 200_000, "epochs": 1}, marks=pytest.mark.slow),
-        {"sizes": [2, 4, 1], "n_samples": 4, "n_nets": 300_000, "epochs": 1, "checkpoint": True},
+        {"sizes": [2, 4, 1], "n_samples": 4, "n_nets": 100_000, "epochs": 1, "checkpoint": True},
         *(
             pytest.param({"output": "softmax", "epochs": 1, **sizes}, marks=pytest.mark.slow)
             for sizes in (

@@ -14,7 +14,7 @@ import pandas
 import pytest
 
 import fastmlp
-from fastmlp.cli.main import main
+from tests.support.command import refused, run_here
 from tests.support.data import DATA
 
 pytest.importorskip("safetensors")
@@ -48,25 +48,10 @@ def write(path, table, sep=",", encoding="utf-8", names=None):
     return path
 
 
-def run(capsys, *arguments):
-    """Exit code, standard output and standard error of a command."""
-    code = main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err
-    return code, out, err
-
-
 def fitted(capsys, path, target, *more):
-    code, out, err = run(capsys, "fit", path, "--target", target, "--json", "--force", *QUICK, *more)
+    code, out, err = run_here(capsys, "fit", path, "--target", target, "--json", "--force", *QUICK, *more)
     assert code == 0, err
     return json.loads(out)
-
-
-def refused(capsys, *arguments):
-    code, out, err = run(capsys, *arguments)
-    assert code == 2, out
-    assert err.count("\n") == 1
-    return err
 
 
 def refused_fit(capsys, path, target, *more):
@@ -74,7 +59,7 @@ def refused_fit(capsys, path, target, *more):
 
 
 def predictions(capsys, model, path, *more):
-    code, out, err = run(capsys, "predict", model, path, *more)
+    code, out, err = run_here(capsys, "predict", model, path, *more)
     assert code == 0, err
     return list(csv.reader(io.StringIO(out))), err
 
@@ -182,7 +167,7 @@ def test_numbers_of_rows_and_ids_are_left_out_and_said(name, values, tmp_path, c
     assert len(report["left_out"]) == 1
     assert report["columns"] == 1
     assert report["score"] < 0.8
-    code, out, _ = run(capsys, "fit", path, "--target", "kind", "--force", *QUICK)
+    code, out, _ = run_here(capsys, "fit", path, "--target", "kind", "--force", *QUICK)
     assert code == 0
     assert "Columns left out" in out
     if name:
@@ -455,7 +440,7 @@ def test_columns_of_no_numbers_and_no_texts_are_refused(kind, tmp_path, capsys):
 def test_the_report_says_what_it_should(tmp_path, capsys):
     more = {f"noise{i}": texts(np.random.default_rng(i).normal(size=N).round(3)) for i in range(12)}
     path = write(tmp_path / "t.csv", columns(**more, constant=["1"] * N))
-    code, out, _ = run(capsys, "fit", path, "--target", "value", "--ignore", "kind", *QUICK)
+    code, out, _ = run_here(capsys, "fit", path, "--target", "value", "--ignore", "kind", *QUICK)
     assert code == 0
     for part in (
         "95 % interval",
@@ -467,7 +452,7 @@ def test_the_report_says_what_it_should(tmp_path, capsys):
     assert "typical error" not in out
     message = refused(capsys, "fit", path, "--target", "value", "--ignore", "kind", *QUICK)
     assert "--force replaces it" in message
-    code, out, _ = run(capsys, "fit", path, "--target", "kind", "--ignore", "value", "--force", *QUICK)
+    code, out, _ = run_here(capsys, "fit", path, "--target", "kind", "--ignore", "value", "--force", *QUICK)
     assert "95 % interval" in out
 
 
@@ -476,7 +461,7 @@ def test_an_average_that_is_worse_than_a_net_is_said(tmp_path, capsys, monkeypat
 
     report = fit_report.report
     monkeypatch.setattr(fit_report, "report", lambda *a: {**report(*a), "median_single_score": 2.0})
-    _, out, _ = run(capsys, "fit", write(tmp_path / "t.csv", columns(kind=None)), "--target", "value", *QUICK)
+    _, out, _ = run_here(capsys, "fit", write(tmp_path / "t.csv", columns(kind=None)), "--target", "value", *QUICK)
     assert "The ensemble is worse here than its median net." in out
 
 
@@ -541,7 +526,7 @@ def test_outputs_that_would_destroy_something_are_refused(tmp_path, capsys):
     assert (path.read_bytes(), model.read_bytes()) == (before, kept)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow)])
 def test_a_terminal_that_knows_few_letters(encoding, tmp_path, capsys):
     kind = texts(np.where(A + B > 10, "größer", "ł"))
     path = write(tmp_path / "t.csv", columns(kind=kind))
@@ -579,12 +564,12 @@ def test_why_takes_tables_as_fit_does(tmp_path, capsys):
     path = write(tmp_path / "t.csv", table, sep=";")
     why = ("why", "--data", path, "--target", "kind", "--restarts", 4, "--epochs", 20, "--no-picture", "--no-fixes")
     assert "--sep ';'" in refused(capsys, *why)
-    code, out, _ = run(capsys, *why, "--sep", ";", "--ignore", "value")
+    code, out, _ = run_here(capsys, *why, "--sep", ";", "--ignore", "value")
     assert code == 0
     assert "Scaled to mean 0 and standard deviation 1: 'a', 'b'" in out
     assert "Columns left out: 'constant'" in out
     assert "2-8-1" in out
-    code, out, err = run(capsys, *why, "--sep", ";", "--ignore", "value", "--json")
+    code, out, err = run_here(capsys, *why, "--sep", ";", "--ignore", "value", "--json")
     assert json.loads(out)["nets"] == 4
     assert "Scaled to mean 0" in err
 
@@ -613,7 +598,7 @@ def test_an_interrupt_leaves_what_is_known(tmp_path, capsys, monkeypatch):
         return again(self, call, X, y, net_ids, **changes)
 
     monkeypatch.setattr(Retraining, "again", interrupted)
-    code, out, err = run(capsys, *why)
+    code, out, err = run_here(capsys, *why)
     assert code == 130
     assert "Why the others are not" in out
     assert "The same seeds with one change" in out
@@ -752,12 +737,12 @@ def test_predictions_replace_predictions_alone(tmp_path, capsys):
     other = write(tmp_path / "other.csv", columns())
     out = tmp_path / "out.csv"
     for _ in range(2):
-        assert run(capsys, "predict", report["model"], path, "--out", out)[0] == 0
+        assert run_here(capsys, "predict", report["model"], path, "--out", out)[0] == 0
     for place in (other, Path(fitted(capsys, other, "kind", "--ignore", "value")["model"])):
         before = place.read_bytes()
         assert "--force replaces it" in refused(capsys, "predict", report["model"], path, "--out", place)
         assert place.read_bytes() == before
-    assert run(capsys, "predict", report["model"], path, "--out", other, "--force")[0] == 0
+    assert run_here(capsys, "predict", report["model"], path, "--out", other, "--force")[0] == 0
 
 
 def test_values_far_beyond_training(tmp_path, capsys):

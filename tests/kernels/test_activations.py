@@ -99,6 +99,7 @@ def test_formulas_and_derivatives(name, dtype):
     "kernel", ["lanes", *(pytest.param(kernel, marks=pytest.mark.slow) for kernel in ("units", "tiny"))]
 )
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
+@pytest.mark.usefixtures("all_methods_in_one")
 def test_kernels_have_the_bits_of_the_scalar_reference(kernel, dtype):
     """Random jobs with layers of these activations alone."""
     rng, seen = np.random.default_rng(7), set()

@@ -92,15 +92,14 @@ def test_the_last_nets_have_the_same_bits_in_another_way(seed, monkeypatch):
     """Random jobs of more nets than a tile, the rest by units as lanes or in narrower tiles."""
     rng = np.random.default_rng(300 + seed)
     for _ in range(6):
-        settings = random_job(rng, max_width=9, max_nets=20) | {"net_ids": None}
+        settings = random_job(rng, max_width=9, max_nets=80) | {"net_ids": None}
         rules = {"record_every": [None, 2][rng.integers(2)], "patience": [None, 2][rng.integers(2)]}
         lanes = fastmlp.train(**settings, **rules, kernel="lanes")
         with monkeypatch.context() as patched:
-            patched.setenv("FASTMLP_LANES", "4")
             always_split(patched)
             threads = int(rng.integers(1, 3))
             job, _ = planned(**settings, **rules, threads=threads)
-            nets, tiles = settings["n_nets"], threads * {4: 4, 8: 2}[job.parameters.itemsize]
+            nets, tiles = settings["n_nets"], threads * job.vectors.width
             rest = nets % tiles if nets > tiles else 0
             assert (job.stop, job.plan_of_rest is not None) == (nets - rest, rest > 0)
             assert_same_bits(lanes, fastmlp.train(**settings, **rules, threads=threads), settings["architecture"])
@@ -111,31 +110,31 @@ def test_what_a_job_keeps_is_kept_of_the_last_nets_too(optimizer, monkeypatch, t
     """Validation with its best weights, the optimizer's state, checkpoints, progress."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
-    monkeypatch.setenv("FASTMLP_LANES", "4")
     always_split(monkeypatch)
     arch, seen = fastmlp.Architecture((3, 20, 1)), []
+    nets = 2 * cost_model.host_lanes(np.dtype(np.float32)).count + 1
     settings = {
-        "n_nets": 9,
+        "n_nets": nets,
         "batch_size": 8,
         "optimizer": optimizer,
         "validation": (X[:10], y[:10]),
         "patience": 3,
         "keep_state": True,
         "record_every": 1,
-        "l2": np.linspace(0, 0.1, 9),
+        "l2": np.linspace(0, 0.1, nets),
         "threads": 1,
     }
     job, _ = planned(
         architecture=arch, X=X, y=y, epochs=12, seed=0, init="he_uniform", **settings | {"validation": None}
     )
-    assert (job.stop, job.plan_of_rest.kernel) == (8, "units")
+    assert (job.stop, job.plan_of_rest.kernel) == (nets - 1, "units")
     lanes = fastmlp.train(arch, X, y, epochs=12, kernel="lanes", **settings)
     both = fastmlp.train(arch, X, y, epochs=12, callback=lambda p: seen.append(p) or False, **settings)
     assert_same_bits(lanes, both)
     assert bits(lanes.validation_score) == bits(both.validation_score)
     assert bits(lanes.best_epoch) == bits(both.best_epoch)
     assert all(bits(a) == bits(b) for a, b in zip(lanes.state.rows, both.state.rows, strict=True))
-    assert (seen[-1].finished, seen[-1].net_epochs) == (9, 9 * 12)
+    assert (seen[-1].finished, seen[-1].net_epochs) == (nets, nets * 12)
     path = tmp_path / "job"
     with pytest.raises(KeyboardInterrupt):
         fastmlp.train(arch, X, y, epochs=12, checkpoint=path, callback=_interrupt_at(40), **settings)
