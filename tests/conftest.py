@@ -1,6 +1,7 @@
 """Shared by all tests: warnings are errors, numpy's included, and hypothesis takes its time on a cold cache."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,6 +28,14 @@ def pytest_collection_modifyitems(items):
 def xor():
     """Architecture, inputs and targets of the smallest job."""
     return fastmlp.Architecture((2, 4, 1)), XOR_X, XOR_Y
+
+
+@pytest.fixture
+def usual_handlers():
+    """A shell starts what it puts in the background with interrupts ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Pacemaker:

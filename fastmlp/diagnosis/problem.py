@@ -6,16 +6,18 @@ each output's loss exceeds the least possible loss by at most a hundredth of wha
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmlp import _check_data as checks
 from fastmlp._engine.predict import predict
 from fastmlp._engine.trained_nets import TrainedNets
 from fastmlp._engine.unit_statistics import UnitStatistics, inspected
 from fastmlp._kernels.formulas.activations import Activation
 from fastmlp._kernels.formulas.losses import Loss
 from fastmlp.architecture import Architecture
+from fastmlp.settings import TrainSettings
 
 # for targets that are not classes: the share of their variance that may remain
 SOLVED_SHARE = 0.01
@@ -64,6 +66,21 @@ def looked_at(nets: TrainedNets, problem: Problem, loss: str, threads: int | Non
         with np.errstate(all="ignore"):
             losses[first : first + block] = ((outputs - problem.targets) ** 2).mean(axis=1)
     return stats._replace(output_loss=losses)
+
+
+def limit_of_solved(settings: TrainSettings, y: Any, solved_loss: Any) -> float:
+    """The loss up to which a net is solved; NaN if every sample must be on the right side."""
+    if solved_loss is not None:
+        limit = checks.bounded("solved_loss", solved_loss, 1, 0.0)
+        if not isinstance(limit, float):
+            raise ValueError(f"solved_loss={solved_loss!r}: needs one number")
+        return limit
+    targets = checks.real_array("y", y).astype(np.float64)
+    if checks.counts_accuracy(targets) or settings.architecture.output == "softmax":
+        return np.nan
+    loss = Loss[settings.loss_name.upper()]
+    of_numbers = solved_limit(loss, targets.reshape(len(targets), -1), classes=False)
+    return np.nan if of_numbers is None else of_numbers
 
 
 def solved_limit(loss: Loss, targets: np.ndarray, classes: bool, solved_loss: float | None = None) -> float | None:

@@ -12,11 +12,10 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._html import html_table
-from fastmlp._kernels.formulas.losses import Loss
 from fastmlp._pickling import picklable
-from fastmlp.diagnosis.problem import solved_limit
+from fastmlp.diagnosis.problem import limit_of_solved
 from fastmlp.runs import Runs, Status
-from fastmlp.settings import NetSelection, TrainSettings, shown
+from fastmlp.settings import NetSelection, shown
 from fastmlp.statistics import wilson_intervals
 from fastmlp.sweeping.grid import Setting, for_halving, settings_of
 from fastmlp.sweeping.results import SweepResults, medians
@@ -237,7 +236,7 @@ def sweep(
         prepare_job(setting.call, X, y, NetSelection(net_ids=task.ids[:1], seed=seed), threads=1)
     begun = time.perf_counter()
     results = SweepResults(len(settings), count)
-    limits = np.array([_solved_limit(setting.call, y, solved_loss) for setting in settings])
+    limits = np.array([limit_of_solved(setting.call, y, solved_loss) for setting in settings])
     rungs = _rungs(settings, halving)
     rows = np.arange(len(settings))
     alive: dict[int, Runs] = {}
@@ -262,21 +261,6 @@ def sweep(
         settings,
         tuple(task),
     )
-
-
-def _solved_limit(call: TrainSettings, y: Any, solved_loss: Any) -> float:
-    """The loss up to which a net is solved; NaN if every sample must be right."""
-    if solved_loss is not None:
-        limit = checks.bounded("solved_loss", solved_loss, 1, 0.0)
-        if not isinstance(limit, float):
-            raise ValueError(f"solved_loss={solved_loss!r}: needs one number")
-        return limit
-    targets = checks.real_array("y", y).astype(np.float64)
-    if checks.counts_accuracy(targets) or call.architecture.output == "softmax":
-        return np.nan
-    loss = Loss[call.loss_name.upper()]
-    of_numbers = solved_limit(loss, targets.reshape(len(targets), -1), classes=False)
-    return np.nan if of_numbers is None else of_numbers
 
 
 def _rungs(settings: list[Setting], halving: int | None) -> list[float]:

@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import signal
 import threading
 import time
 import warnings
@@ -184,9 +185,7 @@ def test_short_jobs_run_in_the_calling_thread_with_the_bits_of_others(monkeypatc
             assert bits(getattr(short, name)) == bits(getattr(long, name)), name
 
 
-def test_an_interrupt_of_a_short_job_brings_its_nets():
-    import signal
-
+def test_an_interrupt_of_a_short_job_brings_its_nets(usual_handlers):
     with pytest.raises(fastmlp.TrainingInterrupted) as caught:
         fastmlp.train(ARCH, X, np.arange(200) % 3, epochs=2, callback=lambda _: os.kill(os.getpid(), signal.SIGINT))
     assert np.isfinite(caught.value.runs.parameters).all()

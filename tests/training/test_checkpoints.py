@@ -278,14 +278,6 @@ def interrupted(number, settings, monkeypatch, seconds=0.5):
     return caught.value, answered - sent[0]
 
 
-@pytest.fixture
-def usual_handlers():
-    """A shell starts what it puts in the background with interrupts ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("big", [False, True])
 def test_signals_leave_a_checkpoint_behind(tmp_path, number, big, usual_handlers, monkeypatch):
