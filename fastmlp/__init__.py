@@ -14,6 +14,7 @@ from fastmlp.initializers import Initializer, Normal, Uniform, VarianceScaling
 from fastmlp.loading import load
 from fastmlp.optimizers import SGD, Adam, Optimizer, RMSprop, Rprop
 from fastmlp.runs import Network, Runs, Status
+from fastmlp.surveying import Survey, SurveyError, SurveyInterrupted, survey
 from fastmlp.sweeping import Sweep, sweep
 from fastmlp.training import Progress, TrainingInterrupted, resume, train
 
@@ -67,6 +68,9 @@ __all__ = [
     "Rprop",
     "Runs",
     "Status",
+    "Survey",
+    "SurveyError",
+    "SurveyInterrupted",
     "Sweep",
     "TrainingInterrupted",
     "Uniform",
@@ -76,6 +80,7 @@ __all__ = [
     "load",
     "loss_and_gradients",
     "resume",
+    "survey",
     "sweep",
     "train",
 ]

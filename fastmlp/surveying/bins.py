@@ -28,8 +28,8 @@ class Bins:
         """The bins of some numbers."""
         kind = np.dtype(dtype or values.dtype)
         numbers = _bin_numbers(values.astype(kind, copy=False))
-        first = int(numbers.min(initial=0))
-        if numbers.max(initial=0) - first < MOST_AS_ARRAY:
+        first = int(numbers.min()) if len(numbers) else 0
+        if not len(numbers) or numbers.max() - first < MOST_AS_ARRAY:
             counts = np.bincount(numbers - first)
             found = np.flatnonzero(counts)
             return cls(kind, dict(zip((found + first).tolist(), counts[found].tolist(), strict=True)))

@@ -42,7 +42,7 @@ class NetRecord(NamedTuple):
     solved: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Summary:
     """A summary of nets of one description."""
 
@@ -143,6 +143,14 @@ class Summary:
             sample=tuple(sorted((*self.sample, *other.sample), key=lambda one: (one[0], one[1].number))[: self.keep]),
             fingerprint=(self.fingerprint + other.fingerprint) % 2**BITS,
         )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Summary):
+            return NotImplemented
+        return (self.dtype, self.keep, self.as_plain()) == (other.dtype, other.keep, other.as_plain())
+
+    def __hash__(self) -> int:
+        return hash((self.keep, self.n_nets, self.fingerprint))
 
     def as_plain(self) -> dict[str, Any]:
         """Names, numbers and lists for JSON; whole numbers beyond 2^53 are text."""

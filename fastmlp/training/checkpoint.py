@@ -93,7 +93,7 @@ class Checkpoint:
     def _write(self, job: Job, runs: Runs) -> None:
         plain, arrays = job.settings.in_files(len(runs))
         if self._hashes is None:
-            self._hashes = _hashes(job)
+            self._hashes = data_hashes(job)
         state = job.final_state
         assert state is not None
         arrays |= nets.arrays_of(runs, state)
@@ -113,7 +113,7 @@ class Checkpoint:
         write(self.path, arrays, about)
 
 
-def _hashes(job: Job) -> dict[str, str | None]:
+def data_hashes(job: Job) -> dict[str, str | None]:
     """SHA-256 of X, y, the sample weights and the validation set."""
     data, validation = job.data, job.validation
     held_out = None if validation is None else validation.data
@@ -167,7 +167,7 @@ class Saved(NamedTuple):
 
     def refuse_other_data(self, job: Job) -> None:
         """Raise if the job has other data than the checkpoint."""
-        for name, found in _hashes(job).items():
+        for name, found in data_hashes(job).items():
             if found != self.hashes[name]:
                 raise ValueError(
                     f"{name} differs from that of the job: pass the same {name}, in the same order of samples"

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastmlp
@@ -92,8 +92,8 @@ def test_whole_numbers_below_2048_have_bins_of_their_own():
 
 
 def job(**changes):
-    settings = {"optimizer": fastmlp.SGD(0.5), "epochs": 120, "target_loss": 0.1, "n_nets": N, "seed": 3} | changes
-    return fastmlp.train(fastmlp.Architecture((2, 4, 1)), XOR_X, XOR_Y, **settings)
+    keywords = {"optimizer": fastmlp.SGD(0.5), "epochs": 120, "target_loss": 0.1, "n_nets": N, "seed": 3} | changes
+    return fastmlp.train(fastmlp.Architecture((2, 4, 1)), XOR_X, XOR_Y, **keywords)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,7 @@ def part(runs, first, stop):
     return Summary.of(runs[first:stop], runs.accuracy[first:stop] == 1, first, KEEP)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, N), max_size=6), st.randoms(use_true_random=False))
 def test_parts_merge_in_any_order_and_grouping(runs, cuts, random):
     ends = [0, *sorted(cuts), N]

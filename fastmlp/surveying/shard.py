@@ -1,0 +1,145 @@
+"""A shard: a range of a survey's nets, trained somewhere, with nothing but its description and the data.
+
+`run_shard` is what an executor calls. It returns what it found or why it failed, and raises nothing, because engines
+treat exceptions of their tasks in different ways.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import traceback
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmlp.runs import Runs
+from fastmlp.settings import TrainSettings
+from fastmlp.surveying.data import MissingDataError, SentData, data_of
+from fastmlp.surveying.description import Description, identity
+from fastmlp.surveying.summary import Summary, merged
+from fastmlp.training import TrainingInterrupted, train
+
+BLOCK_NETS, BLOCK_BYTES = 2**18, 2**26  # nets trained at once, so that memory does not grow with the shard
+NETS = ("none", "best", "solved", "all")
+
+
+class Shard(NamedTuple):
+    """What a worker needs to know."""
+
+    description: Description  # without data, and with the settings of these nets alone
+    data: SentData
+    first: int
+    stop: int
+    threads: int | None
+    nets: str
+    """Which nets it returns with their weights, one of `NETS`."""
+
+    @property
+    def range(self) -> tuple[int, int]:
+        return self.first, self.stop
+
+
+class Piece(NamedTuple):
+    """What a shard gave."""
+
+    first: int
+    stop: int
+    summary: Summary
+    nets: list[Runs]
+    """The nets to keep, in parts of rising numbers; see `Shard.nets`."""
+    identity: dict[str, str]
+    where: str
+    seconds: float
+
+
+class Failure(NamedTuple):
+    """Why a shard failed."""
+
+    first: int
+    stop: int
+    message: str
+    details: str
+    where: str
+    needs_data: bool = False
+
+
+def run_shard(shard: Shard, data: Any = None) -> Piece | Failure:
+    """Train the nets of a shard in a worker."""
+    try:
+        return train_shard(shard, data)
+    except MissingDataError as error:
+        return _failure(shard, error, needs_data=True)
+    except TrainingInterrupted as error:  # it would end the worker
+        return _failure(shard, error)
+    except Exception as error:
+        return _failure(shard, error)
+
+
+def train_shard(shard: Shard, data: Any = None) -> Piece:
+    """The same, for this process: raises what training raises."""
+    begun, about = time.perf_counter(), shard.description
+    samples = data_of(shard.data if data is None else data)
+    summaries, kept = [], []
+    size = block_nets(about)
+    for first in range(shard.first, shard.stop, size):
+        stop = min(shard.stop, first + size)
+        settings = about.settings_of(first, stop)
+        runs = train(
+            X=samples.X,
+            y=samples.y,
+            net_ids=np.arange(first, stop, dtype=np.uint64),
+            seed=about.seed,
+            restart_stuck=about.restart_stuck,
+            threads=shard.threads,
+            **keywords(settings, samples),
+        )
+        solved = solved_of(runs, about.solved_loss)
+        summaries.append(Summary.of(runs, solved, first, about.keep))
+        kept.append(_kept(runs, solved, shard.nets, about.keep))
+    summary = merged(summaries, about.settings.dtype, about.keep)
+    nets = [runs for runs in kept if len(runs)]
+    return Piece(shard.first, shard.stop, summary, nets, identity(), here(), time.perf_counter() - begun)
+
+
+def keywords(settings: TrainSettings, samples: Any) -> dict[str, Any]:
+    """The keyword arguments of `train`, with the samples' weights and the validation data."""
+    asked = settings.as_keywords()
+    if samples.sample_weight is not None:
+        asked["sample_weight"] = samples.sample_weight
+    return {**asked, "validation": samples.validation}
+
+
+def solved_of(runs: Runs, limit: float) -> np.ndarray:
+    """Which nets are solved: by their loss, or if `limit` is NaN by having every sample right."""
+    return runs.accuracy == 1 if np.isnan(limit) else runs.loss <= limit
+
+
+def block_nets(about: Description) -> int:
+    """Nets that are trained at once."""
+    bytes_of_a_net = about.settings.dtype.itemsize * about.architecture.n_parameters
+    return max(1, min(BLOCK_NETS, BLOCK_BYTES // bytes_of_a_net))
+
+
+def here() -> str:
+    """This process, for messages."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _kept(runs: Runs, solved: np.ndarray, nets: str, keep: int) -> Runs:
+    if nets == "all":
+        return runs
+    if nets == "solved":
+        return runs[solved]
+    chosen = np.zeros(len(runs), bool)
+    if nets == "best":
+        order = np.argsort(np.where(np.isfinite(runs.loss), runs.loss, np.inf), kind="stable")
+        chosen[order[:keep]] = True
+        chosen &= np.isfinite(runs.loss)
+    return runs[chosen]
+
+
+def _failure(shard: Shard, error: BaseException, needs_data: bool = False) -> Failure:
+    message = f"{type(error).__name__}: {error}"
+    return Failure(shard.first, shard.stop, message, traceback.format_exc(), here(), needs_data)

@@ -1,0 +1,395 @@
+"""`survey`: one summary, whatever runs the shards and whatever goes wrong on the way."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import tracemalloc
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp.surveying import data as survey_data
+from fastmlp.surveying import shard as shards
+from fastmlp.surveying.description import described
+from fastmlp.surveying.summary import Summary
+from tests.support.data import XOR_X, XOR_Y, bits
+from tests.support.faults import CHOSEN, FaultyPool
+
+ARCH, N = fastmlp.Architecture((2, 4, 1)), 300
+PLAIN = {"optimizer": fastmlp.SGD(0.5), "epochs": 120, "target_loss": 0.1, "seed": 3}
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(40, 3)), RNG.integers(0, 3, 40)
+VALUES = RNG.normal(size=40)
+JOBS = {
+    "xor": (ARCH, XOR_X, XOR_Y, PLAIN),
+    "validation": (
+        fastmlp.Architecture((3, 5, 3), output="softmax"),
+        X,
+        Y,
+        {"epochs": 8, "batch_size": 16, "validation": (X[:15], Y[:15]), "patience": 2, "sample_weight": RNG.random(40)},
+    ),
+    "by net": (
+        fastmlp.Architecture((2, 4, 1), "leaky_relu", leaky_slope=np.linspace(0, 0.5, N)),
+        XOR_X,
+        XOR_Y,
+        {
+            "optimizer": fastmlp.SGD(np.linspace(0.1, 5, N), momentum=0.5),
+            "epochs": 40,
+            "l2": np.linspace(0, 0.01, N),
+            "target_loss": 0.2,
+            "schedule": lambda epoch: 0.99**epoch,
+        },
+    ),
+    "bootstrap": (
+        fastmlp.Architecture((3, 4, 1), output="identity"),
+        X,
+        VALUES,
+        {"epochs": 5, "bootstrap": True, "dtype": "float64"},
+    ),
+    "restarts": (ARCH, XOR_X, XOR_Y, {**PLAIN, "restart_stuck": 2}),
+    "diverging": (
+        fastmlp.Architecture((3, 4, 1), output="identity"),
+        X,
+        1e20 * VALUES,
+        {"optimizer": fastmlp.SGD(np.geomspace(1e-30, 1e30, N)), "epochs": 5},
+    ),
+}
+
+
+def surveyed(job="xor", **changes):
+    arch, samples, targets, settings = JOBS[job]
+    return fastmlp.survey(arch, samples, targets, **{"n_nets": N, "keep": 9, **settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
+        yield executor
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("job", JOBS)
+def test_a_survey_is_the_summary_of_one_call_of_train(job, pool):
+    arch, samples, targets, settings = JOBS[job]
+    runs = fastmlp.train(arch, samples, targets, n_nets=N, **settings)
+    found = surveyed(job, shard_nets=N)
+    solved = runs.accuracy == 1
+    if job in ("bootstrap", "diverging"):
+        solved = runs.loss <= np.var(targets) / 100
+    assert found.summary == Summary.of(runs, solved, 0, 9)
+    assert (found.status["diverged"] > 50) == (job == "diverging")
+    for how in ({"shard_nets": 7, "shard_threads": 1}, {"executor": pool, "shard_nets": 41}, {"verify": 1.0}):
+        assert surveyed(job, **how).to_json() == found.to_json(), how
+    some = [0, 5, N - 1]
+    assert bits(found.retrain(some).parameters) == bits(runs.parameters[some])
+
+
+@pytest.mark.parametrize("shard_nets", [1, 7, 100, 2**14, None])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_shard_sizes_and_threads_do_not_show(shard_nets, threads):
+    n = 30 if shard_nets == 1 else N
+    found = surveyed(n_nets=n, shard_nets=shard_nets, shard_threads=threads)
+    assert found.to_json() == surveyed(n_nets=n, shard_nets=n).to_json()
+    assert found.complete
+    assert found.done == [(0, n)]
+
+
+def test_blocks_do_not_show(monkeypatch):
+    whole = surveyed(nets="all")
+    monkeypatch.setattr(shards, "BLOCK_NETS", 17)
+    blocks = surveyed(nets="all")
+    assert blocks.to_json() == whole.to_json()
+    assert bits(blocks.nets.parameters) == bits(whole.nets.parameters)
+
+
+@pytest.mark.parametrize("executor", ["threads", "loky"])
+def test_other_executors(executor):
+    if executor == "threads":
+        with ThreadPoolExecutor(3) as threads:
+            found = surveyed(executor=threads, shard_nets=20)
+    else:
+        loky = pytest.importorskip("joblib.externals.loky")
+        found = surveyed(executor=loky.get_reusable_executor(max_workers=2), shard_nets=100)
+    assert found.to_json() == surveyed().to_json()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("workers", "threads"), [(2, 1), (3, 1), (1, 2)])
+def test_dask(workers, threads, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(workers, threads_per_worker=threads, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        assert surveyed(executor=client, shard_nets=50).to_json() == surveyed().to_json()
+        monkeypatch.setattr("fastmlp.surveying.engines.MOST_IN_A_TASK", 10)
+        assert surveyed("validation", executor=client, shard_nets=50).to_json() == surveyed("validation").to_json()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_ray(monkeypatch):
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        assert surveyed(executor=ray, shard_nets=50).to_json() == surveyed().to_json()
+        monkeypatch.setattr("fastmlp.surveying.engines.MOST_IN_A_TASK", 10)
+        assert surveyed("validation", executor=ray, shard_nets=50).to_json() == surveyed("validation").to_json()
+    finally:
+        ray.shutdown()
+
+
+def test_ranges_of_nets_are_those_of_a_larger_survey():
+    whole, parts = surveyed(), [surveyed(n_nets=n, first_net=first) for first, n in ((0, 120), (120, 180))]
+    assert parts[0].summary + parts[1].summary == whole.summary
+    assert min(net.number for net in parts[1].sample) >= 120
+
+
+@pytest.mark.parametrize("nets", ["best", "solved", "all"])
+def test_the_nets_that_are_kept(nets, pool):
+    runs = fastmlp.train(ARCH, XOR_X, XOR_Y, n_nets=N, **PLAIN)
+    found = surveyed(nets=nets, executor=pool, shard_nets=37)
+    order = {"best": [net.number for net in found.best], "solved": np.flatnonzero(runs.accuracy == 1), "all": range(N)}
+    assert found.nets.net_ids.tolist() == list(order[nets])
+    assert bits(found.nets.parameters) == bits(runs.parameters[list(order[nets])])
+    assert surveyed().nets is None
+
+
+# ----------------------------------------------------------------------------------------------------------- faults
+
+
+@pytest.fixture
+def faulty(tmp_path, monkeypatch):
+    """A survey whose shard with the net CHOSEN fails; returns it, and how often that happened."""
+
+    def run(kind, **changes):
+        monkeypatch.setattr(FaultyPool, "kind", kind)
+        monkeypatch.setattr(FaultyPool, "marks", str(tmp_path))
+        with FaultyPool(2, mp_context=multiprocessing.get_context("spawn")) as executor:
+            return surveyed(executor=executor, **{"shard_nets": 40, **changes})
+
+    return run
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs the signals of POSIX")
+@pytest.mark.parametrize("kind", ["dies once", "raises once"])
+def test_a_shard_that_fails_once_is_run_again(kind, faulty, tmp_path):
+    assert faulty(kind).to_json() == surveyed().to_json()
+    assert len([*tmp_path.iterdir()]) > 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs the signals of POSIX")
+@pytest.mark.parametrize(("kind", "message"), [("dies always", "its worker died"), ("raises always", "out of order")])
+def test_a_shard_that_always_fails_is_named(kind, message, faulty):
+    with pytest.raises(fastmlp.SurveyError, match=f"nets 120 to 159 failed 2 times: .*{message}") as caught:
+        faulty(kind, retries=2)
+    assert not any(first <= CHOSEN < stop for first, stop in caught.value.survey.done)
+    found = faulty(kind, retries=2, on_failure="skip")
+    assert not found.complete
+    assert [shard[:2] for shard in found.failed] == [(120, 160)]
+    assert message in found.failed[0].message
+    assert message in str(found)
+    assert found.done == [(0, 120), (160, N)]
+    others = surveyed(n_nets=120).summary + surveyed(first_net=160, n_nets=N - 160).summary
+    assert found.summary == others
+
+
+def test_a_wrong_answer_is_found(faulty):
+    with pytest.warns(RuntimeWarning, match="came out differently in the faulty machine"):
+        found = faulty("wrong once", verify=1.0)
+    assert found.to_json() == surveyed().to_json()
+
+
+def test_another_version_is_refused(faulty):
+    with pytest.raises(fastmlp.SurveyError, match=r"has fastmlp 0\.0\.1 with kernels 00000000, this process"):
+        faulty("another version")
+
+
+def test_large_data_go_through_a_file_or_inside_if_a_worker_cannot_read_it(faulty, monkeypatch, tmp_path):
+    monkeypatch.setattr("fastmlp.surveying.engines.MOST_IN_A_TASK", 10)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "marks").mkdir()
+    monkeypatch.setattr(FaultyPool, "marks", str(tmp_path / "marks"))
+    written = []
+    monkeypatch.setattr(
+        "fastmlp.surveying.engines.write_data", lambda data: written.append(survey_data.write_data(data)) or written[-1]
+    )
+    for kind in ("", "no file"):
+        assert faulty(kind).to_json() == surveyed().to_json()
+    assert len(written) == 2
+    assert not any(os.path.exists(file.path) for file in written)
+
+
+def test_a_pool_that_cannot_be_replaced_ends_the_survey():
+    class Broken(ThreadPoolExecutor):
+        def submit(self, function, shard):
+            return super().submit(_break, shard)
+
+    with Broken(1) as executor, pytest.raises(fastmlp.SurveyError, match="cannot be replaced"):
+        surveyed(executor=executor)
+
+
+def _break(_shard):
+    from concurrent.futures import BrokenExecutor
+
+    raise BrokenExecutor("gone")
+
+
+# ------------------------------------------------------------------------------------------------------ interruptions
+
+
+def test_a_callback_stops_a_survey():
+    seen = []
+    found = surveyed(shard_nets=50, callback=lambda state: seen.append(state) or len(seen) == 2)
+    assert not found.complete
+    assert found.done == [(0, 100)]
+    assert found.summary == surveyed(n_nets=100).summary
+    assert seen[-1][:2] == (100, N)
+    assert seen[-1].solved == found.n_solved
+    assert "100 of 300" in str(found)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_an_interrupt_brings_the_nets_so_far(many, pool, usual_handlers):
+    executor = pool if many else None
+    with pytest.raises(fastmlp.SurveyInterrupted) as caught:
+        surveyed(executor=executor, shard_nets=30, callback=lambda _: os.kill(os.getpid(), signal.SIGINT))
+    found = caught.value.survey
+    assert 30 <= len(found) < N
+    assert sum(stop - first for first, stop in found.done) == len(found)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert again.survey.to_json() == found.to_json()
+    assert str(again) == str(caught.value)
+
+
+def test_an_interrupt_in_a_worker_does_not_end_it(monkeypatch):
+    from fastmlp.training import TrainingInterrupted
+
+    about = described(ARCH, XOR_X, XOR_Y, n_nets=3, first_net=0, keep=1, solved_loss=None, settings={"epochs": 1})
+    shard = shards.Shard(about, about.data, 0, 3, 1, "none")
+
+    def interrupted(**_):
+        raise TrainingInterrupted(fastmlp.train(ARCH, XOR_X, XOR_Y, epochs=0), signal.SIGINT)
+
+    monkeypatch.setattr(shards, "train", interrupted)
+    assert "TrainingInterrupted" in shards.run_shard(shard).message
+
+
+# ------------------------------------------------------------------------------------------------------------ results
+
+
+def test_json_gives_the_survey_and_its_nets_again():
+    for job in ("xor", "validation", "restarts"):
+        found = surveyed(job)
+        read = fastmlp.Survey.from_json(found.to_json())
+        assert read.to_json() == found.to_json()
+        assert str(read).splitlines() == str(found).splitlines()
+        _, samples, targets, settings = JOBS[job]
+        held = {name: settings[name] for name in ("sample_weight", "validation") if name in settings}
+        nets = read.retrain([net.number for net in read.best], samples, targets, **held)
+        assert nets.loss.tolist() == [net.loss for net in found.best]
+    with pytest.raises(ValueError, match="not the data of this survey"):
+        read.retrain([1], XOR_X, [1, 0, 0, 1])
+    with pytest.raises(ValueError, match="pass X and y"):
+        read.retrain([1])
+    with pytest.raises(ValueError, match="settings that JSON does not hold"):
+        fastmlp.Survey.from_json(surveyed("by net").to_json()).retrain([1], XOR_X, XOR_Y)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format":2}', "null", b"\xff"])
+def test_other_text_is_refused(text):
+    with pytest.raises(ValueError, match="not the JSON of a survey"):
+        fastmlp.Survey.from_json(text)
+
+
+def test_quantiles_bracket_those_of_the_nets():
+    runs, found = fastmlp.train(ARCH, XOR_X, XOR_Y, n_nets=N, **PLAIN), surveyed()
+    losses, epochs = np.sort(runs.loss), np.sort(runs.epochs[runs.accuracy == 1])
+    for share in (0.0, 0.3, 0.5, 0.9, 1.0):
+        low, high = found.loss_quantile(share)
+        assert low <= losses[int(share * (N - 1))] <= high <= low * (1 + 2**-10)
+        assert found.epochs_quantile(share)[0] == epochs[int(share * (len(epochs) - 1))]
+    assert found.mean_loss == pytest.approx(runs.loss.astype(float).mean(), rel=1e-12)
+    assert found.variance_of_loss == pytest.approx(runs.loss.astype(float).var(), rel=1e-12)
+    assert found.success_rate == (runs.accuracy == 1).mean()
+    with pytest.raises(ValueError, match="share=2"):
+        found.loss_quantile(2)
+    with pytest.raises(ValueError, match="of='stuck'"):
+        found.epochs_quantile(0.5, of="stuck")
+
+
+def test_describing_a_trillion_nets_takes_no_memory():
+    keywords = {"n_nets": 10**12, "epochs": 3, "shard_nets": 1000, "callback": lambda _: True}
+    fastmlp.survey(ARCH, XOR_X, XOR_Y, **keywords)
+    tracemalloc.start()
+    found = fastmlp.survey(ARCH, XOR_X, XOR_Y, **keywords)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.about["n_nets"] == str(10**12)
+    assert peak < 2e7
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_nets": 0}, "n_nets=0"),
+        ({"n_nets": 2**63 - 5, "first_net": 6}, "n_nets="),
+        ({"first_net": -1}, "first_net=-1"),
+        ({"keep": -1}, "keep=-1"),
+        ({"keep": 10**6}, "keep=1000000"),
+        ({"nets": "some"}, "nets='some'"),
+        ({"solved_loss": -1}, "solved_loss"),
+        ({"executor": "fast"}, "executor='fast'"),
+        ({"executor": 4}, "executor=4"),
+        ({"shard_nets": 0}, "shard_nets=0"),
+        ({"shard_seconds": 0}, "shard_seconds"),
+        ({"shard_seconds": [1, 2]}, "shard_seconds"),
+        ({"shard_threads": 0}, "shard_threads=0"),
+        ({"retries": 0}, "retries=0"),
+        ({"verify": 1.5}, "verify"),
+        ({"on_failure": "ignore"}, "on_failure='ignore'"),
+        ({"callback": 3}, "callback=3"),
+        ({"net_ids": [1]}, "survey takes no net_ids: pass first_net and n_nets"),
+        ({"warm_start": None}, "survey takes no warm_start"),
+        ({"keep_state": True}, "survey takes no keep_state"),
+        ({"record_every": 1}, "survey takes no record_every"),
+        ({"threads": 2}, "survey takes no threads"),
+        ({"kernel": "units"}, "survey takes no kernel"),
+        ({"epoch": 2}, "unexpected argument 'epoch'"),
+        ({"epochs": 2.5}, "epochs=2.5"),
+        ({"seed": -1}, "seed=-1"),
+        ({"l2": np.zeros(N - 1)}, "l2"),
+        ({"optimizer": fastmlp.SGD(np.ones(N + 1))}, "SGD"),
+        ({"sample_weight": np.ones((N + 1, 4))}, "sample_weight has 301 rows"),
+        ({"sample_weight": np.ones(5)}, "sample_weight"),
+        (
+            {"init": ([np.zeros((2, 2, 4)), np.zeros((2, 4, 1))], [np.zeros((2, 4)), np.zeros((2, 1))])},
+            "init holds 2 nets",
+        ),
+        ({"restart_stuck": 1, "first_net": 2**40}, "restart_stuck needs net numbers below"),
+        ({"schedule": lambda _: 1.0, "epochs": 2**21}, "schedule is a function"),
+        ({"validation": 5}, "validation needs a pair"),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else value[:25],
+)
+def test_bad_input_is_refused_before_any_work(changes, message, monkeypatch):
+    monkeypatch.setattr(shards, "train", None)
+    with pytest.raises((ValueError, TypeError), match=message):
+        surveyed(**changes)
+
+
+def test_bad_data_are_refused():
+    with pytest.raises(ValueError, match="X"):
+        fastmlp.survey(ARCH, [[0, 1, 2]], [0], n_nets=5)
+    with pytest.raises(ValueError, match="y"):
+        fastmlp.survey(ARCH, XOR_X, [0, 1], n_nets=5)
+    with pytest.raises(TypeError, match="architecture"):
+        fastmlp.survey((2, 4, 1), XOR_X, XOR_Y, n_nets=5)
+    found = surveyed()
+    for numbers, error in (([N], ValueError), ([-1], ValueError), ([0.5], TypeError), ([[1]], TypeError)):
+        with pytest.raises(error, match="numbers="):
+            found.retrain(numbers)
