@@ -110,7 +110,8 @@ def survey(  # noqa: PLR0913
     ...                        epochs=500, target_loss=0.1)
     >>> found.n_solved
     13006
-    >>> found.best[0].number == found.retrain([found.best[0].number]).net_ids[0]
+    >>> nets = found.retrain([net.number for net in found.best[:3]])
+    >>> [float(loss) for loss in nets.loss] == [net.loss for net in found.best[:3]]
     True
     """
     about = described(
