@@ -9,11 +9,13 @@ writable, every process compiles the kernels, with a warning.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 import pickle
 import stat
+import time
 import uuid
 import warnings
 from pathlib import Path
@@ -22,6 +24,8 @@ from typing import Any
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator, NullCache
 
+DAY = 24 * 3600.0
+UNUSED_SECONDS = 7 * DAY  # after which the code of another version is removed
 ADVICE = "set NUMBA_CACHE_DIR to a folder of your own"
 SOURCES = ("_simd", "_kernels")  # the packages that compiled code is made of; a test holds that they import no others
 
@@ -51,7 +55,11 @@ def _warn_once(reason: str) -> None:
 
 
 class _Files:
-    """Cache files, one for each signature and processor, in a folder that no other user can write to."""
+    """Cache files, one for each signature and processor, in a folder that no other user can write to.
+
+    Several versions can share a folder. A file's time is that of its last use, to the day; files of other versions that
+    no process has used for a week are removed.
+    """
 
     def __init__(self, folder: str, base: str) -> None:
         self._folder, self._base = Path(folder), base
@@ -65,10 +73,13 @@ class _Files:
             with self._file(key).open("rb") as file:
                 if not _is_private(self._folder) or not _is_ours(os.fstat(file.fileno())):
                     return None
-                content = file.read()
+                content, used = file.read(), os.fstat(file.fileno()).st_mtime
             if hashlib.sha256(content[32:]).digest() != content[:32]:
                 return None
             found, data = pickle.loads(content[32:])
+            if time.time() - used > DAY:
+                with contextlib.suppress(OSError):  # a folder that can only be read
+                    os.utime(self._file(key))
             return data if found == repr(key) else None
         except Exception:  # no such file, or any error of a pickle of another version
             return None
@@ -83,7 +94,7 @@ class _Files:
             partial.write_bytes(hashlib.sha256(content).digest() + content)
             partial.replace(path)
             for older in self._folder.glob(f"{self._base}.*.nbc"):
-                if older.name.split(".")[-3] != sources_hash():
+                if older.name.split(".")[-3] != sources_hash() and time.time() - older.stat().st_mtime > UNUSED_SECONDS:
                     older.unlink(missing_ok=True)
         except OSError as error:
             partial.unlink(missing_ok=True)

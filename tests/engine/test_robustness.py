@@ -147,6 +147,36 @@ def test_a_change_of_any_source_changes_the_name_of_compiled_code(monkeypatch, t
     assert len(names - {before}) == len(source_files())
 
 
+def test_versions_that_share_a_folder_keep_each_others_code(tmp_path, monkeypatch):
+    """Until no process has used it for a week; using it counts, once a day."""
+    tmp_path.chmod(0o700)
+    cache = fastmlp._simd.cache._Files(str(tmp_path), "kernel")
+
+    def version(name):
+        monkeypatch.setattr(fastmlp._simd.cache, "sources_hash", lambda: name)
+
+    def age(days):
+        for file in tmp_path.iterdir():
+            os.utime(file, (time.time() - days * 24 * 3600,) * 2)
+
+    version("one")
+    cache.save("key", b"code of one")
+    version("two")
+    cache.save("key", b"code of two")
+    age(6)
+    cache.save("other key", b"code of two")
+    assert cache.load("key") == b"code of two"  # used now
+    version("one")
+    assert cache.load("key") == b"code of one"
+    assert len([*tmp_path.iterdir()]) == 3
+    age(8)
+    version("two")
+    assert cache.load("key") == b"code of two"
+    cache.save("third key", b"code of two")
+    assert len([*tmp_path.iterdir()]) == 3
+    assert not [*tmp_path.glob("kernel.one.*")]
+
+
 @pytest.mark.slow
 def test_eight_processes_warm_one_cache(tmp_path):
     """Each with kernels of its own, so that files of all kinds are written at once."""

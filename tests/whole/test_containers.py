@@ -34,6 +34,7 @@ def objects():
     mine = [g[0] for g in gradients.weight_gradients], [g[0] for g in gradients.bias_gradients]
     grid = {"sizes": [(2, 3, 1)], "schedule": [slower, lambda epoch: 1.0, None]}
     X, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
+    survey = fastmlp.survey(plain, XOR_X, XOR_Y, n_nets=20, epochs=3, schedule=lambda epoch: 0.9**epoch, nets="best")
     return {
         "Runs": RUNS,
         "Runs of none": RUNS[:0],
@@ -54,6 +55,9 @@ def objects():
         "GradientAudit": fastmlp.audit_gradients(plain, weights, biases, XOR_X, XOR_Y, *mine),
         "Progress": fastmlp.Progress(1, 2, 3, 4, 5.0),
         "Sweep": fastmlp.sweep(XOR_X, XOR_Y, grid, n_seeds=3, epochs=3),
+        "Survey": survey,
+        "SurveyError": fastmlp.SurveyError("a shard failed", survey),
+        "SurveyInterrupted": fastmlp.SurveyInterrupted(survey),
         "TrainingInterrupted": interruption(),
         "FileFormatError": fastmlp.FileFormatError("no file of nets"),
         "MLPClassifier": fastmlp.MLPClassifier((3,), max_iter=5, tol=1.0, n_iter_no_change=1).fit(X, y),
