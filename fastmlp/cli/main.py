@@ -7,6 +7,7 @@ import codecs
 import gc
 import sys
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from fastmlp._kernels.formulas.activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
@@ -53,9 +54,12 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 def _count(text: str) -> int:
     try:
-        number = int(text.replace("_", "").replace(",", ""))
-    except ValueError:
+        exact = Decimal(text.replace("_", "").replace(",", ""))  # 1e9 too
+        number = int(exact)
+    except (ArithmeticError, ValueError):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if number != exact:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: needs at least 1")
     return number
@@ -95,6 +99,13 @@ def _add_xor(commands: Any) -> None:
     xor.add_argument(
         "--checkpoint", metavar="FILE", help="a file that keeps the job, so that `fastmlp resume` can continue it"
     )
+    xor.add_argument(
+        "--executor",
+        choices=("here", "processes", "dask", "ray"),
+        help="keep a summary in place of the nets, for any number of them, and train them in this process, "
+        "processes of this machine, on Dask or on Ray; draws no picture",
+    )
+    xor.add_argument("--scheduler", metavar="ADDRESS", help="address of a Dask or Ray cluster, for --executor")
     resume = commands.add_parser(
         "resume", help="continue a job of `fastmlp xor --checkpoint`", formatter_class=_Formatter
     )
@@ -252,6 +263,10 @@ def _add_why(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.command == "xor" and options.executor is not None:
+        from fastmlp.cli import xor_survey
+
+        return xor_survey.run(options)
     if options.command in ("xor", "resume"):
         from fastmlp.cli import xor
 

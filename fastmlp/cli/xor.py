@@ -26,6 +26,9 @@ from fastmlp.training.checkpoint import load_checkpoint
 # right answer has a probability of at least exp(−0.4) = 67 %.
 STOP_AT_LOSS = 0.1
 
+LOSS_BINS = np.arange(33) / 40  # the last one takes all greater losses
+SHARES = (5, 25, 50, 75, 95)  # % of the nets, for quantiles of epochs
+
 # Losses at which many nets are stuck, and their four outputs
 PLATEAUS = {
     log(2) / 2: "two right, two at 1/2",
@@ -36,6 +39,8 @@ PLATEAUS = {
 
 def run(options: argparse.Namespace) -> int:
     """Train, then print the report or the JSON object; returns the exit code."""
+    if options.scheduler is not None:
+        raise ValueError("--scheduler is the address for --executor dask or ray: pass both")
     _refuse_picture(options, options.checkpoint)
     try:
         runs, interruption = _train(options), None
@@ -168,11 +173,7 @@ def _facts(runs: Runs, options: argparse.Namespace, trained: int) -> dict[str, A
 
 
 def _report(runs: Runs, facts: dict[str, Any], options: argparse.Namespace) -> None:
-    sizes = "-".join(map(str, options.sizes))
-    print(
-        f"{len(runs):,} restarts of {sizes}, {options.hidden} and sigmoid, {options.init}, "
-        f"{options.optimizer} at learning rate {options.learning_rate:g}, seed {options.seed}"
-    )
+    print(heading(len(runs), options))
     if facts["solved_share"] is None:
         print(
             f"Interrupted: {facts['ended']:,} of the nets have ended, {facts['solved']:,} of them solved XOR; "
@@ -180,11 +181,31 @@ def _report(runs: Runs, facts: dict[str, Any], options: argparse.Namespace) -> N
             "so that the share is not known yet"
         )
         return
+    reached = runs.epochs[runs.status == Status.REACHED_TARGET]
+    spread = np.percentile(reached, SHARES).round().astype(int) if reached.size else None
+    print_outcome(facts, spread, histogram(runs.loss))
+    print(
+        f"Compiled or loaded in {facts['compile_seconds']:.2f} s, trained in {facts['train_seconds']:.2f} s: "
+        f"{facts['net_epochs']:,} net-epochs, {facts['net_epochs_per_second'] / 1e6:,.1f} million a second, "
+        f"on {facts['threads']} threads with {facts['vector_width']} {facts['dtype']} lanes"
+    )
+    print(f"SHA-256 of all final weights: {facts['weights_sha256']}")
+
+
+def heading(restarts: int, options: argparse.Namespace) -> str:
+    """What is trained."""
+    sizes = "-".join(map(str, options.sizes))
+    return (
+        f"{restarts:,} restarts of {sizes}, {options.hidden} and sigmoid, {options.init}, "
+        f"{options.optimizer} at learning rate {options.learning_rate:g}, seed {options.seed}"
+    )
+
+
+def print_outcome(facts: dict[str, Any], spread: np.ndarray | None, losses: str) -> None:
+    """Print what came of the nets; `spread` are the quantiles `SHARES` of epochs until the target."""
     low, high = facts["solved_interval_95"]
     print(f"Solved XOR: {facts['solved']:,} = {facts['solved_share']:.2%}  (95 % interval {low:.2%} to {high:.2%})")
-    reached = runs.epochs[runs.status == Status.REACHED_TARGET]
-    if reached.size:
-        spread = np.percentile(reached, (5, 25, 50, 75, 95)).round().astype(int)
+    if spread is not None:
         print(
             f"Epochs until the mean loss was at most {STOP_AT_LOSS} (each right answer has at least 67 % then): "
             f"median {spread[2]:,}, half between {spread[1]:,} and {spread[3]:,}, "
@@ -194,13 +215,7 @@ def _report(runs: Runs, facts: dict[str, Any], options: argparse.Namespace) -> N
     if diverged:
         print(f"Diverged: {diverged:,}; a lower learning rate helps")
     print("Final losses:")
-    print(histogram(runs.loss))
-    print(
-        f"Compiled or loaded in {facts['compile_seconds']:.2f} s, trained in {facts['train_seconds']:.2f} s: "
-        f"{facts['net_epochs']:,} net-epochs, {facts['net_epochs_per_second'] / 1e6:,.1f} million a second, "
-        f"on {facts['threads']} threads with {facts['vector_width']} {facts['dtype']} lanes"
-    )
-    print(f"SHA-256 of all final weights: {facts['weights_sha256']}")
+    print(losses)
 
 
 def _median_epochs(runs: Runs) -> int:
@@ -208,19 +223,22 @@ def _median_epochs(runs: Runs) -> int:
     return int(np.median(runs.epochs[runs.status == Status.INTERRUPTED]))
 
 
-def histogram(losses: np.ndarray, width: int = 50, step: float = 0.025) -> str:
-    """A text histogram; plateaus are named next to their bins."""
+def histogram(losses: np.ndarray) -> str:
+    """A text histogram."""
     finite = losses[np.isfinite(losses)]
-    if not finite.size:
+    return drawn(np.histogram(np.minimum(finite, LOSS_BINS[-2]), LOSS_BINS)[0])
+
+
+def drawn(counts: np.ndarray, width: int = 50) -> str:
+    """Counts of losses between `LOSS_BINS` as a text histogram; plateaus are named next to their bins."""
+    if not counts.any():
         return "  (none is finite)"
-    bins = np.arange(0, 0.8 + step / 2, step)
-    counts, _ = np.histogram(np.minimum(finite, 0.8 - step / 2), bins)
-    lines = []
-    for low, count in zip(bins[:-1], counts, strict=True):
+    lines, step = [], LOSS_BINS[1]
+    for low, count in zip(LOSS_BINS[:-1], counts, strict=True):
         if count:
             names = [f"{at:.4f}: {what}" for at, what in PLATEAUS.items() if low <= at < low + step]
             bar = "#" * max(1, round(width * count / counts.max()))
-            upper = "and more" if low + step > 0.8 - step / 2 else f"to {low + step:.3f}"
+            upper = "and more" if low == LOSS_BINS[-2] else f"to {low + step:.3f}"
             lines.append(f"  {low:.3f} {upper:8} {count:>11,}  {bar}{'  ' + names[0] if names else ''}")
     return "\n".join(lines)
 

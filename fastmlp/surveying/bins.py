@@ -71,7 +71,7 @@ class Bins:
         low, high = self.order_statistic(min(n - 1, int(share * n)))
         return (low + high) / 2
 
-    def shares_below(self, limits: np.ndarray) -> np.ndarray:
+    def counts_below(self, limits: np.ndarray) -> np.ndarray:
         """How many numbers lie in bins that begin below each of the limits."""
         starts = np.array([self.ends(number)[0] for number in self.counts])
         counts = np.cumsum([0, *self.counts.values()])
