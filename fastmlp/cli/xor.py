@@ -26,7 +26,8 @@ from fastmlp.training.checkpoint import load_checkpoint
 # right answer has a probability of at least exp(−0.4) = 67 %.
 STOP_AT_LOSS = 0.1
 
-LOSS_BINS = np.arange(33) / 40  # the last one takes all greater losses
+# In these steps a survey, which counts losses by their leading bits, has the same counts; the last takes all greater
+LOSS_BINS = np.arange(27) / 32
 SHARES = (5, 25, 50, 75, 95)  # % of the nets, for quantiles of epochs
 
 # Losses at which many nets are stuck, and their four outputs
