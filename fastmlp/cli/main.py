@@ -105,6 +105,9 @@ def _add_xor(commands: Any) -> None:
         help="keep a summary in place of the nets, for any number of them, and train them in this process, "
         "processes of this machine, on Dask or on Ray; draws no picture",
     )
+    xor.add_argument(
+        "--folder", help="a new folder that keeps this summary, so that the same command goes on after a stop"
+    )
     xor.add_argument("--scheduler", metavar="ADDRESS", help="address of a Dask or Ray cluster, for --executor")
     resume = commands.add_parser(
         "resume", help="continue a job of `fastmlp xor --checkpoint`", formatter_class=_Formatter
@@ -263,7 +266,7 @@ def _add_why(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.command == "xor" and options.executor is not None:
+    if options.command == "xor" and (options.executor or options.folder):
         from fastmlp.cli import xor_survey
 
         return xor_survey.run(options)

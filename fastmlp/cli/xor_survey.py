@@ -1,4 +1,4 @@
-"""`fastmlp xor --executor`: any number of restarts, of which only a summary is kept."""
+"""`fastmlp xor --executor` and `--folder`: any number of restarts, of which only a summary is kept."""
 
 from __future__ import annotations
 
@@ -25,15 +25,19 @@ from fastmlp.surveying.bins import Bins
 
 def run(options: argparse.Namespace) -> int:
     """Survey the restarts, then print the report or the JSON object; returns the exit code."""
+    options.executor = options.executor or "here"
     if options.checkpoint is not None:
-        raise ValueError("--checkpoint keeps the nets of a job without --executor: leave one of them out")
+        raise ValueError("--checkpoint keeps the nets of a job without --executor and --folder: leave one of them out")
     if options.scheduler is not None and options.executor not in ("dask", "ray"):
         raise ValueError("--scheduler is the address for --executor dask or ray: pass both")
     try:
         found, code = _survey(options), 0
     except fastmlp.SurveyInterrupted as interruption:
         found, code = interruption.survey, 130
-        print(f"fastmlp {options.command}: interrupted; the nets so far follow", file=sys.stderr)
+        advice = "--folder FOLDER keeps a survey, to continue it later"
+        if options.folder is not None:
+            advice = "the same command continues it"
+        print(f"fastmlp {options.command}: interrupted; the nets so far follow; {advice}", file=sys.stderr)
     facts = _facts(found, options)
     if options.json:
         print(json.dumps(facts))
@@ -57,6 +61,7 @@ def _survey(options: argparse.Namespace) -> fastmlp.Survey:
             dtype=options.dtype,
             target_loss=None if options.no_stop else xor.STOP_AT_LOSS,
             executor=executor,
+            folder=options.folder,
             shard_threads=options.threads if executor is None else None,
             progress=not (options.json or options.no_progress),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from fastmlp.runs import Runs
 from fastmlp.surveying.description import Description, described
 from fastmlp.surveying.driver import Driver, Found, Plan, Progress, ShardError
 from fastmlp.surveying.engines import engine_of
+from fastmlp.surveying.folder import Folder
 from fastmlp.surveying.results import Survey
 from fastmlp.surveying.shard import NETS
 from fastmlp.surveying.stopped import SurveyError, SurveyInterrupted
@@ -34,6 +36,7 @@ def survey(  # noqa: PLR0913
     nets: Literal["none", "best", "solved", "all"] = "none",
     solved_loss: float | None = None,
     executor: Any = None,
+    folder: str | os.PathLike | None = None,
     shard_nets: int | None = None,
     shard_seconds: float = 10.0,
     shard_threads: int | None = None,
@@ -67,6 +70,10 @@ def survey(  # noqa: PLR0913
         What runs the shards. None: this process, on all threads. Or anything that follows
         ``concurrent.futures.Executor`` (``ProcessPoolExecutor``, loky, mpi4py's ``MPIPoolExecutor``), a
         ``dask.distributed.Client``, or the module ``ray``. Workers need the same version of fastmlp.
+    folder : path, optional
+        A new folder that keeps the survey: a small file for each finished shard, and the nets to keep in safetensors
+        files (extra ``files``). The same call with the same folder goes on after a kill or an interrupt, and gives the
+        same results; the executor and the shards may differ. What is there and whole is not trained again.
     shard_nets : int, optional
         Nets in a shard; default: what takes about `shard_seconds`.
     shard_seconds : float, default 10.0
@@ -99,6 +106,8 @@ def survey(  # noqa: PLR0913
         For invalid input, before any work starts.
     SurveyError
         If a shard has failed `retries` times; ``.survey`` holds the others.
+    OSError
+        If a file of `folder` cannot be written.
     SurveyInterrupted
         On Ctrl-C, a `KeyboardInterrupt`; ``.survey`` holds the nets so far.
 
@@ -122,6 +131,7 @@ def survey(  # noqa: PLR0913
     if callback is not None and not callable(callback):
         raise TypeError(f"callback={callback!r}: needs a function of one argument")
     engine, begun = engine_of(executor), time.perf_counter()
+    kept = None if folder is None else Folder(folder, about, nets)
     bar = _progress_bar(about) if progress else None
 
     def report(state: Progress) -> object:
@@ -129,7 +139,7 @@ def survey(  # noqa: PLR0913
             bar.update(state.done - bar.n)
         return callback(state) if callback is not None else False
 
-    driver = Driver(about, engine, plan, report)
+    driver = Driver(about, engine, plan, report, kept)
     try:
         found = driver.run(on_failure)
     except ShardError as error:

@@ -24,10 +24,10 @@ import numpy as np
 from fastmlp.runs import Runs
 from fastmlp.surveying.description import Data, Description, identity
 from fastmlp.surveying.engines import Engine
+from fastmlp.surveying.folder import Folder
 from fastmlp.surveying.shard import Failure, Piece, Shard
 from fastmlp.surveying.summary import Summary
 
-TASKS_A_SLOT = 2
 FIRST_SHARE = 0.1  # of `shard_seconds`, for the first shards, whose speed is only estimated
 LEAST_NETS = 2**10
 MOST_DIFFERENT = 2  # results of a verified shard that differ, before it counts as failed
@@ -89,6 +89,12 @@ def joined(ranges: list[Range]) -> list[Range]:
     return result
 
 
+def gaps(first: int, stop: int, done: list[Range]) -> list[Range]:
+    """The ranges from `first` to `stop` that are not among those in `done`, which rise."""
+    ends = [first, *[end for nets in done for end in nets], stop]
+    return [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True) if a < b]
+
+
 class Plan(NamedTuple):
     """How a survey is run; nothing here affects its results."""
 
@@ -108,12 +114,17 @@ class Driver:
     """Runs the nets of one survey on one engine."""
 
     def __init__(
-        self, about: Description, engine: Engine, plan: Plan, report: Callable[[Progress], object] | None
+        self,
+        about: Description,
+        engine: Engine,
+        plan: Plan,
+        report: Callable[[Progress], object] | None,
+        folder: Folder | None = None,
     ) -> None:
-        self.about, self.engine, self.plan, self._report = about, engine, plan, report
+        self.about, self.engine, self.plan, self._report, self._folder = about, engine, plan, report, folder
         self.found = Found(Summary.empty(about.settings.dtype, about.keep))
         self._without_data = replace(about, data=NO_DATA)
-        self._next = about.first_net
+        self._left: list[Range] = [(about.first_net, about.stop)]  # not handed out yet
         self._again: deque[Range] = deque()  # shards to run again
         self._suspects: deque[Range] = deque()  # shards that were in flight when a worker died
         self._alone: Range | None = None  # the suspect in flight
@@ -128,6 +139,10 @@ class Driver:
 
     def run(self, on_failure: str) -> Found:
         """Run everything; if this raises, `found` has what is there."""
+        if self._folder is not None:
+            for piece in self._folder.pieces():
+                self._add(piece)
+            self._left = gaps(self.about.first_net, self.about.stop, self.found.done)
         self._data = self.engine.send(self.about.data)
         try:
             while not self._stopped:
@@ -154,7 +169,7 @@ class Driver:
         return self._slots
 
     def _submit(self) -> None:
-        most = TASKS_A_SLOT * self.slots()
+        most = self.engine.tasks_a_slot * self.slots()
         while self._alone is None and len(self._flying) < most:
             if self._suspects:
                 if not self._flying:
@@ -184,19 +199,19 @@ class Driver:
     def _next_range(self) -> Range | None:
         if self._again:
             return self._again.popleft()
-        left = self.about.stop - self._next
-        if not left:
+        if not self._left:
             return None
-        first = self._next
-        self._next += min(left, self._size(left))
-        return first, self._next
+        first, end = self._left[0]
+        stop = min(end, first + self._size(sum(b - a for a, b in self._left)))
+        self._left[:1] = [(stop, end)] if stop < end else []
+        return first, stop
 
     def _size(self, left: int) -> int:
         """Nets of the next shard: smaller ones at the end, so that no worker is long alone."""
         if self.plan.shard_nets is not None:
             return self.plan.shard_nets
         size = int(self.plan.shard_seconds / self._seconds_a_net)
-        share = -(-left // (TASKS_A_SLOT * self.slots()))
+        share = -(-left // (self.engine.tasks_a_slot * self.slots()))
         return max(1, min(size, max(share, LEAST_NETS)))
 
     # --------------------------------------------------------------------------------------------------- gathering
@@ -300,14 +315,19 @@ class Driver:
         return random.Random(f"{self.about.seed} {nets}").random() < self.plan.verify
 
     def _merge(self, piece: Piece) -> None:
-        self.found.add(piece)
-        if self.plan.nets == "best":
-            self.found.nets = best_of(self.found.nets, self.about.keep)
+        if self._folder is not None:
+            self._folder.add(piece)
+        self._add(piece)
         if self._report is not None:
             summary, failed = self.found.summary, sum(stop - first for first, stop, _ in self.found.failed)
             seconds = time.perf_counter() - self._begun
             progress = Progress(summary.n_nets, self.about.n_nets, summary.solved, failed, seconds)
             self._stopped = bool(self._report(progress))
+
+    def _add(self, piece: Piece) -> None:
+        self.found.add(piece)
+        if self.plan.nets == "best":
+            self.found.nets = best_of(self.found.nets, self.about.keep)
 
     def _raise_if_failed(self) -> None:
         if not self.found.failed:

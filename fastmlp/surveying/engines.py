@@ -20,6 +20,9 @@ from fastmlp.surveying.shard import Shard, run_shard, train_shard
 class Engine(Protocol):
     """What the driver needs."""
 
+    tasks_a_slot: int
+    """Tasks to have in flight for each slot, so that none waits for the next."""
+
     def slots(self) -> int:
         """Tasks that run at once at present."""
 
@@ -38,6 +41,8 @@ class Engine(Protocol):
 
 class ThisProcess:
     """Runs each shard at once, on all threads."""
+
+    tasks_a_slot = 1
 
     def slots(self) -> int:
         return 1
@@ -62,6 +67,8 @@ class ThisProcess:
 
 class _WithFiles:
     """Sends large samples through a file that all workers of this machine, or of a shared folder, can read."""
+
+    tasks_a_slot = 2
 
     def __init__(self) -> None:
         self._files: list[str] = []
@@ -116,6 +123,8 @@ class Futures(_WithFiles):
 
 class Dask:
     """A `dask.distributed.Client`: larger samples are a task's result, which Dask computes again if it is lost."""
+
+    tasks_a_slot = 2
 
     def __init__(self, client: Any) -> None:
         self._client, self._data = client, None

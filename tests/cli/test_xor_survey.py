@@ -41,6 +41,19 @@ def test_json_is_the_same_from_processes(capsys):
     assert found[0].keys() - whole.keys() == {"fingerprint"}
 
 
+def test_a_folder_keeps_what_is_done(capsys, tmp_path):
+    arguments = (*JOB, "--folder", tmp_path / "survey")
+    code, out, _ = run_here(capsys, *arguments)
+    assert code == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "survey").iterdir()}
+    assert len(before) >= 2
+    code, again, _ = run_here(capsys, *arguments)
+    assert code == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "survey").iterdir()} == before
+    assert out.splitlines()[-1] == again.splitlines()[-1]
+    assert "of another survey" in refused(capsys, *arguments, "--seed", "1")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
