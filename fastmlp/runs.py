@@ -255,6 +255,11 @@ class Runs(_Parameters):
     def __len__(self) -> int:
         return len(self.loss)
 
+    def __sizeof__(self) -> int:
+        """Bytes with those of the arrays, by which Dask decides what to keep and to move."""
+        arrays = [*self.per_net().values(), *(part for part in self.state or () if isinstance(part, np.ndarray))]
+        return object.__sizeof__(self) + sum(array.nbytes for array in arrays)
+
     @overload
     def __getitem__(self, which: int | np.integer) -> Network: ...
 

@@ -201,8 +201,8 @@ class BaseMLP(BaseEstimator):
 
     def _threads(self) -> int:
         """As joblib reads n_jobs, except that None stands for all processors that joblib leaves to this process."""
-        if self.n_jobs is not None:
-            return effective_n_jobs(self.n_jobs)
+        if self.n_jobs is not None:  # where joblib counts a cluster, no more than this worker has
+            return min(effective_n_jobs(self.n_jobs), max(1, available_threads()))
         if get_active_backend()[0].nesting_level or current_process().daemon:
             return min(available_threads(), effective_n_jobs(-1))
         return available_threads()  # joblib would read the same files, each time

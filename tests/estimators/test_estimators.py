@@ -27,6 +27,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp._engine.processors import available_threads
 from fastmlp.estimators import _base, _results
 from fastmlp.estimators._random import Orders
 
@@ -382,6 +383,14 @@ def test_the_librarys_other_optimizers(solver):
 def test_threads_do_not_change_a_bit():
     one, two = (small(n_restarts=20, n_jobs=jobs).fit(IRIS, SPECIES) for jobs in (1, 2))
     assert one.runs_.weights_sha256() == two.runs_.weights_sha256()
+
+
+def test_a_clusters_processors_are_not_this_workers(monkeypatch):
+    """With Dask's backend joblib counts those of all workers."""
+    monkeypatch.setattr("fastmlp.estimators._base.effective_n_jobs", lambda n_jobs: 1000 if n_jobs < 0 else n_jobs)
+    for n_jobs in (-1, 1000):
+        assert MLPClassifier(n_jobs=n_jobs)._threads() == available_threads()
+    assert MLPClassifier(n_jobs=1)._threads() == 1
 
 
 def threads_inside(_):

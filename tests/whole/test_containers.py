@@ -6,6 +6,7 @@ import html.parser
 import multiprocessing
 import pickle
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -254,3 +255,10 @@ def test_what_there_is_is_listed():
     assert not {"TYPE_CHECKING", "Any"} & set(shown)
     for name in shown:
         assert getattr(fastmlp, name) is not None
+
+
+def test_sizes_are_those_of_the_arrays():
+    """What Dask and joblib go by, when they decide what to keep and to send."""
+    arrays = [RUNS.parameters, RUNS.loss, RUNS.history, RUNS.validation_history, RUNS.state.rows]
+    assert sys.getsizeof(RUNS) > sum(array.nbytes for array in arrays)
+    assert sys.getsizeof(RUNS[:1]) < sys.getsizeof(RUNS)
