@@ -3,7 +3,10 @@
 import multiprocessing
 import os
 import pickle
+import platform
 import signal
+import subprocess
+import sys
 import tracemalloc
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
@@ -394,3 +397,22 @@ def test_bad_data_are_refused():
     for numbers, error in (([N], ValueError), ([-1], ValueError), ([0.5], TypeError), ([[1]], TypeError)):
         with pytest.raises(error, match="numbers="):
             found.retrain(numbers)
+
+
+FINGERPRINT = """
+import fastmlp
+found = fastmlp.survey(fastmlp.Architecture((2, 4, 1)), [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], n_nets=70,
+                       optimizer=fastmlp.SGD(0.5), epochs=60, target_loss=0.1, shard_nets=33)
+print(found.fingerprint)
+"""
+
+
+@pytest.mark.parametrize("cpu", [None, *(pytest.param(cpu, marks=pytest.mark.slow) for cpu in ("haswell", "x86-64"))])
+def test_the_fingerprint_is_that_of_every_processor(cpu):
+    if cpu is not None and platform.machine() != "x86_64":
+        pytest.skip("needs an x86-64 processor")
+    environment = {**os.environ, **({} if cpu is None else {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""})}
+    done = subprocess.run(
+        [sys.executable, "-c", FINGERPRINT], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip() == "ce41da324c99de00"
