@@ -10,13 +10,12 @@ from typing import Any, Literal
 from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
 from fastmlp.architecture import Architecture
-from fastmlp.runs import Runs
 from fastmlp.surveying.description import Description, described
 from fastmlp.surveying.driver import Driver, Found, Plan, Progress, ShardError
 from fastmlp.surveying.engines import engine_of
 from fastmlp.surveying.folder import Folder
 from fastmlp.surveying.results import Survey
-from fastmlp.surveying.shard import NETS
+from fastmlp.surveying.shard import NETS, together
 from fastmlp.surveying.stopped import SurveyError, SurveyInterrupted
 
 MOST_RETRIES = 1000
@@ -180,7 +179,7 @@ def _plan(
 def _survey(about: Description, found: Found, plan: Plan, begun: float) -> Survey:
     kept = None
     if found.nets and plan.nets != "none":
-        kept = Runs.concatenated(found.nets, about.architecture) if len(found.nets) > 1 else found.nets[0]
+        kept = together(found.nets)
         if plan.nets != "best":
             kept = kept[kept.net_ids.argsort(kind="stable")]
     return Survey(

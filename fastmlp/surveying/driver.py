@@ -25,7 +25,7 @@ from fastmlp.runs import Runs
 from fastmlp.surveying.description import Data, Description, identity
 from fastmlp.surveying.engines import Engine
 from fastmlp.surveying.folder import Folder
-from fastmlp.surveying.shard import Failure, Piece, Shard
+from fastmlp.surveying.shard import Failure, Piece, Shard, together
 from fastmlp.surveying.summary import Summary
 
 FIRST_SHARE = 0.1  # of `shard_seconds`, for the first shards, whose speed is only estimated
@@ -189,10 +189,12 @@ class Driver:
         shard = Shard(about, self._data, first, stop, self.plan.shard_threads, self.plan.nets)
         try:
             future = self.engine.submit(shard)
-        except BrokenExecutor:
+        except BrokenExecutor as error:
             if not self.engine.rebuild():
-                raise
+                raise ShardError(f"the executor's workers have died, and it cannot be replaced: {error}") from error
             future = self.engine.submit(shard)
+        except RuntimeError as error:  # it was shut down
+            raise ShardError(f"the executor takes no more tasks: {error}") from error
         self._flying[future] = nets
         future.add_done_callback(self._done.put)
 
@@ -341,9 +343,9 @@ class Driver:
 
 def best_of(nets: list[Runs], keep: int) -> list[Runs]:
     """The `keep` nets of least loss, by loss and then by number."""
-    runs = Runs.concatenated(nets, nets[0].architecture) if len(nets) > 1 else nets[0] if nets else None
-    if runs is None:
+    if not nets:
         return []
+    runs = together(nets)
     order = np.lexsort((runs.net_ids, runs.loss))[:keep]
     return [runs[order]]
 

@@ -20,9 +20,8 @@ from typing import Any
 
 from fastmlp._io.safetensors import FileFormatError
 from fastmlp.loading import load
-from fastmlp.runs import Runs
 from fastmlp.surveying.description import Description, identity
-from fastmlp.surveying.shard import Piece
+from fastmlp.surveying.shard import Piece, together
 from fastmlp.surveying.summary import Summary
 
 FORMAT = 1
@@ -67,8 +66,7 @@ class Folder:
         """Keep a piece."""
         name = f"shard-{piece.first}-{piece.stop}"
         if piece.nets:
-            nets = Runs.concatenated(piece.nets, self._about.architecture) if len(piece.nets) > 1 else piece.nets[0]
-            nets.save(self.path / f"{name}.safetensors")
+            together(piece.nets).save(self.path / f"{name}.safetensors")
         self._write(
             f"{name}.json",
             {

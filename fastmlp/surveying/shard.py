@@ -122,6 +122,16 @@ def block_nets(about: Description) -> int:
     return max(1, min(BLOCK_NETS, BLOCK_BYTES // bytes_of_a_net))
 
 
+def together(parts: list[Runs]) -> Runs:
+    """The nets of several parts, with the leaky slopes of each."""
+    if len(parts) == 1:
+        return parts[0]
+    slopes, architecture = [runs.architecture.leaky_slope for runs in parts], parts[0].architecture
+    if isinstance(slopes[0], np.ndarray):
+        architecture = architecture.with_slope(np.concatenate(slopes))
+    return Runs.concatenated(parts, architecture)
+
+
 def here() -> str:
     """This process, for messages."""
     return f"process {os.getpid()} on {socket.gethostname()}"

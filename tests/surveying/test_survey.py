@@ -162,6 +162,25 @@ def test_the_nets_that_are_kept(nets, pool):
     assert surveyed().nets is None
 
 
+@pytest.mark.parametrize("nets", ["best", "all"])
+def test_the_nets_that_are_kept_have_their_own_slopes(nets, tmp_path):
+    pytest.importorskip("safetensors")
+    arch, _, _, settings = JOBS["by net"]
+    runs = fastmlp.train(arch, XOR_X, XOR_Y, n_nets=N, **settings)
+    for folder in (None, tmp_path / "survey", tmp_path / "survey"):
+        kept = surveyed("by net", nets=nets, shard_nets=37, folder=folder).nets
+        numbers = kept.net_ids.astype(int)
+        assert kept.architecture.leaky_slope.tolist() == arch.leaky_slope[numbers].tolist()
+        assert bits(kept.predict(XOR_X)) == bits(runs[numbers].predict(XOR_X))
+
+
+def test_an_executor_that_was_shut_down_is_named():
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(fastmlp.SurveyError, match="the executor takes no more tasks: cannot schedule"):
+        surveyed(executor=executor)
+
+
 # ----------------------------------------------------------------------------------------------------------- faults
 
 
