@@ -326,6 +326,7 @@ STOPPING_RULES: dict[str, StoppingRule] = {
     entry.name: entry.metadata["rule"] for entry in fields(TrainSettings) if "rule" in entry.metadata
 }
 WORDS = tuple(entry.name for entry in fields(TrainSettings) if entry.metadata.get("in_files") == "word")
+BY_NET = _named("by_net")
 NUMBERS = tuple(entry.name for entry in fields(TrainSettings) if entry.metadata.get("in_files") == "number")
 
 

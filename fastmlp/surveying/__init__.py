@@ -15,7 +15,7 @@ from fastmlp.surveying.driver import Driver, Found, Plan, Progress, ShardError
 from fastmlp.surveying.engines import engine_of
 from fastmlp.surveying.folder import Folder
 from fastmlp.surveying.results import Survey
-from fastmlp.surveying.shard import NETS, together
+from fastmlp.surveying.shard import NETS, numbers_of, together
 from fastmlp.surveying.stopped import SurveyError, SurveyInterrupted
 
 MOST_RETRIES = 1000
@@ -61,7 +61,8 @@ def survey(  # noqa: PLR0913
     keep : int, default 100
         Most nets in ``Survey.best`` and in ``Survey.sample``, at most 10,000.
     nets : {"none", "best", "solved", "all"}, default "none"
-        Which nets to keep with their weights, in ``Survey.nets``; all of these must fit into memory.
+        Which nets to keep with their weights, in ``Survey.nets``; all of these must fit into memory. A net that was
+        restarted has the number of its last restart there, as after `train`.
     solved_loss : float, optional
         A net is solved if its loss is at most this. Default: if every sample is on the right side, or, if targets are
         not classes, if the loss is at most a hundredth of their variance.
@@ -104,7 +105,8 @@ def survey(  # noqa: PLR0913
     ValueError, TypeError
         For invalid input, before any work starts.
     SurveyError
-        If a shard has failed `retries` times; ``.survey`` holds the others.
+        If a shard has failed `retries` times, the executor takes no more tasks, or `callback` raises an error;
+        ``.survey`` holds the other nets.
     OSError
         If a file of `folder` cannot be written.
     SurveyInterrupted
@@ -181,7 +183,11 @@ def _survey(about: Description, found: Found, plan: Plan, begun: float) -> Surve
     if found.nets and plan.nets != "none":
         kept = together(found.nets)
         if plan.nets != "best":
-            kept = kept[kept.net_ids.argsort(kind="stable")]
+            kept = kept[numbers_of(kept, about).argsort(kind="stable")]
+        call = about.settings_of_numbers(numbers_of(kept, about))
+        if about.data.sample_weight is not None:
+            call = call.changed(sample_weight=about.data.sample_weight)
+        kept.call = call.kept()
     return Survey(
         about=about.as_plain(),
         done=found.done,

@@ -46,7 +46,8 @@ def data_of(sent: SentData) -> Data:
     """The samples, read at most once a process; raises MissingDataError if the file is not the one that was written."""
     if isinstance(sent, Data):
         return sent
-    if sent.digest not in _KNOWN:
+    data = _KNOWN.get(sent.digest)
+    if data is None:
         try:
             if _digest(Path(sent.path)) != sent.digest:
                 raise MissingDataError(f"{sent.path} does not hold the samples of this survey")
@@ -58,7 +59,7 @@ def data_of(sent: SentData) -> Data:
             raise MissingDataError(f"{sent.path} cannot be read: {error}") from None
         _KNOWN.clear()
         _KNOWN[sent.digest] = data
-    return _KNOWN[sent.digest]
+    return data
 
 
 def _digest(path: Path) -> str:

@@ -15,7 +15,7 @@ from fastmlp._simd.cache import sources_hash
 from fastmlp._version import version
 from fastmlp.architecture import Architecture
 from fastmlp.diagnosis.problem import limit_of_solved
-from fastmlp.settings import NetSelection, TrainSettings
+from fastmlp.settings import BY_NET, NetSelection, TrainSettings, checked_factor
 from fastmlp.training.checkpoint import data_hashes
 from fastmlp.training.prepare import prepare_job
 from fastmlp.training.restarts import STRIDE_BITS, most_restarts
@@ -141,6 +141,7 @@ def described(
     kept = checks.whole_number("keep", keep, 0, MOST_KEPT)
     call = TrainSettings(architecture, **settings).validated()
     call = _of_arrays(call.validated_for(count), count)
+    _refuse_wrong_rows(call, len(checks.real_array("X", X)), count)
     most = None
     if restart_stuck is not None:
         if first + count > 2**STRIDE_BITS:
@@ -149,13 +150,15 @@ def described(
     one = call if call.never_change else call.of(slice(0, 1))
     job, _ = prepare_job(one, X, y, NetSelection(net_ids=[first], seed=seed), threads=1)
     limit = limit_of_solved(call, y, solved_loss)
-    data = Data(checks.real_array("X", X), checks.real_array("y", y), None, None)
+    if np.isinf(limit):
+        raise ValueError(f"solved_loss={solved_loss!r}: needs a finite number")
+    data = Data(_copied("X", X), _copied("y", y), None, None)
     if call.validation is not None:
         data = data._replace(
-            validation=tuple(checks.real_array("validation", part) for part in call.validation if part is not None)
+            validation=tuple(_copied("validation", part) for part in call.validation if part is not None)
         )
     if call.sample_weight is not None and np.ndim(call.sample_weight) == 1:
-        data = data._replace(sample_weight=checks.real_array("sample_weight", call.sample_weight))
+        data = data._replace(sample_weight=_copied("sample_weight", call.sample_weight))
         call = call.changed(sample_weight=None)
     return Description(
         settings=call.changed(validation=None),
@@ -166,27 +169,46 @@ def described(
         keep=kept,
         restart_stuck=most,
         solved_loss=limit,
-        hashes=data_hashes(job) | _hashes_of_arrays(call, count),
+        hashes=data_hashes(job) | _hashes_of_arrays(call, count, job),
         seconds_a_net=_seconds_a_net(job),
     )
 
 
+def _copied(name: str, given: Any) -> np.ndarray:
+    """An array that later changes of the user's do not affect."""
+    return np.array(checks.real_array(name, given))
+
+
+def _refuse_wrong_rows(call: TrainSettings, n_samples: int, n_nets: int) -> None:
+    """Check what has a row for each net, which `prepare_job` sees for one net alone."""
+    if call.begins_with_arrays:
+        weights, biases = call.init  # type: ignore[misc, str-unpack]
+        checks.parameters(weights, biases, call.architecture, call.dtype)
+    if call.sample_weight is not None and np.ndim(call.sample_weight) == 2:
+        checks.sample_weights(call.sample_weight, n_samples, n_nets, call.dtype)
+
+
 def _of_arrays(call: TrainSettings, n_nets: int) -> TrainSettings:
-    """The settings with arrays in place of lists and functions, so that any process can have parts of them."""
+    """The settings with arrays of their own in place of lists and functions, so that any process can have parts."""
+    copies = {name: np.array(getattr(call, name)) for name in BY_NET if isinstance(getattr(call, name), np.ndarray)}
+    call = call.changed(**copies, optimizer=call.kept().optimizer)
     if callable(call.schedule):
         if call.epochs > MOST_FACTORS:
             raise ValueError(
                 f"schedule is a function, and epochs={call.epochs:,}: in a survey a schedule of more than "
                 f"{MOST_FACTORS:,} epochs cannot be sent to workers"
             )
-        call = call.changed(schedule=np.array([float(call.schedule(epoch)) for epoch in range(call.epochs)]))
+        call = call.changed(
+            schedule=np.array([checked_factor(call.schedule(epoch), epoch) for epoch in range(call.epochs)])
+        )
     if call.sample_weight is not None:
-        weights = np.asarray(call.sample_weight)
+        weights = _copied("sample_weight", call.sample_weight)
         if weights.ndim == 2 and len(weights) != n_nets:
             raise ValueError(f"sample_weight has {len(weights)} rows; needs n_nets={n_nets}, or one row for all nets")
         call = call.changed(sample_weight=weights)
     if call.begins_with_arrays:
-        init = tuple([np.asarray(layer) for layer in part or ()] for part in call.init)  # type: ignore[union-attr]
+        weights_and_biases = call.init[0], call.init[1] if call.init[1] is not None else ()  # type: ignore[index]
+        init = tuple([np.array(layer) for layer in part] for part in weights_and_biases)
         for layer in (*init[0], *init[1]):
             if len(layer) != n_nets:
                 raise ValueError(f"init holds {len(layer)} nets; needs n_nets={n_nets}")
@@ -194,7 +216,7 @@ def _of_arrays(call: TrainSettings, n_nets: int) -> TrainSettings:
     return call
 
 
-def _hashes_of_arrays(call: TrainSettings, n_nets: int) -> dict[str, str | None]:
+def _hashes_of_arrays(call: TrainSettings, n_nets: int, job: Job) -> dict[str, str | None]:
     """SHA-256 of the arrays with one value or row for each net or epoch."""
     _, arrays = call.in_files(n_nets)
     named: dict[str, list[np.ndarray]] = {name: [values] for name, values in arrays.items()}
@@ -204,8 +226,10 @@ def _hashes_of_arrays(call: TrainSettings, n_nets: int) -> dict[str, str | None]
         named["sample_weight"] = [call.sample_weight]
     if call.begins_with_arrays:
         named["init"] = [*call.init[0], *call.init[1]]  # type: ignore[index]
-    hashes: dict[str, str | None] = {name: _hash(values) for name, values in named.items()}
-    return hashes if isinstance(call.init, (str, tuple, list)) else {**hashes, "init": repr(call.init)}
+    elif not isinstance(call.init, str) and job.init_spec is not None:  # by what it draws
+        spec = job.init_spec
+        named["init"] = [buffer.array for buffer in (spec.sizes, spec.kinds, spec.first, spec.second)]
+    return {name: _hash(values) for name, values in named.items()}
 
 
 def _hash(arrays: list[np.ndarray]) -> str:

@@ -7,6 +7,7 @@ again one at a time, so that the one that kills its worker is found.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import queue
 import random
@@ -25,7 +26,7 @@ from fastmlp.runs import Runs
 from fastmlp.surveying.description import Data, Description, identity
 from fastmlp.surveying.engines import Engine
 from fastmlp.surveying.folder import Folder
-from fastmlp.surveying.shard import Failure, Piece, Shard, together
+from fastmlp.surveying.shard import Failure, Piece, Shard, numbers_of, together
 from fastmlp.surveying.summary import Summary
 
 FIRST_SHARE = 0.1  # of `shard_seconds`, for the first shards, whose speed is only estimated
@@ -142,6 +143,8 @@ class Driver:
         if self._folder is not None:
             for piece in self._folder.pieces():
                 self._add(piece)
+            if self.found.done:
+                self._tell()
             self._left = gaps(self.about.first_net, self.about.stop, self.found.done)
         self._data = self.engine.send(self.about.data)
         try:
@@ -157,7 +160,8 @@ class Driver:
             raise
         finally:
             for future in self._flying:
-                future.cancel()
+                with contextlib.suppress(Exception):  # a cluster that is gone
+                    future.cancel()
         return self.found
 
     # ------------------------------------------------------------------------------------------------- submitting
@@ -165,7 +169,10 @@ class Driver:
     def slots(self) -> int:
         """The engine's slots, as they were at most a second ago."""
         if time.perf_counter() - self._looked_at > WAIT_SECONDS:
-            self._slots, self._looked_at = self.engine.slots(), time.perf_counter()
+            try:
+                self._slots, self._looked_at = self.engine.slots(), time.perf_counter()
+            except Exception as error:
+                raise ShardError(f"the executor does not answer: {type(error).__name__}: {error}") from error
         return self._slots
 
     def _submit(self) -> None:
@@ -190,11 +197,11 @@ class Driver:
         try:
             future = self.engine.submit(shard)
         except BrokenExecutor as error:
-            if not self.engine.rebuild():
-                raise ShardError(f"the executor's workers have died, and it cannot be replaced: {error}") from error
-            future = self.engine.submit(shard)
-        except RuntimeError as error:  # it was shut down
-            raise ShardError(f"the executor takes no more tasks: {error}") from error
+            self._alone = None
+            self._pool_broke(nets, False, error)
+            return
+        except Exception as error:  # it was shut down, say
+            raise ShardError(f"the executor takes no more tasks: {type(error).__name__}: {error}") from error
         self._flying[future] = nets
         future.add_done_callback(self._done.put)
 
@@ -256,12 +263,14 @@ class Driver:
             self._suspects += sorted(lost)
 
     def _merge_what_is_done(self) -> None:
-        """After an interrupt: what has come, but was not merged yet."""
-        for future in list(self._flying):
+        """After an interrupt: what has come and needs no second look, but was not merged yet."""
+        for future, nets in list(self._flying.items()):
             if future.done() and not future.cancelled() and future.exception() is None:
                 result = future.result()
-                if isinstance(result, Piece) and self._flying.pop(future) not in self._unverified:
-                    self._merge(result)
+                once = nets not in self._unverified and not self._is_verified(nets)
+                if isinstance(result, Piece) and result.identity == identity() and once:
+                    self._flying.pop(future)
+                    self._keep(result)
 
     def _came(self, result: Piece | Failure) -> None:
         if isinstance(result, Failure):
@@ -317,19 +326,29 @@ class Driver:
         return random.Random(f"{self.about.seed} {nets}").random() < self.plan.verify
 
     def _merge(self, piece: Piece) -> None:
+        self._keep(piece)
+        self._tell()
+
+    def _keep(self, piece: Piece) -> None:
         if self._folder is not None:
             self._folder.add(piece)
         self._add(piece)
+
+    def _tell(self) -> None:
+        """Report the progress; the callback may stop the survey."""
         if self._report is not None:
             summary, failed = self.found.summary, sum(stop - first for first, stop, _ in self.found.failed)
             seconds = time.perf_counter() - self._begun
             progress = Progress(summary.n_nets, self.about.n_nets, summary.solved, failed, seconds)
-            self._stopped = bool(self._report(progress))
+            try:
+                self._stopped = bool(self._report(progress))
+            except Exception as error:
+                raise ShardError(f"callback raised {type(error).__name__}: {error}") from error
 
     def _add(self, piece: Piece) -> None:
         self.found.add(piece)
         if self.plan.nets == "best":
-            self.found.nets = best_of(self.found.nets, self.about.keep)
+            self.found.nets = best_of(self.found.nets, self.about)
 
     def _raise_if_failed(self) -> None:
         if not self.found.failed:
@@ -341,12 +360,12 @@ class Driver:
         raise ShardError(f"nets {first} to {stop - 1} failed{times}: {message}{details}")
 
 
-def best_of(nets: list[Runs], keep: int) -> list[Runs]:
-    """The `keep` nets of least loss, by loss and then by number."""
+def best_of(nets: list[Runs], about: Description) -> list[Runs]:
+    """The nets of least loss that are to be kept, by loss and then by number."""
     if not nets:
         return []
     runs = together(nets)
-    order = np.lexsort((runs.net_ids, runs.loss))[:keep]
+    order = np.lexsort((numbers_of(runs, about), runs.loss))[: about.keep]
     return [runs[order]]
 
 

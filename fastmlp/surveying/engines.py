@@ -178,6 +178,8 @@ def engine_of(executor: Any) -> Engine:
     """The engine for the argument `executor` of `survey`."""
     if executor is None:
         return ThisProcess()
+    if isinstance(executor, type):
+        raise TypeError(f"executor={executor.__name__} is a class: pass an executor, such as {executor.__name__}()")
     if isinstance(executor, Executor):
         return Futures(executor)
     module = type(executor).__module__.partition(".")[0]

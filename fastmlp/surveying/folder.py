@@ -44,9 +44,11 @@ class Folder:
             raise ValueError(f"folder={str(path)!r} is a file: needs the path of a folder")
         if (self.path / DESCRIPTION).exists():
             self._refuse_another(described)
+            if not os.access(self.path, os.W_OK):
+                raise PermissionError(f"folder={str(path)!r} cannot be written")
             self._remove_leftovers()
             return
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and any(not path.name.startswith(".") for path in self.path.iterdir()):
             raise ValueError(
                 f"folder={str(path)!r} has other files and no {DESCRIPTION}: needs an empty or a new folder"
             )

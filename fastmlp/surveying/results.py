@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from fastmlp.architecture import Architecture
 from fastmlp.runs import Runs
 from fastmlp.settings import TrainSettings
 from fastmlp.statistics import interval, percent, wilson_interval
-from fastmlp.surveying.description import NOT_HERE, Description, described
+from fastmlp.surveying.description import NOT_HERE, Description, described, identity
 from fastmlp.surveying.driver import FailedShard, Range
 from fastmlp.surveying.shard import keywords
 from fastmlp.surveying.summary import NetRecord, Summary
@@ -126,8 +127,8 @@ class Survey:
 
         Parameters
         ----------
-        numbers : array_like of int
-            Net numbers, such as those in `best` or `sample`.
+        numbers : array_like of int, or list of NetRecord
+            Net numbers, or nets of `best` or `sample`.
         X, y : array_like, optional
             The data, needed for a survey that was read from JSON, as are its `sample_weight` and `validation`.
         **changes
@@ -138,12 +139,21 @@ class Survey:
         Runs
             In the order of `numbers`.
         """
+        if isinstance(numbers, (list, tuple)):
+            numbers = [net.number if isinstance(net, NetRecord) else net for net in numbers]
         ids = np.atleast_1d(np.asarray(numbers))
+        if not ids.size:
+            raise ValueError(f"numbers={numbers!r}: needs at least one net number")
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
             raise TypeError(f"numbers={numbers!r}: needs a row of net numbers")
+        for name in ("net_ids", "n_nets", "seed", "warm_start", "init"):
+            if name in changes:
+                raise TypeError(f"retrain trains nets of the survey again: leave {name} out")
+        if self._description is not None and not (X is None and y is None):
+            raise ValueError("this survey holds its data: leave X and y out")
         held: dict[str, Any] = {name: changes.pop(name) for name in ("sample_weight", "validation") if name in changes}
         about = self._description or self._described_again(X, y, held)
-        if ids.size and not about.first_net <= int(ids.min()) <= int(ids.max()) < about.stop:
+        if not about.first_net <= int(ids.min()) <= int(ids.max()) < about.stop:
             raise ValueError(f"numbers={numbers!r}: the survey has the nets {about.first_net} to {about.stop - 1}")
         ids = ids.astype(np.uint64)
         asked = keywords(about.settings_of_numbers(ids), about.data)
@@ -178,6 +188,13 @@ class Survey:
             solved_loss=about["solved_loss"],
             settings=settings,
         )
+        theirs = {name: about.get(name) for name in identity()}
+        if theirs != identity():
+            warnings.warn(
+                f"this survey was made by another version, {theirs}; this one is {identity()}: the nets may differ",
+                RuntimeWarning,
+                stacklevel=3,
+            )
         if found.hashes != about["data"]:
             raise ValueError(
                 "these are not the data of this survey: pass the same X and y, with sample_weight and validation if "
@@ -209,12 +226,14 @@ class Survey:
             if content["format"] != FORMAT:
                 raise ValueError(f"it has the format {content['format']!r}, and this version reads {FORMAT}")
             about = content["about"]
-            return cls(
+            found = cls(
                 about=about,
                 done=[(int(first), int(stop)) for first, stop in content["done"]],
                 failed=[FailedShard(int(first), int(stop), str(why)) for first, stop, why in content["failed"]],
                 summary=Summary.from_plain(content["summary"], about["dtype"], about["keep"]),
             )
+            str(found)  # everything that it shows is there
+            return found
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"not the JSON of a survey: {type(error).__name__}: {error}") from None
 

@@ -20,6 +20,7 @@ from fastmlp.surveying.data import MissingDataError, SentData, data_of
 from fastmlp.surveying.description import Description, identity
 from fastmlp.surveying.summary import Summary, merged
 from fastmlp.training import TrainingInterrupted, train
+from fastmlp.training.restarts import STRIDE_BITS
 
 BLOCK_NETS, BLOCK_BYTES = 2**18, 2**26  # nets trained at once, so that memory does not grow with the shard
 NETS = ("none", "best", "solved", "all")
@@ -82,7 +83,7 @@ def train_shard(shard: Shard, data: Any = None) -> Piece:
     begun, about = time.perf_counter(), shard.description
     samples = data_of(shard.data if data is None else data)
     summaries, kept = [], []
-    size = block_nets(about)
+    size = block_nets(about, len(samples.X))
     for first in range(shard.first, shard.stop, size):
         stop = min(shard.stop, first + size)
         settings = about.settings_of(first, stop)
@@ -116,10 +117,12 @@ def solved_of(runs: Runs, limit: float) -> np.ndarray:
     return runs.accuracy == 1 if np.isnan(limit) else runs.loss <= limit
 
 
-def block_nets(about: Description) -> int:
+def block_nets(about: Description, n_samples: int) -> int:
     """Nets that are trained at once."""
-    bytes_of_a_net = about.settings.dtype.itemsize * about.architecture.n_parameters
-    return max(1, min(BLOCK_NETS, BLOCK_BYTES // bytes_of_a_net))
+    numbers = about.architecture.n_parameters
+    if about.settings.bootstrap or about.settings.sample_weight is not None:  # a weight for each sample
+        numbers += n_samples
+    return max(1, min(BLOCK_NETS, BLOCK_BYTES // (about.settings.dtype.itemsize * numbers)))
 
 
 def together(parts: list[Runs]) -> Runs:
@@ -130,6 +133,11 @@ def together(parts: list[Runs]) -> Runs:
     if isinstance(slopes[0], np.ndarray):
         architecture = architecture.with_slope(np.concatenate(slopes))
     return Runs.concatenated(parts, architecture)
+
+
+def numbers_of(runs: Runs, about: Description) -> np.ndarray:
+    """The nets' numbers in the survey, (n,) uint64; the number of a restart has more bits."""
+    return runs.net_ids if about.restart_stuck is None else runs.net_ids & np.uint64(2**STRIDE_BITS - 1)
 
 
 def here() -> str:

@@ -97,6 +97,40 @@ def test_damaged_files_are_trained_again(tmp_path, trained, damage):
     assert surveyed(tmp_path, nets="best").to_json() == whole.to_json()
 
 
+def test_hidden_files_of_others_do_not_matter(tmp_path):
+    (tmp_path / ".survey.json.0123.partial").write_text("{")  # of a process that was killed
+    assert surveyed(tmp_path).to_json() == surveyed(tmp_path).to_json()
+
+
+def test_a_complete_folder_still_tells_its_progress(tmp_path):
+    surveyed(tmp_path)
+    seen = []
+    surveyed(tmp_path, callback=seen.append)
+    assert [state[:2] for state in seen] == [(N, N)]
+
+
+class Mine(fastmlp.Initializer):
+    """Without a __repr__ of its own."""
+
+    def __init__(self, limit):
+        self.limit = limit
+
+    def weights(self, n_in, n_out):
+        return fastmlp.Uniform(-self.limit, self.limit).weights(n_in, n_out)
+
+    def biases(self, n_in, n_out):
+        return fastmlp.Uniform(-self.limit, self.limit).biases(n_in, n_out)
+
+
+def test_initializers_are_known_by_what_they_draw(tmp_path, trained):
+    first = surveyed(tmp_path, init=Mine(0.5))
+    trained.clear()
+    assert surveyed(tmp_path, init=Mine(0.5)).to_json() == first.to_json()
+    assert not trained
+    with pytest.raises(ValueError, match="of another survey"):
+        surveyed(tmp_path, init=Mine(0.6))
+
+
 def test_another_survey_is_refused_and_nothing_is_touched(tmp_path):
     surveyed(tmp_path / "survey")
     before = {path.name: path.read_bytes() for path in (tmp_path / "survey").iterdir()}

@@ -1,5 +1,6 @@
 """`survey`: one summary, whatever runs the shards and whatever goes wrong on the way."""
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -7,6 +8,7 @@ import platform
 import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
@@ -177,7 +179,7 @@ def test_the_nets_that_are_kept_have_their_own_slopes(nets, tmp_path):
 def test_an_executor_that_was_shut_down_is_named():
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
-    with pytest.raises(fastmlp.SurveyError, match="the executor takes no more tasks: cannot schedule"):
+    with pytest.raises(fastmlp.SurveyError, match="the executor takes no more tasks: RuntimeError: cannot schedule"):
         surveyed(executor=executor)
 
 
@@ -260,6 +262,36 @@ def _break(_shard):
     from concurrent.futures import BrokenExecutor
 
     raise BrokenExecutor("gone")
+
+
+def test_a_callback_that_fails_loses_nothing():
+    for wrong in (lambda _: 1 / 0, lambda _: np.array([1, 0])):
+        with pytest.raises(fastmlp.SurveyError, match="callback raised") as caught:
+            surveyed(shard_nets=50, callback=wrong)
+        assert caught.value.survey.done == [(0, 50)]
+
+
+class OfMixedVersions(ThreadPoolExecutor):
+    """All pieces after the first are of another version."""
+
+    def submit(self, function, shard):
+        return super().submit(_of_another_version if shard.first else function, shard)
+
+
+def _of_another_version(shard):
+    return shards.run_shard(shard)._replace(identity={"fastmlp": "0.0.0", "kernels": ""})
+
+
+@pytest.mark.parametrize("case", ["another version", "not verified"])
+def test_an_interrupt_merges_only_what_may_be_merged(case):
+    def interrupt(_):
+        time.sleep(0.5)  # what is in flight comes meanwhile
+        raise KeyboardInterrupt
+
+    executor = OfMixedVersions(2) if case == "another version" else ThreadPoolExecutor(2)
+    with executor, pytest.raises(fastmlp.SurveyInterrupted) as caught:
+        surveyed(executor=executor, shard_nets=30, callback=interrupt, verify=float(case == "not verified"))
+    assert len(caught.value.survey) == 30
 
 
 # ------------------------------------------------------------------------------------------------------ interruptions
@@ -345,6 +377,71 @@ def test_quantiles_bracket_those_of_the_nets():
         found.epochs_quantile(0.5, of="stuck")
 
 
+@pytest.mark.parametrize("nets", ["all", "best"])
+def test_restarted_nets_are_kept_in_the_order_of_their_first_numbers(nets):
+    runs = fastmlp.train(ARCH, XOR_X, XOR_Y, n_nets=N, **PLAIN, restart_stuck=2)
+    found = surveyed("restarts", nets=nets, shard_nets=37)
+    order = range(N) if nets == "all" else [net.number for net in found.best]
+    assert bits(found.nets.parameters) == bits(runs.parameters[list(order)])
+    assert found.nets.net_ids.tolist() == runs.net_ids[list(order)].tolist()
+
+
+def test_what_the_user_does_to_the_data_afterwards_does_not_show():
+    inputs, rates = XOR_X.copy().astype(float), np.full(N, 0.5)
+    weights = [np.random.default_rng(0).normal(size=(N, *shape)) for shape in ((2, 4), (4, 1))]
+    found = fastmlp.survey(
+        fastmlp.Architecture((2, 4, 1), bias=False),
+        inputs,
+        XOR_Y,
+        n_nets=N,
+        epochs=9,
+        optimizer=fastmlp.SGD(rates),
+        init=(weights, []),
+        l2=rates,
+    )
+    for array in (inputs, rates, *weights):
+        array[...] = 0.25
+    assert [float(loss) for loss in found.retrain(found.best[:5]).loss] == [net.loss for net in found.best[:5]]
+
+
+def test_kept_nets_have_their_settings_for_a_diagnosis():
+    whole, parts = (surveyed("by net", nets="all", shard_nets=size, schedule=None) for size in (N, 40))
+    reports = [str(found.nets.diagnose(XOR_X, XOR_Y, try_fixes=True, max_nets_tried=20)) for found in (whole, parts)]
+    assert reports[0] == reports[1]
+
+
+def test_retrain_takes_what_belongs_to_the_survey_alone():
+    found = surveyed()
+    for name in ("net_ids", "seed", "warm_start", "init"):
+        with pytest.raises(TypeError, match=f"leave {name} out"):
+            found.retrain([1], **{name: 1})
+    with pytest.raises(ValueError, match="leave X and y out"):
+        found.retrain([1], XOR_X, XOR_Y)
+    with pytest.raises(ValueError, match="at least one"):
+        found.retrain([])
+    content = json.loads(found.to_json())
+    content["about"]["kernels"] = "00000000"
+    with pytest.warns(RuntimeWarning, match="another version"):
+        fastmlp.Survey.from_json(json.dumps(content)).retrain([1], XOR_X, XOR_Y)
+    del content["about"]["architecture"]
+    with pytest.raises(ValueError, match="not the JSON of a survey"):
+        fastmlp.Survey.from_json(json.dumps(content))
+
+
+def test_blocks_leave_room_for_weights_by_sample():
+    about = described(
+        ARCH,
+        np.zeros((2000, 2)),
+        np.zeros(2000),
+        n_nets=10,
+        first_net=0,
+        keep=1,
+        solved_loss=None,
+        settings={"bootstrap": True},
+    )
+    assert shards.block_nets(about, 2000) * 2000 * 4 <= shards.BLOCK_BYTES
+
+
 def test_describing_a_trillion_nets_takes_no_memory():
     keywords = {"n_nets": 10**12, "epochs": 3, "shard_nets": 1000, "callback": lambda _: True}
     fastmlp.survey(ARCH, XOR_X, XOR_Y, **keywords)
@@ -368,6 +465,10 @@ def test_describing_a_trillion_nets_takes_no_memory():
         ({"solved_loss": -1}, "solved_loss"),
         ({"executor": "fast"}, "executor='fast'"),
         ({"executor": 4}, "executor=4"),
+        ({"executor": ThreadPoolExecutor}, "ThreadPoolExecutor is a class"),
+        ({"solved_loss": np.inf}, "solved_loss=inf"),
+        ({"sample_weight": np.vstack([np.ones((N - 1, 4)), [1, 1, 1, -1]])}, "sample_weight"),
+        ({"schedule": lambda _: "0.5"}, "schedule"),
         ({"shard_nets": 0}, "shard_nets=0"),
         ({"shard_seconds": 0}, "shard_seconds"),
         ({"shard_seconds": [1, 2]}, "shard_seconds"),
