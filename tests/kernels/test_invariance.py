@@ -63,9 +63,8 @@ def test_threads_and_splits_do_not_show(seed):
     assert outcome(whole) == [b"".join(parts) for parts in zip(*map(outcome, shards), strict=True)]
 
 
-@pytest.mark.parametrize(
-    "lanes", ["8", *(pytest.param(n, marks=pytest.mark.slow) for n in ("2", "4", "16", "32", "64"))]
-)
+@pytest.mark.slow  # the golden hashes without the JIT have another width too
+@pytest.mark.parametrize("lanes", ["2", "4", "8", "16", "32", "64"])
 def test_vector_width_does_not_show(lanes, monkeypatch):
     expected = outcome(fastmlp.train(**job(1, 70)))
     monkeypatch.setenv("FASTMLP_LANES", lanes)

@@ -64,6 +64,9 @@ JOBS = {
 }
 
 
+FAST = ("xor", "validation", "restarts")  # the others need kernels that no other tests of surveys do
+
+
 def surveyed(job="xor", **changes):
     arch, samples, targets, settings = JOBS[job]
     return fastmlp.survey(arch, samples, targets, **{"n_nets": N, "keep": 9, **settings, **changes})
@@ -76,7 +79,9 @@ def pool():
 
 
 @pytest.mark.filterwarnings("ignore:overflow")
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize(
+    "job", [*FAST, *(pytest.param(job, marks=pytest.mark.slow) for job in JOBS if job not in FAST)]
+)
 def test_a_survey_is_the_summary_of_one_call_of_train(job, pool):
     arch, samples, targets, settings = JOBS[job]
     runs = fastmlp.train(arch, samples, targets, n_nets=N, **settings)
@@ -110,7 +115,7 @@ def test_blocks_do_not_show(monkeypatch):
     assert bits(blocks.nets.parameters) == bits(whole.nets.parameters)
 
 
-@pytest.mark.parametrize("executor", ["threads", "loky"])
+@pytest.mark.parametrize("executor", ["threads", pytest.param("loky", marks=pytest.mark.slow)])
 def test_other_executors(executor):
     if executor == "threads":
         with ThreadPoolExecutor(3) as threads:
@@ -164,6 +169,7 @@ def test_the_nets_that_are_kept(nets, pool):
     assert surveyed().nets is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nets", ["best", "all"])
 def test_the_nets_that_are_kept_have_their_own_slopes(nets, tmp_path):
     pytest.importorskip("safetensors")
@@ -200,14 +206,17 @@ def faulty(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs the signals of POSIX")
-@pytest.mark.parametrize("kind", ["dies once", "raises once"])
+@pytest.mark.parametrize("kind", ["dies once", pytest.param("raises once", marks=pytest.mark.slow)])
 def test_a_shard_that_fails_once_is_run_again(kind, faulty, tmp_path):
     assert faulty(kind).to_json() == surveyed().to_json()
     assert len([*tmp_path.iterdir()]) > 1
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs the signals of POSIX")
-@pytest.mark.parametrize(("kind", "message"), [("dies always", "its worker died"), ("raises always", "out of order")])
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [pytest.param("dies always", "its worker died", marks=pytest.mark.slow), ("raises always", "out of order")],
+)
 def test_a_shard_that_always_fails_is_named(kind, message, faulty):
     if kind == "raises always":
         with pytest.raises(fastmlp.SurveyError, match=f"nets 120 to 159 failed 2 times: .*{message}") as caught:
@@ -229,11 +238,13 @@ def test_a_wrong_answer_is_found(faulty):
     assert found.to_json() == surveyed().to_json()
 
 
+@pytest.mark.slow
 def test_another_version_is_refused(faulty):
     with pytest.raises(fastmlp.SurveyError, match=r"has fastmlp 0\.0\.1 with kernels 00000000, this process"):
         faulty("another version")
 
 
+@pytest.mark.slow
 def test_large_data_go_through_a_file_or_inside_if_a_worker_cannot_read_it(faulty, monkeypatch, tmp_path):
     monkeypatch.setattr("fastmlp.surveying.engines.MOST_IN_A_TASK", 10)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -324,7 +335,9 @@ def test_an_interrupt_brings_the_nets_so_far(many, pool, usual_handlers):
 def test_an_interrupt_in_a_worker_does_not_end_it(monkeypatch):
     from fastmlp.training import TrainingInterrupted
 
-    about = described(ARCH, XOR_X, XOR_Y, n_nets=3, first_net=0, keep=1, solved_loss=None, settings={"epochs": 1})
+    about = described(
+        ARCH, XOR_X, XOR_Y, n_nets=3, first_net=0, keep=1, solved_loss=None, settings={"epochs": 1, "optimizer": "sgd"}
+    )
     shard = shards.Shard(about, about.data, 0, 3, 1, "none")
 
     def interrupted(**_):
@@ -352,7 +365,7 @@ def test_json_gives_the_survey_and_its_nets_again():
     with pytest.raises(ValueError, match="pass X and y"):
         read.retrain([1])
     with pytest.raises(ValueError, match="settings that JSON does not hold"):
-        fastmlp.Survey.from_json(surveyed("by net").to_json()).retrain([1], XOR_X, XOR_Y)
+        fastmlp.Survey.from_json(surveyed(l2=np.zeros(N)).to_json()).retrain([1], XOR_X, XOR_Y)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format":2}', "null", b"\xff"])
@@ -404,6 +417,7 @@ def test_what_the_user_does_to_the_data_afterwards_does_not_show():
     assert [float(loss) for loss in found.retrain(found.best[:5]).loss] == [net.loss for net in found.best[:5]]
 
 
+@pytest.mark.slow
 def test_kept_nets_have_their_settings_for_a_diagnosis():
     whole, parts = (surveyed("by net", nets="all", shard_nets=size, schedule=None) for size in (N, 40))
     reports = [str(found.nets.diagnose(XOR_X, XOR_Y, try_fixes=True, max_nets_tried=20)) for found in (whole, parts)]
@@ -443,7 +457,7 @@ def test_blocks_leave_room_for_weights_by_sample():
 
 
 def test_describing_a_trillion_nets_takes_no_memory():
-    keywords = {"n_nets": 10**12, "epochs": 3, "shard_nets": 1000, "callback": lambda _: True}
+    keywords = {"n_nets": 10**12, "epochs": 3, "optimizer": "sgd", "shard_nets": 1000, "callback": lambda _: True}
     fastmlp.survey(ARCH, XOR_X, XOR_Y, **keywords)
     tracemalloc.start()
     found = fastmlp.survey(ARCH, XOR_X, XOR_Y, **keywords)
