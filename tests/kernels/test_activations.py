@@ -95,11 +95,10 @@ def test_formulas_and_derivatives(name, dtype):
     assert np.isnan(applied(int(record.code), np.full(LANES, np.nan, dtype))).all()
 
 
-@pytest.mark.parametrize(
-    "kernel", ["lanes", *(pytest.param(kernel, marks=pytest.mark.slow) for kernel in ("online", "units", "tiny"))]
-)
-@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
+@pytest.mark.slow  # the golden hashes have these activations in every kernel too
 @pytest.mark.usefixtures("all_methods_in_one")
+@pytest.mark.parametrize("kernel", ["lanes", "online", "units", "tiny"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_kernels_have_the_bits_of_the_scalar_reference(kernel, dtype):
     """Random jobs with layers of these activations alone."""
     rng, seen = np.random.default_rng(7), set()
