@@ -118,24 +118,41 @@ def _show(
 
 
 def _train(options: argparse.Namespace) -> Runs:
-    optimizer = choose("optimizer", options.optimizer, OPTIMIZERS)(learning_rate=options.learning_rate)
-    arch = fastmlp.Architecture(options.sizes, hidden=options.hidden)
     return fastmlp.train(
-        arch,
-        X,
-        Y,
-        n_nets=options.restarts,
-        seed=options.seed,
-        optimizer=optimizer,
-        epochs=options.epochs,
-        init=options.init,
-        dtype=options.dtype,
+        **job_of(options),
         threads=options.threads,
-        target_loss=None if options.no_stop else STOP_AT_LOSS,
         checkpoint=options.checkpoint,
         checkpoint_every=options.checkpoint_every,
-        progress=not (options.json or options.no_progress),
     )
+
+
+def job_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments that `train` and `survey` share."""
+    optimizer = choose("optimizer", options.optimizer, OPTIMIZERS)(learning_rate=options.learning_rate)
+    return {
+        "architecture": fastmlp.Architecture(options.sizes, hidden=options.hidden),
+        "X": X,
+        "y": Y,
+        "n_nets": options.restarts,
+        "seed": options.seed,
+        "optimizer": optimizer,
+        "epochs": options.epochs,
+        "init": options.init,
+        "dtype": options.dtype,
+        "target_loss": None if options.no_stop else STOP_AT_LOSS,
+        "progress": not (options.json or options.no_progress),
+    }
+
+
+def asked_for(options: argparse.Namespace) -> dict[str, Any]:
+    """The options and the version, for the JSON object."""
+    names = ("dtype", "seed", "hidden", "init", "optimizer", "learning_rate", "epochs")
+    return {
+        "sizes": list(options.sizes),
+        **{name: getattr(options, name) for name in names},
+        "stop_at_loss": None if options.no_stop else STOP_AT_LOSS,
+        "fastmlp": fastmlp.__version__,
+    }
 
 
 def _facts(runs: Runs, options: argparse.Namespace, trained: int) -> dict[str, Any]:
@@ -149,8 +166,6 @@ def _facts(runs: Runs, options: argparse.Namespace, trained: int) -> dict[str, A
     return {
         "restarts": len(runs),
         "ended": ended,
-        "sizes": list(options.sizes),
-        "epochs": options.epochs,
         "solved": solved,
         "solved_share": share,
         "solved_interval_95": interval,
@@ -161,14 +176,7 @@ def _facts(runs: Runs, options: argparse.Namespace, trained: int) -> dict[str, A
         "net_epochs_per_second": (net_epochs - trained) / max(runs.train_seconds, 1e-9),
         "threads": thread_count(options.threads),
         "vector_width": host_lanes(options.dtype, narrow=not is_tiny(runs.architecture, len(X), len(X))).count,
-        "dtype": options.dtype,
-        "seed": options.seed,
-        "hidden": options.hidden,
-        "init": options.init,
-        "optimizer": options.optimizer,
-        "learning_rate": options.learning_rate,
-        "stop_at_loss": None if options.no_stop else STOP_AT_LOSS,
-        "fastmlp": fastmlp.__version__,
+        **asked_for(options),
         "weights_sha256": runs.weights_sha256(),
     }
 

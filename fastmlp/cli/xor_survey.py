@@ -15,11 +15,8 @@ from typing import Any
 import numpy as np
 
 import fastmlp
-from fastmlp._check_values import choose
 from fastmlp._engine.processors import thread_count
 from fastmlp.cli import xor
-from fastmlp.cli.recipes import X, Y
-from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.surveying.bins import Bins
 
 
@@ -47,23 +44,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _survey(options: argparse.Namespace) -> fastmlp.Survey:
-    optimizer = choose("optimizer", options.optimizer, OPTIMIZERS)(learning_rate=options.learning_rate)
     with _executor(options) as executor:
         return fastmlp.survey(
-            fastmlp.Architecture(options.sizes, hidden=options.hidden),
-            X,
-            Y,
-            n_nets=options.restarts,
-            seed=options.seed,
-            optimizer=optimizer,
-            epochs=options.epochs,
-            init=options.init,
-            dtype=options.dtype,
-            target_loss=None if options.no_stop else xor.STOP_AT_LOSS,
+            **xor.job_of(options),
             executor=executor,
             folder=options.folder,
             shard_threads=options.threads if executor is None else None,
-            progress=not (options.json or options.no_progress),
         )
 
 
@@ -102,8 +88,6 @@ def _facts(found: fastmlp.Survey, options: argparse.Namespace) -> dict[str, Any]
     return {
         "restarts": options.restarts,
         "ended": len(found),
-        "sizes": list(options.sizes),
-        "epochs": options.epochs,
         "solved": found.n_solved,
         "solved_share": found.success_rate if len(found) else None,
         "solved_interval_95": list(found.success_interval),
@@ -112,14 +96,7 @@ def _facts(found: fastmlp.Survey, options: argparse.Namespace) -> dict[str, Any]
         "net_epochs": found.net_epochs,
         "net_epochs_per_second": found.net_epochs / max(found.seconds, 1e-9),
         "executor": options.executor,
-        "dtype": options.dtype,
-        "seed": options.seed,
-        "hidden": options.hidden,
-        "init": options.init,
-        "optimizer": options.optimizer,
-        "learning_rate": options.learning_rate,
-        "stop_at_loss": None if options.no_stop else xor.STOP_AT_LOSS,
-        "fastmlp": fastmlp.__version__,
+        **xor.asked_for(options),
         "fingerprint": found.fingerprint,
     }
 
