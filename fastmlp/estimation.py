@@ -204,5 +204,6 @@ def _working_bytes(
     sizes = {name: part.array.nbytes for name, part in scratch._asdict().items() if isinstance(part, Buffer)}
     sizes |= {f"own.{name}": part.array.nbytes for name, part in enumerate(scratch.own)}
     of_a_member = sum(nbytes for name, nbytes in sizes.items() if name not in SHARED)
-    team = sum(sizes.values()) + (plan.threads_per_net - 1) * of_a_member
+    # the first member's outputs are in `deltas`
+    team = sum(sizes.values()) - sizes["outputs"] + (plan.threads_per_net - 1) * of_a_member
     return _Working(count * with_copies, orders, team, tiles * with_copies, -(-tiles // count))

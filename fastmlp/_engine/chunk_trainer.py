@@ -126,8 +126,7 @@ class ChunkTrainer:
                 self._close_gaps(tiles, active)
                 held = active
         self._copy_out(tiles, tiles.result_index >= 0)
-        if chunk == (job.first, job.stop) and tiles.n_bytes <= MOST_KEPT_BYTES:
-            job.plan.tiles.give(self._tiles_key(chunk), tiles)
+        self._give_back_tiles(chunk, tiles)
 
     def _tiles_key(self, chunk: Chunk) -> tuple[int, ...]:
         return *chunk, self.job.n_rows, self.job.n_weighted
@@ -139,6 +138,11 @@ class ChunkTrainer:
             return self.job.new_tiles(*chunk)
         tiles.reset()
         return tiles
+
+    def _give_back_tiles(self, chunk: Chunk, tiles: TileArrays) -> None:
+        """Keep the tiles for `settle_chunk` and for a later job, if they are small."""
+        if chunk == (self.job.first, self.job.stop) and tiles.n_bytes <= MOST_KEPT_BYTES:
+            self.job.plan.tiles.give(self._tiles_key(chunk), tiles)
 
     def _train_slice(
         self, tiles: TileArrays, first: int, stop: int, stride: int, least_active: int, team: Team
@@ -286,13 +290,14 @@ class ChunkTrainer:
             job.parameters[scored] = validation.best_parameters[scored]
         else:
             scored[slice(*chunk)] = status[slice(*chunk)] == structs.STALLED
-        tiles = job.new_tiles(*chunk)
+        tiles = self._lent_tiles(chunk)
         self._fill_settings(tiles)
         self.copy_in(tiles, job.parameters, 0)
         measures = self._measured(tiles, job.data, job.flags.counts_accuracy, team.scratches[0])
         lanes = tiles.result_index >= 0
         for values, k in ((job.results.loss, 0), (job.results.accuracy, 1)):
             values.array[scored] = measures[:, k][lanes][scored[slice(*chunk)]]
+        self._give_back_tiles(chunk, tiles)
 
     def copy_in(self, tiles: TileArrays, parameters: np.ndarray, first_row: int) -> None:
         """Copy parameters (n, P) into the nets' lanes."""
