@@ -289,12 +289,14 @@ class TrainSettings:
         return plain | dict.fromkeys((name.removeprefix("settings.") for name in arrays), AN_ARRAY)
 
     @classmethod
-    def from_record(cls, record: dict[str, Any], architecture: Architecture, dtype: np.dtype) -> TrainSettings | None:
-        """Restore from ``runs.settings``; None if that has arrays or functions."""
-        record = dict(record)
+    def from_record(
+        cls, record: dict[str, Any], architecture: Architecture, dtype: np.dtype, arrays: dict[str, Any] | None = None
+    ) -> TrainSettings | None:
+        """Restore from ``runs.settings``; `arrays` are values that it has only a word for, None without them."""
+        record = {**record, **(arrays or {})}
         if record.pop("warm_start", True) or "sample_weight" not in record or record.get("init") is None:
             return None
-        if AN_ARRAY in record.values() or FUNCTION in record.values():
+        if any(isinstance(value, str) and value in (AN_ARRAY, FUNCTION) for value in record.values()):
             return None
         kind = OPTIMIZERS.get(record.pop("optimizer", ""))
         if kind is None:

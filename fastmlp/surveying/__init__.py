@@ -10,18 +10,21 @@ from typing import Any, Literal
 from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
 from fastmlp.architecture import Architecture
+from fastmlp.distributing.dispatcher import ExecutorError
+from fastmlp.distributing.engines import Engine, engine_of
 from fastmlp.surveying.description import Description, described
-from fastmlp.surveying.driver import Driver, Found, Plan, Progress, ShardError
-from fastmlp.surveying.engines import engine_of
+from fastmlp.surveying.driver import Driver, HowToRun, Progress, ShardError
 from fastmlp.surveying.folder import Folder
+from fastmlp.surveying.found import Range
 from fastmlp.surveying.results import Survey
-from fastmlp.surveying.shard import NETS, numbers_of, together
+from fastmlp.surveying.shard import NETS
 from fastmlp.surveying.stopped import SurveyError, SurveyInterrupted
 
 MOST_RETRIES = 1000
+PARTS = "parts"
 Callback = Callable[[Progress], Any]
 
-__all__ = ["Progress", "Survey", "SurveyError", "SurveyInterrupted", "survey"]
+__all__ = ["Progress", "Survey", "SurveyError", "SurveyInterrupted", "run_part", "survey"]
 
 
 def survey(  # noqa: PLR0913
@@ -69,11 +72,14 @@ def survey(  # noqa: PLR0913
     executor : optional
         What runs the shards. None: this process, on all threads. Or anything that follows
         ``concurrent.futures.Executor`` (``ProcessPoolExecutor``, loky, mpi4py's ``MPIPoolExecutor``), a
-        ``dask.distributed.Client``, or the module ``ray``. Workers need the same version of fastmlp.
+        ``dask.distributed.Client``, the module ``ray``, or "joblib" for what ``joblib.parallel_config`` names. Workers
+        need the same version of fastmlp. "parts" trains nothing: it writes `folder` for ``fastmlp survey run``, and
+        returns what is there.
     folder : path, optional
-        A new folder that keeps the survey: a small file for each finished shard, and the nets to keep in safetensors
-        files (extra ``files``). The same call with the same folder goes on after a kill or an interrupt, and gives the
-        same results; the executor and the shards may differ. What is there and whole is not trained again.
+        A new folder that keeps the survey: its settings and samples, a small file for each finished shard, and the nets
+        to keep in safetensors files (extra ``files``). The same call with the same folder goes on after a kill or an
+        interrupt, and gives the same results; the executor and the shards may differ. What is there and whole is not
+        trained again.
     shard_nets : int, optional
         Nets in a shard; default: what takes about `shard_seconds`.
     shard_seconds : float, default 10.0
@@ -127,37 +133,100 @@ def survey(  # noqa: PLR0913
     about = described(
         architecture, X, y, n_nets=n_nets, first_net=first_net, keep=keep, solved_loss=solved_loss, settings=settings
     )
-    plan = _plan(shard_nets, shard_seconds, shard_threads, retries, verify, nets, executor)
-    choose("on_failure", on_failure, {"raise": None, "skip": None})
+    choose("nets", nets, dict.fromkeys(NETS))
+    how = _how(executor, shard_nets, shard_seconds, shard_threads, retries, verify, on_failure)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback={callback!r}: needs a function of one argument")
-    engine, begun = engine_of(executor), time.perf_counter()
-    kept = None if folder is None else Folder(folder, about, nets)
-    bar = _progress_bar(about) if progress else None
+    if isinstance(executor, str) and executor == PARTS:
+        if folder is None:
+            raise ValueError(f"executor={PARTS!r} leaves the work to `fastmlp survey run FOLDER`: pass folder too")
+        Folder.made(folder, about, nets)
+        return Survey.from_folder(folder)
+    engine = engine_of(executor)
+    kept = None if folder is None else Folder.made(folder, about, nets)
+    return _run(about, nets, engine, how, kept, None, progress, callback)
+
+
+def run_part(
+    folder: str | os.PathLike,
+    part: int = 1,
+    of: int = 1,
+    *,
+    executor: Any = None,
+    shard_nets: int | None = None,
+    shard_seconds: float = 10.0,
+    shard_threads: int | None = None,
+    retries: int = 3,
+    progress: bool = False,
+) -> Survey:
+    """Train a part of a survey in a folder, of which a call of `survey` has written the description.
+
+    What is there and whole is not trained again. Parts may run at the same time, on different machines.
+
+    Parameters
+    ----------
+    folder : path
+    part, of : int
+        The number of this part, from 1, and how many there are; by default there is one.
+    executor, shard_nets, shard_seconds, shard_threads, retries, progress
+        As for `survey`.
+
+    Returns
+    -------
+    Survey
+        The nets of this part.
+    """
+    of = checks.whole_number("of", of, 1)
+    part = checks.whole_number("part", part, 1)
+    if part > of:
+        raise ValueError(f"part={part} of {of}: parts are numbered from 1 to {of}")
+    how = _how(executor, shard_nets, shard_seconds, shard_threads, retries, 0.0, "raise")
+    there, about = Folder.opened(folder)
+    begin, end = (about.first_net + k * about.n_nets // of for k in (part - 1, part))
+    return _run(about, there.nets, engine_of(executor), how, there, (begin, end), progress, None)
+
+
+def _run(
+    about: Description,
+    nets: str,
+    engine: Engine,
+    how: HowToRun,
+    folder: Folder | None,
+    part: Range | None,
+    progress: bool,
+    callback: Callback | None,
+) -> Survey:
+    begun = time.perf_counter()
+    first, stop = part or (about.first_net, about.stop)
+    bar = _progress_bar(stop - first) if progress else None
 
     def report(state: Progress) -> object:
         if bar is not None:
             bar.update(state.done - bar.n)
         return callback(state) if callback is not None else False
 
-    driver = Driver(about, engine, plan, report, kept)
+    driver = Driver(about, nets, (first, stop), engine, how, report, folder)
+
+    def found() -> Survey:
+        return Survey.of(driver.found, time.perf_counter() - begun)
+
     try:
-        found = driver.run(on_failure)
-    except ShardError as error:
-        raise SurveyError(str(error), _survey(about, driver.found, plan, begun)) from error.__cause__
+        driver.run()
+    except (ShardError, ExecutorError) as error:
+        raise SurveyError(str(error), found()) from error.__cause__
     except KeyboardInterrupt:
-        raise SurveyInterrupted(_survey(about, driver.found, plan, begun)) from None
+        raise SurveyInterrupted(found()) from None
     finally:
         engine.close()
         if bar is not None:
             bar.close()
-    return _survey(about, found, plan, begun)
+    return found()
 
 
-def _plan(
-    shard_nets: Any, shard_seconds: Any, shard_threads: Any, retries: Any, verify: Any, nets: Any, executor: Any
-) -> Plan:
-    choose("nets", nets, dict.fromkeys(NETS))
+def _how(
+    executor: Any, shard_nets: Any, shard_seconds: Any, shard_threads: Any, retries: Any, verify: Any, on_failure: Any
+) -> HowToRun:
+    choose("on_failure", on_failure, {"raise": None, "skip": None})
     seconds = checks.bounded("shard_seconds", shard_seconds, 1, 1e-3)
     share = checks.bounded("verify", verify, 1, 0.0, 1.0)
     for name, value in (("shard_seconds", seconds), ("verify", share)):
@@ -168,38 +237,17 @@ def _plan(
         threads = checks.whole_number("shard_threads", threads, 1, 1024)
     elif executor is not None:
         threads = 1
-    return Plan(
+    return HowToRun(
         shard_nets=None if shard_nets is None else checks.whole_number("shard_nets", shard_nets, 1),
         shard_seconds=float(seconds),
         shard_threads=threads,
         retries=checks.whole_number("retries", retries, 1, MOST_RETRIES),
         verify=float(share),
-        nets=nets,
+        on_failure=on_failure,
     )
 
 
-def _survey(about: Description, found: Found, plan: Plan, begun: float) -> Survey:
-    kept = None
-    if found.nets and plan.nets != "none":
-        kept = together(found.nets)
-        if plan.nets != "best":
-            kept = kept[numbers_of(kept, about).argsort(kind="stable")]
-        call = about.settings_of_numbers(numbers_of(kept, about))
-        if about.data.sample_weight is not None:
-            call = call.changed(sample_weight=about.data.sample_weight)
-        kept.call = call.kept()
-    return Survey(
-        about=about.as_plain(),
-        done=found.done,
-        failed=sorted(found.failed),
-        summary=found.summary,
-        nets=kept,
-        seconds=time.perf_counter() - begun,
-        _description=about,
-    )
-
-
-def _progress_bar(about: Description) -> Any:
+def _progress_bar(n_nets: int) -> Any:
     from tqdm import tqdm
 
-    return tqdm(total=about.n_nets, unit=" nets", unit_scale=True, mininterval=0.1, smoothing=0.1)
+    return tqdm(total=n_nets, unit=" nets", unit_scale=True, mininterval=0.1, smoothing=0.1)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._engine.job import Job
-from fastmlp._simd.cache import sources_hash
-from fastmlp._version import version
 from fastmlp.architecture import Architecture
 from fastmlp.diagnosis.problem import limit_of_solved
+from fastmlp.distributing.data import Data
+from fastmlp.distributing.tasks import identity
 from fastmlp.settings import BY_NET, NetSelection, TrainSettings, checked_factor
 from fastmlp.training.checkpoint import data_hashes
 from fastmlp.training.prepare import prepare_job
@@ -33,22 +32,6 @@ NOT_HERE = {
     "kernel": "both kernels give the same bits, and the faster one is chosen",
     "threads": "pass shard_threads, or an executor with the number of workers",
 }
-
-
-class Data(NamedTuple):
-    """The samples of a survey, as for `train`."""
-
-    X: np.ndarray
-    y: np.ndarray
-    sample_weight: np.ndarray | None
-    """(n_samples,); weights with a row for each net are in the settings."""
-    validation: tuple[np.ndarray, ...] | None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        arrays = [self.X, self.y, *(self.validation or ())]
-        return sum(array.nbytes for array in arrays if array is not None) + getattr(self.sample_weight, "nbytes", 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,12 +91,6 @@ class Description:
             "restart_stuck": self.restart_stuck,
             "solved_loss": None if np.isnan(self.solved_loss) else self.solved_loss,
         }
-
-
-@functools.cache
-def identity() -> dict[str, str]:
-    """The version whose bits this process computes."""
-    return {"fastmlp": version(), "kernels": sources_hash()}
 
 
 def described(

@@ -1,4 +1,4 @@
-"""A folder that keeps a survey: its description, and a file for each finished shard.
+"""A folder that keeps a survey: its description, its samples and arrays, and a file for each finished shard.
 
 Files are written atomically and have a checksum. A survey that finds its folder again goes on where it was, with shards
 of any size; damaged files are trained again.
@@ -7,62 +7,122 @@ of any size; damaged files are trained again.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import secrets
 import time
 import warnings
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import numpy as np
 
 from fastmlp._io.safetensors import FileFormatError
+from fastmlp.distributing.data import Data, FileOfData, file_of_data
+from fastmlp.distributing.tasks import identity
 from fastmlp.loading import load
-from fastmlp.surveying.description import Description, identity
+from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.surveying.description import Description
 from fastmlp.surveying.shard import Piece, together
+from fastmlp.surveying.stored import arrays_of, described_again
 from fastmlp.surveying.summary import Summary
 
 FORMAT = 1
-DESCRIPTION = "survey.json"
+DESCRIPTION, INPUTS = "survey.json", "inputs.npz"
 LEFTOVER_SECONDS = 3600.0
 
 
 class Folder:
     """The folder of one survey."""
 
-    def __init__(self, path: Any, about: Description, nets: str) -> None:
+    def __init__(self, path: Path, about: Description, nets: str) -> None:
+        if nets != "none" and find_spec("safetensors") is None:
+            raise ImportError("files of nets need the package safetensors: pip install 'fastmlp[files]'")
+        self.path, self._about, self.nets = path, about, nets
+
+    @classmethod
+    def made(cls, path: Any, about: Description, nets: str) -> Folder:
         """Make the folder, or check that it is of the same survey; raises ValueError if not."""
         if not isinstance(path, (str, os.PathLike)):
             raise TypeError(f"folder={path!r}: needs the path of a folder")
-        self.path, self._about, self._nets = Path(path), about, nets
-        if nets != "none" and find_spec("safetensors") is None:
-            raise ImportError("files of nets need the package safetensors: pip install 'fastmlp[files]'")
-        described = {"format": FORMAT, "nets": nets, **about.as_plain()}
-        if self.path.exists() and not self.path.is_dir():
+        if type(about.settings.optimizer) not in OPTIMIZERS.values():
+            raise ValueError(
+                f"optimizer={about.settings.optimizer!r}: a folder can hold only the library's optimizers: leave "
+                "folder out"
+            )
+        folder = cls(Path(path), about, nets)
+        where = folder.path
+        if where.exists() and not where.is_dir():
             raise ValueError(f"folder={str(path)!r} is a file: needs the path of a folder")
-        if (self.path / DESCRIPTION).exists():
-            self._refuse_another(described)
-            if not os.access(self.path, os.W_OK):
+        if (where / DESCRIPTION).exists():
+            folder._refuse_another()
+            if not os.access(where, os.W_OK):
                 raise PermissionError(f"folder={str(path)!r} cannot be written")
-            self._remove_leftovers()
-            return
-        if self.path.is_dir() and any(not path.name.startswith(".") for path in self.path.iterdir()):
+            folder._remove_leftovers()
+            if not folder._has_inputs():
+                folder._write_inputs()
+            return folder
+        others = where.is_dir() and [p.name for p in where.iterdir() if not p.name.startswith(".") and p.name != INPUTS]
+        if others:
             raise ValueError(
                 f"folder={str(path)!r} has other files and no {DESCRIPTION}: needs an empty or a new folder"
             )
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._write(DESCRIPTION, described)
+        where.mkdir(parents=True, exist_ok=True)
+        folder._write_inputs()
+        folder._write(DESCRIPTION, folder._described)
+        return folder
 
-    def pieces(self) -> Iterator[Piece]:
-        """What is there and whole, in rising order, without nets that an earlier piece has too."""
-        end = self._about.first_net
+    @classmethod
+    def opened(cls, path: Any) -> tuple[Folder, Description]:
+        """The folder of a survey that was begun; raises ValueError if there is none."""
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"folder={path!r}: needs the path of a folder")
+        where = Path(path)
+        if not (where / DESCRIPTION).is_file():
+            raise ValueError(
+                f"folder={str(path)!r} holds no survey: begin one with fastmlp.survey(…, folder={str(path)!r})"
+            )
+        plain = _described_in(where)
+        theirs = {name: plain.get(name) for name in identity()}
+        if theirs != identity():
+            raise ValueError(f"folder={str(path)!r} was made by another version, {theirs}; this one is {identity()}")
+        try:
+            arrays = _arrays_in(where / INPUTS)
+            about = described_again(plain, Data.of_arrays(arrays), arrays)
+            folder = cls(where, about, plain["nets"])
+            if _as_written(folder._described) != plain:
+                raise ValueError("it is of another survey")
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{where / INPUTS} cannot be used: {error}: call fastmlp.survey again with the same arguments and this "
+                "folder, which writes it anew"
+            ) from None
+        return folder, about
+
+    @functools.cached_property
+    def file_of_data(self) -> FileOfData:
+        """The file that has the samples."""
+        return file_of_data(self.path.absolute() / INPUTS)
+
+    def pieces(self, first: int, stop: int) -> Iterator[Piece]:
+        """What is there and whole of these nets, in rising order, without nets that an earlier piece has.
+
+        The first and the last piece may have other nets too.
+        """
+        end = 0
         for path in sorted(self.path.glob("shard-*.json"), key=_range_of):
-            piece = self._read(path)
-            if piece is not None and piece.first >= end:
-                end = piece.stop
-                yield piece
+            begin, after, _ = _range_of(path)
+            if begin < stop and -after > first:
+                piece = self._read(path)
+                if piece is not None and piece.first >= end:
+                    end = piece.stop
+                    yield piece
 
     def add(self, piece: Piece) -> None:
         """Keep a piece."""
@@ -72,7 +132,7 @@ class Folder:
         self._write(
             f"{name}.json",
             {
-                **piece.identity,
+                **identity(),
                 "first": str(piece.first),
                 "stop": str(piece.stop),
                 "nets": bool(piece.nets),
@@ -82,12 +142,12 @@ class Folder:
             },
         )
 
-    def _refuse_another(self, described: dict[str, Any]) -> None:
-        try:
-            found = _checked((self.path / DESCRIPTION).read_bytes())
-        except ValueError as error:
-            raise ValueError(f"folder={str(self.path)!r}: {DESCRIPTION} is damaged: {error}") from None
-        ours = json.loads(json.dumps(described))
+    @property
+    def _described(self) -> dict[str, Any]:
+        return {"format": FORMAT, "nets": self.nets, **self._about.as_plain()}
+
+    def _refuse_another(self) -> None:
+        found, ours = _described_in(self.path), _as_written(self._described)
         other = [name for name in {*found, *ours} if found.get(name) != ours.get(name)]
         if other:
             name = sorted(other)[0]
@@ -95,6 +155,20 @@ class Folder:
                 f"folder={str(self.path)!r} is of another survey: there {name} is {found.get(name)!r}, here "
                 f"{ours.get(name)!r}: use another folder"
             )
+
+    def _has_inputs(self) -> bool:
+        """Whether the file with samples and arrays is whole."""
+        try:
+            found, ours = _arrays_in(self.path / INPUTS), arrays_of(self._about)
+        except (ValueError, KeyError):
+            return False
+        return found.keys() == ours.keys() and all(np.array_equal(found[name], ours[name]) for name in ours)
+
+    def _write_inputs(self) -> None:
+        def write(file: IO[bytes]) -> None:
+            np.savez(file, allow_pickle=False, **arrays_of(self._about))
+
+        self._write_file(INPUTS, write)
 
     def _remove_leftovers(self) -> None:
         """Remove what processes that were killed did not finish writing."""
@@ -118,7 +192,7 @@ class Folder:
             nets = []
             if content["nets"]:
                 nets = [load(path.with_suffix(".safetensors"), kind="runs")]
-            return Piece(first, stop, summary, nets, theirs, content["where"], content["seconds"])
+            return Piece(first, stop, summary, nets, content["where"], content["seconds"])
         except (ValueError, KeyError, TypeError, AttributeError, OSError, FileFormatError) as error:
             warnings.warn(f"{path} cannot be used, its nets are trained again: {error}", RuntimeWarning, stacklevel=5)
             return None
@@ -126,16 +200,40 @@ class Folder:
     def _write(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         signed = f'{{"sha256":"{_digest(text)}","content":{text}}}\n'
+        self._write_file(name, lambda file: file.write(signed.encode()))
+
+    def _write_file(self, name: str, write: Callable[[IO[bytes]], Any]) -> None:
+        """Write a file that is either whole or not there."""
         partial = self.path / f".{name}.{secrets.token_hex(8)}.partial"
         try:
-            with partial.open("x", encoding="utf-8") as file:
-                file.write(signed)
+            with partial.open("xb") as file:
+                write(file)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(self.path / name)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+
+
+def _described_in(path: Path) -> dict[str, Any]:
+    try:
+        return _checked((path / DESCRIPTION).read_bytes())
+    except ValueError as error:
+        raise ValueError(f"folder={str(path)!r}: {DESCRIPTION} is damaged: {error}") from None
+
+
+def _as_written(described: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(described))
+
+
+def _arrays_in(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file; raises ValueError if it cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(str(error)) from None
 
 
 def _checked(raw: bytes) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import warnings
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from fastmlp._html import html_table
-from fastmlp.architecture import Architecture
+from fastmlp.distributing.data import Data
+from fastmlp.distributing.tasks import identity
 from fastmlp.runs import Runs
-from fastmlp.settings import TrainSettings
 from fastmlp.statistics import interval, percent, wilson_interval
-from fastmlp.surveying.description import NOT_HERE, Description, described, identity
-from fastmlp.surveying.driver import FailedShard, Range
-from fastmlp.surveying.shard import keywords
+from fastmlp.surveying.description import Description
+from fastmlp.surveying.folder import Folder
+from fastmlp.surveying.found import FailedShard, Found, Range
+from fastmlp.surveying.shard import keywords, numbers_of, together
+from fastmlp.surveying.stored import NotStoredError, described_again
 from fastmlp.surveying.summary import NetRecord, Summary
 from fastmlp.training import train
 
@@ -164,43 +167,66 @@ class Survey:
 
     def _described_again(self, X: Any, y: Any, held: dict[str, Any]) -> Description:
         """The description of a survey that was read from JSON."""
-        about = self.about
         if X is None or y is None:
             raise ValueError("this survey was read from JSON, which does not hold the data: pass X and y")
-        named = about["architecture"]
-        architecture = None if named["leaky_slope"] is None else Architecture(**named)
-        call = None
-        if architecture is not None:
-            call = TrainSettings.from_record(about["settings"], architecture, np.dtype(about["dtype"]))
-        if architecture is None or call is None:
-            raise ValueError("this survey has settings that JSON does not hold: call fastmlp.train with net_ids")
-        settings = {
-            name: value for name, value in call.as_keywords().items() if name not in ("architecture", *NOT_HERE)
-        }
-        settings |= {"seed": int(about["seed"]), "restart_stuck": about["restart_stuck"], **held}
-        found = described(
-            architecture,
-            X,
-            y,
-            n_nets=int(about["n_nets"]),
-            first_net=int(about["first_net"]),
-            keep=about["keep"],
-            solved_loss=about["solved_loss"],
-            settings=settings,
-        )
-        theirs = {name: about.get(name) for name in identity()}
+        try:
+            found = described_again(self.about, Data(X, y), {}, held)
+        except NotStoredError as error:
+            raise ValueError(
+                f"this survey has settings that JSON does not hold ({error}): call fastmlp.train with net_ids"
+            ) from None
+        theirs = {name: self.about.get(name) for name in identity()}
         if theirs != identity():
             warnings.warn(
                 f"this survey was made by another version, {theirs}; this one is {identity()}: the nets may differ",
                 RuntimeWarning,
                 stacklevel=3,
             )
-        if found.hashes != about["data"]:
+        if found.hashes != self.about["data"]:
             raise ValueError(
                 "these are not the data of this survey: pass the same X and y, with sample_weight and validation if "
                 "it had them, in the same order of samples"
             )
         return found
+
+    # ----------------------------------------------------------------------------------------------------------- made
+
+    @classmethod
+    def of(cls, found: Found, seconds: float = 0.0) -> Survey:
+        """What was found of a survey."""
+        about, kept = found.about, None
+        if found.nets and found.keeps != "none":
+            kept = together(found.nets)
+            if found.keeps != "best":
+                kept = kept[numbers_of(kept, about).argsort(kind="stable")]
+            call = about.settings_of_numbers(numbers_of(kept, about))
+            if about.data.sample_weight is not None:
+                call = call.changed(sample_weight=about.data.sample_weight)
+            kept.call = call.kept()
+        return cls(
+            about=about.as_plain(),
+            done=found.done,
+            failed=sorted(found.failed),
+            summary=found.summary,
+            nets=kept,
+            seconds=seconds,
+            _description=about,
+        )
+
+    @classmethod
+    def from_folder(cls, folder: str | os.PathLike) -> Survey:
+        """Merge what a folder of `survey` has; nothing is trained.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds no survey, a damaged one, or one of another version.
+        """
+        there, about = Folder.opened(folder)
+        found = Found.nothing(about, there.nets)
+        for piece in there.pieces(about.first_net, about.stop):
+            found.add(piece)
+        return cls.of(found)
 
     # ----------------------------------------------------------------------------------------------------------- text
 

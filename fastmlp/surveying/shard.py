@@ -1,25 +1,17 @@
-"""A shard: a range of a survey's nets, trained somewhere, with nothing but its description and the data.
-
-`run_shard` is what an executor calls. It returns what it found or why it failed, and raises nothing, because engines
-treat exceptions of their tasks in different ways.
-"""
+"""A shard: a range of a survey's nets, trained somewhere, with nothing but its description and the data."""
 
 from __future__ import annotations
 
-import os
-import socket
-import time
-import traceback
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmlp.distributing.data import Data
 from fastmlp.runs import Runs
 from fastmlp.settings import TrainSettings
-from fastmlp.surveying.data import MissingDataError, SentData, data_of
-from fastmlp.surveying.description import Description, identity
+from fastmlp.surveying.description import Description
 from fastmlp.surveying.summary import Summary, merged
-from fastmlp.training import TrainingInterrupted, train
+from fastmlp.training import train
 from fastmlp.training.restarts import STRIDE_BITS
 
 BLOCK_NETS, BLOCK_BYTES = 2**18, 2**26  # nets trained at once, so that memory does not grow with the shard
@@ -30,16 +22,11 @@ class Shard(NamedTuple):
     """What a worker needs to know."""
 
     description: Description  # without data, and with the settings of these nets alone
-    data: SentData
     first: int
     stop: int
     threads: int | None
     nets: str
     """Which nets it returns with their weights, one of `NETS`."""
-
-    @property
-    def range(self) -> tuple[int, int]:
-        return self.first, self.stop
 
 
 class Piece(NamedTuple):
@@ -50,38 +37,13 @@ class Piece(NamedTuple):
     summary: Summary
     nets: list[Runs]
     """The nets to keep, in parts of rising numbers; see `Shard.nets`."""
-    identity: dict[str, str]
-    where: str
-    seconds: float
+    where: str = ""
+    seconds: float = 0.0
 
 
-class Failure(NamedTuple):
-    """Why a shard failed."""
-
-    first: int
-    stop: int
-    message: str
-    details: str
-    where: str
-    needs_data: bool = False
-
-
-def run_shard(shard: Shard, data: Any = None) -> Piece | Failure:
-    """Train the nets of a shard in a worker."""
-    try:
-        return train_shard(shard, data)
-    except MissingDataError as error:
-        return _failure(shard, error, needs_data=True)
-    except TrainingInterrupted as error:  # it would end the worker
-        return _failure(shard, error)
-    except Exception as error:
-        return _failure(shard, error)
-
-
-def train_shard(shard: Shard, data: Any = None) -> Piece:
-    """The same, for this process: raises what training raises."""
-    begun, about = time.perf_counter(), shard.description
-    samples = data_of(shard.data if data is None else data)
+def train_shard(shard: Shard, samples: Data) -> Piece:
+    """Train the nets of a shard."""
+    about = shard.description
     summaries, kept = [], []
     size = block_nets(about, len(samples.X))
     for first in range(shard.first, shard.stop, size):
@@ -100,8 +62,7 @@ def train_shard(shard: Shard, data: Any = None) -> Piece:
         summaries.append(Summary.of(runs, solved, first, about.keep))
         kept.append(_kept(runs, solved, shard.nets, about.keep))
     summary = merged(summaries, about.settings.dtype, about.keep)
-    nets = [runs for runs in kept if len(runs)]
-    return Piece(shard.first, shard.stop, summary, nets, identity(), here(), time.perf_counter() - begun)
+    return Piece(shard.first, shard.stop, summary, [runs for runs in kept if len(runs)])
 
 
 def keywords(settings: TrainSettings, samples: Any) -> dict[str, Any]:
@@ -140,11 +101,6 @@ def numbers_of(runs: Runs, about: Description) -> np.ndarray:
     return runs.net_ids if about.restart_stuck is None else runs.net_ids & np.uint64(2**STRIDE_BITS - 1)
 
 
-def here() -> str:
-    """This process, for messages."""
-    return f"process {os.getpid()} on {socket.gethostname()}"
-
-
 def _kept(runs: Runs, solved: np.ndarray, nets: str, keep: int) -> Runs:
     if nets == "all":
         return runs
@@ -156,8 +112,3 @@ def _kept(runs: Runs, solved: np.ndarray, nets: str, keep: int) -> Runs:
         chosen[order[:keep]] = True
         chosen &= np.isfinite(runs.loss)
     return runs[chosen]
-
-
-def _failure(shard: Shard, error: BaseException, needs_data: bool = False) -> Failure:
-    message = f"{type(error).__name__}: {error}"
-    return Failure(shard.first, shard.stop, message, traceback.format_exc(), here(), needs_data)

@@ -5,12 +5,12 @@ import signal
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from fastmlp.surveying.shard import run_shard
+from fastmlp.distributing.tasks import run_in_worker
 
 CHOSEN = 150
 
 
-def faulty(kind, marks, shard):
+def faulty(kind, marks, work, shard, sent):
     """Run a shard; that of the net CHOSEN fails, once or always, and leaves a mark each time."""
     if shard.first <= CHOSEN < shard.stop:
         mark = Path(marks) / f"{len(os.listdir(marks))}"
@@ -21,13 +21,14 @@ def faulty(kind, marks, shard):
         if kind == "raises always" or (kind == "raises once" and once):
             raise RuntimeError("this worker is out of order")
         if kind == "wrong once" and once:
-            piece = run_shard(shard)
-            return piece._replace(summary=_changed(piece.summary), where="the faulty machine")
+            answer = run_in_worker(work, shard, sent)
+            wrong = answer.result._replace(summary=_changed(answer.result.summary))
+            return answer._replace(result=wrong, where="the faulty machine")
         if kind == "another version":
-            return run_shard(shard)._replace(identity={"fastmlp": "0.0.1", "kernels": "00000000"})
-        if kind == "no file" and not hasattr(shard.data, "X"):
-            shard = shard._replace(data=shard.data._replace(path="/no/such/file"))
-    return run_shard(shard)
+            return run_in_worker(work, shard, sent)._replace(identity={"fastmlp": "0.0.1", "kernels": "00000000"})
+        if kind == "no file" and not hasattr(sent, "X"):
+            sent = sent._replace(path="/no/such/file")
+    return run_in_worker(work, shard, sent)
 
 
 def _changed(summary):
@@ -41,6 +42,6 @@ class FaultyPool(ProcessPoolExecutor):
 
     kind, marks = "", ""  # set by the test, also for a pool that replaces a broken one
 
-    def submit(self, function, shard):
-        assert function is run_shard
-        return super().submit(faulty, self.kind, self.marks, shard)
+    def submit(self, function, *task):
+        assert function is run_in_worker
+        return super().submit(faulty, self.kind, self.marks, *task)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.surveying import driver, shard
+from fastmlp.surveying import shard
+from fastmlp.surveying.found import gaps
 from tests.support.data import XOR_X, XOR_Y, bits
 
 ARCH, N = fastmlp.Architecture((2, 4, 1)), 300
@@ -62,8 +63,8 @@ def test_gaps_anywhere_are_filled(tmp_path, trained):
     trained.clear()
     assert surveyed(tmp_path, shard_nets=1000).to_json() == whole.to_json()
     assert trained == [(0, 50), (100, 200)]
-    assert driver.gaps(0, 10, []) == [(0, 10)]
-    assert driver.gaps(0, 10, [(0, 3), (5, 10)]) == [(3, 5)]
+    assert gaps(0, 10, []) == [(0, 10)]
+    assert gaps(0, 10, [(0, 3), (5, 10)]) == [(3, 5)]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other json", "another version", "nets missing"])

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.surveying import data as survey_data
+from fastmlp.distributing import data as sent_data
+from fastmlp.distributing.tasks import run_in_worker
 from fastmlp.surveying import shard as shards
 from fastmlp.surveying.description import described
 from fastmlp.surveying.summary import Summary
@@ -136,7 +137,7 @@ def test_dask(workers, threads, monkeypatch):
         distributed.Client(cluster) as client,
     ):
         assert surveyed(executor=client, shard_nets=50).to_json() == surveyed().to_json()
-        monkeypatch.setattr("fastmlp.surveying.engines.MOST_IN_A_TASK", 10)
+        monkeypatch.setattr("fastmlp.distributing.engines.MOST_IN_A_TASK", 10)
         assert surveyed("validation", executor=client, shard_nets=50).to_json() == surveyed("validation").to_json()
 
 
@@ -147,7 +148,7 @@ def test_ray(monkeypatch):
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         assert surveyed(executor=ray, shard_nets=50).to_json() == surveyed().to_json()
-        monkeypatch.setattr("fastmlp.surveying.engines.MOST_IN_A_TASK", 10)
+        monkeypatch.setattr("fastmlp.distributing.engines.MOST_IN_A_TASK", 10)
         assert surveyed("validation", executor=ray, shard_nets=50).to_json() == surveyed("validation").to_json()
     finally:
         ray.shutdown()
@@ -246,13 +247,14 @@ def test_another_version_is_refused(faulty):
 
 @pytest.mark.slow
 def test_large_data_go_through_a_file_or_inside_if_a_worker_cannot_read_it(faulty, monkeypatch, tmp_path):
-    monkeypatch.setattr("fastmlp.surveying.engines.MOST_IN_A_TASK", 10)
+    monkeypatch.setattr("fastmlp.distributing.engines.MOST_IN_A_TASK", 10)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     (tmp_path / "marks").mkdir()
     monkeypatch.setattr(FaultyPool, "marks", str(tmp_path / "marks"))
     written = []
     monkeypatch.setattr(
-        "fastmlp.surveying.engines.write_data", lambda data: written.append(survey_data.write_data(data)) or written[-1]
+        "fastmlp.distributing.engines.write_data",
+        lambda data: written.append(sent_data.write_data(data)) or written[-1],
     )
     for kind in ("", "no file"):
         assert faulty(kind).to_json() == surveyed().to_json()
@@ -262,14 +264,14 @@ def test_large_data_go_through_a_file_or_inside_if_a_worker_cannot_read_it(fault
 
 def test_a_pool_that_cannot_be_replaced_ends_the_survey():
     class Broken(ThreadPoolExecutor):
-        def submit(self, function, shard):
-            return super().submit(_break, shard)
+        def submit(self, function, *task):
+            return super().submit(_break, *task)
 
     with Broken(1) as executor, pytest.raises(fastmlp.SurveyError, match="cannot be replaced"):
         surveyed(executor=executor)
 
 
-def _break(_shard):
+def _break(*_):
     from concurrent.futures import BrokenExecutor
 
     raise BrokenExecutor("gone")
@@ -285,12 +287,12 @@ def test_a_callback_that_fails_loses_nothing():
 class OfMixedVersions(ThreadPoolExecutor):
     """All pieces after the first are of another version."""
 
-    def submit(self, function, shard):
-        return super().submit(_of_another_version if shard.first else function, shard)
+    def submit(self, function, work, shard, sent):
+        return super().submit(_of_another_version if shard.first else function, work, shard, sent)
 
 
-def _of_another_version(shard):
-    return shards.run_shard(shard)._replace(identity={"fastmlp": "0.0.0", "kernels": ""})
+def _of_another_version(*task):
+    return run_in_worker(*task)._replace(identity={"fastmlp": "0.0.0", "kernels": ""})
 
 
 @pytest.mark.parametrize("case", ["another version", "not verified"])
@@ -338,13 +340,13 @@ def test_an_interrupt_in_a_worker_does_not_end_it(monkeypatch):
     about = described(
         ARCH, XOR_X, XOR_Y, n_nets=3, first_net=0, keep=1, solved_loss=None, settings={"epochs": 1, "optimizer": "sgd"}
     )
-    shard = shards.Shard(about, about.data, 0, 3, 1, "none")
+    shard = shards.Shard(about, 0, 3, 1, "none")
 
     def interrupted(**_):
         raise TrainingInterrupted(fastmlp.train(ARCH, XOR_X, XOR_Y, epochs=0), signal.SIGINT)
 
     monkeypatch.setattr(shards, "train", interrupted)
-    assert "TrainingInterrupted" in shards.run_shard(shard).message
+    assert "TrainingInterrupted" in run_in_worker(shards.train_shard, shard, about.data).message
 
 
 # ------------------------------------------------------------------------------------------------------------ results

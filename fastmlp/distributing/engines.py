@@ -1,7 +1,7 @@
 """Where shards run: this process, or what the user already has, each seen as something that takes tasks.
 
-An engine submits shards and gives futures, which call back when they are done. It knows how many tasks run at once, and
-can replace a pool whose worker has died. It schedules and retries nothing: the driver does.
+An engine submits tasks and gives futures, which call back when they are done. It knows how many tasks run at once, and
+can replace a pool whose worker has died. It schedules and retries nothing: the dispatcher does.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from fastmlp.surveying.data import MOST_IN_A_TASK, SentData, write_data
-from fastmlp.surveying.description import Data
-from fastmlp.surveying.shard import Shard, run_shard, train_shard
+from fastmlp.distributing.data import MOST_IN_A_TASK, Data, FileOfData, SentData, write_data
+from fastmlp.distributing.tasks import Work, run_here, run_in_worker
 
 
 class Engine(Protocol):
@@ -24,13 +23,13 @@ class Engine(Protocol):
     """Tasks to have in flight for each slot, so that none waits for the next."""
 
     def slots(self) -> int:
-        """Tasks that run at once at present."""
+        """Tasks that run at once at present; 0 if there are no workers."""
 
-    def submit(self, shard: Shard) -> Any:
-        """Begin a shard; returns a future with `add_done_callback`, `result` and `cancel`."""
+    def send(self, data: Data, inside: bool = False, file: FileOfData | None = None) -> Any:
+        """What tasks get in place of the samples; `inside` for the samples themselves. `file` holds them already."""
 
-    def send(self, data: Data, inside: bool = False) -> SentData:
-        """What shards hold in place of the samples; `inside` for the samples themselves."""
+    def submit(self, work: Work, task: Any, sent: Any, threads: int) -> Any:
+        """Begin a task of so many threads; returns a future with `add_done_callback`, `result` and `cancel`."""
 
     def rebuild(self) -> bool:
         """Replace a broken pool; False if that is not possible."""
@@ -40,23 +39,23 @@ class Engine(Protocol):
 
 
 class ThisProcess:
-    """Runs each shard at once, on all threads."""
+    """Runs each task at once."""
 
     tasks_a_slot = 1
 
     def slots(self) -> int:
         return 1
 
-    def submit(self, shard: Shard) -> Future:
+    def send(self, data: Data, inside: bool = False, file: FileOfData | None = None) -> SentData:  # noqa: ARG002
+        return data
+
+    def submit(self, work: Work, task: Any, sent: SentData, threads: int) -> Future:  # noqa: ARG002
         future: Future = Future()
         try:
-            future.set_result(train_shard(shard))
+            future.set_result(run_here(work, task, sent))
         except Exception as error:
             future.set_exception(error)
         return future
-
-    def send(self, data: Data, inside: bool = False) -> SentData:  # noqa: ARG002
-        return data
 
     def rebuild(self) -> bool:
         return False
@@ -73,12 +72,13 @@ class _WithFiles:
     def __init__(self) -> None:
         self._files: list[str] = []
 
-    def send(self, data: Data, inside: bool = False) -> SentData:
+    def send(self, data: Data, inside: bool = False, file: FileOfData | None = None) -> SentData:
         if inside or data.nbytes <= MOST_IN_A_TASK:
             return data
-        written = write_data(data)
-        self._files.append(written.path)
-        return written
+        if file is None:
+            file = write_data(data)
+            self._files.append(file.path)
+        return file
 
     def close(self) -> None:
         for path in self._files:
@@ -99,19 +99,22 @@ class Futures(_WithFiles):
                 return number
         return os.cpu_count() or 1
 
-    def submit(self, shard: Shard) -> Future:
-        return self._executor.submit(run_shard, shard)
+    def submit(self, work: Work, task: Any, sent: SentData, threads: int) -> Future:  # noqa: ARG002
+        return self._executor.submit(run_in_worker, work, task, sent)
 
     def rebuild(self) -> bool:
         old: Any = self._executor
         if type(old).__name__ == "_ReusablePoolExecutor":
-            loky = import_module(type(old).__module__.rpartition(".")[0])
-            self._executor = loky.get_reusable_executor(max_workers=old._max_workers)
+            module = import_module(type(old).__module__)
+            settings = module._executor_kwargs or {}
+            self._executor = module.get_reusable_executor(max_workers=old._max_workers, **settings)
             return True
         if not isinstance(self._executor, ProcessPoolExecutor):
             return False
         old.shutdown(wait=False, cancel_futures=True)
         settings = {name: getattr(old, f"_{name}") for name in ("mp_context", "initializer", "initargs")}
+        if old._max_tasks_per_child is not None:
+            settings["max_tasks_per_child"] = old._max_tasks_per_child
         self._executor, self._own = type(old)(old._max_workers, **settings), True
         return True
 
@@ -127,27 +130,24 @@ class Dask:
     tasks_a_slot = 2
 
     def __init__(self, client: Any) -> None:
-        self._client, self._data = client, None
+        self._client = client
 
     def slots(self) -> int:
-        return max(1, sum(self._client.nthreads().values()))
+        return sum(self._client.nthreads().values())
 
-    def submit(self, shard: Shard) -> Any:
-        more = () if self._data is None else (self._data,)
-        return self._client.submit(run_shard, shard, *more, pure=False)
-
-    def send(self, data: Data, inside: bool = False) -> SentData:
-        self._data = None
+    def send(self, data: Data, inside: bool = False, file: FileOfData | None = None) -> Any:  # noqa: ARG002
         if inside or data.nbytes <= MOST_IN_A_TASK:
             return data
-        self._data = self._client.submit(_same, data, pure=False)
-        return Data(data.X[:0], data.y[:0], None, None)
+        return self._client.submit(_same, data, pure=False)
+
+    def submit(self, work: Work, task: Any, sent: Any, threads: int) -> Any:  # noqa: ARG002
+        return self._client.submit(run_in_worker, work, task, sent, pure=False)
 
     def rebuild(self) -> bool:
         return False
 
     def close(self) -> None:
-        self._data = None
+        pass
 
 
 class Ray(_WithFiles):
@@ -158,13 +158,13 @@ class Ray(_WithFiles):
         self._ray = ray
         if not ray.is_initialized():
             ray.init()
-        self._run = ray.remote(max_retries=0)(run_shard)
+        self._run = ray.remote(max_retries=0)(run_in_worker)
 
     def slots(self) -> int:
-        return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        return int(self._ray.cluster_resources().get("CPU", 0))
 
-    def submit(self, shard: Shard) -> Future:
-        return self._run.options(num_cpus=shard.threads or 1).remote(shard).future()
+    def submit(self, work: Work, task: Any, sent: SentData, threads: int) -> Future:
+        return self._run.options(num_cpus=threads).remote(work, task, sent).future()
 
     def rebuild(self) -> bool:
         return False
@@ -175,7 +175,7 @@ def _same(data: Data) -> Data:
 
 
 def engine_of(executor: Any) -> Engine:
-    """The engine for the argument `executor` of `survey`."""
+    """The engine for the argument `executor` of `survey` and `sweep`."""
     if executor is None:
         return ThisProcess()
     if isinstance(executor, type):
