@@ -203,7 +203,8 @@ def _working_bytes(
     scratch = plan.new_scratch(batch, dropout)
     sizes = {name: part.array.nbytes for name, part in scratch._asdict().items() if isinstance(part, Buffer)}
     sizes |= {f"own.{name}": part.array.nbytes for name, part in enumerate(scratch.own)}
-    of_a_member = sum(nbytes for name, nbytes in sizes.items() if name not in SHARED)
-    # the first member's outputs are in `deltas`
-    team = sum(sizes.values()) - sizes["outputs"] + (plan.threads_per_net - 1) * of_a_member
+    if plan.threads_per_net == 1:
+        del sizes["outputs"]  # they lie in `deltas`; each member of a team has its own
+    shared = sum(nbytes for name, nbytes in sizes.items() if name in SHARED)
+    team = shared + plan.threads_per_net * (sum(sizes.values()) - shared)
     return _Working(count * with_copies, orders, team, tiles * with_copies, -(-tiles // count))

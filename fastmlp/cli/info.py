@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import platform
 import sys
 import time
@@ -30,7 +31,7 @@ def cache_folder() -> str:
     return f"none: {ADVICE}" if folder is None else str(folder)
 
 
-def show() -> int:
+def show(_options: argparse.Namespace) -> int:
     """Print versions and the facts about the processor that matter for speed."""
     cpu = getattr(config, "CPU_NAME", None) or llvm.get_host_cpu_name()
     interesting = ("sse2", "avx2", "fma", "avx512f", "neon", "sve")
@@ -54,7 +55,7 @@ def _widths(dtype: str) -> str:
     return str(tiny) if tiny == larger else f"{tiny} (nets beyond {TINY_PARAMETERS} parameters: {larger})"
 
 
-def warm_up() -> int:
+def warm_up(_options: argparse.Namespace) -> int:
     """Compile every kernel, by training and predicting with a few tiny nets."""
     from fastmlp.audit.training import train_with_mistakes
 

@@ -8,6 +8,7 @@ import gc
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
+from importlib import import_module
 from typing import Any, NoReturn
 
 from fastmlp._kernels.formulas.activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
@@ -65,6 +66,16 @@ def _count(text: str) -> int:
     return number
 
 
+def _part(text: str) -> tuple[int, int]:
+    numbers = text.split("/")
+    if len(numbers) != 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part such as 17/1000")
+    part, of = (_count(number) for number in numbers)
+    if part > of:
+        raise argparse.ArgumentTypeError(f"{text!r}: parts are numbered from 1 to {of}")
+    return part, of
+
+
 _HIDDEN_HELP = f"hidden activation: {', '.join(HIDDEN_ACTIVATIONS)}"
 
 
@@ -72,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="fastmlp", description="Train a million small neural nets at once, on a CPU.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command", parser_class=_Parser)
     _add_xor(commands)
+    _add_survey(commands)
     _add_fit(commands)
     _add_predict(commands)
     _add_why(commands)
@@ -99,16 +111,15 @@ def _add_xor(commands: Any) -> None:
     xor.add_argument(
         "--checkpoint", metavar="FILE", help="a file that keeps the job, so that `fastmlp resume` can continue it"
     )
-    xor.add_argument(
-        "--executor",
-        choices=("here", "processes", "dask", "ray"),
-        help="keep a summary in place of the nets, for any number of them, and train them in this process, "
-        "processes of this machine, on Dask or on Ray; draws no picture",
+    _add_executor_options(
+        xor,
+        "keep a summary in place of the nets, for any number of them, and train them in this process, processes of "
+        "this machine, on Dask or on Ray, or leave them to `fastmlp survey run`; draws no picture",
+        "parts",
     )
     xor.add_argument(
         "--folder", help="a new folder that keeps this summary, so that the same command goes on after a stop"
     )
-    xor.add_argument("--scheduler", metavar="ADDRESS", help="address of a Dask or Ray cluster, for --executor")
     resume = commands.add_parser(
         "resume", help="continue a job of `fastmlp xor --checkpoint`", formatter_class=_Formatter
     )
@@ -128,6 +139,32 @@ def _add_xor(commands: Any) -> None:
         )
         command.add_argument("--no-picture", action="store_true", help="draw no picture")
         command.add_argument("--no-progress", action="store_true", help="show no progress bar")
+
+
+def _add_executor_options(command: argparse.ArgumentParser, meaning: str, *more: str) -> None:
+    command.add_argument("--executor", choices=("here", "processes", "dask", "ray", *more), help=meaning)
+    command.add_argument("--scheduler", metavar="ADDRESS", help="address of a Dask or Ray cluster, for --executor")
+
+
+def _add_survey(commands: Any) -> None:
+    survey = commands.add_parser("survey", help="train a survey that is in a folder, in parts, and merge it")
+    actions = survey.add_subparsers(dest="action", required=True, metavar="action", parser_class=_Parser)
+    run = actions.add_parser(
+        "run", help="train what is missing of a survey, or of a part of it", formatter_class=_Formatter
+    )
+    merge = actions.add_parser("merge", help="print what a folder holds; the exit code is 1 while nets are missing")
+    for command in (run, merge):
+        command.add_argument(
+            "folder", metavar="FOLDER", help="made by fastmlp.survey(…, folder=…) or fastmlp xor --folder"
+        )
+    run.add_argument("--part", type=_part, default=(1, 1), metavar="17/1000", help="only this part (default: all)")
+    _add_executor_options(run, "train in this process, processes of this machine, on Dask or on Ray")
+    run.set_defaults(executor="here")
+    run.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
+    run.add_argument("--shard-seconds", type=float, default=10.0, metavar="SECONDS", help="time that a file stands for")
+    run.add_argument("--retries", type=_count, default=3, help="times that a shard is tried")
+    run.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    merge.add_argument("--json", action="store_true", help="print the survey as canonical JSON")
 
 
 def _add_fit(commands: Any) -> None:
@@ -265,35 +302,35 @@ def _add_why(commands: Any) -> None:
     why.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
 
 
+# The module and the function of each command; modules are imported only when they are needed
+_HANDLERS = {
+    "xor": ("xor", "run"),
+    "resume": ("xor", "resume"),
+    "survey run": ("survey", "run"),
+    "survey merge": ("survey", "merge"),
+    "fit": ("fit", "fit"),
+    "predict": ("fit", "predict"),
+    "why": ("why", "run"),
+    "gallery": ("gallery", "run"),
+    "info": ("info", "show"),
+    "warmup": ("info", "warm_up"),
+}
+
+
 def _run(options: argparse.Namespace) -> int:
     if options.command == "xor" and (options.executor or options.folder):
         from fastmlp.cli import xor_survey
 
         return xor_survey.run(options)
-    if options.command in ("xor", "resume"):
-        from fastmlp.cli import xor
-
-        return xor.run(options) if options.command == "xor" else xor.resume(options)
-    if options.command in ("fit", "predict"):
-        from fastmlp.cli import fit
-
-        return fit.fit(options) if options.command == "fit" else fit.predict(options)
-    if options.command == "why":
-        from fastmlp.cli import why
-
-        return why.run(options)
-    if options.command == "gallery":
-        from fastmlp.cli import gallery
-
-        return gallery.run(options)
-    from fastmlp.cli import info
-
-    return info.show() if options.command == "info" else info.warm_up()
+    module, function = _HANDLERS[options.command]
+    return getattr(import_module(f"fastmlp.cli.{module}"), function)(options)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = _parser().parse_args(arguments)
+    if options.command == "survey":
+        options.command = f"survey {options.action}"
     try:
         return _run(options)
     except BrokenPipeError:

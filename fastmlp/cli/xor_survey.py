@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
-import multiprocessing
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
 
 import fastmlp
-from fastmlp._engine.processors import thread_count
 from fastmlp.cli import xor
+from fastmlp.cli.executors import check_executor, executor_of, exit_code
+from fastmlp.surveying import PARTS
 from fastmlp.surveying.bins import Bins
 
 
@@ -25,12 +22,11 @@ def run(options: argparse.Namespace) -> int:
     options.executor = options.executor or "here"
     if options.checkpoint is not None:
         raise ValueError("--checkpoint keeps the nets of a job without --executor and --folder: leave one of them out")
-    if options.scheduler is not None and options.executor not in ("dask", "ray"):
-        raise ValueError("--scheduler is the address for --executor dask or ray: pass both")
+    check_executor(options)
     try:
         found, code = _survey(options), 0
     except fastmlp.SurveyInterrupted as interruption:
-        found, code = interruption.survey, 130
+        found, code = interruption.survey, exit_code(interruption)
         advice = "--folder FOLDER keeps a survey, to continue it later"
         if options.folder is not None:
             advice = "the same command continues it"
@@ -44,43 +40,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _survey(options: argparse.Namespace) -> fastmlp.Survey:
-    with _executor(options) as executor:
+    with executor_of(options) as executor:
         return fastmlp.survey(
             **xor.job_of(options),
             executor=executor,
             folder=options.folder,
             shard_threads=options.threads if executor is None else None,
         )
-
-
-@contextlib.contextmanager
-def _executor(options: argparse.Namespace) -> Iterator[Any]:
-    """The executor that the options name, until the survey ends."""
-    if options.executor == "here":
-        yield None
-    elif options.executor == "processes":
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(thread_count(options.threads), mp_context=context) as pool:
-            yield pool
-    elif options.executor == "dask":
-        distributed = _imported("distributed", "dask")
-        where = options.scheduler
-        with distributed.Client(where) if where else distributed.Client(n_workers=options.threads) as client:
-            yield client
-    else:
-        ray = _imported("ray", "ray")
-        ray.init(address=options.scheduler, num_cpus=None if options.scheduler else options.threads)
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
-
-
-def _imported(module: str, extra: str) -> Any:
-    try:
-        return __import__(module)
-    except ImportError as error:
-        raise ImportError(f"--executor {extra} needs the extra: pip install 'fastmlp[{extra}]'") from error
 
 
 def _facts(found: fastmlp.Survey, options: argparse.Namespace) -> dict[str, Any]:
@@ -106,6 +72,8 @@ def _report(found: fastmlp.Survey, facts: dict[str, Any], options: argparse.Name
     if not found.complete:
         print(f"{len(found):,} of them were trained")
     if not len(found):
+        if options.executor == PARTS:
+            print(f"`fastmlp survey run {options.folder} --part 1/100`, and so on, trains them")
         return
     spread = None
     if found.status["reached_target"]:

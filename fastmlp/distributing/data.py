@@ -81,7 +81,7 @@ def data_of(sent: SentData) -> Data:
         try:
             if file_of_data(sent.path) != sent:
                 raise MissingDataError(f"{sent.path} does not hold the samples that were sent")
-            with np.load(sent.path, allow_pickle=False) as arrays:
+            with Path(sent.path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 data = Data.of_arrays(arrays)
         except OSError as error:
             raise MissingDataError(f"{sent.path} cannot be read: {error}") from None

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Protocol
 
-from fastmlp.distributing.data import MOST_IN_A_TASK, Data, FileOfData, SentData, write_data
+from fastmlp.distributing.data import MOST_IN_A_TASK, Data, FileOfData, SentData
+from fastmlp.distributing.files import WithFiles
+from fastmlp.distributing.joblib_engine import Joblib
 from fastmlp.distributing.tasks import Work, run_here, run_in_worker
 
 
@@ -64,28 +65,7 @@ class ThisProcess:
         pass
 
 
-class _WithFiles:
-    """Sends large samples through a file that all workers of this machine, or of a shared folder, can read."""
-
-    tasks_a_slot = 2
-
-    def __init__(self) -> None:
-        self._files: list[str] = []
-
-    def send(self, data: Data, inside: bool = False, file: FileOfData | None = None) -> SentData:
-        if inside or data.nbytes <= MOST_IN_A_TASK:
-            return data
-        if file is None:
-            file = write_data(data)
-            self._files.append(file.path)
-        return file
-
-    def close(self) -> None:
-        for path in self._files:
-            Path(path).unlink(missing_ok=True)
-
-
-class Futures(_WithFiles):
+class Futures(WithFiles):
     """Anything that follows `concurrent.futures.Executor`: process pools, loky, mpi4py's."""
 
     def __init__(self, executor: Executor) -> None:
@@ -150,7 +130,7 @@ class Dask:
         pass
 
 
-class Ray(_WithFiles):
+class Ray(WithFiles):
     """Ray, which is running or is started here; a node that cannot read the file of large samples gets them inside."""
 
     def __init__(self, ray: Any) -> None:
@@ -178,6 +158,11 @@ def engine_of(executor: Any) -> Engine:
     """The engine for the argument `executor` of `survey` and `sweep`."""
     if executor is None:
         return ThisProcess()
+    if isinstance(executor, str) and executor == "joblib":
+        try:
+            return Joblib(import_module("joblib"))
+        except ImportError as error:
+            raise ImportError("executor='joblib' needs the package joblib: pip install joblib") from error
     if isinstance(executor, type):
         raise TypeError(f"executor={executor.__name__} is a class: pass an executor, such as {executor.__name__}()")
     if isinstance(executor, Executor):
@@ -191,5 +176,5 @@ def engine_of(executor: Any) -> Engine:
         return Futures(executor)
     raise TypeError(
         f"executor={executor!r}: needs None, an executor such as concurrent.futures.ProcessPoolExecutor(), "
-        "a dask.distributed.Client, or the module ray"
+        "a dask.distributed.Client, the module ray, or 'joblib'"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -116,7 +117,7 @@ def survey(  # noqa: PLR0913
     OSError
         If a file of `folder` cannot be written.
     SurveyInterrupted
-        On Ctrl-C, a `KeyboardInterrupt`; ``.survey`` holds the nets so far.
+        On Ctrl-C or SIGTERM, a `KeyboardInterrupt`; ``.survey`` holds the nets so far.
 
     Examples
     --------
@@ -214,8 +215,8 @@ def _run(
         driver.run()
     except (ShardError, ExecutorError) as error:
         raise SurveyError(str(error), found()) from error.__cause__
-    except KeyboardInterrupt:
-        raise SurveyInterrupted(found()) from None
+    except KeyboardInterrupt as error:
+        raise SurveyInterrupted(found(), getattr(error, "signal", signal.SIGINT)) from None
     finally:
         engine.close()
         if bar is not None:

@@ -230,9 +230,9 @@ def _as_written(described: dict[str, Any]) -> dict[str, Any]:
 def _arrays_in(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a file; raises ValueError if it cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(str(error)) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from fastmlp.surveying.results import Survey
@@ -25,17 +26,19 @@ class SurveyError(RuntimeError):
 
 
 class SurveyInterrupted(KeyboardInterrupt):
-    """A survey was interrupted by Ctrl-C.
+    """A survey was interrupted by Ctrl-C or SIGTERM.
 
     Attributes
     ----------
     survey : Survey
         The nets so far.
+    signal : signal.Signals
+        SIGINT or SIGTERM.
     """
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, survey: Survey, received: signal.Signals = signal.SIGINT) -> None:
         super().__init__(f"the survey was interrupted; .survey holds the nets so far: {survey!r}")
-        self.survey = survey
+        self.survey, self.signal = survey, received
 
     def __reduce__(self) -> Any:
-        return type(self), (self.survey,)
+        return type(self), (self.survey, self.signal)

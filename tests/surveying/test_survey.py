@@ -116,15 +116,32 @@ def test_blocks_do_not_show(monkeypatch):
     assert bits(blocks.nets.parameters) == bits(whole.nets.parameters)
 
 
-@pytest.mark.parametrize("executor", ["threads", pytest.param("loky", marks=pytest.mark.slow)])
-def test_other_executors(executor):
-    if executor == "threads":
-        with ThreadPoolExecutor(3) as threads:
-            found = surveyed(executor=threads, shard_nets=20)
-    else:
-        loky = pytest.importorskip("joblib.externals.loky")
-        found = surveyed(executor=loky.get_reusable_executor(max_workers=2), shard_nets=100)
+def test_threads_of_this_process():
+    with ThreadPoolExecutor(3) as threads:
+        found = surveyed(executor=threads, shard_nets=20)
     assert found.to_json() == surveyed().to_json()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [2, 4])
+def test_loky(workers):
+    loky = pytest.importorskip("joblib.externals.loky")
+    found = surveyed(executor=loky.get_reusable_executor(max_workers=workers), shard_nets=100)
+    assert found.to_json() == surveyed().to_json()
+
+
+@pytest.mark.parametrize(
+    "backend", ["threading", *(pytest.param(name, marks=pytest.mark.slow) for name in ("loky", "multiprocessing"))]
+)
+def test_joblib(backend, monkeypatch):
+    joblib = pytest.importorskip("joblib")
+    with joblib.parallel_config(backend, n_jobs=2):
+        assert surveyed(executor="joblib", shard_nets=20).to_json() == surveyed().to_json()
+        monkeypatch.setattr("fastmlp.distributing.files.MOST_IN_A_TASK", 10)
+        assert surveyed("validation", executor="joblib").to_json() == surveyed("validation").to_json()
+    with joblib.parallel_config("threading", n_jobs=2):
+        found = surveyed(executor="joblib", shard_nets=20, callback=lambda _: True)
+    assert found.done == [(0, 20)]
 
 
 @pytest.mark.slow
@@ -148,7 +165,7 @@ def test_ray(monkeypatch):
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         assert surveyed(executor=ray, shard_nets=50).to_json() == surveyed().to_json()
-        monkeypatch.setattr("fastmlp.distributing.engines.MOST_IN_A_TASK", 10)
+        monkeypatch.setattr("fastmlp.distributing.files.MOST_IN_A_TASK", 10)
         assert surveyed("validation", executor=ray, shard_nets=50).to_json() == surveyed("validation").to_json()
     finally:
         ray.shutdown()
@@ -247,14 +264,13 @@ def test_another_version_is_refused(faulty):
 
 @pytest.mark.slow
 def test_large_data_go_through_a_file_or_inside_if_a_worker_cannot_read_it(faulty, monkeypatch, tmp_path):
-    monkeypatch.setattr("fastmlp.distributing.engines.MOST_IN_A_TASK", 10)
+    monkeypatch.setattr("fastmlp.distributing.files.MOST_IN_A_TASK", 10)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     (tmp_path / "marks").mkdir()
     monkeypatch.setattr(FaultyPool, "marks", str(tmp_path / "marks"))
     written = []
     monkeypatch.setattr(
-        "fastmlp.distributing.engines.write_data",
-        lambda data: written.append(sent_data.write_data(data)) or written[-1],
+        "fastmlp.distributing.files.write_data", lambda data: written.append(sent_data.write_data(data)) or written[-1]
     )
     for kind in ("", "no file"):
         assert faulty(kind).to_json() == surveyed().to_json()

@@ -1,0 +1,94 @@
+"""joblib as an engine: whatever `joblib.parallel_config` names, through `joblib.Parallel`.
+
+`Parallel` takes its tasks at once and not one by one, so that they go to it in batches, from a thread of their own: all
+tasks that wait when the batch before has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, Future
+from typing import Any
+
+from fastmlp.distributing.data import SentData
+from fastmlp.distributing.files import WithFiles
+from fastmlp.distributing.tasks import Work, run_in_worker
+
+Call = tuple[Future, Work, Any, SentData]
+
+
+class Joblib(WithFiles):
+    """The active backend of joblib, with its number of jobs."""
+
+    tasks_a_slot = 8  # because some slots wait at the end of a batch
+
+    def __init__(self, joblib: Any) -> None:
+        super().__init__()
+        backend, _ = joblib.parallel.get_active_backend()
+        if type(backend).__name__ == "DaskDistributedBackend":
+            raise ValueError(
+                "executor='joblib' with the backend of Dask, which waits for ever when a worker dies: pass the "
+                "dask.distributed.Client itself as executor"
+            )
+        self._jobs, self._delayed = joblib.effective_n_jobs(), joblib.delayed
+        try:
+            self._parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
+        except ValueError:  # not every backend gives results one by one
+            self._parallel = joblib.Parallel(batch_size=1, pre_dispatch="all")
+        self._waiting: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._closed = False
+        threading.Thread(target=self._run, name="fastmlp-joblib", daemon=True).start()
+
+    def slots(self) -> int:
+        return self._jobs
+
+    def submit(self, work: Work, task: Any, sent: SentData, threads: int) -> Future:  # noqa: ARG002
+        future: Future = Future()
+        self._waiting.put((future, work, task, sent))
+        return future
+
+    def rebuild(self) -> bool:
+        return True  # `Parallel` begins with new workers
+
+    def close(self) -> None:
+        super().close()
+        self._closed = True
+        self._waiting.put(None)
+
+    def _run(self) -> None:
+        while not self._closed:
+            batch = [call for call in self._batch() if call[0].set_running_or_notify_cancel()]
+            if not batch:
+                continue
+            calls = [self._delayed(_numbered)(k, *call) for k, (_, *call) in enumerate(batch)]
+            results: Any = iter(())
+            try:
+                results = iter(self._parallel(calls))
+                for k, answer in results:
+                    batch[k][0].set_result(answer)
+                    if self._closed:
+                        return
+            except BaseException as error:
+                for future, *_ in batch:
+                    if not future.done():
+                        future.set_exception(BrokenExecutor(f"{type(error).__name__}: {error}"))
+            finally:
+                with contextlib.suppress(Exception):
+                    getattr(results, "close", lambda: None)()  # what has not begun is cancelled
+
+    def _batch(self) -> Iterator[Call]:
+        """Wait for a call; gives it and all that wait behind it."""
+        call = self._waiting.get()
+        while call is not None:
+            yield call
+            try:
+                call = self._waiting.get_nowait()
+            except queue.Empty:
+                return
+
+
+def _numbered(number: int, work: Work, task: Any, sent: SentData) -> tuple[int, Any]:
+    return number, run_in_worker(work, task, sent)
