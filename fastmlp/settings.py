@@ -36,6 +36,7 @@ NOT_KEPT: Arrays = ([], [])
 MAX_EPOCHS = 2**53
 MAX_PATIENCE = 2**24  # counted in the nets' dtype
 FUNCTION = "a function"
+MOST_FACTORS = 2**20  # epochs of a schedule that is a function and is made an array
 AN_ARRAY = "an array"
 
 _FLOAT32 = np.dtype(np.float32)
@@ -246,6 +247,18 @@ class TrainSettings:
         if self.schedule is None or not self.epochs:
             return 1.0
         return float(self.schedule(self.epochs - 1) if callable(self.schedule) else self.schedule[-1])
+
+    def with_factors(self) -> TrainSettings:
+        """A copy whose schedule is an array if it was a function, so that any process can have it."""
+        if not callable(self.schedule):
+            return self
+        if self.epochs > MOST_FACTORS:
+            raise ValueError(
+                f"schedule is a function, and epochs={self.epochs:,}: a schedule of more than {MOST_FACTORS:,} epochs "
+                "cannot be sent to workers"
+            )
+        factors = [checked_factor(self.schedule(epoch), epoch) for epoch in range(self.epochs)]
+        return self.changed(schedule=np.array(factors, np.float64))
 
     def with_rate(self, factor: float) -> TrainSettings:
         """A copy with the learning rate times `factor`."""

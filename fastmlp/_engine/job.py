@@ -130,6 +130,12 @@ class Job:
         return self.plan.nanoseconds / 1e9
 
     @property
+    def seconds_a_net(self) -> float:
+        """Approximate time of a net on one thread, if all lanes are filled."""
+        width = 1 if self.plan.kernel == "units" else self.vectors.width
+        return self.seconds_of_a_tile * max(1, self.epochs) / width
+
+    @property
     def seconds(self) -> float:
         """Approximate time of the part on one thread."""
         return self.seconds_of_a_tile * -(-(self.stop - self.first) // self.vectors.width) * max(1, self.epochs)

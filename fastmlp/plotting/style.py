@@ -33,11 +33,18 @@ def without_frame(ax: Any) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def draw_losses(ax: Any, losses: np.ndarray, named: dict[float, str], loss_name: str) -> None:
-    """Draw a histogram of finite losses; its peaks are labelled with their shares, and their names if known."""
-    top = max(float(np.percentile(losses, 99.5)), *(1.1 * at for at in named), 1e-12)
-    counts, edges = np.histogram(losses, np.linspace(0, top, 81))
-    shares = 100 * counts / losses.size
+def draw_losses(
+    ax: Any, losses: np.ndarray, named: dict[float, str], loss_name: str, nets: np.ndarray | None = None
+) -> None:
+    """Draw a histogram of finite losses; its peaks are labelled with their shares, and their names if known.
+
+    With `nets`, there are as many of each loss, and the losses rise.
+    """
+    nets = np.ones(losses.size, np.int64) if nets is None else nets
+    n_nets = int(nets.sum())
+    top = max(_percentile(losses, nets, 99.5), *(1.1 * at for at in named), 1e-12)
+    counts, edges = np.histogram(losses, np.linspace(0, top, 81), weights=nets)
+    shares = 100 * counts / n_nets
     ax.stairs(shares, edges, fill=True, color=BLUE)
     height = max(float(shares.max()), 1.0)
     ax.set(
@@ -53,15 +60,15 @@ def draw_losses(ax: Any, losses: np.ndarray, named: dict[float, str], loss_name:
     near = NEAR_PLATEAU * top
     plateaus = [(at - near, at + near, at, f": {name}") for at, name in sorted(named.items())]
     for low, high, level, name in (*plateaus, *peaks[:MOST_LABELS]):
-        here = losses[(losses >= low) & (losses <= high)]
-        place = float(np.median(here)) if level is None else level
+        inside = (losses >= low) & (losses <= high)
+        place = _percentile(losses[inside], nets[inside], 50) if level is None else level
         if not name and any(abs(place - other) < 0.05 * top for other in labelled):
             continue
         labelled.append(place)
         reach = float(shares[(edges[1:] >= low) & (edges[:-1] <= high)].max(initial=0.0))
-        text = f"{100 * here.size / losses.size:.3g} % at {place:.4f}{name}"
+        text = f"{100 * int(nets[inside].sum()) / n_nets:.3g} % at {place:.4f}{name}"
         ax.text(place, reach + 0.03 * height, text, rotation=90, ha="center", va="bottom", fontsize=7)
-    beyond = float((losses > top).mean())
+    beyond = int(nets[losses > top].sum()) / n_nets
     if beyond:
         ax.text(
             0.99,
@@ -74,6 +81,13 @@ def draw_losses(ax: Any, losses: np.ndarray, named: dict[float, str], loss_name:
             color=GREY,
         )
     without_frame(ax)
+
+
+def _percentile(losses: np.ndarray, nets: np.ndarray, share: float) -> float:
+    """As `numpy.percentile`, of which it takes single losses where they are counted in bins."""
+    if losses.size == int(nets.sum()):
+        return float(np.percentile(losses, share))
+    return float(losses[np.searchsorted(np.cumsum(nets), share / 100 * int(nets.sum()))])
 
 
 def draw_samples(ax: Any, samples: np.ndarray, classes: np.ndarray) -> None:

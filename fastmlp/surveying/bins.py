@@ -71,6 +71,11 @@ class Bins:
         low, high = self.order_statistic(min(n - 1, int(share * n)))
         return (low + high) / 2
 
+    def table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The least and the greatest float of each bin, rising, and how many numbers are in it."""
+        ends = np.array([self.ends(number) for number in self.counts]).reshape(-1, 2)
+        return ends[:, 0], ends[:, 1], np.array([*self.counts.values()], np.int64)
+
     def counts_below(self, limits: np.ndarray) -> np.ndarray:
         """How many numbers lie in bins that begin below each of the limits."""
         starts = np.array([self.ends(number)[0] for number in self.counts])

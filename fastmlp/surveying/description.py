@@ -14,13 +14,12 @@ from fastmlp.architecture import Architecture
 from fastmlp.diagnosis.problem import limit_of_solved
 from fastmlp.distributing.data import Data
 from fastmlp.distributing.tasks import identity
-from fastmlp.settings import BY_NET, NetSelection, TrainSettings, checked_factor
+from fastmlp.settings import BY_NET, NetSelection, TrainSettings
 from fastmlp.training.checkpoint import data_hashes
 from fastmlp.training.prepare import prepare_job
 from fastmlp.training.restarts import STRIDE_BITS, most_restarts
 
 MOST_NETS = 2**63
-MOST_FACTORS = 2**20  # epochs of a schedule that is a function
 MOST_KEPT = 10_000
 NOT_HERE = {
     "net_ids": "pass first_net and n_nets",
@@ -147,7 +146,7 @@ def described(
         restart_stuck=most,
         solved_loss=limit,
         hashes=data_hashes(job) | _hashes_of_arrays(call, count, job),
-        seconds_a_net=_seconds_a_net(job),
+        seconds_a_net=job.seconds_a_net,
     )
 
 
@@ -169,15 +168,7 @@ def _of_arrays(call: TrainSettings, n_nets: int) -> TrainSettings:
     """The settings with arrays of their own in place of lists and functions, so that any process can have parts."""
     copies = {name: np.array(getattr(call, name)) for name in BY_NET if isinstance(getattr(call, name), np.ndarray)}
     call = call.changed(**copies, optimizer=call.kept().optimizer)
-    if callable(call.schedule):
-        if call.epochs > MOST_FACTORS:
-            raise ValueError(
-                f"schedule is a function, and epochs={call.epochs:,}: in a survey a schedule of more than "
-                f"{MOST_FACTORS:,} epochs cannot be sent to workers"
-            )
-        call = call.changed(
-            schedule=np.array([checked_factor(call.schedule(epoch), epoch) for epoch in range(call.epochs)])
-        )
+    call = call.with_factors()
     if call.sample_weight is not None:
         weights = _copied("sample_weight", call.sample_weight)
         if weights.ndim == 2 and len(weights) != n_nets:
@@ -215,9 +206,3 @@ def _hash(arrays: list[np.ndarray]) -> str:
         digest.update(f"{array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array, "<f8").data)
     return digest.hexdigest()
-
-
-def _seconds_a_net(job: Job) -> float:
-    """From the cost model, for a job with all lanes filled."""
-    width = 1 if job.plan.kernel == "units" else job.vectors.width
-    return job.seconds_of_a_tile * max(1, job.epochs) / width

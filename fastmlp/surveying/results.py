@@ -7,11 +7,13 @@ import math
 import os
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from fastmlp._check_values import choose
 from fastmlp._html import html_table
+from fastmlp.architecture import Architecture
 from fastmlp.distributing.data import Data
 from fastmlp.distributing.tasks import identity
 from fastmlp.runs import Runs
@@ -23,6 +25,9 @@ from fastmlp.surveying.shard import keywords, numbers_of, together
 from fastmlp.surveying.stored import NotStoredError, described_again
 from fastmlp.surveying.summary import NetRecord, Summary
 from fastmlp.training import train
+
+if TYPE_CHECKING:
+    from fastmlp.plotting import SurveyPlots
 
 FORMAT = 1
 SHOWN = 5
@@ -122,6 +127,41 @@ class Survey:
     def fingerprint(self) -> str:
         """Sixteen digits that depend on every bit of every net: its weights, loss, epochs and status."""
         return f"{self.summary.fingerprint:016x}"
+
+    @property
+    def loss_name(self) -> str:
+        """The loss: "bce", "cross_entropy", "mse" or "poisson"."""
+        return (
+            self.about["settings"]["loss"]
+            or Architecture(sizes=(1, 1), output=self.about["architecture"]["output"]).default_loss
+        )
+
+    @property
+    def plot(self) -> SurveyPlots:
+        """Pictures; needs matplotlib (extra ``plot``)."""
+        from fastmlp.plotting import SurveyPlots
+
+        return SurveyPlots(self)
+
+    def to_pandas(self, which: Literal["best", "sample"] = "best") -> Any:
+        """The nets of `best` or `sample` as a pandas DataFrame, with the fields of `NetRecord` as columns."""
+        import pandas as pd
+
+        return pd.DataFrame(self._columns(which))
+
+    def to_polars(self, which: Literal["best", "sample"] = "best") -> Any:
+        """The same as a polars DataFrame."""
+        import polars as pl
+
+        return pl.DataFrame(self._columns(which))
+
+    def _columns(self, which: str) -> dict[str, np.ndarray]:
+        nets = choose("which", which, {"best": self.best, "sample": self.sample})
+        kinds = {"number": np.uint64, "epochs": np.int64, "status": str, "solved": bool}
+        return {
+            name: np.array([getattr(net, name) for net in nets], kinds.get(name, np.float64))
+            for name in NetRecord._fields
+        }
 
     # ------------------------------------------------------------------------------------------------------- the nets
 

@@ -14,12 +14,15 @@ from fastmlp import _check_data as checks
 from fastmlp._html import html_table
 from fastmlp._pickling import picklable
 from fastmlp.diagnosis.problem import limit_of_solved
+from fastmlp.distributing.data import Data
+from fastmlp.distributing.engines import Engine, engine_of
 from fastmlp.runs import Runs, Status
 from fastmlp.settings import NetSelection, shown
 from fastmlp.statistics import wilson_intervals
 from fastmlp.sweeping.grid import Setting, for_halving, settings_of
 from fastmlp.sweeping.results import SweepResults, medians
-from fastmlp.sweeping.together import Task, parts_of, train_part
+from fastmlp.sweeping.rungs import Nets, Trainer
+from fastmlp.sweeping.together import Rung
 from fastmlp.training import train
 from fastmlp.training.prepare import prepare_job
 
@@ -171,6 +174,7 @@ def sweep(
     solved_loss: float | None = None,
     halving: int | None = None,
     threads: int | None = None,
+    executor: Any = None,
     **fixed: Any,
 ) -> Sweep:
     """Train every combination of a grid of settings from many seeds, and tabulate how often each solves the task.
@@ -198,6 +202,10 @@ def sweep(
         Successive halving: all settings are trained for a part of their epochs, the best 1 / `halving` of them for
         `halving` times as many, and so on. Nets continue where they were. Settings that stayed longer rank higher.
     threads : int, optional
+        Threads; with `executor`, those of each task (default 1).
+    executor : optional
+        What trains the nets in place of this process, as for `survey`; the results are the same. With `halving`, nets
+        go to the executor and back for each rung.
     **fixed
         Settings common to all rows, by the same names, and ``dtype``, ``sample_weight``, ``validation``,
         ``validation_score``, ``restore_best``. With validation data settings rank by the median of their nets' best
@@ -212,6 +220,8 @@ def sweep(
     ------
     ValueError, TypeError
         For invalid names or values, before any training.
+    RuntimeError
+        If the same nets have failed three times on the executor, or it takes no more tasks.
 
     References
     ----------
@@ -231,42 +241,51 @@ def sweep(
     count = checks.whole_number("n_seeds", n_seeds, 1, 2**40)
     seed = checks.whole_number("seed", seed, 0, 2**64 - 1)
     settings = settings_of(grid, for_halving(fixed) if halving is not None else fixed)
-    task = Task(X, y, seed, np.arange(count, dtype=np.uint64), threads)
-    for setting in settings:  # refuse invalid settings before any training
-        prepare_job(setting.call, X, y, NetSelection(net_ids=task.ids[:1], seed=seed), threads=1)
-    begun = time.perf_counter()
-    results = SweepResults(len(settings), count)
+    engine = None if executor is None else engine_of(executor)
     limits = np.array([limit_of_solved(setting.call, y, solved_loss) for setting in settings])
-    rungs = _rungs(settings, halving)
-    rows = np.arange(len(settings))
-    alive: dict[int, Runs] = {}
-    for number, share in enumerate(rungs):
-        groups: dict[Any, list[int]] = {}
-        for row in rows:
-            groups.setdefault(settings[row].group, []).append(int(row))
-        for members in groups.values():
-            for part in parts_of([settings[row] for row in members], members, count):
-                train_part(part, settings, task, results, alive, rungs, number)
-        results.rung[rows] = number
-        results.epochs[rows] = [round(settings[row].call.epochs * share) for row in rows]
-        if number + 1 < len(rungs):
-            order = rows[np.argsort(results.ranks(limits)[rows], kind="stable")]
-            rows = np.sort(order[: max(1, -(-len(rows) // (halving or 1)))])
-            alive = {row: runs for row, runs in alive.items() if row in rows}
+    nets = Nets(X, y, seed, np.arange(count, dtype=np.uint64), threads)
+    seconds_a_net = []
+    for setting in settings:  # refuse invalid settings before any training
+        job, _ = prepare_job(setting.call, X, y, NetSelection(net_ids=nets.ids[:1], seed=seed), threads=1)
+        seconds_a_net.append(job.seconds_a_net)
+    begun = time.perf_counter()
+    trainer = Trainer(settings, nets, _data_of(settings, X, y, engine), engine, seconds_a_net)
+    results, rungs, rows = trainer.results, _rungs(settings, halving), np.arange(len(settings))
+    try:
+        for number, rung in enumerate(rungs):
+            trainer.train(rows, rung)
+            results.rung[rows] = number
+            results.epochs[rows] = [rung.epochs(settings[row].call.epochs)[1] for row in rows]
+            if not rung.is_last:
+                order = rows[np.argsort(results.ranks(limits)[rows], kind="stable")]
+                rows = np.sort(order[: max(1, -(-len(rows) // (halving or 1)))])
+    finally:
+        if engine is not None:
+            engine.close()
     return Sweep(
         _table(settings, results, limits),
         results.loss,
         results.solved(limits),
         time.perf_counter() - begun,
         settings,
-        tuple(task),
+        tuple(nets),
     )
 
 
-def _rungs(settings: list[Setting], halving: int | None) -> list[float]:
-    """The share of a setting's epochs that it has been trained for at the end of each rung."""
+def _data_of(settings: list[Setting], X: Any, y: Any, engine: Engine | None) -> Data:
+    """The samples that all settings share; arrays if they go to other processes."""
+    validation = settings[0].call.validation
+    if engine is None:
+        return Data(X, y, None, validation)
+    held_out = None
+    if validation is not None:
+        held_out = tuple(checks.real_array("validation", part) for part in validation if part is not None)
+    return Data(checks.real_array("X", X), checks.real_array("y", y), None, held_out)
+
+
+def _rungs(settings: list[Setting], halving: int | None) -> list[Rung]:
     if halving is None:
-        return [1.0]
+        return [Rung(0.0, 1.0)]
     factor = checks.whole_number("halving", halving, 2)
     if any(s.call.validation is not None and s.call.patience is not None for s in settings):
         raise ValueError("halving does not keep the state of patience on validation data: leave one of them out")
@@ -277,7 +296,8 @@ def _rungs(settings: list[Setting], halving: int | None) -> list[float]:
     number, left, least = 1, len(settings), min(s.call.epochs for s in settings)
     while left > 1 and least >= factor**number and factor**number <= MOST_CUT:
         number, left = number + 1, -(-left // factor)
-    return [float(factor) ** -k for k in range(number - 1, -1, -1)]
+    ends = [float(factor) ** -k for k in range(number - 1, -1, -1)]
+    return [Rung(begin, end) for begin, end in zip([0.0, *ends], ends, strict=False)]
 
 
 def _table(settings: list[Setting], results: SweepResults, limits: np.ndarray) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,30 @@ def medians(values: np.ndarray) -> np.ndarray:
     return np.array([np.median(row[~np.isnan(row)]) if (~np.isnan(row)).any() else np.nan for row in values])
 
 
+class Measured(NamedTuple):
+    """What is known of nets after a rung."""
+
+    loss: np.ndarray
+    accuracy: np.ndarray
+    epochs: np.ndarray
+    status: np.ndarray
+    validation_score: np.ndarray | None
+    runs: Runs | None
+    """The nets themselves, if there is another rung."""
+
+    @classmethod
+    def of(cls, runs: Runs, keep: bool) -> Measured:
+        """The same numbers of nets that have been trained."""
+        return cls(runs.loss, runs.accuracy, runs.epochs, runs.status, runs.validation_score, runs if keep else None)
+
+    def some(self, which: slice) -> Measured:
+        """The numbers of some of the nets."""
+        score = None if self.validation_score is None else self.validation_score[which]
+        return Measured(
+            self.loss[which], self.accuracy[which], self.epochs[which], self.status[which], score, runs=None
+        )
+
+
 class SweepResults:
     """Numbers for each net of each setting, (settings, n_seeds)."""
 
@@ -23,7 +47,7 @@ class SweepResults:
         self.trained, self.status = np.zeros(shape, np.int64), np.full(shape, Status.INTERRUPTED, np.int8)
         self.rung, self.epochs = np.zeros(n_settings, np.int64), np.zeros(n_settings, np.int64)
 
-    def take(self, row: int, nets: Any, runs: Runs) -> None:
+    def take(self, row: int, nets: Any, runs: Measured) -> None:
         for own, values in (
             (self.loss, runs.loss),
             (self.accuracy, runs.accuracy),

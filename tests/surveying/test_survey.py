@@ -141,7 +141,7 @@ def test_joblib(backend, monkeypatch):
         assert surveyed("validation", executor="joblib").to_json() == surveyed("validation").to_json()
     with joblib.parallel_config("threading", n_jobs=2):
         found = surveyed(executor="joblib", shard_nets=20, callback=lambda _: True)
-    assert found.done == [(0, 20)]
+    assert len(found) == 20
 
 
 @pytest.mark.slow
@@ -366,6 +366,42 @@ def test_an_interrupt_in_a_worker_does_not_end_it(monkeypatch):
 
 
 # ------------------------------------------------------------------------------------------------------------ results
+
+
+def test_pictures_show_the_counts():
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    runs = fastmlp.train(ARCH, XOR_X, XOR_Y, n_nets=N, **PLAIN)
+    found = fastmlp.Survey.from_json(surveyed().to_json())
+    curve = found.plot.solved().get_lines()[0]
+    epochs = np.sort(runs.epochs[runs.accuracy == 1])
+    for epoch in (0, 60, 100, 120):
+        expected = 100 * (epochs <= epoch).sum() / N
+        assert curve.get_ydata()[curve.get_xdata() <= epoch][-1] == pytest.approx(expected)
+    ours, theirs = found.plot.losses(), runs.plot.losses()
+    heights = [ax.patches[0].get_data().values for ax in (ours, theirs)]
+    assert heights[0].sum() == pytest.approx(100, abs=1)
+    assert np.argmax(heights[0]) == np.argmax(heights[1])
+    largest = [float(ax.texts[0].get_text().split(" %")[0]) for ax in (ours, theirs)]
+    assert largest[0] == pytest.approx(largest[1], abs=0.5)  # one net at the end of a bin
+    assert ours.get_title() == "final losses of 300 nets"
+    pyplot.close("all")
+    with pytest.raises(ValueError, match="no net is solved"):
+        surveyed(epochs=0).plot.solved()
+
+
+def test_tables_of_the_nets():
+    pytest.importorskip("pandas")
+    pytest.importorskip("polars")
+    found = surveyed()
+    for which in ("best", "sample"):
+        frame = found.to_pandas(which)
+        assert [fastmlp.surveying.summary.NetRecord(*row) for row in frame.itertuples(index=False)] == getattr(
+            found, which
+        )
+        assert found.to_polars(which)["number"].to_list() == frame["number"].tolist()
+    with pytest.raises(ValueError, match="which='worst'"):
+        found.to_pandas("worst")
+    assert len(surveyed(keep=0).to_pandas()) == 0
 
 
 def test_json_gives_the_survey_and_its_nets_again():

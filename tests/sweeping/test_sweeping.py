@@ -1,10 +1,13 @@
 """Sweeps train the nets that separate calls would; restarts replace what is stuck; wrong grids are refused first."""
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.sweeping import together
+from fastmlp.sweeping import rungs, together
 from tests.support.data import XOR_X, XOR_Y, bits
 
 GRID = {
@@ -81,6 +84,51 @@ def test_halving_goes_on_with_optimizers_that_keep_less():
     found = fastmlp.sweep(XOR_X, XOR_Y, grid, n_seeds=50, halving=2, **fixed)
     best = int(found.table["rank"].argmin())
     assert bits(found.train(best).loss.astype(float)) == bits(found.loss[best])
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
+        yield executor
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"halving": 3, "target_loss": 0.2},
+        {"halving": 2, "validation": (XOR_X, XOR_Y)},
+        {"validation": (XOR_X, XOR_Y, np.arange(1.0, 5.0)), "schedule": lambda epoch: 0.99**epoch},
+        {"bootstrap": True, "sample_weight": np.arange(1.0, 5.0)},
+    ],
+)
+def test_an_executor_does_not_show(settings, pool, monkeypatch):
+    grid = {
+        "sizes": [(2, 3, 1), (2, 5, 1)],
+        "learning_rate": [0.003, 0.3],
+        "init": ["he_uniform", fastmlp.Uniform(-1, 1, bias=0.1)],
+    }
+    fixed = {"optimizer": "adam", "epochs": 90, "n_seeds": 23, "seed": 2, **settings}
+    here = fastmlp.sweep(XOR_X, XOR_Y, grid, **fixed)
+    for seconds in (rungs.TASK_SECONDS, 1e-9):  # some settings, or one net a task
+        monkeypatch.setattr(rungs, "TASK_SECONDS", seconds)
+        if seconds < 1:
+            fixed["n_seeds"] = 3
+            here = fastmlp.sweep(XOR_X, XOR_Y, grid, **fixed)
+        there = fastmlp.sweep(XOR_X, XOR_Y, grid, executor=pool, **fixed)
+        for name, values in here.table.items():
+            assert np.array_equal(values, there.table[name], equal_nan=values.dtype != object), name
+        assert bits(here.loss) == bits(there.loss)
+        assert bits(here.train(1).parameters) == bits(there.train(1).parameters)
+
+
+def test_nets_that_fail_on_an_executor_are_named(monkeypatch):
+    monkeypatch.setattr(together, "train_nets", lambda *_: 1 / 0)
+    with ThreadPoolExecutor(2) as threads, pytest.raises(RuntimeError) as caught:
+        fastmlp.sweep(XOR_X, XOR_Y, {"sizes": [(2, 3, 1)]}, n_seeds=3, executor=threads)
+    for part in ("{'sizes': (2, 3, 1)} failed 3 times: ZeroDivisionError", "In the worker:\nTraceback"):
+        assert part in str(caught.value)
+    with pytest.raises(TypeError, match="executor=3"):
+        fastmlp.sweep(XOR_X, XOR_Y, {"sizes": [(2, 3, 1)]}, executor=3)
 
 
 def test_the_table_says_what_the_nets_came_to():
@@ -185,7 +233,7 @@ def test_halving_goes_by_validation_data():
     ],
 )
 def test_wrong_grids_are_refused_before_anything_is_trained(grid, fixed, message, monkeypatch):
-    monkeypatch.setattr(fastmlp.sweeping, "train_part", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(together, "train_nets", lambda *_: pytest.fail("trained"))
     with pytest.raises((ValueError, TypeError), match=message):
         fastmlp.sweep(XOR_X, XOR_Y, grid, n_seeds=3, **fixed)
 
