@@ -144,33 +144,6 @@ def test_joblib(backend, monkeypatch):
     assert len(found) == 20
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("workers", "threads"), [(2, 1), (3, 1), (1, 2)])
-def test_dask(workers, threads, monkeypatch):
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(workers, threads_per_worker=threads, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        assert surveyed(executor=client, shard_nets=50).to_json() == surveyed().to_json()
-        monkeypatch.setattr("fastmlp.distributing.engines.MOST_IN_A_TASK", 10)
-        assert surveyed("validation", executor=client, shard_nets=50).to_json() == surveyed("validation").to_json()
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_ray(monkeypatch):
-    ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        assert surveyed(executor=ray, shard_nets=50).to_json() == surveyed().to_json()
-        monkeypatch.setattr("fastmlp.distributing.files.MOST_IN_A_TASK", 10)
-        assert surveyed("validation", executor=ray, shard_nets=50).to_json() == surveyed("validation").to_json()
-    finally:
-        ray.shutdown()
-
-
 def test_ranges_of_nets_are_those_of_a_larger_survey():
     whole, parts = surveyed(), [surveyed(n_nets=n, first_net=first) for first, n in ((0, 120), (120, 180))]
     assert parts[0].summary + parts[1].summary == whole.summary
