@@ -6,8 +6,9 @@ can replace a pool whose worker has died. It schedules and retries nothing: the 
 
 from __future__ import annotations
 
+import contextlib
 import os
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -15,6 +16,8 @@ from fastmlp.distributing.data import MOST_IN_A_TASK, Data, FileOfData, SentData
 from fastmlp.distributing.files import WithFiles
 from fastmlp.distributing.joblib_engine import Joblib
 from fastmlp.distributing.tasks import Work, run_here, run_in_worker
+
+FETCHING = 16  # results of Dask that are on their way at once
 
 
 class Engine(Protocol):
@@ -105,12 +108,16 @@ class Futures(WithFiles):
 
 
 class Dask:
-    """A `dask.distributed.Client`: larger samples are a task's result, which Dask computes again if it is lost."""
+    """A `dask.distributed.Client`: larger samples are a task's result, which Dask computes again if it is lost.
+
+    Results are fetched by several threads, because each takes a round trip through the scheduler to its worker.
+    """
 
     tasks_a_slot = 2
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self._fetching = ThreadPoolExecutor(FETCHING, thread_name_prefix="fastmlp-fetch")
 
     def slots(self) -> int:
         return sum(self._client.nthreads().values())
@@ -120,14 +127,40 @@ class Dask:
             return data
         return self._client.submit(_same, data, pure=False)
 
-    def submit(self, work: Work, task: Any, sent: Any, threads: int) -> Any:  # noqa: ARG002
-        return self._client.submit(run_in_worker, work, task, sent, pure=False)
+    def submit(self, work: Work, task: Any, sent: Any, threads: int) -> Future:  # noqa: ARG002
+        there = self._client.submit(run_in_worker, work, task, sent, pure=False)
+        here: Future = Future()
+
+        def fetch(there: Any) -> None:
+            with contextlib.suppress(RuntimeError):  # this engine was closed
+                self._fetching.submit(_fetch, there, here)
+
+        def cancel(here: Future) -> None:
+            if here.cancelled():
+                with contextlib.suppress(Exception):  # a cluster that is gone
+                    there.cancel()
+
+        there.add_done_callback(fetch)
+        here.add_done_callback(cancel)
+        return here
 
     def rebuild(self) -> bool:
         return False
 
     def close(self) -> None:
-        pass
+        self._fetching.shutdown(wait=False, cancel_futures=True)
+
+
+def _fetch(there: Any, here: Future) -> None:
+    """Bring the result of Dask's future."""
+    if not here.set_running_or_notify_cancel():
+        return
+    try:
+        here.set_result(there.result())
+    except Exception as error:
+        here.set_exception(error)
+    except BaseException as error:  # asyncio's CancelledError
+        here.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
 
 
 class Ray(WithFiles):
