@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 import numpy as np
 
 from fastmlp._check_values import choose
-from fastmlp._engine.predict import predict, predict_mean
+from fastmlp._engine.predict import predict, predict_mean, predict_over_nets
 from fastmlp._engine.trained_nets import Status, Train
 from fastmlp._html import html_table
 from fastmlp._io.nets import save
 from fastmlp.architecture import Architecture
+from fastmlp.scoring import REDUCTIONS, evaluate, reduction
 
 if TYPE_CHECKING:
     from fastmlp._engine.optimizer_state import OptimizerState
@@ -321,25 +322,97 @@ class Runs(_Parameters):
             raise ValueError(f"no net of {self!r} has a finite loss: lower the learning rate")
         return self[int(np.nanargmin(self.loss))]
 
-    def predict(self, X: Any, *, reduce: Literal["mean"] | None = None, threads: int | None = None) -> np.ndarray:
-        """Outputs for inputs X (n_samples, n_inputs).
+    def evaluate(
+        self, X: Any, y: Any, *, sample_weight: Any = None, metrics: Any = None, threads: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """Score every net on samples, in blocks, so that outputs of all nets are never held at once.
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_inputs)
-        reduce : {None, "mean"}
-            None: outputs of every net. "mean": their mean over the nets, which takes little memory.
+        X, y : array_like
+            The samples, as for `train`.
+        sample_weight : array_like of shape (n_samples,), optional
+        metrics : str, function, or list of such, optional
+            "loss" (that of training, without the L2 term); for classes "accuracy", "balanced_accuracy" and "roc_auc"
+            (of several classes, each against the others, averaged); for numbers, and for the outputs of classes, "r2",
+            "mean_absolute_error", "mean_squared_error" and "root_mean_squared_error". Definitions are those of
+            scikit-learn; several outputs are averaged. A function takes y and the outputs (n_samples, n_outputs) of one
+            net, and gives a number. Default: the loss, and the accuracy for classes or "r2" for numbers.
         threads : int or None
             None for all processors that this process may use.
 
         Returns
         -------
-        ndarray of shape (n_nets, n_samples, n_outputs), or (n_samples, n_outputs) in float64 for the mean
+        dict of ndarrays of shape (n_nets,), float64
+            By the metrics' names; NaN for a net with outputs that are not finite.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+        >>> runs = fastmlp.train(fastmlp.Architecture((2, 4, 1)), X, y, n_nets=100, epochs=500)
+        >>> runs.evaluate(X, y, metrics=["accuracy", "roc_auc"])["roc_auc"].shape
+        (100,)
         """
+        return evaluate(self, X, y, sample_weight, metrics, Runs._train, threads)
+
+    def to_pandas(self, **columns: Any) -> Any:
+        """A pandas DataFrame with a row for each net: what `Runs` has of it but weights and curves, and `columns`.
+
+        ``runs.to_pandas(**runs.evaluate(X, y))`` adds scores.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self._columns(columns))
+
+    def to_polars(self, **columns: Any) -> Any:
+        """The same as a polars DataFrame."""
+        import polars as pl
+
+        return pl.DataFrame(self._columns(columns))
+
+    def _columns(self, more: dict[str, Any]) -> dict[str, Any]:
+        names = ("loss", "accuracy", "epochs", "restarts", "validation_score", "best_epoch")
+        columns = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        status = [Status(code).name.lower() for code in self.status]
+        return {"net_id": self.net_ids, "status": status, **columns, **more}
+
+    def predict(
+        self,
+        X: Any,
+        *,
+        reduce: Literal["mean", "std", "median", "quantile", "vote"] | None = None,
+        q: Any = None,
+        threads: int | None = None,
+    ) -> np.ndarray:
+        """Outputs for inputs X (n_samples, n_inputs).
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_inputs)
+        reduce : {None, "mean", "std", "median", "quantile", "vote"}
+            None: outputs of every net. Otherwise their mean, standard deviation, median or quantiles over the nets, or
+            the share of nets that vote for each class, which take little memory.
+        q : float or array_like
+            The quantiles, from 0 to 1.
+        threads : int or None
+            None for all processors that this process may use.
+
+        Returns
+        -------
+        ndarray of shape (n_nets, n_samples, n_outputs), or (n_samples, n_outputs) in float64 if they are reduced, with
+        a first axis for several `q`
+        """
+        if q is not None and reduce != "quantile":
+            raise ValueError(f"q={q!r} is for reduce='quantile': leave it out")
         if reduce is None:
             return predict(self.architecture, self.parameters, X, threads=threads)
-        choose("reduce", reduce, {"mean": None})
-        return predict_mean(self.architecture, self.parameters, X, threads=threads)
+        choose("reduce", reduce, dict.fromkeys(("mean", *REDUCTIONS)))
+        if reduce == "mean":
+            return predict_mean(self.architecture, self.parameters, X, threads=threads)
+        return predict_over_nets(
+            self.architecture, self.parameters, X, reduction(reduce, q, self.architecture), threads=threads
+        )
 
     @property
     def plot(self) -> RunsPlots:

@@ -80,6 +80,9 @@ class _Forward:
 _KEPT: Kept[_Forward] = Kept()
 
 
+REDUCED_BYTES = 2**25  # most bytes of the outputs of all nets for some samples, if one sample's are no more
+
+
 def is_small(parameters: np.ndarray, n_samples: int) -> bool:
     """Whether the calling thread computes the outputs, whatever the number of threads."""
     return parameters.size * n_samples <= SMALL_CALL
@@ -137,6 +140,23 @@ def predict_mean(architecture: Architecture, parameters: np.ndarray, X: Any, thr
 
     _run(plan, _sample_parts(architecture, parameters, len(samples), n_threads), work, n_threads, halt)
     return total / n_nets
+
+
+def predict_over_nets(
+    architecture: Architecture,
+    parameters: np.ndarray,
+    X: Any,
+    reduce: Callable[[np.ndarray], np.ndarray],
+    threads: int | None = None,
+) -> np.ndarray:
+    """What `reduce` makes of the outputs (n, s, n_out) of all nets for some samples, (…, s, n_out), for all samples."""
+    samples = checks.inputs(X, architecture, parameters.dtype)
+    if not len(parameters):
+        raise ValueError("there are no nets to reduce: the selection is empty")
+    each = len(parameters) * architecture.sizes[-1] * parameters.dtype.itemsize
+    size = max(1, REDUCED_BYTES // each)
+    parts = [samples[first : first + size] for first in range(0, max(1, len(samples)), size)]
+    return np.concatenate([reduce(predict(architecture, parameters, part, threads)) for part in parts], axis=-2)
 
 
 def _sum_over_nets(outputs: np.ndarray) -> np.ndarray:

@@ -163,6 +163,7 @@ def _add_survey(commands: Any) -> None:
     run.add_argument("--threads", type=_count, default=None, help="threads (default: the processors it may use)")
     run.add_argument("--shard-seconds", type=float, default=10.0, metavar="SECONDS", help="time that a file stands for")
     run.add_argument("--retries", type=_count, default=3, help="times that a shard is tried")
+    run.add_argument("--skip-failed", action="store_true", help="go on without shards that fail each time")
     run.add_argument("--no-progress", action="store_true", help="show no progress bar")
     merge.add_argument("--json", action="store_true", help="print the survey as canonical JSON")
 

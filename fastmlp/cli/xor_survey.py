@@ -31,6 +31,9 @@ def run(options: argparse.Namespace) -> int:
         if options.folder is not None:
             advice = "the same command continues it"
         print(f"fastmlp {options.command}: interrupted; the nets so far follow; {advice}", file=sys.stderr)
+    except fastmlp.SurveyError as error:
+        found, code = error.survey, 1
+        print(f"fastmlp {options.command}: {error}", file=sys.stderr)
     facts = _facts(found, options)
     if options.json:
         print(json.dumps(facts))
@@ -60,7 +63,7 @@ def _facts(found: fastmlp.Survey, options: argparse.Namespace) -> dict[str, Any]
         "status": {**found.status, "interrupted": options.restarts - len(found)},
         "seconds": found.seconds,
         "net_epochs": found.net_epochs,
-        "net_epochs_per_second": found.net_epochs / max(found.seconds, 1e-9),
+        "net_epochs_per_second": found.net_epochs_here / found.seconds if found.seconds else 0.0,
         "executor": options.executor,
         **xor.asked_for(options),
         "fingerprint": found.fingerprint,
@@ -83,10 +86,15 @@ def _report(found: fastmlp.Survey, facts: dict[str, Any], options: argparse.Name
     xor.print_outcome(facts, spread, xor.drawn(np.diff(below)))
     best = ", ".join(f"{net.number} ({net.loss:.4f})" for net in found.best[:5])
     print(f"Nets of least loss, by number: {best}")
-    print(
-        f"Took {found.seconds:.1f} s with --executor {options.executor}: {found.net_epochs:,} net-epochs, "
-        f"{facts['net_epochs_per_second'] / 1e6:,.1f} million a second"
-    )
+    if options.executor == PARTS:
+        print(f"{found.net_epochs:,} net-epochs, trained in parts")
+    else:
+        before = found.net_epochs - found.net_epochs_here
+        print(
+            f"Took {found.seconds:.1f} s with --executor {options.executor}: {found.net_epochs_here:,} net-epochs, "
+            f"{facts['net_epochs_per_second'] / 1e6:,.1f} million a second"
+            + (f"; {before:,} were in the folder" if before else "")
+        )
     print(f"Fingerprint of all nets: {found.fingerprint}")
 
 

@@ -12,7 +12,6 @@ import math
 import queue
 import time
 import traceback
-import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError
@@ -21,12 +20,12 @@ from typing import Any, Generic, TypeVar
 from fastmlp.distributing.data import Data, FileOfData
 from fastmlp.distributing.engines import Engine
 from fastmlp.distributing.tasks import Answer, Failure, Work, identity
+from fastmlp.distributing.warn import warn_caller
 
 BREAKING_SECONDS = 10.0  # for a broken pool to give up its tasks
 MOST_BROKEN = 3  # pools in a row that are broken before they take a task
 WAIT_SECONDS = 1.0  # between looks at the slots, which for a cluster is a question to its scheduler
 PATIENT_SECONDS = 30.0  # without any worker, before a warning
-CALLER = 7  # frames from a warning to the caller of survey or sweep
 
 K = TypeVar("K", bound=Hashable)
 
@@ -75,28 +74,26 @@ class Dispatcher(Generic[K]):
         return self._engine.tasks_a_slot * self._slots
 
     def run(self, next_key: Callable[[], K | None]) -> Generator[tuple[K, Answer | list[Failure]]]:
-        """Give each task's answer, or its failures once there are `retries` of them, until `next_key` gives None.
-
-        When this is closed, what is queued is cancelled.
-        """
+        """Give each task's answer, or its failures once there are `retries` of them, until `next_key` gives None."""
         self._sent = self._engine.send(self._data, file=self._file)
-        try:
-            while True:
-                self._submit(next_key)
-                if not self._flying:
-                    return
-                yield from self._take(next_key)
-        finally:
-            for future in self._flying:
-                with contextlib.suppress(Exception):  # a cluster that is gone
-                    future.cancel()
+        while True:
+            self._submit(next_key)
+            if not self._flying:
+                return
+            yield from self._take(next_key)
+
+    def cancel(self) -> None:
+        """Cancel what is queued."""
+        for future in self._flying:
+            with contextlib.suppress(Exception):  # a cluster that is gone
+                future.cancel()
 
     def run_again(self, key: K) -> None:
         """Run a task that has given an answer once more."""
         self._again.append(key)
 
     def unread(self) -> Iterator[tuple[K, Answer]]:
-        """After an interrupt: answers that have come and that `run` has not given."""
+        """After an early end: answers that have come and that `run` has not given."""
         for future, key in list(self._flying.items()):
             if future.done() and not future.cancelled() and future.exception() is None:
                 answer = future.result()
@@ -120,8 +117,9 @@ class Dispatcher(Generic[K]):
             self._send(key)
 
     def _send(self, key: K) -> None:
+        task = self._task_of(key)
         try:
-            future = self._engine.submit(self._work, self._task_of(key), self._sent, self._threads)
+            future = self._engine.submit(self._work, task, self._sent, self._threads)
         except BrokenExecutor as error:
             self._alone = None
             self._broken += 1
@@ -201,7 +199,7 @@ class Dispatcher(Generic[K]):
             self._idle_since = now
         elif now - self._idle_since > PATIENT_SECONDS:
             self._idle_since = math.nan  # so that it warns once
-            warnings.warn("the executor has no workers: waiting for some", RuntimeWarning, stacklevel=CALLER)
+            warn_caller("the executor has no workers: waiting for some")
 
 
 def _shown(identity: dict[str, str]) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+import queue
+import threading
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -117,7 +119,9 @@ class Dask:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._fetching = ThreadPoolExecutor(FETCHING, thread_name_prefix="fastmlp-fetch")
+        self._come: queue.SimpleQueue[tuple[Any, Future] | None] = queue.SimpleQueue()
+        for _ in range(FETCHING):  # daemons, which may wait for a cluster that is gone
+            threading.Thread(target=_fetch_all, args=(self._come,), name="fastmlp-fetch", daemon=True).start()
 
     def slots(self) -> int:
         return sum(self._client.nthreads().values())
@@ -131,16 +135,12 @@ class Dask:
         there = self._client.submit(run_in_worker, work, task, sent, pure=False)
         here: Future = Future()
 
-        def fetch(there: Any) -> None:
-            with contextlib.suppress(RuntimeError):  # this engine was closed
-                self._fetching.submit(_fetch, there, here)
-
         def cancel(here: Future) -> None:
             if here.cancelled():
                 with contextlib.suppress(Exception):  # a cluster that is gone
                     there.cancel()
 
-        there.add_done_callback(fetch)
+        there.add_done_callback(lambda there: self._come.put((there, here)))
         here.add_done_callback(cancel)
         return here
 
@@ -148,11 +148,17 @@ class Dask:
         return False
 
     def close(self) -> None:
-        self._fetching.shutdown(wait=False, cancel_futures=True)
+        for _ in range(FETCHING):
+            self._come.put(None)
+
+
+def _fetch_all(come: queue.SimpleQueue[tuple[Any, Future] | None]) -> None:
+    """Bring the results of Dask's futures that are done."""
+    while (one := come.get()) is not None:
+        _fetch(*one)
 
 
 def _fetch(there: Any, here: Future) -> None:
-    """Bring the result of Dask's future."""
     if not here.set_running_or_notify_cancel():
         return
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any
 
@@ -17,23 +17,28 @@ from fastmlp.distributing.data import SentData
 from fastmlp.distributing.files import WithFiles
 from fastmlp.distributing.tasks import Work, run_in_worker
 
+WAIT_FOR_EVER = {
+    "DaskDistributedBackend": "pass the dask.distributed.Client itself as executor",
+    "MultiprocessingBackend": "use the backend 'loky', or a concurrent.futures.ProcessPoolExecutor as executor",
+}
 Call = tuple[Future, Work, Any, SentData]
 
 
 class Joblib(WithFiles):
-    """The active backend of joblib, with its number of jobs."""
+    """The active backend of joblib, with its number of jobs: 1 if none is configured."""
 
     tasks_a_slot = 8  # because some slots wait at the end of a batch
 
     def __init__(self, joblib: Any) -> None:
         super().__init__()
         backend, _ = joblib.parallel.get_active_backend()
-        if type(backend).__name__ == "DaskDistributedBackend":
+        name = type(backend).__name__
+        if name in WAIT_FOR_EVER:
             raise ValueError(
-                "executor='joblib' with the backend of Dask, which waits for ever when a worker dies: pass the "
-                "dask.distributed.Client itself as executor"
+                f"executor='joblib' with joblib's {name}, which waits for ever when a worker dies: "
+                f"{WAIT_FOR_EVER[name]}"
             )
-        self._jobs, self._delayed = joblib.effective_n_jobs(), joblib.delayed
+        self._jobs, self._delayed = joblib.effective_n_jobs(None), joblib.delayed
         try:
             self._parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
         except ValueError:  # not every backend gives results one by one
@@ -63,7 +68,7 @@ class Joblib(WithFiles):
             batch = [call for call in self._batch() if call[0].set_running_or_notify_cancel()]
             if not batch:
                 continue
-            calls = [self._delayed(_numbered)(k, *call) for k, (_, *call) in enumerate(batch)]
+            calls = [self._delayed(_numbered)(k, run_in_worker, *call) for k, (_, *call) in enumerate(batch)]
             results: Any = iter(())
             try:
                 results = iter(self._parallel(calls))
@@ -72,7 +77,7 @@ class Joblib(WithFiles):
                     if self._closed:
                         return
             except BaseException as error:
-                for future, *_ in batch:
+                for future, *_ in (*batch, *self._others()):  # those that wait too, as in other pools
                     if not future.done():
                         future.set_exception(BrokenExecutor(f"{type(error).__name__}: {error}"))
             finally:
@@ -82,13 +87,16 @@ class Joblib(WithFiles):
     def _batch(self) -> Iterator[Call]:
         """Wait for a call; gives it and all that wait behind it."""
         call = self._waiting.get()
-        while call is not None:
+        if call is not None:
             yield call
-            try:
-                call = self._waiting.get_nowait()
-            except queue.Empty:
-                return
+            yield from self._others()
+
+    def _others(self) -> Iterator[Call]:
+        """The calls that wait now."""
+        with contextlib.suppress(queue.Empty):
+            while (call := self._waiting.get_nowait()) is not None:
+                yield call
 
 
-def _numbered(number: int, work: Work, task: Any, sent: SentData) -> tuple[int, Any]:
-    return number, run_in_worker(work, task, sent)
+def _numbered(number: int, run: Callable[..., Any], *call: Any) -> tuple[int, Any]:
+    return number, run(*call)

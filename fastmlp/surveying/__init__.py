@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -143,9 +144,9 @@ def survey(  # noqa: PLR0913
             raise ValueError(f"executor={PARTS!r} leaves the work to `fastmlp survey run FOLDER`: pass folder too")
         Folder.made(folder, about, nets)
         return Survey.from_folder(folder)
-    engine = engine_of(executor)
-    kept = None if folder is None else Folder.made(folder, about, nets)
-    return _run(about, nets, engine, how, kept, None, progress, callback)
+    with contextlib.closing(engine_of(executor)) as engine:
+        kept = None if folder is None else Folder.made(folder, about, nets)
+        return _run(about, nets, engine, how, kept, None, progress, callback)
 
 
 def run_part(
@@ -158,6 +159,7 @@ def run_part(
     shard_seconds: float = 10.0,
     shard_threads: int | None = None,
     retries: int = 3,
+    on_failure: Literal["raise", "skip"] = "raise",
     progress: bool = False,
 ) -> Survey:
     """Train a part of a survey in a folder, of which a call of `survey` has written the description.
@@ -169,22 +171,24 @@ def run_part(
     folder : path
     part, of : int
         The number of this part, from 1, and how many there are; by default there is one.
-    executor, shard_nets, shard_seconds, shard_threads, retries, progress
+    executor, shard_nets, shard_seconds, shard_threads, retries, on_failure, progress
         As for `survey`.
 
     Returns
     -------
     Survey
-        The nets of this part.
+        The nets of this part, but for those in files that have nets of other parts too.
     """
     of = checks.whole_number("of", of, 1)
     part = checks.whole_number("part", part, 1)
     if part > of:
         raise ValueError(f"part={part} of {of}: parts are numbered from 1 to {of}")
-    how = _how(executor, shard_nets, shard_seconds, shard_threads, retries, 0.0, "raise")
+    how = _how(executor, shard_nets, shard_seconds, shard_threads, retries, 0.0, on_failure)
     there, about = Folder.opened(folder)
     begin, end = (about.first_net + k * about.n_nets // of for k in (part - 1, part))
-    return _run(about, there.nets, engine_of(executor), how, there, (begin, end), progress, None)
+    there.refuse_if_read_only()
+    with contextlib.closing(engine_of(executor)) as engine:
+        return _run(about, there.nets, engine, how, there, (begin, end), progress, None)
 
 
 def _run(
@@ -209,7 +213,7 @@ def _run(
     driver = Driver(about, nets, (first, stop), engine, how, report, folder)
 
     def found() -> Survey:
-        return Survey.of(driver.found, time.perf_counter() - begun)
+        return Survey.of(driver.found, time.perf_counter() - begun, driver.net_epochs_before)
 
     try:
         driver.run()
@@ -218,7 +222,6 @@ def _run(
     except KeyboardInterrupt as error:
         raise SurveyInterrupted(found(), getattr(error, "signal", signal.SIGINT)) from None
     finally:
-        engine.close()
         if bar is not None:
             bar.close()
     return found()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from fastmlp.distributing.data import Data
 from fastmlp.distributing.dispatcher import Dispatcher
 from fastmlp.distributing.engines import Engine
 from fastmlp.distributing.tasks import Answer, Failure
+from fastmlp.distributing.warn import warn_caller
 from fastmlp.surveying.description import Description
 from fastmlp.surveying.folder import Folder
 from fastmlp.surveying.found import FailedShard, Found, Range, gaps, joined
@@ -23,7 +23,6 @@ from fastmlp.surveying.shard import Piece, Shard, train_shard
 
 FIRST_SHARE = 0.1  # of `shard_seconds`, for the first shards, whose speed is only estimated
 LEAST_NETS = 2**10
-CALLER = 5  # frames from a warning to the caller of survey
 MOST_DIFFERENT = 2  # results of a verified shard that differ, before it counts as failed
 NO_DATA = Data(np.zeros((0, 0)), np.zeros(0))
 
@@ -86,6 +85,8 @@ class Driver:
         self._unverified: dict[Range, list[Piece]] = {}  # pieces that wait for another of the same nets
         self._seconds_a_net = about.seconds_a_net / FIRST_SHARE
         self._stopped = False  # by the callback
+        self._elsewhere = 0  # nets of the part in files that have other nets too
+        self.net_epochs_before = 0  # of what was in the folder
         self._begun = time.perf_counter()
 
     def _find(self) -> None:
@@ -94,9 +95,13 @@ class Driver:
             return
         (begin, end), there = self._part, []
         for piece in self._folder.pieces(begin, end):
-            there.append((max(begin, piece.first), min(end, piece.stop)))
-            if begin <= piece.first and piece.stop <= end:
+            own = max(begin, piece.first), min(end, piece.stop)
+            there.append(own)
+            if own == (piece.first, piece.stop):
                 self.found.add(piece)
+            else:
+                self._elsewhere += own[1] - own[0]
+        self.net_epochs_before = self.found.summary.net_epochs
         if there:
             self._tell()
         self._left = gaps(begin, end, joined(there))
@@ -107,17 +112,17 @@ class Driver:
         if self._stopped:
             return
         try:
-            with contextlib.closing(self._dispatcher.run(self._next_range)) as outcomes:
-                for nets, outcome in outcomes:
-                    if isinstance(outcome, Answer):
-                        self._came(outcome)
-                    else:
-                        self._failed(nets, outcome)
-                    if self._stopped:
-                        return
-        except KeyboardInterrupt:
-            self._merge_what_is_done()
-            raise
+            for nets, outcome in self._dispatcher.run(self._next_range):
+                if isinstance(outcome, Answer):
+                    self._came(outcome)
+                else:
+                    self._failed(nets, outcome)
+                if self._stopped:
+                    break
+        finally:
+            with contextlib.suppress(OSError):  # of the folder, whose first error is on its way
+                self._merge_what_is_done()
+            self._dispatcher.cancel()
 
     # ------------------------------------------------------------------------------------------------- submitting
 
@@ -162,7 +167,7 @@ class Driver:
             raise ShardError(f"nets {nets[0]} to {nets[1] - 1} failed{times}: {message}{details}")
 
     def _merge_what_is_done(self) -> None:
-        """After an interrupt: what has come and needs no second look, but was not merged yet."""
+        """After an early end: what has come and needs no second look, but was not merged yet."""
         for nets, answer in self._dispatcher.unread():
             if nets not in self._unverified and not self._is_verified(nets):
                 self._keep(_piece(answer))
@@ -178,12 +183,10 @@ class Driver:
         if same:
             for wrong in others:
                 if wrong not in same:
-                    warnings.warn(
+                    warn_caller(
                         f"nets {nets[0]} to {nets[1] - 1} came out differently in {wrong.where}, and the same in "
                         f"{same[0].where} and {piece.where}: the first may be a faulty machine; its results were not "
-                        "used",
-                        RuntimeWarning,
-                        stacklevel=CALLER,
+                        "used"
                     )
             self._merge(piece)
         elif len(others) >= MOST_DIFFERENT:
@@ -210,7 +213,9 @@ class Driver:
         (first, stop), failed = self._part, sum(stop - first for first, stop, _ in self.found.failed)
         summary, seconds = self.found.summary, time.perf_counter() - self._begun
         try:
-            self._stopped = bool(self._report(Progress(summary.n_nets, stop - first, summary.solved, failed, seconds)))
+            self._stopped = bool(
+                self._report(Progress(summary.n_nets + self._elsewhere, stop - first, summary.solved, failed, seconds))
+            )
         except Exception as error:
             raise ShardError(f"callback raised {type(error).__name__}: {error}") from error
 

@@ -6,26 +6,28 @@ of any size; damaged files are trained again.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import os
 import secrets
 import time
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from fastmlp._io.safetensors import FileFormatError
 from fastmlp.distributing.data import Data, FileOfData, file_of_data
 from fastmlp.distributing.tasks import identity
+from fastmlp.distributing.warn import warn_caller
 from fastmlp.loading import load
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.surveying.description import Description
@@ -62,8 +64,7 @@ class Folder:
             raise ValueError(f"folder={str(path)!r} is a file: needs the path of a folder")
         if (where / DESCRIPTION).exists():
             folder._refuse_another()
-            if not os.access(where, os.W_OK):
-                raise PermissionError(f"folder={str(path)!r} cannot be written")
+            folder.refuse_if_read_only()
             folder._remove_leftovers()
             if not folder._has_inputs():
                 folder._write_inputs()
@@ -110,19 +111,36 @@ class Folder:
         """The file that has the samples."""
         return file_of_data(self.path.absolute() / INPUTS)
 
-    def pieces(self, first: int, stop: int) -> Iterator[Piece]:
-        """What is there and whole of these nets, in rising order, without nets that an earlier piece has.
+    def refuse_if_read_only(self) -> None:
+        """Raise PermissionError if files cannot be added."""
+        if not os.access(self.path, os.W_OK):
+            raise PermissionError(f"folder={str(self.path)!r} cannot be written")
 
-        The first and the last piece may have other nets too.
+    def pieces(self, first: int, stop: int) -> Iterator[Piece]:
+        """What is there and whole of these nets, in rising order.
+
+        Files may overlap where parts were run twice at once: then those are taken that have most nets of the survey
+        together, of all files, so that a part and the whole take the same. The first and the last piece may have nets
+        of other parts too.
         """
-        end = 0
-        for path in sorted(self.path.glob("shard-*.json"), key=_range_of):
-            begin, after, _ = _range_of(path)
-            if begin < stop and -after > first:
-                piece = self._read(path)
-                if piece is not None and piece.first >= end:
-                    end = piece.stop
+        found = sorted(filter(None, map(_range_of, self.path.glob("shard-*.json"))))
+        if all(one.stop <= other.first for one, other in itertools.pairwise(found)):
+            for one in found:
+                piece = self._read(one) if one.first < stop and one.stop > first else None
+                if piece is not None:
                     yield piece
+            return
+        while True:
+            chosen = _most_nets(found)
+            near = [one for one in chosen if one.first < stop and one.stop > first]
+            damaged = [one for one in near if self._read(one) is None]
+            if not damaged:
+                break
+            found = [one for one in found if one not in damaged]
+        for one in near:
+            piece = self._read(one)
+            assert piece is not None
+            yield piece
 
     def add(self, piece: Piece) -> None:
         """Keep a piece."""
@@ -177,9 +195,9 @@ class Folder:
                 if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
                     path.unlink()
 
-    def _read(self, path: Path) -> Piece | None:
+    def _read(self, file: ShardFile) -> Piece | None:
         """A piece; None, with a warning, for a file that is damaged or does not fit."""
-        about = self._about
+        about, path = self._about, file.path
         try:
             content = _checked(path.read_bytes())
             first, stop = int(content["first"]), int(content["stop"])
@@ -187,14 +205,15 @@ class Folder:
             if theirs != identity():
                 raise ValueError(f"made by another version, {theirs}")
             summary = Summary.from_plain(content["summary"], about.settings.dtype, about.keep)
-            if not about.first_net <= first < stop <= about.stop or summary.n_nets != stop - first:
+            fits = (first, stop) == (file.first, file.stop) and summary.n_nets == stop - first
+            if not fits or not about.first_net <= first < stop <= about.stop:
                 raise ValueError(f"its range {first} to {stop} does not fit")
             nets = []
             if content["nets"]:
                 nets = [load(path.with_suffix(".safetensors"), kind="runs")]
             return Piece(first, stop, summary, nets, content["where"], content["seconds"])
         except (ValueError, KeyError, TypeError, AttributeError, OSError, FileFormatError) as error:
-            warnings.warn(f"{path} cannot be used, its nets are trained again: {error}", RuntimeWarning, stacklevel=5)
+            warn_caller(f"{path} cannot be used, its nets are trained again: {error}")
             return None
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
@@ -254,9 +273,40 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _range_of(path: Path) -> tuple[int, int, str]:
-    """The range in a file's name, for sorting; larger pieces first."""
+class ShardFile(NamedTuple):
+    """A file of a shard, by its name."""
+
+    first: int
+    stop: int
+    path: Path
+
+
+def _range_of(path: Path) -> ShardFile | None:
+    """None for a name that is not one of `add`."""
     numbers = path.stem.removeprefix("shard-").split("-")
-    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
-        return 0, 0, path.name
-    return int(numbers[0]), -int(numbers[1]), path.name
+    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers) or int(numbers[0]) >= int(numbers[1]):
+        return None
+    return ShardFile(int(numbers[0]), int(numbers[1]), path)
+
+
+def _most_nets(files: list[ShardFile]) -> list[ShardFile]:
+    """Of files that may overlap those that do not and have most nets together.
+
+    Weighted interval scheduling, as in Kleinberg and Tardos, Algorithm Design, 2005, section 6.1.
+    """
+    files = sorted(files, key=lambda one: (one.stop, one.first))
+    stops = [one.stop for one in files]
+    most = [0]  # nets in the best choice of the first k files
+    for k, one in enumerate(files):
+        before = bisect.bisect_right(stops, one.first, hi=k)
+        most.append(max(most[k], most[before] + one.stop - one.first))
+    chosen, k = [], len(files)
+    while k:
+        one = files[k - 1]
+        before = bisect.bisect_right(stops, one.first, hi=k - 1)
+        if most[k] == most[k - 1]:
+            k -= 1
+        else:
+            chosen.append(one)
+            k = before
+    return chosen[::-1]

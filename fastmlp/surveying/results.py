@@ -38,7 +38,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 class Survey:
     """What a survey found out about its nets, without keeping them.
 
-    Everything but `seconds` is exact and the same for every executor, shard size and order.
+    Everything but `seconds` and `net_epochs_here` is exact and the same for every executor, shard size and order.
     """
 
     about: dict[str, Any]
@@ -51,6 +51,8 @@ class Survey:
     nets: Runs | None = field(default=None, repr=False)
     """The nets asked for by `nets`, in the order of their numbers, or for "best" of their losses."""
     seconds: float = 0.0
+    net_epochs_here: int = 0
+    """Epochs of all nets that this call has trained, in these seconds; others were in the folder."""
     _description: Description | None = field(default=None, repr=False)
 
     # --------------------------------------------------------------------------------------------------- the numbers
@@ -131,10 +133,8 @@ class Survey:
     @property
     def loss_name(self) -> str:
         """The loss: "bce", "cross_entropy", "mse" or "poisson"."""
-        return (
-            self.about["settings"]["loss"]
-            or Architecture(sizes=(1, 1), output=self.about["architecture"]["output"]).default_loss
-        )
+        named = self.about["architecture"]
+        return self.about["settings"]["loss"] or Architecture(named["sizes"], output=named["output"]).default_loss
 
     @property
     def plot(self) -> SurveyPlots:
@@ -232,7 +232,7 @@ class Survey:
     # ----------------------------------------------------------------------------------------------------------- made
 
     @classmethod
-    def of(cls, found: Found, seconds: float = 0.0) -> Survey:
+    def of(cls, found: Found, seconds: float = 0.0, net_epochs_before: int | None = None) -> Survey:
         """What was found of a survey."""
         about, kept = found.about, None
         if found.nets and found.keeps != "none":
@@ -250,6 +250,7 @@ class Survey:
             summary=found.summary,
             nets=kept,
             seconds=seconds,
+            net_epochs_here=0 if net_epochs_before is None else found.summary.net_epochs - net_epochs_before,
             _description=about,
         )
 

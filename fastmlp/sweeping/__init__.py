@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 from collections.abc import Mapping, Sequence
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp import _check_data as checks
+from fastmlp._engine.processors import thread_count
 from fastmlp._html import html_table
 from fastmlp._pickling import picklable
 from fastmlp.diagnosis.problem import limit_of_solved
 from fastmlp.distributing.data import Data
-from fastmlp.distributing.engines import Engine, engine_of
+from fastmlp.distributing.engines import engine_of
 from fastmlp.runs import Runs, Status
-from fastmlp.settings import NetSelection, shown
+from fastmlp.settings import NetSelection, TrainSettings, shown
 from fastmlp.statistics import wilson_intervals
 from fastmlp.sweeping.grid import Setting, for_halving, settings_of
 from fastmlp.sweeping.results import SweepResults, medians
@@ -241,17 +243,21 @@ def sweep(
     count = checks.whole_number("n_seeds", n_seeds, 1, 2**40)
     seed = checks.whole_number("seed", seed, 0, 2**64 - 1)
     settings = settings_of(grid, for_halving(fixed) if halving is not None else fixed)
-    engine = None if executor is None else engine_of(executor)
+    if threads is not None:
+        thread_count(threads)
     limits = np.array([limit_of_solved(setting.call, y, solved_loss) for setting in settings])
     nets = Nets(X, y, seed, np.arange(count, dtype=np.uint64), threads)
     seconds_a_net = []
     for setting in settings:  # refuse invalid settings before any training
         job, _ = prepare_job(setting.call, X, y, NetSelection(net_ids=nets.ids[:1], seed=seed), threads=1)
         seconds_a_net.append(job.seconds_a_net)
+    rungs, rows = _rungs(settings, halving), np.arange(len(settings))
+    calls, data = _separated(settings, X, y, executor is not None)
     begun = time.perf_counter()
-    trainer = Trainer(settings, nets, _data_of(settings, X, y, engine), engine, seconds_a_net)
-    results, rungs, rows = trainer.results, _rungs(settings, halving), np.arange(len(settings))
-    try:
+    with contextlib.ExitStack() as stack:
+        engine = None if executor is None else stack.enter_context(contextlib.closing(engine_of(executor)))
+        trainer = Trainer(settings, calls, nets, data, engine, seconds_a_net)
+        results = trainer.results
         for number, rung in enumerate(rungs):
             trainer.train(rows, rung)
             results.rung[rows] = number
@@ -259,9 +265,6 @@ def sweep(
             if not rung.is_last:
                 order = rows[np.argsort(results.ranks(limits)[rows], kind="stable")]
                 rows = np.sort(order[: max(1, -(-len(rows) // (halving or 1)))])
-    finally:
-        if engine is not None:
-            engine.close()
     return Sweep(
         _table(settings, results, limits),
         results.loss,
@@ -272,15 +275,27 @@ def sweep(
     )
 
 
-def _data_of(settings: list[Setting], X: Any, y: Any, engine: Engine | None) -> Data:
-    """The samples that all settings share; arrays if they go to other processes."""
-    validation = settings[0].call.validation
-    if engine is None:
-        return Data(X, y, None, validation)
+def _separated(settings: list[Setting], X: Any, y: Any, for_others: bool) -> tuple[list[TrainSettings], Data]:
+    """The settings without samples, and the samples that they share; arrays only, if they go to other processes."""
+    validation, weights = settings[0].call.validation, settings[0].call.sample_weight
+    if any(setting.call.sample_weight is not weights for setting in settings):
+        weights = None  # it is one of the settings
+    without = {"validation": None} | ({} if weights is None else {"sample_weight": None})
+    calls = [setting.call.changed(**without) for setting in settings]
+    if not for_others:
+        return calls, Data(X, y, weights, validation)
+    arrays: dict[tuple[int, int], Any] = {}  # of schedules that are functions, each called once for its epochs
+    for k, call in enumerate(calls):
+        if callable(call.schedule):
+            key = id(call.schedule), call.epochs
+            if key not in arrays:
+                arrays[key] = call.with_factors().schedule
+            calls[k] = call.changed(schedule=arrays[key])
     held_out = None
     if validation is not None:
         held_out = tuple(checks.real_array("validation", part) for part in validation if part is not None)
-    return Data(checks.real_array("X", X), checks.real_array("y", y), None, held_out)
+    weights = None if weights is None else checks.real_array("sample_weight", weights)
+    return calls, Data(checks.real_array("X", X), checks.real_array("y", y), weights, held_out)
 
 
 def _rungs(settings: list[Setting], halving: int | None) -> list[Rung]:

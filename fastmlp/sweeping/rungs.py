@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -11,14 +10,16 @@ import numpy as np
 from fastmlp.distributing.data import Data
 from fastmlp.distributing.dispatcher import Dispatcher
 from fastmlp.distributing.engines import Engine
-from fastmlp.distributing.tasks import Answer
+from fastmlp.distributing.tasks import Answer, Failure
 from fastmlp.runs import Runs
+from fastmlp.settings import TrainSettings
 from fastmlp.sweeping.grid import Setting
 from fastmlp.sweeping.results import Measured, SweepResults
 from fastmlp.sweeping.together import Part, Rung, Task, goes_on, parts_of, train_task
 
 TASK_SECONDS = 10.0  # of a task on an executor, at most
 TASKS_A_SLOT = 4  # at least, if there are nets enough
+LEAST_NETS = 64  # of a task on an executor: fewer would leave lanes of the widest vectors empty
 RETRIES = 3
 
 
@@ -36,27 +37,39 @@ class Trainer:
     """Trains the settings of a sweep, all by the same nets."""
 
     def __init__(
-        self, settings: list[Setting], nets: Nets, data: Data, engine: Engine | None, seconds_a_net: list[float]
+        self,
+        settings: list[Setting],
+        calls: list[TrainSettings],
+        nets: Nets,
+        data: Data,
+        engine: Engine | None,
+        seconds_a_net: list[float],
     ) -> None:
-        """`seconds_a_net` are estimates for each setting, on one thread."""
-        self._settings, self._nets, self._data, self._engine = settings, nets, data, engine
+        """`calls` are the settings as they are sent, without `data`; `seconds_a_net` are estimates, on one thread."""
+        self._settings, self._calls, self._nets, self._data, self._engine = settings, calls, nets, data, engine
         self._seconds_a_net = np.array(seconds_a_net)
         self.results = SweepResults(len(settings), len(nets.ids))
-        self._alive: dict[int, Runs] = {}  # the nets that go on, for each setting
-        self._which: dict[int, np.ndarray] = {}  # their places among the seeds
+        self._alive: dict[
+            int, tuple[np.ndarray, Runs]
+        ] = {}  # of a setting, the nets that go on, by their seeds' places
 
     def train(self, rows: np.ndarray, rung: Rung) -> None:
         """Train the nets of some settings up to the end of a rung."""
+        self._alive = {row: alive for row, alive in self._alive.items() if row in rows}
         groups: dict[Any, list[int]] = {}
         for row in rows:
             groups.setdefault(self._settings[row].group, []).append(int(row))
         parts = [part for members in groups.values() for part in self._parts(members, rung)]
-        came: dict[Part, Measured] = {}
-        for part, measured in self._outcomes([part for part in parts if self._count(part, rung)], rung):
-            came[part] = measured
-            self._store(part, measured, rung)
-        if not rung.is_last:
-            self._keep(parts, came, rung)
+        go_on: dict[int, list[tuple[np.ndarray, Runs]]] = {}
+        for part, measured in self._outcomes([part for part in parts if self._rows(part, rung)], rung):
+            first = 0
+            for row, places in self._rows(part, rung):
+                own = slice(first, first + len(places))
+                self.results.take(row, places, measured.some(own))
+                if measured.runs is not None:
+                    go_on.setdefault(row, []).append(self._going_on(row, places, measured.runs[own], rung))
+                first += len(places)
+        self._alive = {row: self._joined(row, pieces) for row, pieces in go_on.items()}
 
     def _parts(self, members: list[int], rung: Rung) -> list[Part]:
         chosen, n_seeds = [self._settings[row] for row in members], len(self._nets.ids)
@@ -65,31 +78,31 @@ class Trainer:
         seconds = self._seconds_a_net[members].max() * (rung.end - rung.begin)
         slots = max(1, self._engine.slots())
         share = -(-len(members) * n_seeds // (TASKS_A_SLOT * slots))
-        return parts_of(chosen, members, n_seeds, max(1, min(share, int(TASK_SECONDS / max(seconds, 1e-12)))))
+        most = min(share, int(TASK_SECONDS / max(seconds, 1e-12)))
+        return parts_of(chosen, members, n_seeds, max(LEAST_NETS, most))
 
-    def _places(self, row: int, part: Part, rung: Rung) -> np.ndarray:
-        """The places among the seeds of a part's nets of a setting, as far as they go on."""
-        if not rung.begin:
-            return np.arange(part.first, part.stop)
-        which = self._which[row]
-        return which[(part.first <= which) & (which < part.stop)]
-
-    def _count(self, part: Part, rung: Rung) -> int:
-        return sum(len(self._places(row, part, rung)) for row in part.rows)
+    def _rows(self, part: Part, rung: Rung) -> list[tuple[int, np.ndarray]]:
+        """The settings of a part that have nets that go on, and the places of these among the seeds."""
+        found = []
+        for row in part.rows:
+            if not rung.begin:
+                places = np.arange(part.first, part.stop)
+            elif row in self._alive:
+                places = self._alive[row][0]
+                places = places[(part.first <= places) & (places < part.stop)]
+            else:
+                continue
+            if len(places):
+                found.append((row, places))
+        return found
 
     def _task(self, part: Part, rung: Rung) -> Task:
-        places = [self._places(row, part, rung) for row in part.rows]
-        alive = None
+        rows, alive = self._rows(part, rung), None
         if rung.begin:
-            alive = [
-                self._alive[row][np.searchsorted(self._which[row], own)]
-                for row, own in zip(part.rows, places, strict=True)
-            ]
-        calls = [self._settings[row].call.changed(validation=None) for row in part.rows]
-        if self._engine is not None:
-            calls = [call.with_factors() for call in calls]
+            alive = [self._alive[row][1][np.searchsorted(self._alive[row][0], places)] for row, places in rows]
         threads = self._nets.threads if self._engine is None else self._nets.threads or 1
-        return Task(calls, [self._nets.ids[own] for own in places], alive, self._nets.seed, threads, rung)
+        ids = [self._nets.ids[places] for _, places in rows]
+        return Task([self._calls[row] for row, _ in rows], ids, alive, self._nets.seed, threads, rung)
 
     def _outcomes(self, parts: list[Part], rung: Rung) -> Iterator[tuple[Part, Measured]]:
         if self._engine is None:
@@ -105,41 +118,29 @@ class Trainer:
             threads=self._nets.threads,
         )
         left = iter(parts)
-        with contextlib.closing(dispatcher.run(lambda: next(left, None))) as outcomes:
-            for part, outcome in outcomes:
+        try:
+            for part, outcome in dispatcher.run(lambda: next(left, None)):
                 if not isinstance(outcome, Answer):
-                    last, named = outcome[-1], self._settings[part.rows[0]].named
-                    others = f" and {len(part.rows) - 1} more settings" if len(part.rows) > 1 else ""
-                    details = f"\n\nIn the worker:\n{last.details}" if last.details else ""
-                    raise RuntimeError(f"{named}{others} failed {len(outcome)} times: {last.message}{details}")
+                    raise self._error(part, outcome)
                 yield part, outcome.result
+        finally:
+            dispatcher.cancel()
 
-    def _store(self, part: Part, measured: Measured, rung: Rung) -> None:
-        first = 0
-        for row in part.rows:
-            places = self._places(row, part, rung)
-            self.results.take(row, places, measured.some(slice(first, first + len(places))))
-            first += len(places)
+    def _error(self, part: Part, failures: list[Failure]) -> RuntimeError:
+        last, named = failures[-1], self._settings[part.rows[0]].named
+        others = f" and {len(part.rows) - 1} more settings" if len(part.rows) > 1 else ""
+        details = f"\n\nIn the worker:\n{last.details}" if last.details else ""
+        return RuntimeError(f"{named}{others} failed {len(failures)} times: {last.message}{details}")
 
-    def _keep(self, parts: list[Part], came: dict[Part, Measured], rung: Rung) -> None:
-        """Keep the nets that go on to the next rung."""
-        pieces: dict[int, list[tuple[np.ndarray, Runs]]] = {}
-        for part in parts:  # in the order of the seeds
-            first = 0
-            for row in part.rows:
-                places = self._places(row, part, rung)
-                if part in came:
-                    runs = came[part].runs
-                    assert runs is not None
-                    own = runs[first : first + len(places)]
-                    after = rung.epochs(self._settings[row].call.epochs)[1]
-                    on = goes_on(own.status, own.epochs, after)
-                    pieces.setdefault(row, []).append((places[on], own[on]))
-                first += len(places)
-        self._which = {row: np.concatenate([places for places, _ in found]) for row, found in pieces.items()}
-        self._alive = {
-            row: found[0][1]
-            if len(found) == 1
-            else Runs.concatenated([own for _, own in found], self._settings[row].call.architecture)
-            for row, found in pieces.items()
-        }
+    def _going_on(self, row: int, places: np.ndarray, runs: Runs, rung: Rung) -> tuple[np.ndarray, Runs]:
+        """The nets that go on to the next rung."""
+        on = goes_on(runs.status, runs.epochs, rung.epochs(self._calls[row].epochs)[1])
+        return places[on], runs[on]
+
+    def _joined(self, row: int, pieces: list[tuple[np.ndarray, Runs]]) -> tuple[np.ndarray, Runs]:
+        """The nets of all parts of a setting, in the order of the seeds."""
+        if len(pieces) == 1:
+            return pieces[0]
+        pieces = sorted((piece for piece in pieces if len(piece[0])), key=lambda piece: int(piece[0][0])) or pieces[:1]
+        places = np.concatenate([places for places, _ in pieces])
+        return places, Runs.concatenated([runs for _, runs in pieces], self._calls[row].architecture)

@@ -45,7 +45,7 @@ class Rung(NamedTuple):
 class Task(NamedTuple):
     """What trains a part; all but the samples."""
 
-    calls: list[TrainSettings]  # one for each setting, without validation data
+    calls: list[TrainSettings]  # one for each setting, without what is in `Data`
     nets: list[np.ndarray]  # of each setting, the numbers of its nets
     alive: list[Runs] | None  # the same nets after the rung before
     seed: int
@@ -68,7 +68,10 @@ def parts_of(chosen: list[Setting], rows: list[int], n_seeds: int, most_nets: in
 
 def train_task(task: Task, data: Data) -> Measured:
     """Train the nets of a part up to the end of a rung."""
-    calls, keep = [call.changed(validation=data.validation) for call in task.calls], not task.rung.is_last
+    given: dict[str, Any] = {"validation": data.validation}
+    if data.sample_weight is not None:
+        given["sample_weight"] = data.sample_weight
+    calls, keep = [call.changed(**given) for call in task.calls], not task.rung.is_last
     before, after = task.rung.epochs(calls[0].epochs)
     if task.alive is None:
         runs = _train_together(calls, task, data, after, keep)

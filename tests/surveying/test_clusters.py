@@ -1,4 +1,4 @@
-"""Surveys on Dask and Ray: the same bytes, whatever fails on the way. Needs the extras ``dask`` and ``ray``."""
+"""Surveys on Dask, Ray, loky and joblib: the same bytes, whatever fails on the way. Needs the extras ``dask`` and ``ray``."""
 
 import contextlib
 import functools
@@ -38,7 +38,20 @@ def ray():
         ray.shutdown()
 
 
-CLUSTERS = {"dask": dask, "ray": ray}
+@contextlib.contextmanager
+def loky():
+    loky = pytest.importorskip("joblib.externals.loky")
+    yield loky.get_reusable_executor(max_workers=2)
+
+
+@contextlib.contextmanager
+def joblib():
+    joblib = pytest.importorskip("joblib")
+    with joblib.parallel_config("loky", n_jobs=2):
+        yield "joblib"
+
+
+CLUSTERS = {"dask": dask, "ray": ray, "loky": loky, "joblib": joblib}
 
 
 @pytest.mark.parametrize(
@@ -74,7 +87,8 @@ def test_a_sweep(cluster):
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_faults(cluster, kind, tmp_path, monkeypatch):
     whole = surveyed().to_json()
-    monkeypatch.setattr("fastmlp.distributing.engines.run_in_worker", worker_that(faulty, kind, str(tmp_path)))
+    for module in ("engines", "joblib_engine"):
+        monkeypatch.setattr(f"fastmlp.distributing.{module}.run_in_worker", worker_that(faulty, kind, str(tmp_path)))
     with CLUSTERS[cluster]() as executor:
         found = surveyed(
             executor=executor, shard_nets=40, retries=2, verify=float(kind == "wrong once"), on_failure="skip"

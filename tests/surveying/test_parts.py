@@ -11,6 +11,7 @@ import pytest
 import fastmlp
 from fastmlp.surveying import folder as folders
 from fastmlp.surveying import run_part, shard
+from fastmlp.surveying.found import gaps
 from tests.support.command import refused, run_here
 from tests.support.data import XOR_X, XOR_Y, bits
 from tests.surveying.test_survey import ARCH, FAST, JOBS, PLAIN, N, surveyed
@@ -86,6 +87,27 @@ def test_parts_of_other_numbers_train_only_what_is_missing(tmp_path, monkeypatch
     assert run_part(tmp_path, 2, 2, shard_nets=1000).done == [(180, N)]
     assert ranges == [(0, 100), (200, N)]
     assert fastmlp.Survey.from_folder(tmp_path).to_json() == surveyed().to_json()
+
+
+def test_files_that_overlap_are_chosen_once_for_all(tmp_path):
+    """Left by parts that ran twice at once, in other numbers; and by a job that was begun again."""
+    for name, ranges in {"a": [(0, 100), (66, 133), (133, N)], "b": [(0, 130), (0, 100), (100, 250), (250, N)]}.items():
+        folder, parts = tmp_path / name, tmp_path / f"{name}-parts"
+        prepared(folder)
+        for first, stop in ranges:  # each in a folder of its own, as if at the same time
+            other = parts / f"{first}-{stop}"
+            prepared(other)
+            there, about = folders.Folder.opened(other)
+            there.add(shard.train_shard(shard.Shard(about, first, stop, 1, "none"), about.data))
+            shutil.copy(next(other.glob("shard-*.json")), folder)
+        missing = [] if name == "b" else [(100, 133)]
+        found = fastmlp.Survey.from_folder(folder)
+        assert gaps(0, N, found.done) == missing
+        for part in (1, 2):
+            run_part(folder, part, 2)
+        merged = fastmlp.Survey.from_folder(folder)
+        assert merged.to_json() == surveyed().to_json()
+        assert len([*folder.glob("shard-*.json")]) == len(ranges) + len(missing)
 
 
 def test_parts_run_on_executors_and_keep_nets(tmp_path):

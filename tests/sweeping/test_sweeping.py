@@ -109,9 +109,10 @@ def test_an_executor_does_not_show(settings, pool, monkeypatch):
     }
     fixed = {"optimizer": "adam", "epochs": 90, "n_seeds": 23, "seed": 2, **settings}
     here = fastmlp.sweep(XOR_X, XOR_Y, grid, **fixed)
-    for seconds in (rungs.TASK_SECONDS, 1e-9):  # some settings, or one net a task
-        monkeypatch.setattr(rungs, "TASK_SECONDS", seconds)
-        if seconds < 1:
+    for least in (rungs.LEAST_NETS, 1):  # some settings, or one net a task
+        monkeypatch.setattr(rungs, "LEAST_NETS", least)
+        if least == 1:
+            monkeypatch.setattr(rungs, "TASK_SECONDS", 1e-9)
             fixed["n_seeds"] = 3
             here = fastmlp.sweep(XOR_X, XOR_Y, grid, **fixed)
         there = fastmlp.sweep(XOR_X, XOR_Y, grid, executor=pool, **fixed)
@@ -119,6 +120,37 @@ def test_an_executor_does_not_show(settings, pool, monkeypatch):
             assert np.array_equal(values, there.table[name], equal_nan=values.dtype != object), name
         assert bits(here.loss) == bits(there.loss)
         assert bits(here.train(1).parameters) == bits(there.train(1).parameters)
+
+
+@pytest.mark.parametrize("threads", [False, True])
+def test_settings_that_are_finished_early_stay(threads):
+    """All nets of the widest setting reach the target in the first of four rungs."""
+    grid = {"sizes": [(2, 2, 1), (2, 3, 1), (2, 4, 1), (2, 5, 1), (2, 8, 1), (2, 32, 1)]}
+    fixed = {"epochs": 3000, "target_loss": 0.3, "n_seeds": 6, "learning_rate": 0.03, "halving": 2}
+    with ThreadPoolExecutor(2) as pool:
+        found = fastmlp.sweep(XOR_X, XOR_Y, grid, **fixed, **({"executor": pool} if threads else {}))
+    assert found.table["epochs"].max() == 3000
+    assert found.table["n_solved"][-1] == 0 or found.table["rank"].min() == 1
+    for row in range(len(found)):
+        assert bits(found.train(row).loss.astype(float)) == bits(found.loss[row])
+    assert (found.table["epochs"] == 3000).sum() == 1
+
+
+def test_bad_input_is_refused_before_the_executor_is_used():
+    class Untouched(ThreadPoolExecutor):
+        def submit(self, *_):
+            pytest.fail("submitted")
+
+    grid = {"sizes": [(2, 3, 1)], "epochs": [5, 10]}
+    with Untouched(1) as executor:
+        for changes, message in (
+            ({"schedule": lambda epoch: 1.0 - epoch / 5}, "schedule gives"),
+            ({"threads": 0}, "threads"),
+            ({"threads": -5}, "threads"),
+            ({"halving": 1}, "halving"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                fastmlp.sweep(XOR_X, XOR_Y, grid, executor=executor, **changes)
 
 
 def test_nets_that_fail_on_an_executor_are_named(monkeypatch):

@@ -1,0 +1,264 @@
+"""Scores of many nets on samples: one value for each net, from blocks of outputs that are never held all at once.
+
+Definitions are those of `sklearn.metrics`, of which the names are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmlp import _check_data as checks
+from fastmlp._check_values import choose
+from fastmlp._engine.predict import predict
+from fastmlp._engine.trained_nets import Train, TrainedNets
+from fastmlp._kernels.formulas.activations import Activation
+from fastmlp._kernels.formulas.losses import LOSSES
+from fastmlp.architecture import Architecture
+from fastmlp.settings import NetSelection, TrainSettings
+
+COPIED_BYTES = 2**25  # of parameters
+BLOCK_BYTES = 2**23  # most bytes of the outputs of a block of nets in float64, if one net's are no more
+
+
+class Samples(NamedTuple):
+    """Checked targets, their weights, and what the outputs mean."""
+
+    targets: np.ndarray
+    """(S, n_out) in float64, classes one-hot."""
+    weights: np.ndarray
+    """(S,) in float64, with the sum 1."""
+    softmax: bool
+    are_classes: bool
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The class of each sample, for one column of classes."""
+        return self.targets.argmax(axis=1) if self.softmax else self.targets[:, 0].astype(np.int64)
+
+
+# Each takes the outputs of some nets, (n, S, n_out) in float64, and gives (n,).
+Metric = Callable[[np.ndarray, Samples], np.ndarray]
+
+
+def _mean(values: np.ndarray, samples: Samples) -> np.ndarray:
+    """The weighted mean over the samples of values (n, S)."""
+    return values @ samples.weights
+
+
+def _predicted(outputs: np.ndarray, samples: Samples) -> np.ndarray:
+    """The class that each output stands for, (n, S)."""
+    return outputs.argmax(axis=2) if samples.softmax else (outputs[:, :, 0] > 0.5).astype(np.int64)
+
+
+def _accuracy(outputs: np.ndarray, samples: Samples) -> np.ndarray:
+    if samples.softmax:
+        return _mean(_predicted(outputs, samples) == samples.labels, samples)
+    return _mean(((outputs > 0.5) == (samples.targets == 1)).all(axis=2), samples)
+
+
+def _balanced_accuracy(outputs: np.ndarray, samples: Samples) -> np.ndarray:
+    right = _predicted(outputs, samples) == samples.labels
+    recalls = []
+    for label in np.unique(samples.labels):
+        own = np.where(samples.labels == label, samples.weights, 0)
+        if own.sum():
+            recalls.append(right @ (own / own.sum()))
+    return np.mean(recalls, axis=0)
+
+
+def _area(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The area under the ROC curve of scores (n, S): the share of pairs in the right order, ties counted half."""
+    order = np.argsort(scores, axis=1, kind="stable")
+    ranked = np.take_along_axis(scores, order, axis=1)
+    above = np.where(positive, weights, 0.0)[order]
+    below = np.where(positive, 0.0, weights)[order]
+    passed = np.cumsum(below, axis=1)
+    is_first = np.ones(ranked.shape, bool)
+    is_first[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
+    places = np.arange(ranked.shape[1])
+    first = np.maximum.accumulate(np.where(is_first, places, 0), axis=1)  # of the scores that tie with each
+    is_last = np.ones(ranked.shape, bool)
+    is_last[:, :-1] = is_first[:, 1:]
+    last = np.minimum.accumulate(np.where(is_last, places, ranked.shape[1])[:, ::-1], axis=1)[:, ::-1]
+    before = np.take_along_axis(passed - below, first, axis=1)
+    through = np.take_along_axis(passed, last, axis=1)
+    total = weights[positive].sum() * weights[~positive].sum()
+    return np.einsum("ns,ns->n", above, (before + through) / 2) / total
+
+
+def _roc_auc(outputs: np.ndarray, samples: Samples) -> np.ndarray:
+    n_outputs = outputs.shape[2]
+    columns = range(n_outputs) if n_outputs != 2 or not samples.softmax else (1,)
+    areas = []
+    for k in columns:
+        positive = samples.targets[:, k] == 1
+        for some, what in ((positive, "in"), (~positive, "outside")):
+            if not samples.weights[some].sum():
+                raise ValueError(f"metric 'roc_auc': there are no samples {what} class {k if n_outputs > 1 else 1}")
+        areas.append(_area(outputs[:, :, k], positive, samples.weights))
+    return np.mean(areas, axis=0)
+
+
+def _squared_error(outputs: np.ndarray, samples: Samples) -> np.ndarray:
+    """(n, n_out)"""
+    return np.einsum("nsk,s->nk", (outputs - samples.targets) ** 2, samples.weights)
+
+
+def _mean_squared_error(outputs: np.ndarray, samples: Samples) -> np.ndarray:
+    return _squared_error(outputs, samples).mean(axis=1)
+
+
+def _root_mean_squared_error(outputs: np.ndarray, samples: Samples) -> np.ndarray:
+    return np.sqrt(_squared_error(outputs, samples)).mean(axis=1)
+
+
+def _mean_absolute_error(outputs: np.ndarray, samples: Samples) -> np.ndarray:
+    return np.einsum("nsk,s->nk", np.abs(outputs - samples.targets), samples.weights).mean(axis=1)
+
+
+def _r2(outputs: np.ndarray, samples: Samples) -> np.ndarray:
+    deviations = samples.targets - samples.weights @ samples.targets
+    total = samples.weights @ deviations**2
+    residual = _squared_error(outputs, samples)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores = 1 - residual / total
+    constant = np.where(residual == 0, 1.0, 0.0)  # as r2_score has it for targets without any spread
+    return np.where(total > 0, scores, constant).mean(axis=1)
+
+
+OF_CLASSES: dict[str, Metric] = {"accuracy": _accuracy, "balanced_accuracy": _balanced_accuracy, "roc_auc": _roc_auc}
+OF_NUMBERS: dict[str, Metric] = {
+    "r2": _r2,
+    "mean_absolute_error": _mean_absolute_error,
+    "mean_squared_error": _mean_squared_error,
+    "root_mean_squared_error": _root_mean_squared_error,
+}
+LOSS = "loss"
+METRICS = (LOSS, *OF_CLASSES, *OF_NUMBERS)
+
+
+def evaluate(
+    runs: TrainedNets, X: Any, y: Any, sample_weight: Any, metrics: Any, train: Train, threads: int | None
+) -> dict[str, np.ndarray]:
+    """The scores of `Runs.evaluate`; `train` computes the loss, in a call without epochs."""
+    arch, dtype = runs.architecture, runs.parameters.dtype
+    inputs = checks.inputs(X, arch, dtype)
+    samples = _samples(runs, y, len(inputs), sample_weight)
+    asked = named_metrics(metrics, samples)
+    found = {name: np.full(len(runs), np.nan) for name in asked}
+    if LOSS in asked:
+        _put_losses(runs, X, y, sample_weight, found[LOSS], train, threads)
+    if [*asked] == [LOSS]:
+        return found
+    given = np.asarray(y)
+    size = max(1, BLOCK_BYTES // max(1, 8 * samples.targets.size))
+    for first in range(0, len(runs), size):
+        nets = slice(first, first + size)
+        outputs = predict(_of_nets(arch, nets), runs.parameters[nets], inputs, threads=threads)
+        whole = np.isfinite(outputs).all(axis=(1, 2))
+        outputs = outputs.astype(np.float64)
+        for name, metric in asked.items():
+            if metric is None:
+                continue
+            if isinstance(metric, OfOneNet):
+                scores = np.array([metric.function(given, one) for one in outputs], np.float64)
+            else:
+                scores = metric(outputs, samples)
+            found[name][nets] = np.where(whole, scores, np.nan)
+    return found
+
+
+def _put_losses(
+    runs: TrainedNets, X: Any, y: Any, sample_weight: Any, losses: np.ndarray, train: Train, threads: int | None
+) -> None:
+    """The mean losses, with the bits that training has."""
+    call = TrainSettings(
+        runs.architecture, loss=loss_name(runs), epochs=0, dtype=runs.parameters.dtype, sample_weight=sample_weight
+    )
+    size = max(1, COPIED_BYTES // (runs.parameters.itemsize * runs.architecture.n_parameters))
+    for first in range(0, len(runs), size):
+        nets = runs[first : first + size]
+        own = call.changed(architecture=nets.architecture)
+        losses[first : first + size] = train(own, X, y, NetSelection(warm_start=nets), threads).loss
+
+
+class OfOneNet(NamedTuple):
+    """A function of the user's, from y and the outputs (S, n_out) of one net to a number."""
+
+    function: Callable[[np.ndarray, np.ndarray], float]
+
+
+def named_metrics(metrics: Any, samples: Samples) -> dict[str, Metric | OfOneNet | None]:
+    """The metrics by their names; None for the loss. Refuses those that the targets do not allow."""
+    if metrics is None:
+        metrics = (LOSS, "accuracy" if samples.are_classes else "r2")
+    if isinstance(metrics, str) or callable(metrics):
+        metrics = (metrics,)
+    if not isinstance(metrics, Sequence) or not metrics:
+        raise TypeError(f"metrics={metrics!r}: needs names such as 'accuracy', or functions of (y, outputs)")
+    found: dict[str, Metric | OfOneNet | None] = {}
+    for metric in metrics:
+        if callable(metric):
+            found[getattr(metric, "__name__", repr(metric))] = OfOneNet(metric)
+            continue
+        choose("metrics", metric, dict.fromkeys(METRICS))
+        if metric in OF_CLASSES and not samples.are_classes:
+            raise ValueError(f"metric {metric!r} is for classes, and y has other numbers than 0 and 1: use 'r2'")
+        if metric == "balanced_accuracy" and not samples.softmax and samples.targets.shape[1] > 1:
+            raise ValueError(
+                "metric 'balanced_accuracy' is for one output or softmax; these nets have "
+                f"{samples.targets.shape[1]} outputs of their own: use 'accuracy' or 'roc_auc'"
+            )
+        found[metric] = {**OF_CLASSES, **OF_NUMBERS}.get(metric)
+    return found
+
+
+def _samples(runs: TrainedNets, y: Any, n_samples: int, sample_weight: Any) -> Samples:
+    arch, dtype = runs.architecture, np.dtype(np.float64)
+    loss = LOSSES[arch.activations[-1]][loss_name(runs)]
+    targets = checks.targets(y, arch, loss, n_samples, dtype)
+    weights = checks.sample_weights(sample_weight, n_samples, 1, dtype)
+    if weights is not None and weights.ndim == 2:
+        raise ValueError(f"sample_weight has shape {weights.shape}; needs ({n_samples},), one a sample")
+    each = np.ones(n_samples) if weights is None else weights
+    softmax = arch.activations[-1] == Activation.SOFTMAX
+    return Samples(targets, each / each.sum(), softmax, checks.counts_accuracy(targets))
+
+
+def loss_name(runs: TrainedNets) -> str:
+    """The loss that nets were trained with."""
+    return runs.settings.get("loss") or runs.architecture.default_loss
+
+
+def _of_nets(architecture: Architecture, nets: slice) -> Architecture:
+    slope = architecture.leaky_slope
+    return architecture.with_slope(slope[nets]) if isinstance(slope, np.ndarray) else architecture
+
+
+Reduction = Callable[[np.ndarray], np.ndarray]
+REDUCTIONS = ("std", "median", "quantile", "vote")
+
+
+def reduction(name: str, q: Any, architecture: Architecture) -> Reduction:
+    """The reduction of this name, of outputs (n, S, n_out) over the nets."""
+    if name == "std":
+        return lambda outputs: outputs.std(axis=0, dtype=np.float64)
+    if name == "median":
+        return lambda outputs: np.median(outputs.astype(np.float64), axis=0)
+    if name == "quantile":
+        if q is None:
+            raise ValueError("reduce='quantile' needs quantiles: pass q, such as q=(0.05, 0.5, 0.95)")
+        shares = checks.real_array("q", q).astype(np.float64)
+        if shares.ndim > 1 or not ((shares >= 0) & (shares <= 1)).all() or not shares.size:
+            raise ValueError(f"q={q!r}: needs numbers from 0 to 1")
+        return lambda outputs: np.quantile(outputs.astype(np.float64), shares, axis=0)
+    output = architecture.activations[-1]
+    if output == Activation.SOFTMAX:
+        classes = np.arange(architecture.sizes[-1])
+        return lambda outputs: (outputs.argmax(axis=2)[:, :, None] == classes).mean(axis=0)
+    if output != Activation.SIGMOID:
+        raise ValueError(f"reduce='vote' is for classes, and the output is {architecture.output!r}: use 'mean'")
+    return lambda outputs: (outputs > 0.5).mean(axis=0)
