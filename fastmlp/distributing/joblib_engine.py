@@ -38,11 +38,7 @@ class Joblib(WithFiles):
                 f"executor='joblib' with joblib's {name}, which waits for ever when a worker dies: "
                 f"{WAIT_FOR_EVER[name]}"
             )
-        self._jobs, self._delayed = joblib.effective_n_jobs(None), joblib.delayed
-        try:
-            self._parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
-        except ValueError:  # not every backend gives results one by one
-            self._parallel = joblib.Parallel(batch_size=1, pre_dispatch="all")
+        self._joblib, self._backend, self._jobs = joblib, backend, joblib.effective_n_jobs(None)
         self._waiting: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._closed = False
         threading.Thread(target=self._run, name="fastmlp-joblib", daemon=True).start()
@@ -68,10 +64,10 @@ class Joblib(WithFiles):
             batch = [call for call in self._batch() if call[0].set_running_or_notify_cancel()]
             if not batch:
                 continue
-            calls = [self._delayed(_numbered)(k, run_in_worker, *call) for k, (_, *call) in enumerate(batch)]
+            calls = [self._joblib.delayed(_numbered)(k, run_in_worker, *call) for k, (_, *call) in enumerate(batch)]
             results: Any = iter(())
             try:
-                results = iter(self._parallel(calls))
+                results = iter(self._parallel()(calls))
                 for k, answer in results:
                     batch[k][0].set_result(answer)
                     if self._closed:
@@ -83,6 +79,15 @@ class Joblib(WithFiles):
             finally:
                 with contextlib.suppress(Exception):
                     getattr(results, "close", lambda: None)()  # what has not begun is cancelled
+
+    def _parallel(self) -> Any:
+        """A new one for each batch, because one whose workers have died goes on failing."""
+        settings: dict[str, Any] = {"batch_size": 1, "pre_dispatch": "all"}
+        with self._joblib.parallel_config(self._backend, n_jobs=self._jobs):
+            try:
+                return self._joblib.Parallel(return_as="generator_unordered", **settings)
+            except ValueError:  # not every backend gives results one by one
+                return self._joblib.Parallel(**settings)
 
     def _batch(self) -> Iterator[Call]:
         """Wait for a call; gives it and all that wait behind it."""

@@ -42,6 +42,7 @@ def ray():
 def loky():
     loky = pytest.importorskip("joblib.externals.loky")
     yield loky.get_reusable_executor(max_workers=2)
+    loky.get_reusable_executor(max_workers=2).shutdown()  # joblib would take it for one of its own
 
 
 @contextlib.contextmanager

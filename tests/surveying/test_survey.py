@@ -126,7 +126,9 @@ def test_threads_of_this_process():
 @pytest.mark.parametrize("workers", [2, 4])
 def test_loky(workers):
     loky = pytest.importorskip("joblib.externals.loky")
-    found = surveyed(executor=loky.get_reusable_executor(max_workers=workers), shard_nets=100)
+    executor = loky.get_reusable_executor(max_workers=workers)
+    found = surveyed(executor=executor, shard_nets=100)
+    executor.shutdown()  # joblib would take it for one of its own
     assert found.to_json() == surveyed().to_json()
 
 
