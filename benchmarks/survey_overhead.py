@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+import numpy as np
+
 import fastmlp
 from benchmarks.workloads import XOR_X, XOR_Y
 from fastmlp._engine.processors import thread_count
@@ -47,11 +49,11 @@ def executor_of(name: str, workers: int) -> Iterator[Any]:
             yield client
 
 
-def rate_of_train(seconds: float) -> float:
-    """Net-epochs a second of calls of `train` on all threads."""
+def rate_of_train(seconds: float, threads: int) -> float:
+    """Net-epochs a second of calls of `train`; Dask sets OMP_NUM_THREADS in this process too, hence `threads`."""
     n_nets, begun, done = 2**18, time.perf_counter(), 0
     while time.perf_counter() - begun < seconds:
-        runs = fastmlp.train(**JOB, net_ids=range(done, done + n_nets))
+        runs = fastmlp.train(**JOB, net_ids=np.arange(done, done + n_nets), threads=threads)
         done += len(runs)
     return done * JOB["epochs"] / (time.perf_counter() - begun)
 
@@ -80,11 +82,13 @@ def main() -> None:
     options = parser.parse_args()
     workers = thread_count(None)
     rates: dict[str, list[float]] = {name: [] for name in options.executors}
-    rate_of_train(1.0)
+    rate_of_train(1.0, workers)
     for _ in range(options.rounds):
         for name, found in rates.items():
             found.append(
-                rate_of_train(options.seconds) if name == "train" else rate_of_survey(name, options.seconds, workers)
+                rate_of_train(options.seconds, workers)
+                if name == "train"
+                else rate_of_survey(name, options.seconds, workers)
             )
             print(f"{name:10} {found[-1] / 1e6:8.1f} million net-epochs a second", flush=True)
     base = statistics.median(next(iter(rates.values())))
