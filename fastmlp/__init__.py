@@ -7,6 +7,7 @@ from fastmlp._moved import find_moved_modules
 from fastmlp._version import version
 from fastmlp.architecture import Architecture
 from fastmlp.audit import GradientAudit, audit_gradients
+from fastmlp.cross_validation import CrossValidation, cross_validate
 from fastmlp.diagnosis import Cause, Diagnosis
 from fastmlp.estimation import Estimate, estimate
 from fastmlp.gradients import LossAndGradients, loss_and_gradients
@@ -52,6 +53,7 @@ __all__ = [
     "Adam",
     "Architecture",
     "Cause",
+    "CrossValidation",
     "Diagnosis",
     "Estimate",
     "FileFormatError",
@@ -76,6 +78,7 @@ __all__ = [
     "Uniform",
     "VarianceScaling",
     "audit_gradients",
+    "cross_validate",
     "estimate",
     "load",
     "loss_and_gradients",

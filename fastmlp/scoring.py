@@ -146,7 +146,7 @@ def evaluate(
     """The scores of `Runs.evaluate`; `train` computes the loss, in a call without epochs."""
     arch, dtype = runs.architecture, runs.parameters.dtype
     inputs = checks.inputs(X, arch, dtype)
-    samples = _samples(runs, y, len(inputs), sample_weight)
+    samples = _samples(arch, loss_name(runs), y, len(inputs), sample_weight)
     asked = named_metrics(metrics, samples)
     found = {name: np.full(len(runs), np.nan) for name in asked}
     if LOSS in asked:
@@ -158,16 +158,34 @@ def evaluate(
     for first in range(0, len(runs), size):
         nets = slice(first, first + size)
         outputs = predict(_of_nets(arch, nets), runs.parameters[nets], inputs, threads=threads)
-        whole = np.isfinite(outputs).all(axis=(1, 2))
-        outputs = outputs.astype(np.float64)
-        for name, metric in asked.items():
-            if metric is None:
-                continue
-            if isinstance(metric, OfOneNet):
-                scores = np.array([metric.function(given, one) for one in outputs], np.float64)
-            else:
-                scores = metric(outputs, samples)
-            found[name][nets] = np.where(whole, scores, np.nan)
+        for name, scores in _scores(outputs, samples, asked, given).items():
+            found[name][nets] = scores
+    return found
+
+
+def scores_of_outputs(
+    architecture: Architecture, loss: str, outputs: np.ndarray, y: Any, sample_weight: Any, metrics: Any
+) -> dict[str, float]:
+    """The scores of outputs (S, n_out), such as means over nets; all metrics but the loss."""
+    samples = _samples(architecture, loss, y, len(outputs), sample_weight)
+    found = _scores(outputs[None], samples, named_metrics(metrics, samples), np.asarray(y))
+    return {name: float(scores[0]) for name, scores in found.items()}
+
+
+def _scores(
+    outputs: np.ndarray, samples: Samples, asked: dict[str, Metric | OfOneNet | None], given: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The scores of some nets' outputs (n, S, n_out); `given` is y for the user's functions."""
+    whole, outputs = np.isfinite(outputs).all(axis=(1, 2)), outputs.astype(np.float64)
+    found = {}
+    for name, metric in asked.items():
+        if metric is None:
+            continue
+        if isinstance(metric, OfOneNet):
+            scores = np.array([metric.function(given, one) for one in outputs], np.float64)
+        else:
+            scores = metric(outputs, samples)
+        found[name] = np.where(whole, scores, np.nan)
     return found
 
 
@@ -216,16 +234,14 @@ def named_metrics(metrics: Any, samples: Samples) -> dict[str, Metric | OfOneNet
     return found
 
 
-def _samples(runs: TrainedNets, y: Any, n_samples: int, sample_weight: Any) -> Samples:
-    arch, dtype = runs.architecture, np.dtype(np.float64)
-    loss = LOSSES[arch.activations[-1]][loss_name(runs)]
-    targets = checks.targets(y, arch, loss, n_samples, dtype)
+def _samples(architecture: Architecture, loss: str, y: Any, n_samples: int, sample_weight: Any) -> Samples:
+    output, dtype = architecture.activations[-1], np.dtype(np.float64)
+    targets = checks.targets(y, architecture, LOSSES[output][loss], n_samples, dtype)
     weights = checks.sample_weights(sample_weight, n_samples, 1, dtype)
     if weights is not None and weights.ndim == 2:
         raise ValueError(f"sample_weight has shape {weights.shape}; needs ({n_samples},), one a sample")
     each = np.ones(n_samples) if weights is None else weights
-    softmax = arch.activations[-1] == Activation.SOFTMAX
-    return Samples(targets, each / each.sum(), softmax, checks.counts_accuracy(targets))
+    return Samples(targets, each / each.sum(), output == Activation.SOFTMAX, checks.counts_accuracy(targets))
 
 
 def loss_name(runs: TrainedNets) -> str:

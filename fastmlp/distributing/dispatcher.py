@@ -13,7 +13,7 @@ import queue
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +24,7 @@ from fastmlp.distributing.warn import warn_caller
 
 BREAKING_SECONDS = 10.0  # for a broken pool to give up its tasks
 MOST_BROKEN = 3  # pools in a row that are broken before they take a task
+RETRIES = 3  # of `run_tasks`
 WAIT_SECONDS = 1.0  # between looks at the slots, which for a cluster is a question to its scheduler
 PATIENT_SECONDS = 30.0  # without any worker, before a warning
 
@@ -200,6 +201,37 @@ class Dispatcher(Generic[K]):
         elif now - self._idle_since > PATIENT_SECONDS:
             self._idle_since = math.nan  # so that it warns once
             warn_caller("the executor has no workers: waiting for some")
+
+
+def run_tasks(
+    engine: Engine | None,
+    work: Work,
+    keys: Iterable[K],
+    task_of: Callable[[K], Any],
+    data: Data,
+    *,
+    threads: int | None,
+    named: Callable[[K], str],
+) -> Iterator[tuple[K, Any]]:
+    """Give the result of each task, as they come; without an engine, one after the other in this process.
+
+    Raises RuntimeError, with the task's name by `named`, if one has failed `RETRIES` times.
+    """
+    if engine is None:
+        for key in keys:
+            yield key, work(task_of(key), data)
+        return
+    dispatcher = Dispatcher(engine, work, task_of, data, retries=RETRIES, threads=threads)
+    left = iter(keys)
+    try:
+        for key, outcome in dispatcher.run(lambda: next(left, None)):
+            if not isinstance(outcome, Answer):
+                last = outcome[-1]
+                details = f"\n\nIn the worker:\n{last.details}" if last.details else ""
+                raise RuntimeError(f"{named(key)} failed {len(outcome)} times: {last.message}{details}")
+            yield key, outcome.result
+    finally:
+        dispatcher.cancel()
 
 
 def _shown(identity: dict[str, str]) -> str:

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp.distributing.data import Data
-from fastmlp.distributing.dispatcher import Dispatcher
+from fastmlp.distributing.dispatcher import run_tasks
 from fastmlp.distributing.engines import Engine
-from fastmlp.distributing.tasks import Answer, Failure
 from fastmlp.runs import Runs
 from fastmlp.settings import TrainSettings
 from fastmlp.sweeping.grid import Setting
@@ -20,7 +19,6 @@ from fastmlp.sweeping.together import Part, Rung, Task, goes_on, parts_of, train
 TASK_SECONDS = 10.0  # of a task on an executor, at most
 TASKS_A_SLOT = 4  # at least, if there are nets enough
 LEAST_NETS = 64  # of a task on an executor: fewer would leave lanes of the widest vectors empty
-RETRIES = 3
 
 
 class Nets(NamedTuple):
@@ -61,7 +59,16 @@ class Trainer:
             groups.setdefault(self._settings[row].group, []).append(int(row))
         parts = [part for members in groups.values() for part in self._parts(members, rung)]
         go_on: dict[int, list[tuple[np.ndarray, Runs]]] = {}
-        for part, measured in self._outcomes([part for part in parts if self._rows(part, rung)], rung):
+        came: Iterator[tuple[Part, Measured]] = run_tasks(
+            self._engine,
+            train_task,
+            [part for part in parts if self._rows(part, rung)],
+            lambda part: self._task(part, rung),
+            self._data,
+            threads=self._nets.threads,
+            named=self._name,
+        )
+        for part, measured in came:
             first = 0
             for row, places in self._rows(part, rung):
                 own = slice(first, first + len(places))
@@ -104,33 +111,9 @@ class Trainer:
         ids = [self._nets.ids[places] for _, places in rows]
         return Task([self._calls[row] for row, _ in rows], ids, alive, self._nets.seed, threads, rung)
 
-    def _outcomes(self, parts: list[Part], rung: Rung) -> Iterator[tuple[Part, Measured]]:
-        if self._engine is None:
-            for part in parts:
-                yield part, train_task(self._task(part, rung), self._data)
-            return
-        dispatcher: Dispatcher[Part] = Dispatcher(
-            self._engine,
-            train_task,
-            lambda part: self._task(part, rung),
-            self._data,
-            retries=RETRIES,
-            threads=self._nets.threads,
-        )
-        left = iter(parts)
-        try:
-            for part, outcome in dispatcher.run(lambda: next(left, None)):
-                if not isinstance(outcome, Answer):
-                    raise self._error(part, outcome)
-                yield part, outcome.result
-        finally:
-            dispatcher.cancel()
-
-    def _error(self, part: Part, failures: list[Failure]) -> RuntimeError:
-        last, named = failures[-1], self._settings[part.rows[0]].named
+    def _name(self, part: Part) -> str:
         others = f" and {len(part.rows) - 1} more settings" if len(part.rows) > 1 else ""
-        details = f"\n\nIn the worker:\n{last.details}" if last.details else ""
-        return RuntimeError(f"{named}{others} failed {len(failures)} times: {last.message}{details}")
+        return f"{self._settings[part.rows[0]].named}{others}"
 
     def _going_on(self, row: int, places: np.ndarray, runs: Runs, rung: Rung) -> tuple[np.ndarray, Runs]:
         """The nets that go on to the next rung."""

@@ -1,0 +1,255 @@
+"""`cross_validate`: train many seeds on each fold, and score them on the samples that the fold leaves out."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastmlp import _check_data as checks
+from fastmlp._engine.processors import thread_count
+from fastmlp._html import html_table
+from fastmlp.architecture import Architecture
+from fastmlp.cross_validation.fold import FoldResult, FoldTask, keywords, refuse_other_metrics, train_fold
+from fastmlp.cross_validation.splits import Fold, folds_of
+from fastmlp.distributing.data import Data
+from fastmlp.distributing.dispatcher import run_tasks
+from fastmlp.distributing.engines import engine_of
+from fastmlp.runs import Runs, Status
+from fastmlp.settings import NetSelection, TrainSettings
+from fastmlp.training import train
+from fastmlp.training.prepare import prepare_job
+
+if TYPE_CHECKING:
+    from fastmlp.plotting import CrossValidationPlots
+
+NOT_HERE = {
+    "n_nets": "pass n_seeds",
+    "net_ids": "the nets of each fold have the numbers 0 to n_seeds - 1",
+    "warm_start": "each fold begins with fresh nets",
+    "checkpoint": "pass the folds one by one to fastmlp.train",
+    "keep_state": "train(fold, keep_state=True) of the result gives it",
+    "record_every": "train(fold, record_every=…) of the result gives curves",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """The results of `cross_validate`."""
+
+    scores: dict[str, np.ndarray]
+    """By the metrics' names, the score of each net on the samples that its fold leaves out, (n_folds, n_seeds)."""
+    ensemble: dict[str, np.ndarray]
+    """The scores of the mean of all seeds' outputs, (n_folds,); all metrics but the loss."""
+    out_of_fold: np.ndarray
+    """(n_samples, n_outputs), float64: the mean output of the nets that were not trained on a sample, over the folds
+    that leave it out; NaN for a sample that none leaves out."""
+    folds: list[Fold]
+    """The samples of each fold, to train on and to score on."""
+    status: np.ndarray
+    """The `Status` of each net, (n_folds, n_seeds)."""
+    epochs: np.ndarray
+    """(n_folds, n_seeds)"""
+    _call: TrainSettings = field(repr=False)
+    _data: Data = field(repr=False)
+    _seed: int = field(repr=False)
+
+    def train(self, fold: int, **changes: Any) -> Runs:
+        """Train the nets of one fold again, to the same bits; `changes` are settings of `train` that differ."""
+        number = checks.whole_number("fold", fold, 0, len(self.folds) - 1)
+        rows = self.folds[number][0]
+        asked = {
+            **keywords(self._call, self._data, rows),
+            "n_nets": self.status.shape[1],
+            "seed": self._seed,
+            **changes,
+        }
+        return train(X=self._data.X[rows], y=self._data.y[rows], **asked)
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame with a row for each net of each fold."""
+        import pandas as pd
+
+        return pd.DataFrame(self._columns())
+
+    def to_polars(self) -> Any:
+        """The same as a polars DataFrame."""
+        import polars as pl
+
+        return pl.DataFrame(self._columns())
+
+    @property
+    def plot(self) -> CrossValidationPlots:
+        """Pictures; needs matplotlib (extra ``plot``)."""
+        from fastmlp.plotting import CrossValidationPlots
+
+        return CrossValidationPlots(self)
+
+    def _columns(self) -> dict[str, Any]:
+        folds, seeds = np.indices(self.status.shape)
+        return {
+            "fold": folds.ravel(),
+            "net_id": seeds.ravel(),
+            "status": [Status(code).name.lower() for code in self.status.ravel()],
+            "epochs": self.epochs.ravel(),
+            **{name: values.ravel() for name, values in self.scores.items()},
+        }
+
+    def _rows(self) -> list[list[str]]:
+        rows = [["metric", "mean", "between folds", "between seeds", "mean of all seeds' outputs"]]
+        for name, values in self.scores.items():
+            together = self.ensemble.get(name)
+            with np.errstate(invalid="ignore"):
+                rows.append(
+                    [
+                        name,
+                        f"{_mean(values):.4g}",
+                        f"± {np.nanstd(np.nanmean(values, axis=1)):.2g}",
+                        f"± {np.sqrt(np.nanmean(np.nanvar(values, axis=1))):.2g}",
+                        "" if together is None else f"{_mean(together):.4g}",
+                    ]
+                )
+        return rows
+
+    @property
+    def _caption(self) -> str:
+        return f"CrossValidation({len(self.folds)} folds x {self.status.shape[1]:,} seeds)"
+
+    def __str__(self) -> str:
+        rows = self._rows()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join([self._caption, *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)])
+
+    def __repr__(self) -> str:
+        return self._caption
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        heading, *rows = self._rows()
+        return html_table(self._caption, heading, rows)
+
+
+def cross_validate(  # noqa: PLR0913
+    architecture: Architecture,
+    X: Any,
+    y: Any,
+    *,
+    cv: Any = 5,
+    groups: Any = None,
+    n_seeds: int = 20,
+    seed: int = 0,
+    metrics: Any = None,
+    sample_weight: Any = None,
+    threads: int | None = None,
+    executor: Any = None,
+    **settings: Any,
+) -> CrossValidation:
+    """Train many seeds on each fold of a cross-validation, and score every net on the samples that its fold leaves out.
+
+    Each net has the bits that `train` gives it on the samples of its fold.
+
+    Parameters
+    ----------
+    architecture, X, y
+        As for `train`.
+    cv : int, splitter of scikit-learn, or iterable of (train, test), default 5
+        A number of folds: in the order of the samples, stratified if y holds classes, as scikit-learn has it (extra
+        ``sklearn``). An iterable gives for each fold the numbers, or masks, of the samples to train and to score on.
+    groups : array_like of shape (n_samples,), optional
+        For splitters that keep groups together.
+    n_seeds : int, default 20
+        Nets for each fold: those with the numbers 0 … n_seeds − 1.
+    seed : int, default 0
+    metrics : str, function, or list of such, optional
+        As for `Runs.evaluate`.
+    sample_weight : array_like of shape (n_samples,), optional
+        For training and scores.
+    threads : int, optional
+        Threads; with `executor`, those of each fold (default 1).
+    executor : optional
+        What trains the folds in place of this process, as for `survey`; the results are the same.
+    **settings
+        Settings of `train`.
+
+    Returns
+    -------
+    CrossValidation
+
+    Raises
+    ------
+    ValueError, TypeError
+        For invalid input, before any training.
+
+    Examples
+    --------
+    >>> import fastmlp, numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(100, 2))
+    >>> y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    >>> found = fastmlp.cross_validate(fastmlp.Architecture((2, 8, 1)), X, y, cv=4, n_seeds=50, epochs=300)
+    >>> found.scores["accuracy"].shape, found.out_of_fold.shape
+    ((4, 50), (100, 1))
+    """
+    for name, advice in NOT_HERE.items():
+        if name in settings:
+            raise TypeError(f"cross_validate takes no {name}: {advice}")
+    count = checks.whole_number("n_seeds", n_seeds, 1, 2**40)
+    number = checks.whole_number("seed", seed, 0, 2**64 - 1)
+    if threads is not None:
+        thread_count(threads)
+    unknown = settings.keys() - TrainSettings.__dataclass_fields__.keys()
+    if unknown:
+        raise TypeError(f"cross_validate got an unexpected argument {sorted(unknown)[0]!r}")
+    call = TrainSettings(architecture, **settings).validated().validated_for(count)
+    samples, targets = checks.real_array("X", X), checks.real_array("y", y)
+    weights = None if sample_weight is None else checks.real_array("sample_weight", sample_weight)
+    if weights is not None and weights.shape != (len(samples),):
+        raise ValueError(f"sample_weight has shape {weights.shape}; needs ({len(samples)},), one a sample")
+    one = NetSelection(net_ids=np.zeros(1, np.uint64), seed=number)
+    first = call if call.never_change else call.of(slice(0, 1))
+    prepare_job(first.changed(sample_weight=weights), samples, targets, one, threads=1)
+    data = Data(samples, targets, weights, call.validation)
+    folds = folds_of(cv, data, groups, architecture)
+    call = call.with_factors().changed(validation=None)
+    for k, (_, rows) in enumerate(folds):
+        refuse_other_metrics(k, rows, call, data, metrics)
+    with contextlib.ExitStack() as stack:
+        engine = None if executor is None else stack.enter_context(contextlib.closing(engine_of(executor)))
+        own = threads if engine is None else threads or 1
+        came = dict(
+            run_tasks(
+                engine,
+                train_fold,
+                range(len(folds)),
+                lambda k: FoldTask(call, *folds[k], count, number, metrics, own),
+                data,
+                threads=threads,
+                named=lambda k: f"fold {k}",
+            )
+        )
+    results = [came[k] for k in range(len(folds))]
+    return CrossValidation(
+        scores={name: np.array([one.scores[name] for one in results]) for name in results[0].scores},
+        ensemble={name: np.array([one.ensemble[name] for one in results]) for name in results[0].ensemble},
+        out_of_fold=_averaged(folds, results, len(samples), architecture.sizes[-1]),
+        folds=folds,
+        status=np.array([one.status for one in results]),
+        epochs=np.array([one.epochs for one in results]),
+        _call=call,
+        _data=data,
+        _seed=number,
+    )
+
+
+def _averaged(folds: list[Fold], results: list[FoldResult], n_samples: int, n_outputs: int) -> np.ndarray:
+    total, times = np.zeros((n_samples, n_outputs)), np.zeros((n_samples, 1))
+    for (_, rows), result in zip(folds, results, strict=True):
+        np.add.at(total, rows, result.outputs)
+        np.add.at(times, rows, 1)
+    with np.errstate(invalid="ignore"):
+        return total / times
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
