@@ -337,7 +337,8 @@ class Runs(_Parameters):
             (of several classes, each against the others, averaged); for numbers, and for the outputs of classes, "r2",
             "mean_absolute_error", "mean_squared_error" and "root_mean_squared_error". Definitions are those of
             scikit-learn; several outputs are averaged. A function takes y and the outputs (n_samples, n_outputs) of one
-            net, and gives a number. Default: the loss, and the accuracy for classes or "r2" for numbers.
+            net, with weights also ``sample_weight``, and gives a number; it is not called for outputs that are not
+            finite. Default: the loss, and the accuracy for classes or "r2" for numbers.
         threads : int or None
             None for all processors that this process may use.
 
@@ -359,7 +360,7 @@ class Runs(_Parameters):
     def to_pandas(self, **columns: Any) -> Any:
         """A pandas DataFrame with a row for each net: what `Runs` has of it but weights and curves, and `columns`.
 
-        ``runs.to_pandas(**runs.evaluate(X, y))`` adds scores.
+        ``runs.to_pandas(test_accuracy=runs.evaluate(X, y)["accuracy"])`` adds scores.
         """
         import pandas as pd
 
@@ -375,7 +376,10 @@ class Runs(_Parameters):
         names = ("loss", "accuracy", "epochs", "restarts", "validation_score", "best_epoch")
         columns = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         status = [Status(code).name.lower() for code in self.status]
-        return {"net_id": self.net_ids, "status": status, **columns, **more}
+        columns = {"net_id": self.net_ids, "status": status, **columns}
+        for name in sorted(columns.keys() & more.keys()):
+            raise ValueError(f"{name} is a column of the nets already: add yours by another name, such as test_{name}")
+        return {**columns, **more}
 
     def predict(
         self,
@@ -392,7 +396,7 @@ class Runs(_Parameters):
         X : array_like of shape (n_samples, n_inputs)
         reduce : {None, "mean", "std", "median", "quantile", "vote"}
             None: outputs of every net. Otherwise their mean, standard deviation, median or quantiles over the nets, or
-            the share of nets that vote for each class, which take little memory.
+            the share of nets that vote for each class, which take little memory; NaN where a net's output is NaN.
         q : float or array_like
             The quantiles, from 0 to 1.
         threads : int or None

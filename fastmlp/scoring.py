@@ -48,19 +48,19 @@ def _mean(values: np.ndarray, samples: Samples) -> np.ndarray:
     return values @ samples.weights
 
 
-def _predicted(outputs: np.ndarray, samples: Samples) -> np.ndarray:
-    """The class that each output stands for, (n, S)."""
-    return outputs.argmax(axis=2) if samples.softmax else (outputs[:, :, 0] > 0.5).astype(np.int64)
+def _right(outputs: np.ndarray, samples: Samples) -> np.ndarray:
+    """Whether each sample has the right class, (n, S); an output of exactly 1/2 stands for none, as in training."""
+    if samples.softmax:
+        return np.asarray(outputs.argmax(axis=2) == samples.labels)
+    return np.all((outputs - 0.5) * (samples.targets - 0.5) > 0, axis=2)
 
 
 def _accuracy(outputs: np.ndarray, samples: Samples) -> np.ndarray:
-    if samples.softmax:
-        return _mean(_predicted(outputs, samples) == samples.labels, samples)
-    return _mean(((outputs > 0.5) == (samples.targets == 1)).all(axis=2), samples)
+    return _mean(_right(outputs, samples), samples)
 
 
 def _balanced_accuracy(outputs: np.ndarray, samples: Samples) -> np.ndarray:
-    right = _predicted(outputs, samples) == samples.labels
+    right = _right(outputs, samples)
     recalls = []
     for label in np.unique(samples.labels):
         own = np.where(samples.labels == label, samples.weights, 0)
@@ -120,13 +120,15 @@ def _mean_absolute_error(outputs: np.ndarray, samples: Samples) -> np.ndarray:
 
 
 def _r2(outputs: np.ndarray, samples: Samples) -> np.ndarray:
-    deviations = samples.targets - samples.weights @ samples.targets
-    total = samples.weights @ deviations**2
+    """NaN for one sample, as r2_score has it; for targets without any spread 1 for no error, and else 0."""
+    counted = samples.targets[samples.weights > 0]
+    if len(counted) < 2:
+        return np.full(len(outputs), np.nan)
+    spread = counted.max(axis=0) > counted.min(axis=0)
+    total = samples.weights @ (samples.targets - samples.weights @ samples.targets) ** 2
     residual = _squared_error(outputs, samples)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scores = 1 - residual / total
-    constant = np.where(residual == 0, 1.0, 0.0)  # as r2_score has it for targets without any spread
-    return np.where(total > 0, scores, constant).mean(axis=1)
+    scores = 1 - residual / np.where(spread, total, 1.0)
+    return np.where(spread, scores, (residual == 0).astype(np.float64)).mean(axis=1)
 
 
 OF_CLASSES: dict[str, Metric] = {"accuracy": _accuracy, "balanced_accuracy": _balanced_accuracy, "roc_auc": _roc_auc}
@@ -149,11 +151,11 @@ def evaluate(
     samples = _samples(arch, loss_name(runs), y, len(inputs), sample_weight)
     asked = named_metrics(metrics, samples)
     found = {name: np.full(len(runs), np.nan) for name in asked}
-    if LOSS in asked:
+    if LOSS in asked and asked[LOSS] is None:
         _put_losses(runs, X, y, sample_weight, found[LOSS], train, threads)
-    if [*asked] == [LOSS]:
+    if not any(asked.values()):
         return found
-    given = np.asarray(y)
+    given = np.asarray(y), sample_weight
     size = max(1, BLOCK_BYTES // max(1, 8 * samples.targets.size))
     for first in range(0, len(runs), size):
         nets = slice(first, first + size)
@@ -168,24 +170,25 @@ def scores_of_outputs(
 ) -> dict[str, float]:
     """The scores of outputs (S, n_out), such as means over nets; all metrics but the loss."""
     samples = _samples(architecture, loss, y, len(outputs), sample_weight)
-    found = _scores(outputs[None], samples, named_metrics(metrics, samples), np.asarray(y))
+    found = _scores(outputs[None], samples, named_metrics(metrics, samples), (np.asarray(y), sample_weight))
     return {name: float(scores[0]) for name, scores in found.items()}
 
 
 def _scores(
-    outputs: np.ndarray, samples: Samples, asked: dict[str, Metric | OfOneNet | None], given: np.ndarray
+    outputs: np.ndarray, samples: Samples, asked: dict[str, Metric | OfOneNet | None], given: tuple[np.ndarray, Any]
 ) -> dict[str, np.ndarray]:
-    """The scores of some nets' outputs (n, S, n_out); `given` is y for the user's functions."""
+    """The scores of some nets' outputs (n, S, n_out); `given` are y and the weights for the user's functions."""
     whole, outputs = np.isfinite(outputs).all(axis=(1, 2)), outputs.astype(np.float64)
     found = {}
     for name, metric in asked.items():
         if metric is None:
             continue
         if isinstance(metric, OfOneNet):
-            scores = np.array([metric.function(given, one) for one in outputs], np.float64)
+            each = [metric.score(one, *given) if ok else np.nan for one, ok in zip(outputs, whole, strict=True)]
+            found[name] = np.array(each, np.float64)
         else:
-            scores = metric(outputs, samples)
-        found[name] = np.where(whole, scores, np.nan)
+            with np.errstate(invalid="ignore", over="ignore"):  # of outputs that are not finite, or huge
+                found[name] = np.where(whole, metric(outputs, samples), np.nan)
     return found
 
 
@@ -200,27 +203,36 @@ def _put_losses(
     for first in range(0, len(runs), size):
         nets = runs[first : first + size]
         own = call.changed(architecture=nets.architecture)
+        nets.state = None  # of the optimizer that they were trained with
         losses[first : first + size] = train(own, X, y, NetSelection(warm_start=nets), threads).loss
 
 
 class OfOneNet(NamedTuple):
     """A function of the user's, from y and the outputs (S, n_out) of one net to a number."""
 
-    function: Callable[[np.ndarray, np.ndarray], float]
+    function: Callable[..., float]
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, sample_weight: Any) -> float:
+        """Its number; weights go to it as those of scikit-learn's functions."""
+        weights = {} if sample_weight is None else {"sample_weight": np.asarray(sample_weight)}
+        return self.function(y, outputs, **weights)
 
 
 def named_metrics(metrics: Any, samples: Samples) -> dict[str, Metric | OfOneNet | None]:
     """The metrics by their names; None for the loss. Refuses those that the targets do not allow."""
     if metrics is None:
-        metrics = (LOSS, "accuracy" if samples.are_classes else "r2")
+        metrics = default_metrics(samples.are_classes)
     if isinstance(metrics, str) or callable(metrics):
         metrics = (metrics,)
     if not isinstance(metrics, Sequence) or not metrics:
         raise TypeError(f"metrics={metrics!r}: needs names such as 'accuracy', or functions of (y, outputs)")
     found: dict[str, Metric | OfOneNet | None] = {}
     for metric in metrics:
+        name = getattr(metric, "__name__", repr(metric)) if callable(metric) else metric
+        if name in found:
+            raise ValueError(f"metrics has {name!r} twice: leave one out, or give your function another name")
         if callable(metric):
-            found[getattr(metric, "__name__", repr(metric))] = OfOneNet(metric)
+            found[name] = OfOneNet(metric)
             continue
         choose("metrics", metric, dict.fromkeys(METRICS))
         if metric in OF_CLASSES and not samples.are_classes:
@@ -232,6 +244,11 @@ def named_metrics(metrics: Any, samples: Samples) -> dict[str, Metric | OfOneNet
             )
         found[metric] = {**OF_CLASSES, **OF_NUMBERS}.get(metric)
     return found
+
+
+def default_metrics(are_classes: bool) -> tuple[str, str]:
+    """The loss, and the usual score."""
+    return LOSS, "accuracy" if are_classes else "r2"
 
 
 def _samples(architecture: Architecture, loss: str, y: Any, n_samples: int, sample_weight: Any) -> Samples:
@@ -272,9 +289,14 @@ def reduction(name: str, q: Any, architecture: Architecture) -> Reduction:
             raise ValueError(f"q={q!r}: needs numbers from 0 to 1")
         return lambda outputs: np.quantile(outputs.astype(np.float64), shares, axis=0)
     output = architecture.activations[-1]
-    if output == Activation.SOFTMAX:
-        classes = np.arange(architecture.sizes[-1])
-        return lambda outputs: (outputs.argmax(axis=2)[:, :, None] == classes).mean(axis=0)
-    if output != Activation.SIGMOID:
+    if output not in (Activation.SOFTMAX, Activation.SIGMOID):
         raise ValueError(f"reduce='vote' is for classes, and the output is {architecture.output!r}: use 'mean'")
-    return lambda outputs: (outputs > 0.5).mean(axis=0)
+    classes = np.arange(architecture.sizes[-1])
+
+    def vote(outputs: np.ndarray) -> np.ndarray:
+        chosen = outputs > 0.5
+        if output == Activation.SOFTMAX:
+            chosen = outputs.argmax(axis=2)[:, :, None] == classes
+        return np.where(np.isfinite(outputs).all(axis=0), chosen.mean(axis=0), np.nan)
+
+    return vote

@@ -12,12 +12,13 @@ from fastmlp import _check_data as checks
 from fastmlp._engine.processors import thread_count
 from fastmlp._html import html_table
 from fastmlp.architecture import Architecture
-from fastmlp.cross_validation.fold import FoldResult, FoldTask, keywords, refuse_other_metrics, train_fold
+from fastmlp.cross_validation.fold import FoldResult, FoldTask, keywords, refuse_other_samples, train_fold
 from fastmlp.cross_validation.splits import Fold, folds_of
 from fastmlp.distributing.data import Data
 from fastmlp.distributing.dispatcher import run_tasks
 from fastmlp.distributing.engines import engine_of
 from fastmlp.runs import Runs, Status
+from fastmlp.scoring import default_metrics
 from fastmlp.settings import NetSelection, TrainSettings
 from fastmlp.training import train
 from fastmlp.training.prepare import prepare_job
@@ -42,10 +43,11 @@ class CrossValidation:
     scores: dict[str, np.ndarray]
     """By the metrics' names, the score of each net on the samples that its fold leaves out, (n_folds, n_seeds)."""
     ensemble: dict[str, np.ndarray]
-    """The scores of the mean of all seeds' outputs, (n_folds,); all metrics but the loss."""
+    """The scores of the mean of all seeds' outputs, (n_folds,); all metrics but the loss. Nets that diverged are left
+    out of the mean."""
     out_of_fold: np.ndarray
     """(n_samples, n_outputs), float64: the mean output of the nets that were not trained on a sample, over the folds
-    that leave it out; NaN for a sample that none leaves out."""
+    that leave it out, without nets that diverged; NaN for a sample that no fold leaves out."""
     folds: list[Fold]
     """The samples of each fold, to train on and to score on."""
     status: np.ndarray
@@ -101,21 +103,17 @@ class CrossValidation:
         rows = [["metric", "mean", "between folds", "between seeds", "mean of all seeds' outputs"]]
         for name, values in self.scores.items():
             together = self.ensemble.get(name)
-            with np.errstate(invalid="ignore"):
-                rows.append(
-                    [
-                        name,
-                        f"{_mean(values):.4g}",
-                        f"± {np.nanstd(np.nanmean(values, axis=1)):.2g}",
-                        f"± {np.sqrt(np.nanmean(np.nanvar(values, axis=1))):.2g}",
-                        "" if together is None else f"{_mean(together):.4g}",
-                    ]
-                )
+            between = _spread(np.array([_mean(own) for own in values]))
+            within = np.sqrt(_mean(np.array([_spread(own) ** 2 for own in values])))
+            mean = "" if together is None else f"{_mean(together):.4g}"
+            rows.append([name, f"{_mean(values):.4g}", f"± {between:.2g}", f"± {within:.2g}", mean])
         return rows
 
     @property
     def _caption(self) -> str:
-        return f"CrossValidation({len(self.folds)} folds x {self.status.shape[1]:,} seeds)"
+        lost = int((self.status == Status.DIVERGED).sum())
+        left_out = f", {lost:,} of {self.status.size:,} nets diverged and are left out" if lost else ""
+        return f"CrossValidation({len(self.folds)} folds x {self.status.shape[1]:,} seeds{left_out})"
 
     def __str__(self) -> str:
         rows = self._rows()
@@ -202,18 +200,24 @@ def cross_validate(  # noqa: PLR0913
     if unknown:
         raise TypeError(f"cross_validate got an unexpected argument {sorted(unknown)[0]!r}")
     call = TrainSettings(architecture, **settings).validated().validated_for(count)
-    samples, targets = checks.real_array("X", X), checks.real_array("y", y)
-    weights = None if sample_weight is None else checks.real_array("sample_weight", sample_weight)
+    samples, targets = _copied("X", X), _copied("y", y)
+    weights = None if sample_weight is None else _copied("sample_weight", sample_weight)
     if weights is not None and weights.shape != (len(samples),):
         raise ValueError(f"sample_weight has shape {weights.shape}; needs ({len(samples)},), one a sample")
+    if call.begins_with_arrays and any(len(layer) != count for part in call.init for layer in part or ()):  # type: ignore[union-attr]
+        raise ValueError(f"init holds another number of nets than n_seeds={count}")
     one = NetSelection(net_ids=np.zeros(1, np.uint64), seed=number)
     first = call if call.never_change else call.of(slice(0, 1))
     prepare_job(first.changed(sample_weight=weights), samples, targets, one, threads=1)
-    data = Data(samples, targets, weights, call.validation)
+    held_out = None
+    if call.validation is not None:
+        held_out = tuple(_copied("validation", part) for part in call.validation if part is not None)
+    data = Data(samples, targets, weights, held_out)
     folds = folds_of(cv, data, groups, architecture)
     call = call.with_factors().changed(validation=None)
-    for k, (_, rows) in enumerate(folds):
-        refuse_other_metrics(k, rows, call, data, metrics)
+    asked = _metrics(metrics, call, targets)
+    for k, (rows, held) in enumerate(folds):
+        refuse_other_samples(k, rows, held, call, data, asked)
     with contextlib.ExitStack() as stack:
         engine = None if executor is None else stack.enter_context(contextlib.closing(engine_of(executor)))
         own = threads if engine is None else threads or 1
@@ -222,7 +226,7 @@ def cross_validate(  # noqa: PLR0913
                 engine,
                 train_fold,
                 range(len(folds)),
-                lambda k: FoldTask(call, *folds[k], count, number, metrics, own),
+                lambda k: FoldTask(call, *folds[k], count, number, asked, own),
                 data,
                 threads=threads,
                 named=lambda k: f"fold {k}",
@@ -242,6 +246,18 @@ def cross_validate(  # noqa: PLR0913
     )
 
 
+def _copied(name: str, given: Any) -> np.ndarray:
+    """An array that later changes of the user's do not affect."""
+    return np.array(checks.real_array(name, given))
+
+
+def _metrics(metrics: Any, call: TrainSettings, y: np.ndarray) -> Any:
+    """The same metrics for all folds, as a list."""
+    if metrics is None:
+        return default_metrics(call.architecture.output == "softmax" or checks.counts_accuracy(y))
+    return (metrics,) if isinstance(metrics, str) or callable(metrics) else metrics
+
+
 def _averaged(folds: list[Fold], results: list[FoldResult], n_samples: int, n_outputs: int) -> np.ndarray:
     total, times = np.zeros((n_samples, n_outputs)), np.zeros((n_samples, 1))
     for (_, rows), result in zip(folds, results, strict=True):
@@ -252,4 +268,11 @@ def _averaged(folds: list[Fold], results: list[FoldResult], n_samples: int, n_ou
 
 
 def _mean(values: np.ndarray) -> float:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+    """The mean of the finite numbers; NaN if there are none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float("nan")
+
+
+def _spread(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.std()) if finite.size else float("nan")

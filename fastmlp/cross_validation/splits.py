@@ -19,6 +19,11 @@ def folds_of(cv: Any, data: Data, groups: Any, architecture: Architecture) -> li
     n_samples = len(data.X)
     if groups is not None and np.shape(groups) != (n_samples,):
         raise ValueError(f"groups has shape {np.shape(groups)}; needs ({n_samples},), one a sample")
+    if groups is not None and not callable(getattr(cv, "split", None)):
+        raise ValueError(
+            f"groups with cv={cv!r}: needs a splitter that keeps groups together, such as cv=GroupKFold({cv!r}) of "
+            "sklearn.model_selection"
+        )
     if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
         checks.whole_number("cv", cv, 2, n_samples)
         try:

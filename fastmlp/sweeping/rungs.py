@@ -18,7 +18,7 @@ from fastmlp.sweeping.together import Part, Rung, Task, goes_on, parts_of, train
 
 TASK_SECONDS = 10.0  # of a task on an executor, at most
 TASKS_A_SLOT = 4  # at least, if there are nets enough
-LEAST_NETS = 64  # of a task on an executor: fewer would leave lanes of the widest vectors empty
+LEAST_NETS = 64  # of a task that takes less: fewer would leave lanes of the widest vectors empty
 
 
 class Nets(NamedTuple):
@@ -85,8 +85,8 @@ class Trainer:
         seconds = self._seconds_a_net[members].max() * (rung.end - rung.begin)
         slots = max(1, self._engine.slots())
         share = -(-len(members) * n_seeds // (TASKS_A_SLOT * slots))
-        most = min(share, int(TASK_SECONDS / max(seconds, 1e-12)))
-        return parts_of(chosen, members, n_seeds, max(LEAST_NETS, most))
+        most = min(max(share, LEAST_NETS), int(TASK_SECONDS / max(seconds, 1e-12)))
+        return parts_of(chosen, members, n_seeds, max(1, most))
 
     def _rows(self, part: Part, rung: Rung) -> list[tuple[int, np.ndarray]]:
         """The settings of a part that have nets that go on, and the places of these among the seeds."""

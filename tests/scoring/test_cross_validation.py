@@ -19,7 +19,11 @@ CASES = {
     "softmax": (SOFTMAX, CLASSES, {"batch_size": 16, "metrics": ["loss", "accuracy", "roc_auc"]}),
     "sigmoid": (BINARY, (X[:, 0] > 0).astype(int), {"sample_weight": WEIGHTS, "metrics": "balanced_accuracy"}),
     "numbers": (NUMBERS, RNG.normal(size=(90, 2)), {"dtype": "float64", "l2": np.linspace(0, 0.1, 7)}),
-    "stopping": (BINARY, (X[:, 0] > 0).astype(int), {"validation": (X[:20], (X[:20, 0] > 0)), "patience": 3}),
+    "stopping": (
+        BINARY,
+        (X[:, 0] > 0).astype(int),
+        {"validation": (X[:20].tolist(), (X[:20, 0] > 0), None), "patience": 3},
+    ),
     "schedule": (BINARY, (X[:, 0] > 0).astype(int), {"schedule": lambda epoch: 0.9**epoch}),
 }
 
@@ -66,7 +70,7 @@ def test_the_ensemble_is_scored():
     assert "loss" not in found.ensemble
 
 
-@pytest.mark.parametrize("case", ["softmax", "numbers", "schedule"])
+@pytest.mark.parametrize("case", ["softmax", "numbers", "schedule", "stopping"])
 def test_an_executor_does_not_show(case):
     here = validated(case)
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -90,6 +94,41 @@ def test_splitters_groups_pairs_and_masks():
     numbers = validated("sigmoid", cv=iter([(np.arange(60), list(range(60, 90)))]))
     assert bits(pairs.scores["balanced_accuracy"]) == bits(numbers.scores["balanced_accuracy"])
     assert np.isnan(pairs.out_of_fold[:60]).all()
+
+
+def test_folds_whose_targets_look_like_classes():
+    y = np.r_[np.zeros(30), RNG.normal(size=60)]
+    arch = fastmlp.Architecture((3, 5, 1), output="identity")
+    cv = [(np.arange(30, 90), np.arange(30)), (np.arange(60), np.arange(60, 90))]
+    found = fastmlp.cross_validate(arch, X, y, cv=cv, n_seeds=3, epochs=5)
+    assert list(found.scores) == ["loss", "r2"]
+
+
+def test_nets_that_diverged_are_left_out_of_means():
+    arch = fastmlp.Architecture((3, 5, 1), output="identity")
+    rates = np.array([1e-3, 1e9, 1e-3])
+    found = fastmlp.cross_validate(arch, X, X[:, 0], n_seeds=3, optimizer=fastmlp.SGD(rates), epochs=20)
+    assert "5 of 15 nets diverged" in str(found)
+    alone = fastmlp.cross_validate(arch, X, X[:, 0], n_seeds=1, optimizer=fastmlp.SGD(1e-3), epochs=20)
+    assert np.isfinite(found.out_of_fold).all()
+    assert np.isfinite(alone.out_of_fold).all()
+    whole = fastmlp.cross_validate(arch, X, X[:, 0], n_seeds=2, optimizer=fastmlp.SGD(1e9), epochs=20)
+    assert np.isnan(whole.out_of_fold).all()
+    assert "nan" in str(whole)
+
+
+def test_functions_as_metrics_and_later_changes_of_the_data():
+    metrics = pytest.importorskip("sklearn.metrics")
+
+    def area(y, outputs):
+        return metrics.roc_auc_score(y, outputs, multi_class="ovr")
+
+    mine = X.copy()
+    found = fastmlp.cross_validate(SOFTMAX, mine, CLASSES, cv=3, n_seeds=2, epochs=5, metrics=[area, "roc_auc"])
+    assert found.scores["area"] == pytest.approx(found.scores["roc_auc"])
+    before = bits(found.train(0).parameters)
+    mine *= 2
+    assert bits(found.train(0).parameters) == before
 
 
 def test_text_tables_and_pictures():
@@ -125,6 +164,9 @@ def test_text_tables_and_pictures():
         ({"cv": [([0, 1], [])]}, "the test samples of fold 0"),
         ({"cv": [([0.5, 1], [2])]}, "the train samples of fold 0"),
         ({"groups": [1, 2]}, "groups has shape"),
+        ({"groups": np.arange(90)}, r"cv=GroupKFold\(4\)"),
+        ({"init": ([np.zeros((2, 3, 5)), np.zeros((2, 5, 3))], None)}, "init holds another number"),
+        ({"sample_weight": np.r_[np.zeros(60), np.ones(30)], "cv": [(range(60), range(60, 90))]}, "fold 0 cannot be"),
         ({"n_seeds": 0}, "n_seeds=0"),
         ({"seed": -1}, "seed=-1"),
         ({"threads": 0}, "threads"),

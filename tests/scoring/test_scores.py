@@ -96,6 +96,44 @@ def test_functions_of_the_users():
     assert list(runs.evaluate(X, y, metrics="roc_auc")) == ["roc_auc"]
 
 
+def test_functions_get_weights_and_no_outputs_that_are_not_finite():
+    metrics = pytest.importorskip("sklearn.metrics")
+    runs, y = trained("numbers")
+    runs.parameters[2] = np.nan
+    found = runs.evaluate(X, y, sample_weight=WEIGHTS, metrics=[metrics.mean_squared_error, metrics.r2_score])
+    ours = runs.evaluate(X, y, sample_weight=WEIGHTS, metrics=["r2"])["r2"]
+    assert found["r2_score"] == pytest.approx(ours, nan_ok=True)
+    assert np.isnan(ours).tolist() == [False, False, True, False, False, False, False]
+
+    def loss(truth, outputs):
+        return 0.0
+
+    assert np.nanmax(runs.evaluate(X, y, metrics=loss)["loss"]) == 0
+    for wrong in ([loss, "loss"], [max, max], ["r2", "r2"], [lambda y, o: 0.0, lambda y, o: 1.0]):
+        with pytest.raises(ValueError, match="twice: leave one out"):
+            runs.evaluate(X, y, metrics=wrong)
+
+
+def test_nets_with_the_state_of_an_optimizer():
+    runs, y = trained("sigmoid", optimizer=fastmlp.SGD(0.1, momentum=0.9), keep_state=True)
+    assert runs.evaluate(X, y)["loss"].tolist() == runs.loss.tolist()
+    assert runs.state is not None
+
+
+def test_outputs_of_one_half_are_wrong_as_in_training():
+    arch = fastmlp.Architecture((2, 3, 1), bias=False)
+    runs = fastmlp.train(arch, XOR_X, XOR_Y, n_nets=50, epochs=100)
+    assert runs.evaluate(XOR_X, XOR_Y)["accuracy"].tolist() == runs.accuracy.tolist()
+    assert runs.accuracy.max() <= 0.75
+
+
+def test_r2_of_one_sample_and_of_equal_targets():
+    runs, _ = trained("numbers")
+    assert np.isnan(runs.evaluate(X[:1], np.ones((1, 2)), metrics="r2")["r2"]).all()
+    for value in (0.1, 1 / 3, 7.0):
+        assert runs.evaluate(X, np.full((60, 2), value), metrics="r2")["r2"].tolist() == [0.0] * 7
+
+
 def test_nets_of_their_own_slopes_and_nets_that_diverged():
     arch = fastmlp.Architecture((2, 4, 1), "leaky_relu", leaky_slope=np.linspace(0, 0.5, 9))
     rates = np.full(9, 0.1)
@@ -163,6 +201,9 @@ def test_reductions_are_numpys(case, monkeypatch):
             assert votes == pytest.approx(np.eye(outputs.shape[2])[outputs.argmax(axis=2)].mean(axis=0))
         else:
             assert votes == pytest.approx((outputs > 0.5).mean(axis=0))
+    runs.parameters[3] = np.nan
+    reductions = ["mean", "std", "median"] + ["vote"] * (case != "numbers")
+    assert all(np.isnan(runs.predict(X, reduce=name)).all() for name in reductions)
 
 
 def test_wrong_reductions_are_refused():
@@ -188,5 +229,7 @@ def test_tables_have_a_row_for_each_net():
     assert frame["validation_score"].tolist() == runs.validation_score.tolist()
     assert "history" not in frame
     assert runs.to_polars()["epochs"].to_list() == runs.epochs.tolist()
+    with pytest.raises(ValueError, match="accuracy is a column of the nets already"):
+        runs.to_pandas(**runs.evaluate(X, y))
     scores = runs.to_pandas(**runs.evaluate(X, y, metrics="roc_auc"))
     assert scores.columns[-1] == "roc_auc"

@@ -239,9 +239,9 @@ def test_architecture_refuses(arguments, settings, error, message):
         ),
         (lambda: fastmlp.train(ARCH, XOR_X, XOR_Y, epochs=0).predict([[1, 2, 3]]), ValueError, r"X has shape \(1, 3\)"),
         (
-            lambda: fastmlp.train(ARCH, XOR_X, XOR_Y, epochs=0).predict(XOR_X, reduce="median"),
+            lambda: fastmlp.train(ARCH, XOR_X, XOR_Y, epochs=0).predict(XOR_X, reduce="mode"),
             ValueError,
-            "reduce='median'",
+            "reduce='mode'",
         ),
     ],
 )
