@@ -24,6 +24,7 @@ from fastmlp.settings import MAX_EPOCHS, as_optimizer
 
 WITH_ITS_OWN = 1.07  # share added for small arrays and Python objects,
 LEAST_WORKING = 72 * 1024  # and bytes added for every job
+KEPT_IN_WRITING = 2**17  # bytes that small jobs still hold while a checkpoint is written: tiles, orders, objects
 
 
 class Estimate(NamedTuple):
@@ -155,7 +156,9 @@ def estimate(  # noqa: PLR0913
     )
     checked -= results + data
     cut = 32 * nets
-    written = nets * architecture.n_parameters * size + min(3 * PIECE_BYTES, 2**18 + results) if checkpoint else 0
+    written = 0
+    if checkpoint:
+        written = nets * architecture.n_parameters * size + min(3 * PIECE_BYTES, 2**18 + results) + KEPT_IN_WRITING
     working = places + max(training, copied, checked, cut, written)
     return Estimate(results, data, int(WITH_ITS_OWN * working) + LEAST_WORKING)
 
