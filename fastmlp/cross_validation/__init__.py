@@ -200,22 +200,18 @@ def cross_validate(  # noqa: PLR0913
     if unknown:
         raise TypeError(f"cross_validate got an unexpected argument {sorted(unknown)[0]!r}")
     call = TrainSettings(architecture, **settings).validated().validated_for(count)
-    samples, targets = _copied("X", X), _copied("y", y)
-    weights = None if sample_weight is None else _copied("sample_weight", sample_weight)
-    if weights is not None and weights.shape != (len(samples),):
-        raise ValueError(f"sample_weight has shape {weights.shape}; needs ({len(samples)},), one a sample")
+    data = Data.copied(X, y, sample_weight, call.validation)
+    weights, n_samples = data.sample_weight, len(data.X)
+    if weights is not None and weights.shape != (n_samples,):
+        raise ValueError(f"sample_weight has shape {weights.shape}; needs ({n_samples},), one a sample")
     if call.begins_with_arrays and any(len(layer) != count for part in call.init for layer in part or ()):  # type: ignore[union-attr]
         raise ValueError(f"init holds another number of nets than n_seeds={count}")
     one = NetSelection(net_ids=np.zeros(1, np.uint64), seed=number)
     first = call if call.never_change else call.of(slice(0, 1))
-    prepare_job(first.changed(sample_weight=weights), samples, targets, one, threads=1)
-    held_out = None
-    if call.validation is not None:
-        held_out = tuple(_copied("validation", part) for part in call.validation if part is not None)
-    data = Data(samples, targets, weights, held_out)
+    prepare_job(first.changed(sample_weight=weights), data.X, data.y, one, threads=1)
     folds = folds_of(cv, data, groups, architecture)
     call = call.with_factors().changed(validation=None)
-    asked = _metrics(metrics, call, targets)
+    asked = _metrics(metrics, call, data.y)
     for k, (rows, held) in enumerate(folds):
         refuse_other_samples(k, rows, held, call, data, asked)
     with contextlib.ExitStack() as stack:
@@ -236,7 +232,7 @@ def cross_validate(  # noqa: PLR0913
     return CrossValidation(
         scores={name: np.array([one.scores[name] for one in results]) for name in results[0].scores},
         ensemble={name: np.array([one.ensemble[name] for one in results]) for name in results[0].ensemble},
-        out_of_fold=_averaged(folds, results, len(samples), architecture.sizes[-1]),
+        out_of_fold=_averaged(folds, results, n_samples, architecture.sizes[-1]),
         folds=folds,
         status=np.array([one.status for one in results]),
         epochs=np.array([one.epochs for one in results]),
@@ -244,11 +240,6 @@ def cross_validate(  # noqa: PLR0913
         _data=data,
         _seed=number,
     )
-
-
-def _copied(name: str, given: Any) -> np.ndarray:
-    """An array that later changes of the user's do not affect."""
-    return np.array(checks.real_array(name, given))
 
 
 def _metrics(metrics: Any, call: TrainSettings, y: np.ndarray) -> Any:

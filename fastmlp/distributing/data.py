@@ -6,9 +6,11 @@ import hashlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from fastmlp import _check_data as checks
 
 MOST_IN_A_TASK = 2**20  # bytes
 
@@ -21,6 +23,15 @@ class Data(NamedTuple):
     sample_weight: np.ndarray | None = None
     """(n_samples,); weights with a row for each net belong to the nets."""
     validation: tuple[np.ndarray, ...] | None = None
+
+    @classmethod
+    def copied(cls, X: Any, y: Any, sample_weight: Any, validation: Any) -> Data:
+        """Checked arrays, which later changes of the user's do not affect."""
+        weights = None if sample_weight is None else copied("sample_weight", sample_weight)
+        held_out = None
+        if validation is not None:
+            held_out = tuple(copied("validation", part) for part in validation if part is not None)
+        return cls(copied("X", X), copied("y", y), weights, held_out)
 
     @property
     def nbytes(self) -> int:
@@ -50,6 +61,11 @@ class FileOfData(NamedTuple):
 
 
 SentData = Data | FileOfData
+
+
+def copied(name: str, given: Any) -> np.ndarray:
+    """A copy of real numbers as an array."""
+    return np.array(checks.real_array(name, given))
 
 
 class MissingDataError(Exception):

@@ -12,7 +12,7 @@ from fastmlp import _check_data as checks
 from fastmlp._engine.job import Job
 from fastmlp.architecture import Architecture
 from fastmlp.diagnosis.problem import limit_of_solved
-from fastmlp.distributing.data import Data
+from fastmlp.distributing.data import Data, copied
 from fastmlp.distributing.tasks import identity
 from fastmlp.settings import BY_NET, NetSelection, TrainSettings
 from fastmlp.training.checkpoint import data_hashes
@@ -128,13 +128,9 @@ def described(
     limit = limit_of_solved(call, y, solved_loss)
     if np.isinf(limit):
         raise ValueError(f"solved_loss={solved_loss!r}: needs a finite number")
-    data = Data(_copied("X", X), _copied("y", y), None, None)
-    if call.validation is not None:
-        data = data._replace(
-            validation=tuple(_copied("validation", part) for part in call.validation if part is not None)
-        )
-    if call.sample_weight is not None and np.ndim(call.sample_weight) == 1:
-        data = data._replace(sample_weight=_copied("sample_weight", call.sample_weight))
+    shared = call.sample_weight is not None and np.ndim(call.sample_weight) == 1
+    data = Data.copied(X, y, call.sample_weight if shared else None, call.validation)
+    if shared:
         call = call.changed(sample_weight=None)
     return Description(
         settings=call.changed(validation=None),
@@ -148,11 +144,6 @@ def described(
         hashes=data_hashes(job) | _hashes_of_arrays(call, count, job),
         seconds_a_net=job.seconds_a_net,
     )
-
-
-def _copied(name: str, given: Any) -> np.ndarray:
-    """An array that later changes of the user's do not affect."""
-    return np.array(checks.real_array(name, given))
 
 
 def _refuse_wrong_rows(call: TrainSettings, n_samples: int, n_nets: int) -> None:
@@ -170,7 +161,7 @@ def _of_arrays(call: TrainSettings, n_nets: int) -> TrainSettings:
     call = call.changed(**copies, optimizer=call.kept().optimizer)
     call = call.with_factors()
     if call.sample_weight is not None:
-        weights = _copied("sample_weight", call.sample_weight)
+        weights = copied("sample_weight", call.sample_weight)
         if weights.ndim == 2 and len(weights) != n_nets:
             raise ValueError(f"sample_weight has {len(weights)} rows; needs n_nets={n_nets}, or one row for all nets")
         call = call.changed(sample_weight=weights)

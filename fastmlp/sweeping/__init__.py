@@ -291,11 +291,7 @@ def _separated(settings: list[Setting], X: Any, y: Any, for_others: bool) -> tup
             if key not in arrays:
                 arrays[key] = call.with_factors().schedule
             calls[k] = call.changed(schedule=arrays[key])
-    held_out = None
-    if validation is not None:
-        held_out = tuple(checks.real_array("validation", part) for part in validation if part is not None)
-    weights = None if weights is None else checks.real_array("sample_weight", weights)
-    return calls, Data(checks.real_array("X", X), checks.real_array("y", y), weights, held_out)
+    return calls, Data.copied(X, y, weights, validation)
 
 
 def _rungs(settings: list[Setting], halving: int | None) -> list[Rung]:
