@@ -145,9 +145,9 @@ class Driver:
         """Nets of the next shard: smaller ones at the end, so that no worker is long alone."""
         if self._how.shard_nets is not None:
             return self._how.shard_nets
-        size = int(self._how.shard_seconds / self._seconds_a_net)
-        share = -(-left // self._dispatcher.most_in_flight)
-        return max(1, min(size, max(share, LEAST_NETS)))
+        size = self._how.shard_seconds / self._seconds_a_net
+        share = max(LEAST_NETS, -(-left // self._dispatcher.most_in_flight))
+        return share if size >= share else max(1, int(size))
 
     # --------------------------------------------------------------------------------------------------- gathering
 

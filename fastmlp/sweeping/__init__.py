@@ -245,12 +245,12 @@ def sweep(
     settings = settings_of(grid, for_halving(fixed) if halving is not None else fixed)
     if threads is not None:
         thread_count(threads)
-    limits = np.array([limit_of_solved(setting.call, y, solved_loss) for setting in settings])
     nets = Nets(X, y, seed, np.arange(count, dtype=np.uint64), threads)
     seconds_a_net = []
     for setting in settings:  # refuse invalid settings before any training
         job, _ = prepare_job(setting.call, X, y, NetSelection(net_ids=nets.ids[:1], seed=seed), threads=1)
         seconds_a_net.append(job.seconds_a_net)
+    limits = np.array([limit_of_solved(setting.call, y, solved_loss) for setting in settings])
     rungs, rows = _rungs(settings, halving), np.arange(len(settings))
     calls, data = _separated(settings, X, y, executor is not None)
     begun = time.perf_counter()

@@ -141,6 +141,8 @@ NO_LARGE = (
     "restart_stuck",
     "halving",
     "values",
+    "n_seeds",
+    "shard_threads",
 )
 
 
@@ -167,6 +169,19 @@ def audit(**changes):
 def sweep(**changes):
     grid = changes.pop("grid", {"sizes": [(2, 3, 1)], "l2": [0.0, 0.1]})
     return fastmlp.sweep(**{"X": X, "y": Y, "grid": grid, "n_seeds": 3, "epochs": 2, **changes})
+
+
+def survey(**changes):
+    return fastmlp.survey(**{"architecture": ARCHITECTURE, "X": X, "y": Y, "n_nets": 3, "epochs": 1, **changes})
+
+
+def cross_validate(**changes):
+    given = {"architecture": ARCHITECTURE, "X": X, "y": Y, "cv": 2, "n_seeds": 2, "epochs": 1, **changes}
+    return fastmlp.cross_validate(**given)
+
+
+def evaluate(**changes):
+    return RUNS.evaluate(**{"X": X, "y": Y, **changes})
 
 
 def swept(name, values):
@@ -203,6 +218,16 @@ FUNCTIONS = {
     gradients: "architecture weights biases X y loss sample_weight dtype threads",
     audit: "architecture weights biases X y weight_gradients bias_gradients loss outputs",
     sweep: "X y grid seed solved_loss halving threads optimizer init loss batch_size l2 dropout learning_rate momentum hidden",
+    survey: (
+        "architecture X y n_nets first_net keep nets seed executor folder shard_nets shard_seconds shard_threads retries "
+        "verify on_failure progress solved_loss optimizer epochs loss init batch_size l2 dropout sample_weight "
+        "bootstrap validation patience tol schedule dtype kernel restart_stuck"
+    ),
+    cross_validate: (
+        "architecture X y cv n_seeds seed groups metrics threads executor optimizer epochs loss init batch_size l2 dropout "
+        "sample_weight patience tol schedule dtype kernel"
+    ),
+    evaluate: "X y sample_weight metrics threads",
     swept: "name values",
     diagnose: "X y loss solved_loss try_fixes max_nets_tried threads",
     estimate: (
@@ -216,7 +241,7 @@ FUNCTIONS = {
     fastmlp.Uniform: "low high",
     fastmlp.Normal: "mean std",
     fastmlp.load: "path allow_nonfinite",
-    RUNS.predict: "X reduce threads",
+    RUNS.predict: "X reduce q threads",
     RUNS.save: "path",
     classifier: (
         "X y sample_weight hidden_layer_sizes activation solver alpha batch_size learning_rate learning_rate_init power_t "

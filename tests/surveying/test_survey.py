@@ -108,6 +108,11 @@ def test_shard_sizes_and_threads_do_not_show(shard_nets, threads):
     assert found.done == [(0, n)]
 
 
+@pytest.mark.parametrize("seconds", [1e-3, 1e30, np.inf])
+def test_any_time_of_a_shard(seconds):
+    assert surveyed(shard_seconds=seconds).to_json() == surveyed().to_json()
+
+
 def test_blocks_do_not_show(monkeypatch):
     whole = surveyed(nets="all")
     monkeypatch.setattr(shards, "BLOCK_NETS", 17)

@@ -270,6 +270,12 @@ def test_wrong_grids_are_refused_before_anything_is_trained(grid, fixed, message
         fastmlp.sweep(XOR_X, XOR_Y, grid, n_seeds=3, **fixed)
 
 
+@pytest.mark.parametrize("y", [np.array([0.5, 2, 3, 4]), -np.inf], ids=["numbers", "infinite"])
+def test_an_unknown_loss_is_refused_for_any_targets(y):
+    with pytest.raises(ValueError, match=r"loss='' is not known|y "):
+        fastmlp.sweep(XOR_X, y, {"sizes": [(2, 3, 1)]}, n_seeds=3, loss="")
+
+
 # ------------------------------------------------------------------------------------------------ restarts
 
 SETTINGS = {"optimizer": fastmlp.SGD(0.5), "epochs": 1000, "patience": 100, "target_loss": 0.1, "seed": 5}
