@@ -102,6 +102,9 @@ class TrainSettings:
     tol: PerNet = field(default=1e-4, metadata=_BY_NET)
     schedule: Schedule | None = field(default=None, metadata=_BY_EPOCH)
     validation: Any = None
+    rows: Any = None
+    rows_of: Any = None
+    validation_rows: Any = None
     validation_score: str = field(default="loss", metadata=_WORD)
     restore_best: bool = field(default=True, metadata=_WORD)
     record_every: int | None = field(default=None, metadata=_WORD)
@@ -205,6 +208,13 @@ class TrainSettings:
             values = getattr(self, name)
             if values is not None and np.ndim(values) == (2 if name == "sample_weight" else 1):
                 chosen[name] = np.asarray(values)[which]
+        if self.rows_of is not None:
+            chosen["rows_of"] = np.asarray(self.rows_of)[which]
+        else:
+            for name in ("rows", "validation_rows"):
+                lists = getattr(self, name)
+                if lists is not None and not isinstance(lists, str):
+                    chosen[name] = [lists[i] for i in np.arange(len(lists))[which].tolist()]
         slope = self.architecture.leaky_slope
         if isinstance(slope, np.ndarray):
             chosen["architecture"] = self.architecture.with_slope(slope[which])
@@ -298,6 +308,7 @@ class TrainSettings:
         plain, arrays = self.in_files(n_nets)
         for name in ("sample_weight", "validation"):
             plain[name] = None if getattr(self, name) is None else AN_ARRAY
+        plain |= {name: AN_ARRAY for name in ("rows", "validation_rows") if getattr(self, name) is not None}
         plain["warm_start"] = warm_start
         return plain | dict.fromkeys((name.removeprefix("settings.") for name in arrays), AN_ARRAY)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from fastmlp._engine.optimizer_state import fill_settings, take_settings
 from fastmlp._engine.pacing import Pacing, fewest
 from fastmlp._engine.slices import slice_of
 from fastmlp._engine.team import Team
-from fastmlp._engine.tile_arrays import TileArrays
+from fastmlp._engine.tile_arrays import TileArrays, own_chunk
 from fastmlp._kernels import structs
 from fastmlp._kernels.epoch_loop import train_tiles
 from fastmlp._kernels.evaluation import N_MEASURES, measure_tiles
@@ -53,15 +53,31 @@ class ChunkTrainer:
 
     def new_team(self) -> Team:
         """Working memory for `train_chunk`, and the additional threads of a team."""
-        plan, flags = self.job.plan, self.job.flags
-        return Team(plan.new_scratch(flags.batch_size, flags.dropping), plan.threads_per_net)
+        job, plan, flags = self.job, self.job.plan, self.job.flags
+        if job.own is None:
+            return Team(plan.new_scratch(flags.batch_size, flags.dropping), plan.threads_per_net)
+        n_out, data = job.architecture.sizes[-1], [job.data]
+        if job.validation is not None and job.validation.data.by_net:
+            data.append(job.validation.data)
+        rows = sum(one.n_columns + n_out + 2 for one in data)
+        team = Team(plan.new_scratch(flags.batch_size, flags.dropping, rows), plan.threads_per_net)
+        for scratch in team.scratches:
+            capacity = scratch.capacity
+            team.chunks.append(
+                tuple(own_chunk(job.architecture, one.n_columns, plan.vectors, capacity) for one in data)
+            )
+        return team
 
     def lent_team(self) -> Team:
         """A team of one thread from an earlier job, or a new one."""
+        if self.job.own is not None:
+            return self.new_team()
         return self.job.plan.teams.take(self._team_key) or self.new_team()
 
     def give_back(self, team: Team) -> None:
         """Keep the team for a later job, if it is small."""
+        if self.job.own is not None:
+            return
         scratch = team.scratches[0]
         if sum(value.array.nbytes for value in scratch if isinstance(value, Buffer)) <= MOST_KEPT_BYTES:
             self.job.plan.teams.give(self._team_key, team)
@@ -76,7 +92,8 @@ class ChunkTrainer:
         job, flags = self.job, self.job.flags
         begins = (job.init_spec is None, job.begin.parameters is None, job.begin.state is None)
         draws = (flags.shuffle and job.order_source is None, flags.order_by_net, flags.dropping)
-        special = (job.validation is None, self._only_method, job.takes_short_cut)
+        held_out_by_net = None if job.validation is None else bool(job.validation.data.by_net)
+        special = (held_out_by_net, bool(job.data.by_net), self._only_method, job.takes_short_cut)
         return (type(self).__name__, *begins, *draws, *special)
 
     @property
@@ -95,15 +112,18 @@ class ChunkTrainer:
         # also without rules, because nets may diverge
         job.plan.call(compact, job.vectors.F, tiles.kernel_view, job.n_weighted)
         if job.validation is not None:
-            self._measured(tiles, job.data, False, team.scratches[0])
+            self._measured(tiles, self._data_for(team), False, team.scratches[0])
+            if job.validation.data.by_net != job.data.by_net:
+                self._measured(tiles, self._validation_data_for(team), False, team.scratches[0])
         self._copy_out(tiles, tiles.result_index >= 0)
 
     def train_chunk(self, chunk: Chunk, team: Team, report: Callable[[Report], None]) -> None:
         """Train the nets of one chunk to the end, or until the job halts."""
         job, pacing = self.job, Pacing(self.job)
         tiles = self._lent_tiles(chunk)
-        unfinished = job.results.status.array[slice(*chunk)] == structs.INTERRUPTED
-        begin, end = int(job.results.epochs.array[slice(*chunk)][unfinished][0]), job.last_epoch
+        nets = job.nets_of(*chunk)
+        unfinished = job.results.status.array[nets] == structs.INTERRUPTED
+        begin, end = int(job.results.epochs.array[nets][unfinished][0]), job.last_epoch
         epoch = begin
         self.fill(tiles, epoch)
         self._leave_out(tiles, ~unfinished)
@@ -133,6 +153,8 @@ class ChunkTrainer:
 
     def _lent_tiles(self, chunk: Chunk) -> TileArrays:
         """Tiles of an earlier job, or new ones."""
+        if self.job.own is not None:
+            return self.job.new_tiles(*chunk)
         tiles = self.job.plan.tiles.take(self._tiles_key(chunk))
         if tiles is None:
             return self.job.new_tiles(*chunk)
@@ -141,7 +163,7 @@ class ChunkTrainer:
 
     def _give_back_tiles(self, chunk: Chunk, tiles: TileArrays) -> None:
         """Keep the tiles for `settle_chunk` and for a later job, if they are small."""
-        if chunk == (self.job.first, self.job.stop) and tiles.n_bytes <= MOST_KEPT_BYTES:
+        if self.job.own is None and chunk == (self.job.first, self.job.stop) and tiles.n_bytes <= MOST_KEPT_BYTES:
             self.job.plan.tiles.give(self._tiles_key(chunk), tiles)
 
     def _train_slice(
@@ -158,7 +180,7 @@ class ChunkTrainer:
             self._put_back(tiles, before)
             return None
         if job.validation is not None and ended > first and not cut_short:
-            self._validate(tiles, ended, team.scratches[0])
+            self._validate(tiles, ended, team)
         return ended
 
     def _leave_out(self, tiles: TileArrays, ended: np.ndarray) -> None:
@@ -175,20 +197,20 @@ class ChunkTrainer:
         compact(self.job.vectors.F, tiles.kernel_view, self.job.n_weighted)
         tiles.count = -(-active // tiles.width)
 
-    def _changing(self, tiles: TileArrays) -> list[np.ndarray]:
-        """Every array that a slice may change: parameters, control values and results."""
+    def _changing(self, tiles: TileArrays) -> list[tuple[np.ndarray, Any]]:
+        """Everything that a slice may change: parameters, control values, and the results of these nets."""
         results = self.job.results
         noted = (results.status, results.epochs, results.loss, results.accuracy)
-        chunk = slice(tiles.first, tiles.stop)
-        return [tiles.rows, tiles.hyper, tiles.stop_state, tiles.powers, *(values.array[chunk] for values in noted)]
+        of_tiles = (tiles.rows, tiles.hyper, tiles.stop_state, tiles.powers)
+        return [*((array, ...) for array in of_tiles), *((values.array, tiles.nets) for values in noted)]
 
     def _kept(self, tiles: TileArrays) -> list[np.ndarray]:
-        return [array.copy() for array in self._changing(tiles)]
+        return [array[which].copy() for array, which in self._changing(tiles)]
 
     def _put_back(self, tiles: TileArrays, before: list[np.ndarray]) -> None:
         """Undo an unfinished slice."""
-        for array, earlier in zip(self._changing(tiles), before, strict=True):
-            array[...] = earlier
+        for (array, which), earlier in zip(self._changing(tiles), before, strict=True):
+            array[which] = earlier
 
     def fill(self, tiles: TileArrays, epoch: int) -> None:
         """Write settings, weights and the optimizer's state after `epoch` epochs into the tiles."""
@@ -217,6 +239,8 @@ class ChunkTrainer:
             tiles.fill_words(1, np.broadcast_to(np.uint64(2.0**32 * np.asarray(dropout)), net_ids.shape))
         if job.sample_weights is not None:
             tiles.fill_samples(job.sample_weights)
+        if job.own is not None:
+            tiles.fill_spans(job.own.spans)
 
     def train(self, tiles: TileArrays, epochs: structs.Epochs, team: Team) -> int:
         """Train a slice; returns the epoch after its last, or None if a halt ended it."""
@@ -228,18 +252,29 @@ class ChunkTrainer:
 
         def train(scratch: structs.Scratch) -> int:
             view = views[scratch.thread_number]
-            rest = job.net, job.data, flags, view, job.results, epochs, scratch, halt
+            rest = job.net, self._data_for(team, scratch.thread_number), flags, view, job.results, epochs, scratch, halt
             if job.plan.kernel == "tiny":
                 return job.plan.call(train_tiny_tiles, v.Blk, v.F, *rest, small, variant=(variant, small))
-            return job.plan.call(train_tiles, v.kinds, v.F, *rest, variant=variant)
+            return job.plan.call(train_tiles, v.kinds, v.F, *rest, variant=(variant, bool(job.data.by_net)))
 
         return team.run(train)
 
-    def _validate(self, tiles: TileArrays, epoch: int, scratch: structs.Scratch) -> None:
+    def _data_for(self, team: Team, member: int = 0) -> structs.Data:
+        """The training data, with the member's room for samples of each net's own."""
+        data = self.job.data
+        return data._replace(chunk=team.chunks[member][0]) if data.by_net else data
+
+    def _validation_data_for(self, team: Team) -> structs.Data:
+        assert self.job.validation is not None
+        data = self.job.validation.data
+        return data._replace(chunk=team.chunks[0][1]) if data.by_net else data
+
+    def _validate(self, tiles: TileArrays, epoch: int, team: Team) -> None:
         """Score the nets after `epoch` epochs, and keep the weights of those with a better score."""
         job, validation = self.job, self.job.validation
         assert validation is not None
-        measures = self._measured(tiles, validation.data, validation.counts_accuracy, scratch)
+        data = self._validation_data_for(team)
+        measures = self._measured(tiles, data, validation.counts_accuracy, team.scratches[0])
         trained, every = epoch - job.begin.first_epoch, job.flags.record_every
         record = trained // every - 1 if every and trained % every == 0 else None
         best = Buffer(validation.best_parameters)
@@ -272,6 +307,7 @@ class ChunkTrainer:
             counts_accuracy,
             Buffer(measures),
             alone,
+            variant=bool(data.by_net),
         )
         return measures
 
@@ -282,36 +318,28 @@ class ChunkTrainer:
         """
         job, validation = self.job, self.job.validation
         assert validation is not None
-        status = job.results.status.array
+        status, nets = job.results.status.array, job.nets_of(*chunk)
         scored = np.zeros(job.n_nets, bool)
-        scored[slice(*chunk)] = validation.best_epoch[slice(*chunk)] > 0
+        scored[nets] = validation.best_epoch[nets] > 0
         if validation.restore:
             scored &= status != structs.REACHED_TARGET
             job.parameters[scored] = validation.best_parameters[scored]
         else:
-            scored[slice(*chunk)] = status[slice(*chunk)] == structs.STALLED
+            scored[nets] = status[nets] == structs.STALLED
         tiles = self._lent_tiles(chunk)
         self._fill_settings(tiles)
         self.copy_in(tiles, job.parameters, 0)
-        measures = self._measured(tiles, job.data, job.flags.counts_accuracy, team.scratches[0])
+        measures = self._measured(tiles, self._data_for(team), job.flags.counts_accuracy, team.scratches[0])
         lanes = tiles.result_index >= 0
+        chosen = scored[tiles.result_index[lanes]]
         for values, k in ((job.results.loss, 0), (job.results.accuracy, 1)):
-            values.array[scored] = measures[:, k][lanes][scored[slice(*chunk)]]
+            values.array[tiles.result_index[lanes][chosen]] = measures[:, k][lanes][chosen]
         self._give_back_tiles(chunk, tiles)
 
     def copy_in(self, tiles: TileArrays, parameters: np.ndarray, first_row: int) -> None:
         """Copy parameters (n, P) into the nets' lanes."""
         plan, source = self.job.plan, Buffer(np.ascontiguousarray(parameters))
-        plan.call(
-            copy_in,
-            plan.vectors.F,
-            tiles.kernel_view,
-            source,
-            plan.row_of,
-            plan.net.n_parameters,
-            tiles.first,
-            first_row,
-        )
+        plan.call(copy_in, plan.vectors.F, tiles.kernel_view, source, plan.row_of, plan.net.n_parameters, first_row)
 
     def copy_rows(self, tiles: TileArrays, target: Buffer, first_row: int, chosen: np.ndarray) -> None:
         """Copy the nets of the lanes of a mask (T, W) to their places in `target`, (n, P)."""

@@ -24,7 +24,7 @@ def unfinished_chunks(job: Job, threads: int) -> list[Chunk]:
 
     The nets of a chunk have the same number of epochs; finished nets are left out.
     """
-    part = slice(job.first, job.stop)
+    part = job.nets_of(job.first, job.stop)
     is_unfinished, trained = job.results.status.array[part] == structs.INTERRUPTED, job.results.epochs.array[part]
     size, found = _chunk_size(job, threads), list[Chunk]()
     if is_unfinished.all() and trained.min() == trained.max():

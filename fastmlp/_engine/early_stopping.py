@@ -7,7 +7,6 @@ from math import fsum
 
 import numpy as np
 
-from fastmlp import _check_data as checks
 from fastmlp._engine.tile_arrays import TileArrays
 from fastmlp._kernels import structs
 from fastmlp._kernels.evaluation import N_MEASURES
@@ -29,12 +28,14 @@ def _r2(measures: np.ndarray, spread: np.ndarray) -> np.ndarray:
     total = np.zeros_like(measures[:, 0])
     for k, of_output in enumerate(spread):
         errors = measures[:, N_MEASURES + k]
-        total += np.where(errors == 0, 1.0, 0.0) if of_output == 0 else 1.0 - errors / of_output
+        with np.errstate(divide="ignore", invalid="ignore"):
+            explained = 1.0 - errors / of_output
+        total += np.where(of_output == 0, np.where(errors == 0, 1.0, 0.0), explained)
     return total / len(spread)
 
 
 # Each maps measures (T, N_MEASURES + 2 n_out, W) of `measure_tiles`, in float64, and the outputs' spreads to scores (T,
-# W)
+# W); of data of each net's own, spreads are (n_out, T, W)
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"loss": _loss, "accuracy": _accuracy, "r2": _r2}
 
 
@@ -53,8 +54,8 @@ class Validation:
     def __init__(
         self,
         data: structs.Data,
-        targets: np.ndarray,
-        weights: np.ndarray | None,
+        spread: np.ndarray,
+        counts_accuracy: bool,
         settings: TrainSettings,
         n_nets: int,
         n_records: int,
@@ -63,8 +64,7 @@ class Validation:
         sklearn: bool,
     ) -> None:
         self.data, self._score = data, SCORES[settings.validation_score]
-        self.counts_accuracy = checks.counts_accuracy(targets)
-        self._spread = _spread(targets, weights)
+        self.counts_accuracy, self._spread = counts_accuracy, spread
         patience = np.inf if watches or settings.patience is None else settings.patience
         self._patience, self._tol = (np.broadcast_to(np.float64(value), n_nets) for value in (patience, settings.tol))
         self._adaptive, self._sklearn = isinstance(settings.schedule, str) and not watches, sklearn
@@ -72,7 +72,7 @@ class Validation:
         n_parameters = settings.architecture.n_parameters
         self.best_score = np.full(n_nets, -np.inf)
         self.best_epoch = np.zeros(n_nets, np.int64)
-        self.best_parameters = np.zeros((n_nets if self.restore else 0, n_parameters), targets.dtype)
+        self.best_parameters = np.zeros((n_nets if self.restore else 0, n_parameters), settings.dtype)
         self.history, self.losses = (curves(n_nets, n_records, np.dtype(np.float64), sklearn) for _ in range(2))
         self.waited = np.zeros(n_nets)
 
@@ -99,7 +99,8 @@ class Validation:
         )
         training = (result_index >= 0) & ((active != 0) | ended)
         nets = result_index[training]
-        scores = self._score(measures.astype(np.float64), self._spread)[training]
+        spread = self._spread if self._spread.ndim == 1 else self._spread[result_index].transpose(2, 0, 1)
+        scores = self._score(measures.astype(np.float64), spread)[training]
         if record is not None:
             self.history[nets, record] = scores
             self.losses[nets, record] = measures[:, 0][training]
@@ -131,7 +132,7 @@ def _among(mask: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return result
 
 
-def _spread(targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+def spread_of(targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     """Each output's weighted sum of squared differences of the targets (S, n_out) from their mean.
 
     0 if all targets of an output are equal up to rounding.

@@ -84,13 +84,16 @@ class ExecutionPlan:
             return unit_rows_of_a_tile(self.net, n_state_rows, self.vectors)
         return rows_of_a_tile(n_state_rows, self.net.state_step)
 
-    def new_scratch(self, n_samples: int, dropping: bool = False) -> structs.Scratch:
-        """One thread's working memory, for chunks of at most `n_samples` samples."""
+    def new_scratch(self, n_samples: int, dropping: bool = False, other_rows: int = 0) -> structs.Scratch:
+        """One thread's working memory, for chunks of at most `n_samples` samples.
+
+        With nets as lanes, each sample takes `other_rows` of one number a net elsewhere, which makes chunks shorter.
+        """
         if self.kernel == "tiny":
             return tiny_scratch_buffers(self.net, self.vectors)
         if self.kernel == "units":
             return unit_scratch_buffers(self.net, self.vectors, n_samples, dropping)
-        return scratch_buffers(self.architecture, self.net, self.vectors, n_samples, dropping)
+        return scratch_buffers(self.architecture, self.net, self.vectors, n_samples, dropping, other_rows)
 
 
 _COMPILED: dict[Hashable, set[Hashable]] = {}

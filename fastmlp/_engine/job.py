@@ -21,6 +21,27 @@ from fastmlp.architecture import Architecture
 from fastmlp.settings import PerNet, TrainSettings
 
 
+class OwnSamples(NamedTuple):
+    """Where the nets of a job find samples of their own."""
+
+    spans: np.ndarray  # (n, n_spans) int64: N_SPANS numbers for training, and as many for validation if that is by net
+    order: np.ndarray  # (n,) the nets in the order in which they are trained: those with equal samples side by side
+    counts_accuracy: np.ndarray  # (n,) whether the targets of a net are classes
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Each net's number of samples, (n,)."""
+        return self.spans[:, structs.COUNT]
+
+
+class Rest(NamedTuple):
+    """How the nets from `Job.stop` on are trained."""
+
+    plan: ExecutionPlan
+    flags: structs.TrainFlags
+    most_samples: int
+
+
 class Beginning(NamedTuple):
     """The nets of a job and their initial state."""
 
@@ -50,7 +71,8 @@ class Job:
     gradients: np.ndarray | None  # (n, P), or None if not wanted
     results: structs.Results
     first: int = 0
-    plan_of_rest: ExecutionPlan | None = None  # nets from `stop` on by this one
+    rest: Rest | None = None  # for the nets from `stop` on
+    own: OwnSamples | None = None  # samples of each net's own; `first` and `stop` are then places in its order
     rate_factor: Callable[[int], float] | None = None  # factor of the learning rate in an epoch
     order_source: Callable[[int, int], np.ndarray] | None = None  # in place of the library's own orders
     final_state: OptimizerState | None = None  # filled by training, or None if not wanted
@@ -62,10 +84,16 @@ class Job:
     """Held during calls of a user's function."""
 
     def parts(self) -> list[Job]:
-        """This job, and a second one for the last nets if they have their own plan."""
-        if self.plan_of_rest is None:
+        """This job, and a second one for the last nets if they are trained otherwise."""
+        if self.rest is None:
             return [self]
-        return [self, replace(self, plan=self.plan_of_rest, first=self.stop, stop=self.n_nets, plan_of_rest=None)]
+        plan, flags, most = self.rest
+        data = self.data._replace(n_samples=most)
+        return [self, replace(self, plan=plan, flags=flags, data=data, first=self.stop, stop=self.n_nets, rest=None)]
+
+    def nets_of(self, first: int, stop: int) -> slice | np.ndarray:
+        """What selects the nets of a chunk."""
+        return slice(first, stop) if self.own is None else self.own.order[first:stop]
 
     @property
     def architecture(self) -> Architecture:
@@ -110,6 +138,11 @@ class Job:
         """Number of sample weights that each net has of its own."""
         return 0 if self.sample_weights is None else self.sample_weights.shape[1]
 
+    @property
+    def n_spans(self) -> int:
+        """Numbers of a tile's lane about samples of its own."""
+        return 0 if self.own is None else self.own.spans.shape[1]
+
     @functools.cached_property
     def n_rows(self) -> int:
         """Rows of a tile."""
@@ -122,7 +155,7 @@ class Job:
 
     @property
     def tile_bytes(self) -> int:
-        return TileArrays.nbytes(self.vectors.width, self.vectors, self.n_rows, self.n_weighted)
+        return TileArrays.nbytes(self.vectors.width, self.vectors, self.n_rows, self.n_weighted, self.n_spans)
 
     @property
     def seconds_of_a_tile(self) -> float:
@@ -142,4 +175,5 @@ class Job:
 
     def new_tiles(self, first: int, stop: int) -> TileArrays:
         """Allocate tiles for some of the nets."""
-        return TileArrays(self.vectors, first, stop, self.n_rows, self.n_weighted)
+        order = None if self.own is None else self.own.order
+        return TileArrays(self.vectors, first, stop, self.n_rows, self.n_weighted, order, self.n_spans)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from fastmlp._engine.job import Job
 from fastmlp._engine.slices import epochs_of_orders
 
@@ -63,9 +65,12 @@ class Pacing:
         return False
 
     def _within_limits(self, length: float, n_tiles: int) -> int:
-        n_samples = self.job.data.n_samples
+        job = self.job
+        n_samples = in_orders = job.data.n_samples
+        if job.own is not None:
+            in_orders = int(np.unique(job.own.counts[job.nets_of(job.first, job.stop)]).sum())
         if self.job.flags.shuffle:
-            length = min(length, epochs_of_orders(n_samples))
+            length = min(length, epochs_of_orders(in_orders))
         if self.job.flags.order_by_net:
             length = min(length, MOST_ORDERS_BY_NET / (n_samples * n_tiles))
         return max(1, int(length))

@@ -26,7 +26,10 @@ def slice_of(job: Job, tiles: TileArrays, first: int, stop: int) -> structs.Epoc
     if job.rate_factor is not None:
         with job.lock:  # one thread at a time calls a user's function
             factors[: stop - first] = [checked_factor(job.rate_factor(e), e) for e in range(first, stop)]
-    orders = _orders_by_net(job, tiles, first, stop) if job.flags.order_by_net else orders_of(job, first, stop)
+    if job.own is not None:
+        orders = _orders_of_own(job, tiles, first, stop)
+    else:
+        orders = _orders_by_net(job, tiles, first, stop) if job.flags.order_by_net else orders_of(job, first, stop)
     keys = _keys(job, np.arange(first, stop, dtype=np.uint64), DROPOUT) if job.flags.dropping else _NO_KEYS
     return structs.Epochs(
         orders,
@@ -41,14 +44,14 @@ def slice_of(job: Job, tiles: TileArrays, first: int, stop: int) -> structs.Epoc
     )
 
 
-def orders_of(job: Job, first: int, stop: int, seed: np.uint64 | None = None) -> Buffer:
+def orders_of(job: Job, first: int, stop: int, seed: np.uint64 | None = None, n_samples: int | None = None) -> Buffer:
     """The order of samples in each of the epochs, (stop − first, S), from the job's seed or a net's seed."""
     if not job.flags.shuffle:
         return _NO_ORDERS
     if job.order_source is not None:
         begin = job.begin.first_epoch
         return Buffer(job.order_source(first - begin, stop - begin))
-    n, D = job.data.n_samples, job.vectors.D
+    n, D = job.data.n_samples if n_samples is None else n_samples, job.vectors.D
     orders = np.empty((stop - first, n), np.int32)
     uniforms = aligned_zeros(n + 2 * D.count, np.float64)
     shuffle(D, job.vectors.U, Buffer(orders), Buffer(uniforms), n, first, stop, job.seed if seed is None else seed)
@@ -61,6 +64,23 @@ def _orders_by_net(job: Job, tiles: TileArrays, first: int, stop: int) -> Buffer
     if not tiles.count:
         return _NO_ORDERS
     return Buffer(np.concatenate([orders_of(job, first, stop, key).array for key in keys]))
+
+
+def _orders_of_own(job: Job, tiles: TileArrays, first: int, stop: int) -> Buffer:
+    """Orders for each number of samples of these nets, or for each net; `tiles.spans` say where each begins."""
+    spans = tiles.spans[: tiles.count]
+    filled = tiles.result_index[: tiles.count] >= 0
+    if not job.flags.shuffle or not filled.any():
+        return _NO_ORDERS
+    counts, begin = spans[:, structs.COUNT][filled], spans[:, structs.FIRST_ORDER]
+    if job.flags.order_by_net:  # each tile has one net
+        keys = _keys(job, tiles.rng_words[: tiles.count, 0].ravel(), SHUFFLING_BY_NET)[filled.ravel()]
+        orders = [orders_of(job, first, stop, key, int(n)).array.ravel() for key, n in zip(keys, counts, strict=True)]
+        begin[filled] = np.cumsum([0, *(order.size for order in orders[:-1])])
+        return Buffer(np.concatenate(orders))
+    sizes, which = np.unique(counts, return_inverse=True)
+    begin[filled] = ((stop - first) * np.cumsum([0, *sizes[:-1]]))[which]
+    return Buffer(np.concatenate([orders_of(job, first, stop, n_samples=int(n)).array.ravel() for n in sizes]))
 
 
 def _keys(job: Job, numbers: np.ndarray, purpose: int) -> np.ndarray:

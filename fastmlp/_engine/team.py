@@ -26,6 +26,8 @@ class Team:
 
     def __init__(self, scratch: structs.Scratch, threads_per_net: int = 1):
         self.scratches = [scratch]
+        self.chunks: list[tuple[structs.OwnChunk, ...]] = []
+        """For each member, room for samples of each net's own, in training and in validation."""
         if threads_per_net > 1:
             scratch = scratch._replace(
                 team=Buffer(aligned_zeros((N_SHARED,), np.int64)), threads_per_net=threads_per_net

@@ -15,7 +15,7 @@ from fastmlp._kernels.formulas.activations import BY_CODE
 from fastmlp._kernels.formulas.losses import LOSSES, Loss
 from fastmlp._kernels.formulas.optimizers import N_HYPERPARAMETERS
 from fastmlp._simd.cpu import MOST_UNITS, units_at_once
-from fastmlp._simd.types import Buffer, VectorSpec, aligned_copy, aligned_zeros
+from fastmlp._simd.types import Buffer, VectorSpec, aligned_copy, aligned_zeros, static
 
 if TYPE_CHECKING:
     from fastmlp.architecture import Architecture
@@ -29,6 +29,10 @@ CACHED_BYTES = 24 * 1024  # half of the first-level cache of most servers
 MOST_COLUMNS = MOST_UNITS * structs.BLOCK  # of a line of gradients
 ALIASING_BYTES = 4096
 TINY_PARAMETERS = 1024  # `_kernels/tiny` is faster at least up to here: measured, see docs/performance.md
+
+
+FOR_ALL, BY_NET = static(False), static(True)
+NO_ROWS = Buffer(np.zeros(1, np.int32))
 
 
 def is_tiny(architecture: Architecture, n_samples: int, batch_size: int) -> bool:
@@ -135,18 +139,28 @@ def row_order(architecture: Architecture) -> np.ndarray:
 
 
 def data_buffers(
-    X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, fill: int = structs.BLOCK
+    X: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray | None,
+    fill: int = structs.BLOCK,
+    rows: np.ndarray | None = None,
+    most_samples: int = 0,
+    first_span: int = 0,
 ) -> structs.Data:
     """The samples (S, n_in) and targets (S, n_out), of the nets' dtype; weights (S,), (n, S) or None.
 
-    A sample's inputs are padded to a multiple of `fill` numbers.
+    A sample's inputs are padded to a multiple of `fill` numbers. Nets with samples of their own have them as `rows`, up
+    to `most_samples` of them, and the place of their spans; they have their weights one after the other.
     """
     weighting = structs.UNWEIGHTED if weights is None else (structs.BY_SAMPLE if weights.ndim == 1 else structs.BY_NET)
     n_samples, n_in = X.shape
     inputs, data = data_memory(n_samples, n_in, X.dtype, targets, fill)
     inputs[:, :n_in] = X
     of_samples = weights if weighting == structs.BY_SAMPLE else np.zeros(1, X.dtype)
-    return data._replace(weights=Buffer(of_samples), weighting=weighting)
+    data = data._replace(weights=Buffer(of_samples), weighting=weighting)
+    if rows is None:
+        return data
+    return data._replace(rows=Buffer(rows), n_samples=most_samples, first_span=first_span, by_net=BY_NET)
 
 
 def data_memory(
@@ -165,16 +179,41 @@ def data_memory(
         n_samples=n_samples,
         n_columns=columns,
         weighting=structs.UNWEIGHTED,
+        by_net=FOR_ALL,
+        rows=NO_ROWS,
+        first_span=0,
+        chunk=(),
     )
     return inputs, data
 
 
+def own_chunk(architecture: Architecture, n_columns: int, vectors: Vectors, capacity: int) -> structs.OwnChunk:
+    """One thread's room for a chunk of samples of each net's own."""
+    dtype, width, n_in, n_out = vectors.F.dtype, vectors.width, architecture.sizes[0], architecture.sizes[-1]
+    inputs, columns = aligned_zeros((capacity * n_columns + MOST_COLUMNS, width), dtype), n_columns
+    inputs[: capacity * columns].reshape(capacity, columns, width)[:, n_in] = 1
+    return structs.OwnChunk(
+        inputs=Buffer(inputs),
+        targets=Buffer(aligned_zeros((capacity * n_out, width), dtype)),
+        weights=Buffer(aligned_zeros((capacity, width), dtype)),
+        places=Buffer(aligned_zeros((capacity, width), np.int64)),
+        counts=Buffer(aligned_zeros((structs.N_COUNTS, width), dtype)),
+        ends=Buffer(aligned_zeros((width + 2,), np.int64)),
+    )
+
+
 def scratch_buffers(
-    architecture: Architecture, net: structs.Net, vectors: Vectors, n_samples: int, dropping: bool = False
+    architecture: Architecture,
+    net: structs.Net,
+    vectors: Vectors,
+    n_samples: int,
+    dropping: bool = False,
+    other_rows: int = 0,
 ) -> structs.Scratch:
-    """One thread's working memory, for chunks of at most `n_samples`."""
+    """One thread's working memory, for chunks of at most `n_samples`, each of which takes `other_rows` elsewhere."""
     dtype, width = vectors.F.dtype, vectors.width
-    fitting = min(CHUNK_SAMPLES, max(1, CHUNK_BYTES // (2 * net.n_unit_rows * width * dtype.itemsize)))
+    of_a_sample = (2 * net.n_unit_rows + other_rows) * width * dtype.itemsize
+    fitting = min(CHUNK_SAMPLES, max(1, CHUNK_BYTES // of_a_sample))
     chunks = -(-n_samples // fitting)
     block = vectors.Units.count // width  # samples at once when working unit by unit
     capacity = -(-n_samples // (chunks * block)) * block
@@ -240,11 +279,24 @@ def rows_of_a_tile(n_state_rows: int, state_step: int) -> int:
 
 
 class TileArrays:
-    """Nets `first` to `stop` of a call, in tiles; `kernel_view` is passed to the kernels."""
+    """Nets `first` to `stop` of a call, in tiles; `kernel_view` is passed to the kernels.
 
-    def __init__(self, vectors: Vectors, first: int, stop: int, n_rows: int, n_samples_weighted: int = 0):
+    If `order` (n,) is given, they are the nets at these places of it.
+    """
+
+    def __init__(
+        self,
+        vectors: Vectors,
+        first: int,
+        stop: int,
+        n_rows: int,
+        n_samples_weighted: int = 0,
+        order: np.ndarray | None = None,
+        n_spans: int = 0,
+    ):
         width, dtype = vectors.width, vectors.F.dtype
         self.first, self.stop = first, stop
+        self.nets: slice | np.ndarray = slice(first, stop) if order is None else order[first:stop]
         self.count = -(-(stop - first) // width)
         self.width, self.n_rows = width, n_rows
         self.rows = aligned_zeros((self.count, n_rows, width), dtype)
@@ -253,6 +305,7 @@ class TileArrays:
         self.powers = aligned_zeros((self.count, structs.N_POWERS, width), np.float64)
         self.sample_weights = aligned_zeros((self.count, n_samples_weighted, width), dtype)
         self.rng_words = aligned_zeros((self.count, 2, width), np.uint64)
+        self.spans = aligned_zeros((self.count, n_spans, width), np.int64)
         self.result_index = np.empty((self.count, width), np.int64)
         self._place()
         self._buffers = [
@@ -264,14 +317,17 @@ class TileArrays:
                 self.powers,
                 self.sample_weights,
                 self.rng_words,
+                self.spans,
                 self.result_index,
             )
         ]
 
     def _place(self) -> None:
-        """Put net `first` into the first lane, and so on."""
+        """Put the first net into the first lane, and so on."""
         index = np.arange(self.first, self.first + self.result_index.size).reshape(self.result_index.shape)
         self.result_index[...] = index
+        if not isinstance(self.nets, slice):
+            self.result_index.ravel()[: self.stop - self.first] = self.nets
         self.result_index[index >= self.stop] = -1
         self.stop_state[:, structs.ACTIVE] = index < self.stop
 
@@ -288,7 +344,7 @@ class TileArrays:
 
     @property
     def kernel_view(self) -> structs.Tiles:
-        rows, hyper, stop_state, powers, sample_weights, rng_words, result_index = self._buffers
+        rows, hyper, stop_state, powers, sample_weights, rng_words, spans, result_index = self._buffers
         return structs.Tiles(
             rows,
             hyper,
@@ -296,10 +352,12 @@ class TileArrays:
             powers,
             sample_weights,
             rng_words,
+            spans,
             result_index,
             self.count,
             self.n_rows,
             self.width,
+            self.spans.shape[1],
         )
 
     def view_of_a_member(self) -> structs.Tiles:
@@ -312,9 +370,9 @@ class TileArrays:
         if not isinstance(values, np.ndarray):
             row[...] = values
         elif self.stop - self.first == 1:  # the same in a fifth of the time
-            row[...] = values[self.first]
+            row[...] = values[self.nets]
         else:
-            padded = np.resize(values[self.first : self.stop], row.size)
+            padded = np.resize(values[self.nets], row.size)
             row[...] = padded.reshape(row.shape)
 
     def fill_rows(self, rows: np.ndarray, values: dict[int, float | np.ndarray]) -> None:
@@ -328,21 +386,29 @@ class TileArrays:
     def fill_words(self, k: int, values: np.ndarray) -> None:
         """Write one number a net to a row of `rng_words`."""
         row = np.zeros(self.count * self.width, np.uint64)
-        row[: self.stop - self.first] = values[self.first : self.stop]
+        row[: self.stop - self.first] = values[self.nets]
         self.rng_words[:, k] = row.reshape(self.count, self.width)
 
     def fill_samples(self, weights: np.ndarray) -> None:
         """Write the sample weights (n, S) of these nets."""
-        lanes = np.zeros((self.count * self.width, weights.shape[1]), weights.dtype)
-        lanes[: self.stop - self.first] = weights[self.first : self.stop]
-        self.sample_weights[...] = lanes.reshape(self.count, self.width, weights.shape[1]).transpose(0, 2, 1)
+        self._fill_columns(self.sample_weights, weights)
+
+    def fill_spans(self, spans: np.ndarray) -> None:
+        """Write where these nets find samples of their own, (n, n_spans)."""
+        self._fill_columns(self.spans, spans)
+
+    def _fill_columns(self, rows: np.ndarray, values: np.ndarray) -> None:
+        """Write several numbers of each net, (n, k), to rows (T, k, W)."""
+        lanes = np.zeros((self.count * self.width, values.shape[1]), values.dtype)
+        lanes[: self.stop - self.first] = values[self.nets]
+        rows[...] = lanes.reshape(self.count, self.width, values.shape[1]).transpose(0, 2, 1)
 
     @staticmethod
-    def nbytes(nets: int, vectors: Vectors, n_rows: int, n_samples_weighted: int = 0) -> int:
+    def nbytes(nets: int, vectors: Vectors, n_rows: int, n_samples_weighted: int = 0, n_spans: int = 0) -> int:
         """Bytes that tiles of `nets` nets take."""
         rows = n_rows + N_HYPERPARAMETERS + structs.N_STOP_STATE + n_samples_weighted
         tiles = -(-nets // vectors.width)
-        return tiles * vectors.width * (rows * vectors.F.dtype.itemsize + 8 * (structs.N_POWERS + 3))
+        return tiles * vectors.width * (rows * vectors.F.dtype.itemsize + 8 * (structs.N_POWERS + 3 + n_spans))
 
 
 def loss_scales(loss: int, n_outputs: int, sklearn: bool) -> tuple[float, float]:

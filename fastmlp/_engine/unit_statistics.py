@@ -90,7 +90,7 @@ def inspected(
         own = np.ascontiguousarray(parameters[nets])
         tiles = TileArrays(plan.vectors, 0, len(own), plan.rows_of_a_tile(-1))
         tiles.fill(tiles.hyper[:, optimizers.LEAKY_SLOPE], slope[nets] if isinstance(slope, np.ndarray) else slope)
-        copy_in(F, tiles.kernel_view, Buffer(own), plan.row_of, plan.net.n_parameters, 0, 0)
+        copy_in(F, tiles.kernel_view, Buffer(own), plan.row_of, plan.net.n_parameters, 0)
         found = aligned_zeros((tiles.count, n_facts, tiles.width), dtype)
         peaks = aligned_zeros((plan.net.n_unit_rows, tiles.width), dtype)
         view, room = tiles.kernel_view, (Buffer(found), Buffer(peaks))

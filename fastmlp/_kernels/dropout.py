@@ -24,13 +24,15 @@ def _words(U, net_id, sample, layer, unit, key):
 
 
 @inline
-def lanes_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
+def lanes_masks(kinds, F, net, data, tiles, tile, key, samples, count, scratch):
     """Write the factor of every hidden unit for the first `count` samples, nets as lanes, to `scratch.masks`."""
     U = kinds.Words
     scale = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.DROPOUT_SCALE)
     net_id, threshold = load(U, tiles.rng_words, 2 * tile), load(U, tiles.rng_words, 2 * tile + 1)
     for s in range(count):
         sample = broadcast(U, np.uint64(samples[s]))
+        if data.by_net:
+            sample = load(U, data.chunk.places, s)
         for layer in range(1, net.n_layers):
             row = s * net.n_unit_rows + net.unit_rows[layer]
             for j in range(0, net.sizes[layer], UNITS_A_DRAW):
@@ -44,7 +46,7 @@ def lanes_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
 
 
 @inline
-def units_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
+def units_masks(kinds, F, net, data, tiles, tile, key, samples, count, scratch):
     """The factors for one net: a draw is for four units of V samples, which are written to their rows one by one."""
     Column, U = kinds.Column, kinds.Words
     V = ratio(Column, F)
@@ -52,7 +54,7 @@ def units_masks(kinds, F, net, tiles, tile, key, samples, count, scratch):
     net_id, threshold = broadcast(U, tiles.rng_words[2 * tile]), broadcast(U, tiles.rng_words[2 * tile + 1])
     first, stop = share_of(scratch, (count + V - 1) // V)
     for row in range(first, stop):
-        sample = load(U, samples, row)
+        sample = load(U, data.chunk.places if data.by_net else samples, row)
         for layer in range(1, net.n_layers):
             for j in range(0, net.sizes[layer], UNITS_A_DRAW):
                 a, b, c, d = _words(U, net_id, sample, layer, j, key)

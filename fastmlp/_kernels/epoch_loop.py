@@ -19,7 +19,8 @@ from fastmlp._kernels.formulas import optimizers
 from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.optimizer_step import advance_powers, set_l2, set_rate
 from fastmlp._kernels.output_layer import knows_bound, least_losses_of, output_deltas, outputs_and_losses
-from fastmlp._kernels.samples import block_weights, choose_samples, inverse_of, weight_sum_of
+from fastmlp._kernels.own_samples import begin_pass, ending_of, fold_samples, most_samples, taking_part
+from fastmlp._kernels.samples import block_weights, choose_chunk, inverse_of, weight_sum_of
 from fastmlp._kernels.stopping import (
     MOST_WITHIN_MARGIN,
     apply_rules,
@@ -32,7 +33,7 @@ from fastmlp._kernels.stopping import (
     target_in_doubt,
 )
 from fastmlp._kernels.sums import add_compensated
-from fastmlp._simd.arithmetic import any_lane, broadcast, fma, fold_compensated, fold_fma, ratio, repeat, select
+from fastmlp._simd.arithmetic import any_lane, broadcast, fma, fold_fma, ratio, repeat, select
 from fastmlp._simd.jit import inline, kernel
 from fastmlp._simd.memory import load, store
 
@@ -64,7 +65,7 @@ class Pass(NamedTuple):
     confirming: bool
     start: int
     stop: int
-    order: int  # position in `epochs.orders` of the order of samples; −1 for unshuffled
+    order: int  # position in `epochs.orders` of the order of samples, or of each net's own; −1 for unshuffled
 
 
 class Sums(NamedTuple):
@@ -89,31 +90,34 @@ class Means(NamedTuple):
 
 
 @inline
-def _epoch(net, data, flags, epochs, number, exact_until):
+def _epoch(net, data, flags, epochs, number, exact_until, n_samples):
     training = number < epochs.last
     due = flags.record_every > 0 and (number - epochs.begin) % flags.record_every == 0
     recording = due and not flags.sklearn
     minibatches = training and not flags.full_batch
     # the loss is not needed while a bound shows that the target is not reached
     cautious = knows_bound(net, flags) and flags.full_batch and training and not recording
-    cautious = cautious and data.n_samples <= MOST_WITHIN_MARGIN and number >= exact_until
-    n_steps = (data.n_samples + flags.batch_size - 1) // flags.batch_size if minibatches else 1
+    cautious = cautious and n_samples <= MOST_WITHIN_MARGIN and number >= exact_until and not data.by_net
+    n_steps = (n_samples + flags.batch_size - 1) // flags.batch_size if minibatches else 1
     judging = (flags.rules or flags.sklearn) and minibatches
     measuring = flags.rules or recording or not training
     return Epoch(number, training, minibatches, due, recording, judging, measuring, cautious, n_steps)
 
 
 @inline
-def _pass(data, flags, tile, epochs, epoch, step):
+def _pass(data, flags, tile, epochs, epoch, step, n):
     """Pass number `step` of an epoch: −1 records, `n_steps` confirms, others are minibatches or the full batch."""
-    n, confirming = data.n_samples, epoch.judging and step == epoch.n_steps
+    confirming = epoch.judging and step == epoch.n_steps
     whole = not epoch.minibatches or step < 0 or confirming
     start = 0 if whole else step * flags.batch_size
     stop = n if whole else min(n, start + flags.batch_size)
     number = epoch.number - epochs.first
-    if flags.order_by_net:
-        number += tile * (epochs.stop - epochs.first)
-    order = number * n if flags.shuffle and not whole else -1
+    if data.by_net:
+        order = number if flags.shuffle and not whole else -1
+    else:
+        if flags.order_by_net:
+            number += tile * (epochs.stop - epochs.first)
+        order = number * n if flags.shuffle and not whole else -1
     measure, learn = epoch.judging or (epoch.measuring and whole), epoch.training and 0 <= step < epoch.n_steps
     return Pass(whole, measure, learn, step == 0, step == epoch.n_steps - 1, confirming, start, stop, order)
 
@@ -131,9 +135,9 @@ def _sum_losses(Blk, F, net, data, flags, tiles, tile, count, scratch, exact, ca
         )
         weights = block_weights(Blk, F, data, tiles, tile, samples, s, scratch)
         if exact:
-            loss, loss_rest = fold_compensated(loss, loss_rest, weights * losses, within)
+            loss, loss_rest = fold_samples(F, data, loss, loss_rest, weights * losses, s, within)
             if flags.counts_accuracy:
-                right_sum, right_rest = fold_compensated(right_sum, right_rest, weights * right, within)
+                right_sum, right_rest = fold_samples(F, data, right_sum, right_rest, weights * right, s, within)
         elif cautious:
             bounds = least_losses_of(Blk, F, net, data, samples, s, units, outputs, row, 1, unit_step)
             least = fold_fma(least, weights, bounds, within)
@@ -156,7 +160,7 @@ def _output_deltas(Blk, F, net, data, tiles, tile, count, scratch, inverse, prob
 @inline
 def _add_to_means(F, data, flags, tiles, tile, part, loss, right, weight_sum, norm, means):
     """Add a pass to the epoch's means; returns its loss, which for a minibatch includes the L2 term, and the means."""
-    mean, mean_rest, seen, seen_rest, all_right, all_right_rest = means
+    mean, mean_rest, seen, seen_rest, all_right, all_right_rest = before = means
     if flags.counts_accuracy:
         seen, seen_rest = add_compensated(seen, seen_rest, weight_sum)
         all_right, all_right_rest = add_compensated(all_right, all_right_rest, right)
@@ -164,9 +168,33 @@ def _add_to_means(F, data, flags, tiles, tile, part, loss, right, weight_sum, no
         loss = select(weight_sum > 0.0, loss, 0.0)
         l2 = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.L2)
         loss = fma(0.5 * l2, norm, loss)
-        share = broadcast(F, (part.stop - part.start) / data.n_samples)
-        mean, mean_rest = add_compensated(mean, mean_rest, share * loss)
-    return loss, Means(mean, mean_rest, seen, seen_rest, all_right, all_right_rest)
+        mean, mean_rest = add_compensated(mean, mean_rest, _share_of(F, data, part) * loss)
+    means = Means(mean, mean_rest, seen, seen_rest, all_right, all_right_rest)
+    return loss, _means_of(F, data, means, before)
+
+
+@inline
+def _share_of(F, data, part):
+    """The share of a net's samples that are in this minibatch."""
+    if data.by_net:
+        return load(F, data.chunk.counts, structs.IN_PASS) / load(F, data.chunk.counts, structs.OF_NET)
+    return broadcast(F, (part.stop - part.start) / data.n_samples)
+
+
+@inline
+def _means_of(F, data, means, before):
+    """`means`, or those `before` of nets without samples in this minibatch."""
+    if data.by_net:
+        here = load(F, data.chunk.counts, structs.IN_PASS) > 0.0
+        return Means(
+            select(here, means.loss, before.loss),
+            select(here, means.loss_rest, before.loss_rest),
+            select(here, means.seen, before.seen),
+            select(here, means.seen_rest, before.seen_rest),
+            select(here, means.right, before.right),
+            select(here, means.right_rest, before.right_rest),
+        )
+    return means
 
 
 @inline
@@ -234,6 +262,7 @@ def _run_pass(
     means,
     chosen,
     exact_until,
+    n_samples,
 ):
     """One pass over some of the samples, chunk by chunk: forward, measure, backward, update.
 
@@ -244,7 +273,9 @@ def _run_pass(
     filled, capacity, base = ratio(Units, F), scratch.capacity, tile * tiles.n_rows
     zero, nothing, cut_short = broadcast(F, 0.0), broadcast(F, np.nan), False
     slope = load(F, tiles.hyper, tile * optimizers.N_HYPERPARAMETERS + optimizers.LEAKY_SLOPE)
-    weight_sum = weight_sum_of(F, data, tiles, tile, epochs.orders, part.order, part.start, part.stop)
+    if data.by_net:
+        begin_pass(data, tiles, tile, part.start, part.stop)
+    weight_sum = weight_sum_of(F, data, tiles, tile, epochs.orders, part.order, part.start, part.stop, scratch.lanes)
     inverse = inverse_of(flags, weight_sum)
     sums, probe, norm = Sums(zero, zero, zero, zero, zero), zero, zero
     if part.whole or part.first:
@@ -252,7 +283,7 @@ def _run_pass(
     if part.learn:
         set_l2(F, flags, tiles, tile, weight_sum)
         if flags.method == Method.ADAM:
-            advance_powers(F, flags, tiles, tile, active, scratch)
+            advance_powers(F, flags, tiles, tile, taking_part(F, data, active), scratch)
     first, in_doubt = part.start, False
     while first < part.stop:
         if halted(scratch, halt):
@@ -262,14 +293,16 @@ def _run_pass(
         if epoch.judging and flags.sklearn and flags.has_l2 and first == part.start:
             # no member of a team has made its step here
             norm = squared_norm(kinds, F, net, tiles.rows, base, scratch)
-        if not part.whole or data.n_samples > capacity or not chosen:
+        if not part.whole or n_samples > capacity or not chosen:
             n_filled = (count + filled - 1) & -filled
-            choose_samples(epochs.orders, part.order, first, count, n_filled, scratch.samples)
+            choose_chunk(
+                F, net, data, tiles, tile, epochs.orders, part.order, part.stop, first, count, n_filled, scratch.samples
+            )
             chosen = part.whole
         dropping = flags.dropping and part.learn
         if dropping:
             key = epochs.keys[epoch.number - epochs.first]
-            draw_masks(kinds, F, net, tiles, tile, key, scratch.samples, count, scratch)
+            draw_masks(kinds, F, net, data, tiles, tile, key, scratch.samples, count, scratch)
         forward(kinds, F, net, tiles.rows, base, data, scratch.samples, count, slope, scratch, dropping)
         exact = part.measure and (in_doubt or not epoch.cautious)
         sums = _sum_losses(Blk, F, net, data, flags, tiles, tile, count, scratch, exact, epoch.cautious, sums)
@@ -281,14 +314,26 @@ def _run_pass(
         if exact and last:
             loss = sums.loss / weight_sum * flags.loss_scale
             loss, means = _add_to_means(F, data, flags, tiles, tile, part, loss, sums.right, weight_sum, norm, means)
-            if part.whole or part.last:
+            if data.by_net:
+                if part.first:
+                    suspects = suspects & ~suspects
+                judged = active
+                if not part.whole:
+                    judged = ending_of(F, data, active)
+                if any_lane(judged):
+                    going_on, doubtful = _apply_rules(
+                        F, flags, tiles, tile, results, epochs, epoch, part, scratch, judged, suspects, loss, means
+                    )
+                    active = (active & ~judged) | going_on
+                    suspects = suspects | doubtful
+            elif part.whole or part.last:
                 active, suspects = _apply_rules(
                     F, flags, tiles, tile, results, epochs, epoch, part, scratch, active, suspects, loss, means
                 )
         if part.learn and (last or not in_doubt):
             probe = _output_deltas(Blk, F, net, data, tiles, tile, count, scratch, inverse, probe)
             if last:
-                broken = active & ~(probe == 0.0)
+                broken = taking_part(F, data, active) & ~(probe == 0.0)
                 retire(F, tiles, tile, results, broken, structs.DIVERGED, epoch.number, nothing, nothing, scratch.lanes)
                 active = active & ~broken
             backward(
@@ -304,7 +349,7 @@ def _run_pass(
                 slope,
                 first == part.start,
                 last,
-                active | empty,
+                taking_part(F, data, active) | empty,
             )
         first += capacity
     return active, suspects, means, chosen, exact_until, cut_short
@@ -316,19 +361,20 @@ def _train_tile(kinds, F, net, data, flags, tiles, tile, results, epochs, begin,
     nothing, zero = broadcast(F, np.nan), broadcast(F, 0.0)
     active = load(F, tiles.stop_state, tile * structs.N_STOP_STATE + structs.ACTIVE) != 0.0
     suspects, empty = active & ~active, empty_lanes(F, tiles, tile, scratch.lanes)
+    n_samples = most_samples(data, tiles, tile)
     number, cut_short, exact_until, chosen = begin - 1, False, 0, False
     means = Means(zero, zero, zero, zero, zero, zero)
     while not cut_short:
         number += 1
         if number == end + (end == epochs.last) or not any_lane(active):
             break
-        epoch = _epoch(net, data, flags, epochs, number, exact_until)
+        epoch = _epoch(net, data, flags, epochs, number, exact_until, n_samples)
         if epoch.training:
             set_rate(F, flags, tiles, tile, epochs.rate_factors[number - epochs.first])
         for step in range(-1 if epoch.recording and epoch.minibatches else 0, epoch.n_steps + epoch.judging):
             if step == epoch.n_steps and not any_lane(suspects):
                 break
-            part = _pass(data, flags, tile, epochs, epoch, step)
+            part = _pass(data, flags, tile, epochs, epoch, step, n_samples)
             active, suspects, means, chosen, exact_until, cut_short = _run_pass(
                 kinds,
                 F,
@@ -349,6 +395,7 @@ def _train_tile(kinds, F, net, data, flags, tiles, tile, results, epochs, begin,
                 means,
                 chosen,
                 exact_until,
+                n_samples,
             )
             if cut_short:
                 break

@@ -16,8 +16,8 @@ from fastmlp._kernels.formulas.activation_choice import activate, activation_bac
 from fastmlp._kernels.formulas.activations import Activation, relu, relu_backward
 from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.optimizer_step import adam, adam_settings, add_l2, update
-from fastmlp._kernels.structs import Rows
-from fastmlp._simd.arithmetic import any_lane, broadcast, fma, ratio, repeat
+from fastmlp._kernels.structs import IN_CHUNK, Rows
+from fastmlp._simd.arithmetic import any_lane, broadcast, fma, ratio, repeat, select
 from fastmlp._simd.cpu import register_count
 from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, load_grid, spread, spread_samples, store_grid
@@ -69,7 +69,7 @@ def _linear_forward(Units, Blk, F, net, rows, base, layer, data, samples, first,
             z = load_grid(Units, Blk, F, rows, weight + n_in, n_columns, 0) if net.bias else broadcast(Units, 0.0)
             if layer == 0:
                 for i in range(n_in):
-                    x = repeat(Units, spread_samples(Blk, F, data.inputs, samples, s, data.n_columns, i))
+                    x = repeat(Units, _inputs_of(Blk, F, data, samples, s, i))
                     z = fma(load_grid(Units, Blk, F, rows, weight + i, n_columns, 0), x, z)
             else:
                 source = s * net.n_unit_rows + below
@@ -79,6 +79,14 @@ def _linear_forward(Units, Blk, F, net, rows, base, layer, data, samples, first,
             if rectify:
                 z = relu(z)
             store_grid(Blk, F, units, s * net.n_unit_rows + here + j, 1, net.n_unit_rows, z, ratio(Blk, F))
+
+
+@inline
+def _inputs_of(Blk, F, data, samples, s, i):
+    """Input i of a block of samples."""
+    if data.by_net:
+        return load_grid(Blk, Blk, F, data.chunk.inputs, s * data.n_columns + i, 0, data.n_columns)
+    return spread_samples(Blk, F, data.inputs, samples, s, data.n_columns, i)
 
 
 @inline
@@ -276,6 +284,11 @@ def _gradients(Patch, Line, Column, F, net, flags, tiles, layer, data, scratch, 
         total = broadcast(Patch, 0.0)
         if not fresh:
             total = load_grid(Patch, Line, F, rows, band + i + P, n_columns, 1)
+        if data.by_net:
+            waiting = _gradients_of_own(
+                Patch, Line, F, net, flags, rows, layer, data, scratch, deltas, band, i, total, due, waiting, at_once
+            )
+            continue
         n_pairs = min(count // 2, due.stop - waiting) if at_once else 0
         if layer == 0:
             samples = scratch.samples
@@ -307,7 +320,67 @@ def _gradients(Patch, Line, Column, F, net, flags, tiles, layer, data, scratch, 
         total = broadcast(Column, 0.0)
         if not fresh:
             total = load_grid(Column, F, F, rows, band + n_in + P, n_columns, 0)
-        for s in range(count):
-            total = total + load_grid(Column, F, F, deltas.buffer, deltas.first + s * deltas.step, 1, 0)
-        store_grid(F, F, rows, band + n_in + P, n_columns, 0, total, 1)
+        if data.by_net:
+            _bias_gradients_of_own(Column, F, data, deltas, rows, band + n_in + P, n_columns, total)
+        else:
+            for s in range(count):
+                total = total + load_grid(Column, F, F, deltas.buffer, deltas.first + s * deltas.step, 1, 0)
+            store_grid(F, F, rows, band + n_in + P, n_columns, 0, total, 1)
     return waiting
+
+
+@inline
+def _gradients_of_own(
+    Patch, Line, F, net, flags, rows, layer, data, scratch, deltas, band, i, total, due, waiting, at_once
+):
+    """The sums of `_gradients` for a line of columns from i on, over each net's own samples.
+
+    The chunk's samples up to the first of `ends` are summed for all nets, those up to the next one for the nets that
+    have so many, and so on.
+    """
+    n_columns, target = net.sizes[layer] + net.bias, band + i + net.state_step
+    inputs = Rows(scratch.units, net.unit_rows[layer] + i, net.n_unit_rows)
+    if layer == 0:
+        inputs = Rows(data.chunk.inputs, i, data.n_columns)
+    ends, counts, first, filled = data.chunk.ends, repeat(Patch, load(F, data.chunk.counts, IN_CHUNK)), 0, n_columns - i
+    for k in range(1, ends[0] + 1):
+        if k == 1 and at_once:
+            n_pairs = min(ends[1] // 2, due.stop - waiting)
+            for pair in range(n_pairs):
+                total = _add_products(Patch, Line, F, inputs, deltas, 2 * pair, 2 * pair + 2, total)
+                adam(F, F, net, flags, rows, waiting + pair, waiting + pair + 1, ALL, due.settings)
+            waiting, first = waiting + n_pairs, 2 * n_pairs
+        total = _add_products(Patch, Line, F, inputs, deltas, first, ends[k], total)
+        if k > 1:
+            before = load_grid(Patch, Line, F, rows, target, n_columns, 1)
+            more = select(counts > broadcast(Patch, ends[k - 1]), total, before)
+            store_grid(Line, F, rows, target, n_columns, 1, more, filled)
+        else:
+            store_grid(Line, F, rows, target, n_columns, 1, total, filled)
+        first = ends[k]
+    return waiting
+
+
+@inline
+def _add_products(Patch, Line, F, inputs, deltas, first, stop, total):
+    """Add the products of some samples' inputs of a line and gradients of a band of units."""
+    for s in range(first, stop):
+        delta = load_grid(Patch, Line, F, deltas.buffer, deltas.first + s * deltas.step, 1, 0)
+        x = load_grid(Patch, Line, F, inputs.buffer, inputs.first + s * inputs.step, 0, 1)
+        total = fma(delta, x, total)
+    return total
+
+
+@inline
+def _bias_gradients_of_own(Column, F, data, deltas, rows, target, n_columns, total):
+    """The sums of a band of biases over each net's own samples; see `_gradients_of_own`."""
+    ends, counts, first = data.chunk.ends, repeat(Column, load(F, data.chunk.counts, IN_CHUNK)), 0
+    for k in range(1, ends[0] + 1):
+        for s in range(first, ends[k]):
+            total = total + load_grid(Column, F, F, deltas.buffer, deltas.first + s * deltas.step, 1, 0)
+        more = total
+        if k > 1:
+            before = load_grid(Column, F, F, rows, target, n_columns, 0)
+            more = select(counts > broadcast(Column, ends[k - 1]), total, before)
+        store_grid(F, F, rows, target, n_columns, 0, more, 1)
+        first = ends[k]

@@ -89,8 +89,11 @@ def _reached(F, tiles, tile, loss, accuracy):
 def _out_of_patience(F, flags, tiles, tile, active, loss):
     """Update the best losses and the waiting times; returns the mask of the nets that are out of patience.
 
-    Values of nets that have stopped do not change.
+    Values of nets that have stopped do not change. Without patience none do: which losses are computed then depends on
+    a net's neighbours.
     """
+    if not flags.waits:
+        return active & ~active
     c = tile * structs.N_STOP_STATE
     stop_state = tiles.stop_state
     best = load(F, stop_state, c + structs.BEST_LOSS)

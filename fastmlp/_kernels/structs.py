@@ -22,6 +22,14 @@ RAN_ALL_EPOCHS, REACHED_TARGET, STALLED, DIVERGED, INTERRUPTED = range(5)
 # Kinds of sample weights
 UNWEIGHTED, BY_SAMPLE, BY_NET = range(3)
 
+# Where a net finds samples of its own: their number, and the first of its numbers in `Data.rows`, its first row of
+# inputs and of targets, its first weight, and its first number in `Epochs.orders`
+COUNT, FIRST_ROW, FIRST_INPUT, FIRST_TARGET, FIRST_WEIGHT, FIRST_ORDER = range(6)
+N_SPANS = 6
+# Rows of `OwnChunk.counts`
+IN_CHUNK, IN_PASS, ENDING, OF_NET = range(4)
+N_COUNTS = 4
+
 
 class Kinds(NamedTuple):
     """Vectors of the passes; `lanes` and `units` describe their contents."""
@@ -67,7 +75,7 @@ class UnitsNet(NamedTuple):
 
 
 class Data(NamedTuple):
-    """The samples."""
+    """The samples; where each net has its own, those of all nets, and `n_samples` is the greatest number of one net."""
 
     inputs: Buffer  # (S, n_columns): inputs, 1 as the input of the bias, zeros
     targets: Buffer  # (S, n_out), classes one-hot
@@ -75,6 +83,21 @@ class Data(NamedTuple):
     n_samples: int
     n_columns: int
     weighting: int
+    by_net: bool  # a `StaticNumber`: whether each net has samples of its own
+    rows: Buffer  # with samples of each net's own, their numbers among its inputs and targets
+    first_span: int  # position of these samples among a tile's `spans`
+    chunk: Any  # `OwnChunk` of the thread, or nothing
+
+
+class OwnChunk(NamedTuple):
+    """A chunk of samples of each net's own, laid out as the lanes' kernel has units: see `own_samples`."""
+
+    inputs: Buffer  # (C, n_columns, W)
+    targets: Buffer  # (C, n_out, W)
+    weights: Buffer  # (C, W)
+    places: Buffer  # (C, W) int64: the samples' numbers among those of the net, for dropout
+    counts: Buffer  # (N_COUNTS, W) numbers of samples of each net; whether its minibatches end with this pass
+    ends: Buffer  # (W + 2,) int64: how many there are, then the different numbers IN_CHUNK of nets, ascending
 
 
 class Tiles(NamedTuple):
@@ -86,16 +109,18 @@ class Tiles(NamedTuple):
     powers: Buffer  # (T, 4, W) float64: Adam's β₁, β₂, β₁ᵗ, β₂ᵗ
     sample_weights: Buffer  # (T, S, W) for BY_NET
     rng_words: Buffer  # (T, 2, W) uint64: the nets' numbers, and 2³² times their dropout
+    spans: Buffer  # (T, n_spans, W) int64: where nets find samples of their own
     result_index: Buffer  # (T, W) index of the lane's net in the results, −1 for none
     n_tiles: int  # T
     n_rows: int  # R
     width: int  # W
+    n_spans: int
 
 
 class Epochs(NamedTuple):
     """The slice of epochs of one kernel call, which may end early."""
 
-    orders: Buffer  # (stop − first, S) shuffled sample numbers, or one such array for each tile
+    orders: Buffer  # (stop − first, S) shuffled sample numbers, or one such array for each tile or number of samples
     keys: Buffer  # (stop − first,) keys of dropout
     rate_factors: Buffer  # (stop − first,) factors of the learning rate, if `TrainFlags.scheduled`
     begin: int  # the first epoch of training, from which records are counted
@@ -128,6 +153,7 @@ class TrainFlags(NamedTuple):
     dropping: bool  # dropout
     record_every: int  # epochs; 0 for never
     rules: bool  # a stopping rule looks at the loss between epochs
+    waits: bool  # nets have patience
     bound_will_do: bool  # a cheap lower bound of the loss can rule out that a net stops
     has_l2: bool
     has_momentum: bool

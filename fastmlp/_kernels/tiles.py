@@ -55,24 +55,25 @@ def draw(F, D, U, tiles, groups, row_of, seed):
 
 
 @inline
-def copy_to_lanes(tiles, parameters, row_of, n_parameters, first_net, first_row):
+def copy_to_lanes(tiles, parameters, row_of, n_parameters, first_row):
     """Copy nets from `parameters` (n, P) to the lanes; see `copy_in`."""
     for tile in range(tiles.n_tiles):
         for lane in range(tiles.width):
-            if tiles.result_index[tile * tiles.width + lane] >= 0:
-                source = (first_net + tile * tiles.width + lane) * n_parameters
+            net = tiles.result_index[tile * tiles.width + lane]
+            if net >= 0:
+                source = net * n_parameters
                 for p in range(n_parameters):
                     row = tile * tiles.n_rows + first_row + row_of[p]
                     tiles.rows[row * tiles.width + lane] = parameters[source + p]
 
 
 @kernel
-def copy_in(F, tiles, parameters, row_of, n_parameters, first_net, first_row):
-    """Copy nets from `parameters` (n, P) to the lanes, from `first_net` on.
+def copy_in(F, tiles, parameters, row_of, n_parameters, first_row):
+    """Copy nets from `parameters` (n, P) to the lanes.
 
     `first_row` is 0 for the parameters, 2 or 3 times the state step for the optimizer's state.
     """
-    copy_to_lanes(tiles, parameters, row_of, n_parameters, first_net, first_row)
+    copy_to_lanes(tiles, parameters, row_of, n_parameters, first_row)
 
 
 @kernel
@@ -121,6 +122,7 @@ def compact(F, tiles, n_samples):
         _move_lane(tiles.stop_state, structs.N_STOP_STATE, width, lane, front)
         _move_lane(tiles.powers, structs.N_POWERS, width, lane, front)
         _move_lane(tiles.rng_words, 2, width, lane, front)
+        _move_lane(tiles.spans, tiles.n_spans, width, lane, front)
         _move_lane(tiles.sample_weights, n_samples, width, lane, front)
         tiles.result_index[front], tiles.result_index[lane] = tiles.result_index[lane], -1
         tiles.stop_state[(lane // width * structs.N_STOP_STATE + structs.ACTIVE) * width + lane % width] = 0.0

@@ -123,7 +123,7 @@ def _train_tile(Blk, F, net, data, flags, tiles, tile, results, epochs, begin, e
     active = load(F, tiles.stop_state, tile * structs.N_STOP_STATE + structs.ACTIVE) != 0.0
     empty = empty_lanes(F, tiles, tile, scratch.lanes)
     weights = block_weights(Blk, F, data, tiles, tile, samples, 0, scratch)
-    weight_sum = weight_sum_of(F, data, tiles, tile, samples, -1, 0, n)
+    weight_sum = weight_sum_of(F, data, tiles, tile, samples, -1, 0, n, scratch.lanes)
     scale = weights * repeat(Blk, inverse_of(flags, weight_sum))
     epoch = begin - 1
     while True:

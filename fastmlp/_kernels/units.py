@@ -15,6 +15,7 @@ from fastmlp._kernels.barrier import wait
 from fastmlp._kernels.formulas import optimizers
 from fastmlp._kernels.formulas.activation_choice import activate, activation_backward, needs_sum
 from fastmlp._kernels.formulas.activations import Activation, relu, relu_backward
+from fastmlp._kernels.own_samples import inputs_in
 from fastmlp._kernels.units_weight_gradients import column_of, deltas_of, gradients, part_of
 from fastmlp._simd.arithmetic import broadcast, fma, ratio, repeat
 from fastmlp._simd.jit import inline
@@ -90,6 +91,7 @@ def _linear_forward(Patch, Line, Column, F, net, rows, base, layer, data, sample
     weight = (base + net.weight_rows[layer]) // V + j * (net.own.padded[layer] + net.bias)
     below, here = net.unit_rows[layer], net.unit_rows[layer + 1] // V + j
     rectify = layer < net.n_layers - 1 and net.activations[layer] == Activation.RELU
+    inputs = inputs_in(data)
     for first in range(0, n_in, PANEL_ROWS):
         stop = min(n_in, first + PANEL_ROWS)
         for s in range(s_first, s_stop, R):
@@ -104,9 +106,9 @@ def _linear_forward(Patch, Line, Column, F, net, rows, base, layer, data, sample
                 if fetching and s + R < s_stop and n_in >= WORTH_PREFETCHING:
                     for r in range(s + R, s + 2 * R):
                         for i in range(first, stop, V):
-                            prefetch(data.inputs, samples[r] * data.n_columns + i)
+                            prefetch(inputs, samples[r] * data.n_columns + i)
                 for i in range(first, stop):
-                    x = spread_samples(Patch, Line, data.inputs, samples, s, data.n_columns, i)
+                    x = spread_samples(Patch, Line, inputs, samples, s, data.n_columns, i)
                     w = load_grid(Line, Line, Column, rows, weight + i * wide, 0, 1)
                     total = fma(repeat(Patch, w), x, total)
             else:

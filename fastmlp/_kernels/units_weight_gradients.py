@@ -9,6 +9,7 @@ from fastmlp._kernels.barrier import share_of
 from fastmlp._kernels.formulas import optimizers
 from fastmlp._kernels.formulas.optimizers import Method
 from fastmlp._kernels.optimizer_step import adam_settings, adam_step, add_l2, update
+from fastmlp._kernels.own_samples import inputs_in
 from fastmlp._kernels.structs import Rows
 from fastmlp._simd.arithmetic import any_lane, broadcast, fma, ratio, repeat
 from fastmlp._simd.jit import inline
@@ -150,7 +151,7 @@ def _lay_side_by_side(Column, F, net, layer, data, scratch, count, i, size):
     for s in range(count):
         for v in range(n_vectors):
             if layer == 0:
-                numbers = load(Column, data.inputs, (scratch.samples[s] * data.n_columns + i) // V + v)
+                numbers = load(Column, inputs_in(data), (scratch.samples[s] * data.n_columns + i) // V + v)
             else:
                 numbers = load(Column, scratch.units, (s * net.n_unit_rows + net.unit_rows[layer] + i) // V + v)
             store(scratch.own.side_by_side, s * n_vectors + v, numbers)

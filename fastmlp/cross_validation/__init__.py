@@ -21,6 +21,7 @@ from fastmlp.runs import Runs, Status
 from fastmlp.scoring import default_metrics
 from fastmlp.settings import NetSelection, TrainSettings
 from fastmlp.training import train
+from fastmlp.training.own_samples import refuse_by_net
 from fastmlp.training.prepare import prepare_job
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ NOT_HERE = {
     "warm_start": "each fold begins with fresh nets",
     "checkpoint": "pass the folds one by one to fastmlp.train",
     "keep_state": "train(fold, keep_state=True) of the result gives it",
+    "rows": "cv says which samples a fold has",
+    "rows_of": "cv says which samples a fold has",
+    "validation_rows": "pass validation, or train(fold, validation_rows=…) of the result",
     "record_every": "train(fold, record_every=…) of the result gives curves",
 }
 
@@ -200,6 +204,7 @@ def cross_validate(  # noqa: PLR0913
     if unknown:
         raise TypeError(f"cross_validate got an unexpected argument {sorted(unknown)[0]!r}")
     call = TrainSettings(architecture, **settings).validated().validated_for(count)
+    refuse_by_net("cross_validate", call, X, y)
     data = Data.copied(X, y, sample_weight, call.validation)
     weights, n_samples = data.sample_weight, len(data.X)
     if weights is not None and weights.shape != (n_samples,):

@@ -16,6 +16,7 @@ from fastmlp.distributing.data import Data, copied
 from fastmlp.distributing.tasks import identity
 from fastmlp.settings import BY_NET, NetSelection, TrainSettings
 from fastmlp.training.checkpoint import data_hashes
+from fastmlp.training.own_samples import refuse_by_net
 from fastmlp.training.prepare import prepare_job
 from fastmlp.training.restarts import STRIDE_BITS, most_restarts
 
@@ -29,6 +30,10 @@ NOT_HERE = {
     "checkpoint": "a survey keeps no nets to continue from",
     "checkpoint_every": "a survey keeps no nets to continue from",
     "kernel": "both kernels give the same bits, and the faster one is chosen",
+    "rows": "all nets of a survey have the same samples; train takes samples of each net's own",
+    "rows_of": "all nets of a survey have the same samples; train takes samples of each net's own",
+    "groups": "all nets of a survey have the same samples; train takes samples of each net's own",
+    "validation_rows": "all nets of a survey have the same samples; train takes samples of each net's own",
     "threads": "pass shard_threads, or an executor with the number of workers",
 }
 
@@ -116,6 +121,7 @@ def described(
     count = checks.whole_number("n_nets", n_nets, 1, MOST_NETS - first)
     kept = checks.whole_number("keep", keep, 0, MOST_KEPT)
     call = TrainSettings(architecture, **settings).validated()
+    refuse_by_net("survey", call, X, y)
     call = _of_arrays(call.validated_for(count), count)
     _refuse_wrong_rows(call, len(checks.real_array("X", X)), count)
     most = None

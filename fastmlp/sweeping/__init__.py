@@ -26,6 +26,7 @@ from fastmlp.sweeping.results import SweepResults, medians
 from fastmlp.sweeping.rungs import Nets, Trainer
 from fastmlp.sweeping.together import Rung
 from fastmlp.training import train
+from fastmlp.training.own_samples import refuse_by_net
 from fastmlp.training.prepare import prepare_job
 
 if TYPE_CHECKING:
@@ -245,6 +246,8 @@ def sweep(
     settings = settings_of(grid, for_halving(fixed) if halving is not None else fixed)
     if threads is not None:
         thread_count(threads)
+    for setting in settings:
+        refuse_by_net("sweep", setting.call, X, y)
     nets = Nets(X, y, seed, np.arange(count, dtype=np.uint64), threads)
     seconds_a_net = []
     for setting in settings:  # refuse invalid settings before any training

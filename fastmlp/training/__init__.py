@@ -16,7 +16,8 @@ from fastmlp.architecture import Architecture
 from fastmlp.initializers import Initializer
 from fastmlp.optimizers import Optimizer
 from fastmlp.runs import Runs, Status
-from fastmlp.settings import NOT_KEPT, NetSelection, TrainSettings, as_optimizer
+from fastmlp.settings import AN_ARRAY, NOT_KEPT, NetSelection, TrainSettings, as_optimizer
+from fastmlp.training import own_samples
 from fastmlp.training.checkpoint import Checkpoint, load_checkpoint
 from fastmlp.training.interrupted import TrainingInterrupted
 from fastmlp.training.layout import JobOptions
@@ -50,6 +51,10 @@ def train(  # noqa: PLR0913
     tol: Any = 1e-4,
     schedule: Any = None,
     validation: Any = None,
+    rows: Any = None,
+    rows_of: Any = None,
+    groups: Any = None,
+    validation_rows: Any = None,
     validation_score: Literal["loss", "accuracy", "r2"] = "loss",
     restore_best: bool = True,
     restart_stuck: int | None = None,
@@ -66,22 +71,24 @@ def train(  # noqa: PLR0913
     callback: Callback | None = None,
     **unknown: Never,
 ) -> Runs:
-    """Train many nets of one architecture on the same samples, at once.
+    """Train many nets of one architecture at once, on the same samples or each on its own.
 
     The same data, settings, seed and net number give the same bits, for any number of other nets, any number of
-    threads, and on any processor.
+    threads, and on any processor. A net with samples of its own has the bits of a call with only these.
 
     Parameters
     ----------
     architecture : Architecture
         The layers and their activations.
-    X : array_like of shape (n_samples, n_inputs)
-        Inputs of any real dtype: NumPy, pandas or lists. They are copied and rounded to `dtype`.
-    y : array_like
+    X : array_like of shape (n_samples, n_inputs) or (n_nets, n_samples, n_inputs), or a list of n_nets tables
+        Inputs of any real dtype: NumPy, pandas or lists. They are copied and rounded to `dtype`. With three dimensions,
+        or as a list of tables (which can have different numbers of samples), each net has its own.
+    y : array_like, or a list of n_nets of them
         Targets. Class numbers 0 … k − 1 of shape (n_samples,) for softmax; else (n_samples, n_outputs), or
-        (n_samples,) for one output. For "bce" they are 0 and 1, or between.
-    n_nets : int, default 1
-        Number of nets.
+        (n_samples,) for one output. For "bce" they are 0 and 1, or between. With one more dimension in front, n_nets,
+        each net has its own.
+    n_nets : int, optional
+        Number of nets; default 1, or as many as the data and `rows` are for.
     seed : int, default 0
         From 0 to 2**64 − 1. Seed and net number determine initial weights, dropout and bootstrap. The order of samples
         in an epoch depends only on the seed, unless each net has its own order.
@@ -112,7 +119,7 @@ def train(  # noqa: PLR0913
         the sample. Final losses and predictions are those of the whole net; stopping rules use the losses during
         training.
     sample_weight : array_like of shape (n_samples,) or (n_nets, n_samples), optional
-        Means over samples are then weighted means, in each minibatch.
+        Means over samples are then weighted means, in each minibatch. A list of arrays if X is a list of tables.
     bootstrap : bool, default False
         Whether each net trains on a bootstrap sample: n_samples samples drawn with replacement, from the seed and the
         net's number. The net's sample weights are multiplied by the number of draws.
@@ -129,7 +136,19 @@ def train(  # noqa: PLR0913
         net when the rate is at most 1e-6.
     validation : pair (X, y) or triple (X, y, sample_weight), optional
         Held-out samples. Every net is scored on them after each epoch; `patience` then counts epochs in which the score
-        has not risen by `tol`.
+        has not risen by `tol`. X and y can have the same forms as for training.
+    rows : list of arrays of int, or of masks, optional
+        The samples of X and y that each net trains on: their numbers, in this order, repeated ones counting repeatedly,
+        or masks (n_samples,) of bool. One for each net, or with `rows_of` a few. X and y are stored once.
+    rows_of : array_like of int, shape (n_nets,), optional
+        Which of the arrays in `rows` each net has.
+    groups : array_like of shape (n_samples,), optional
+        In place of `rows`: a label for each sample. The first net trains on the samples with the first label in
+        ascending order, and so on; or with `rows_of` each net on those with the label of this number.
+    validation_rows : list of arrays of int, or of masks, or "rest", optional
+        As `rows`, the samples of `validation`, or without it of X and y, that each net is scored on; in the order of
+        `rows`, if `rows_of` is given. "rest" is what a net's `rows` leave out. They have no weights, unless
+        `validation` has.
     validation_score : {"loss", "accuracy", "r2"}, default "loss"
         The score: the negative loss; the accuracy, which is the share of samples, by weight, with every output on the
         right side; or the coefficient of determination R², for "mse" and "poisson".
@@ -219,11 +238,21 @@ def train(  # noqa: PLR0913
     settings = settings.changed(
         validation_score=validation_score, restore_best=restore_best, record_every=record_every, keep_state=keep_state
     )
+    rows = _rows_or_groups(rows, groups, X)
+    settings = settings.changed(rows=rows, rows_of=rows_of, validation_rows=validation_rows)
     nets, how = NetSelection(n_nets, net_ids, seed, warm_start), HowToRun(kernel, threads, progress, callback)
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every, settings.optimizer)
     if restart_stuck is None:
         return train_nets(settings, X, y, nets, how, kept)
     return _train_until_solved(settings, X, y, nets, how, restart_stuck, kept)
+
+
+def _rows_or_groups(rows: Any, groups: Any, X: Any) -> Any:
+    if groups is None:
+        return rows
+    if rows is not None:
+        raise ValueError("rows and groups both say which samples each net has: leave one of them out")
+    return own_samples.rows_of_groups(groups, X)
 
 
 _ARGUMENTS = set(inspect.signature(train).parameters) - {"unknown"}
@@ -252,7 +281,7 @@ def train_nets(
     how = replace(how, threads=thread_count(how.threads))
     options = JobOptions(resumable=checkpoint is not None)
     job, runs = prepare_job(settings, X, y, nets, kernel=how.kernel, threads=how.threads, options=options)
-    _record(runs, job.settings, nets.warm_start is not None)
+    _record(runs, job, nets.warm_start is not None)
     return _to_the_end(job, runs, how, checkpoint)
 
 
@@ -268,11 +297,12 @@ def _train_until_solved(
     others = {"warm_start": nets.warm_start, "checkpoint": checkpoint, "callback": how.callback}
     most = most_restarts(restart_stuck, settings, y, nets.net_ids, others)
 
-    def train_some(some: TrainSettings, ids: np.ndarray) -> Runs:
+    def train_some(some: TrainSettings, ids: np.ndarray, stuck: np.ndarray, n_nets: int) -> Runs:
         again = some.changed(record_every=settings.record_every)
-        return train_nets(again, X, y, NetSelection(net_ids=ids, seed=nets.seed), how)
+        again, own_X, own_y = own_samples.of_nets(again, X, y, stuck, n_nets)
+        return train_nets(again, own_X, own_y, NetSelection(net_ids=ids, seed=nets.seed), how)
 
-    return train_until_solved(most, lambda: train_nets(settings, X, y, nets, how), train_some)
+    return train_until_solved(most, settings, lambda: train_nets(settings, X, y, nets, how), train_some)
 
 
 def _train_again(settings: TrainSettings, X: Any, y: Any, nets: NetSelection, threads: int | None) -> Runs:
@@ -282,10 +312,16 @@ def _train_again(settings: TrainSettings, X: Any, y: Any, nets: NetSelection, th
 Runs._train = staticmethod(_train_again)  # diagnoses and animations train nets again
 
 
-def _record(runs: Runs, settings: TrainSettings, went_on: bool) -> None:
-    """Record the settings in the results; after a warm start they do not describe the whole training."""
-    runs.settings = settings.recorded(len(runs), went_on)
-    runs.call = None if went_on else settings.kept()
+def _record(runs: Runs, job: Job, went_on: bool) -> None:
+    """Record the settings in the results.
+
+    After a warm start they do not describe the whole training. With samples of each net's own no call is kept, because
+    it could not be repeated with the same samples for all nets.
+    """
+    runs.settings = job.settings.recorded(len(runs), went_on)
+    if job.own is not None:
+        runs.settings["rows"] = AN_ARRAY
+    runs.call = None if went_on or job.own is not None else job.settings.kept()
 
 
 def resume(  # noqa: PLR0913
@@ -295,6 +331,10 @@ def resume(  # noqa: PLR0913
     *,
     sample_weight: Any = None,
     validation: Any = None,
+    rows: Any = None,
+    rows_of: Any = None,
+    groups: Any = None,
+    validation_rows: Any = None,
     schedule: Any = None,
     checkpoint_every: float = 60.0,
     kernel: str | None = None,
@@ -310,7 +350,7 @@ def resume(  # noqa: PLR0913
     ----------
     path : str or path
         The checkpoint. It is kept up to date as before. The checkpoint of a finished job gives its results again.
-    X, y, sample_weight, validation
+    X, y, sample_weight, validation, rows, rows_of, groups, validation_rows
         The data of the job. The file has a hash of them, and other data are refused.
     schedule : function, optional
         The schedule of the job, if that was a function, which a file cannot hold.
@@ -335,13 +375,16 @@ def resume(  # noqa: PLR0913
     if saved.needs_schedule != (schedule is not None) or (schedule is not None and not callable(schedule)):
         needed = "schedule, the function" if saved.needs_schedule else "no schedule, because the file holds the one"
         raise ValueError(f"schedule={schedule!r}: needs {needed} that the job started with")
-    if (saved.hashes["validation"] is None) != (validation is None):
+    held_out = validation is not None or validation_rows is not None
+    if (saved.hashes["validation"] is None) == held_out:
         raise ValueError(
             "the job has no validation data: leave validation out"
-            if validation is not None
+            if held_out
             else "the job has validation data: pass the same data as validation"
         )
     settings = saved.settings.changed(sample_weight=sample_weight, validation=validation, init="he_uniform")
+    rows = _rows_or_groups(rows, groups, X)
+    settings = settings.changed(rows=rows, rows_of=rows_of, validation_rows=validation_rows)
     if schedule is not None:
         settings = settings.changed(schedule=schedule)
     kept = Checkpoint(path, checkpoint_every, settings.optimizer, saved.hashes)
@@ -356,7 +399,7 @@ def resume(  # noqa: PLR0913
     )
     saved.refuse_other_data(job)
     job = saved.put_into(job, runs)
-    _record(runs, job.settings, went_on=False)
+    _record(runs, job, went_on=False)
     if job.settings.init is NOT_KEPT:
         runs.call = None
     return _to_the_end(job, runs, HowToRun(kernel, threads, progress, callback), kept)

@@ -119,7 +119,7 @@ def data_hashes(job: Job) -> dict[str, str | None]:
     held_out = None if validation is None else validation.data
     n_in = job.architecture.sizes[0]
     weights = data.weights.array if job.sample_weights is None else job.sample_weights
-    return {
+    hashes = {
         "X": _hash(_inputs(data, n_in)),
         "y": _hash([data.targets.array]),
         "sample_weight": _hash([weights]),
@@ -127,11 +127,15 @@ def data_hashes(job: Job) -> dict[str, str | None]:
         if held_out is None
         else _hash(_inputs(held_out, n_in), [held_out.targets.array], [held_out.weights.array]),
     }
+    if job.own is not None:
+        lists = [data.rows.array] if held_out is None else [data.rows.array, held_out.rows.array]
+        hashes["rows"] = _hash([job.own.spans], lists)
+    return hashes
 
 
 def _inputs(data: structs.Data, n_in: int) -> list[np.ndarray]:
     """The inputs in the layout of the lanes kernel, so that the hash does not depend on the kernel."""
-    rows = data.inputs.array[: data.n_samples * data.n_columns].reshape(data.n_samples, -1)
+    rows = data.inputs.array[:-MOST_COLUMNS].reshape(-1, data.n_columns)
     lines = rows[:, : rounded_up(n_in + 1, structs.BLOCK)]
     pieces = [lines[first : first + ROWS_A_PIECE] for first in range(0, len(lines), ROWS_A_PIECE)]
     return [*pieces, np.zeros(MOST_COLUMNS, lines.dtype)]
@@ -167,7 +171,14 @@ class Saved(NamedTuple):
 
     def refuse_other_data(self, job: Job) -> None:
         """Raise if the job has other data than the checkpoint."""
-        for name, found in data_hashes(job).items():
+        hashes = data_hashes(job)
+        if ("rows" in hashes) != ("rows" in self.hashes):
+            raise ValueError(
+                "the nets of the job "
+                + ("had samples of their own" if "rows" in self.hashes else "shared all samples")
+                + ": pass X, y, rows and groups as they were"
+            )
+        for name, found in hashes.items():
             if found != self.hashes[name]:
                 raise ValueError(
                     f"{name} differs from that of the job: pass the same {name}, in the same order of samples"
@@ -252,7 +263,7 @@ def _check(entries: dict[str, Entry], about: dict[str, Any]) -> None:
     settings, data = about["settings"], about["data"]
     if not 0 <= about["first_epoch"] < 2**60:
         raise FileFormatError(f"the metadata has first_epoch={about['first_epoch']}")
-    if set(data) != {"X", "y", "sample_weight", "validation"}:
+    if set(data) - {"rows"} != {"X", "y", "sample_weight", "validation"}:
         raise FileFormatError("the metadata lacks a hash of the data")
     if not isinstance(settings.get("optimizer"), str) or settings["optimizer"] not in OPTIMIZERS:
         raise FileFormatError(f"the settings have optimizer={settings.get('optimizer')!r}")

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp._check_values import choose
-from fastmlp._engine.cost_model import Choice, Rest, choose_kernels
+from fastmlp._engine import cost_model
+from fastmlp._engine.cost_model import Choice, choose_kernels
 from fastmlp._engine.early_stopping import Validation, curves
 from fastmlp._engine.execution_plan import ExecutionPlan
-from fastmlp._engine.job import Beginning, Job
+from fastmlp._engine.job import Beginning, Job, OwnSamples, Rest
 from fastmlp._engine.optimizer_state import STATE_ARRAYS, OptimizerState, new_state
 from fastmlp._engine.tile_arrays import data_buffers, loss_scales
 from fastmlp._kernels import structs
@@ -54,16 +55,19 @@ class Samples(NamedTuple):
 
     inputs: np.ndarray  # (S, n_in)
     targets: np.ndarray  # (S, n_out), classes one-hot
-    weights: np.ndarray | None  # (S,) or (n, S)
+    weights: np.ndarray | None  # (S,) or (n, S); of samples of each net's own (M,)
     counts_accuracy: bool
+    greatest_weight: float = 0.0  # the sum of the sample weights of a net
+    rows: np.ndarray | None = None  # of samples of each net's own, as in `structs.Data`
+    own: OwnSamples | None = None
 
 
 class HeldOut(NamedTuple):
     """The validation data in the nets' dtype."""
 
     data: structs.Data
-    targets: np.ndarray  # (S, n_out)
-    weights: np.ndarray | None  # (S,)
+    spread: np.ndarray  # each output's, (n_out,), or of each net's own data (n, n_out)
+    counts_accuracy: bool
 
 
 def n_records(settings: TrainSettings, sklearn: bool) -> int:
@@ -84,52 +88,72 @@ def laid_out(
     threads: int,
 ) -> tuple[Job, Runs]:
     """Lay out the job and its results before training."""
-    n_samples, n_out = len(samples.inputs), settings.architecture.sizes[-1]
+    n_out, own = settings.architecture.sizes[-1], samples.own
+    n_samples = len(samples.inputs) if own is None else int(own.counts.max())
     validation = None if held_out is None else _validation(settings, held_out, begin, options)
     decides = validation is not None and validation.decides
-    flags = _flags(
-        settings,
-        n_samples,
-        samples.counts_accuracy,
-        are_moderate=_are_moderate(samples.weights, n_out),
-        decides=decides,
-        continues=begin.state is not None,
-        gradients_only=options.gradients_only,
-        sklearn=options.sklearn,
-        resumable=options.resumable,
-    )
-    choice, rest = choose_kernels(
-        settings.architecture,
-        len(begin.net_ids),
-        n_samples,
-        flags.batch_size,
-        settings.dtype,
-        threads,
-        settings.epochs,
-        _kernel_asked_for(kernel, flags),
-        plain=not (flags.scheduled or flags.sklearn or validation is not None or flags.dropping),
-    )
+
+    def flags_for(most_samples: int) -> structs.TrainFlags:
+        return _flags(
+            settings,
+            most_samples,
+            samples.counts_accuracy,
+            are_moderate=samples.greatest_weight * n_out <= MOST_WEIGHT,
+            decides=decides,
+            continues=begin.state is not None,
+            gradients_only=options.gradients_only,
+            sklearn=options.sklearn,
+            resumable=options.resumable,
+            by_net=own is not None,
+        )
+
+    flags = flags_for(n_samples)
+    plain = own is None and not (flags.scheduled or flags.sklearn or validation is not None or flags.dropping)
+
+    def chosen(nets: int, typical_samples: int, of: structs.TrainFlags) -> tuple[Choice, cost_model.Rest | None]:
+        batch, asked = min(of.batch_size, typical_samples), _kernel_asked_for(kernel, of)
+        return choose_kernels(
+            settings.architecture, nets, typical_samples, batch, settings.dtype, threads, settings.epochs, asked, plain
+        )
+
     runs, final_state = _empty_results(settings, begin, validation, options)
-    plan, plan_of_rest = _plans(settings, choice, rest, online=flags.batch_size == 1 and n_samples > 1)
-    by_net = samples.weights is not None and samples.weights.ndim == 2
-    fill = max(plan.fill, plan_of_rest.fill if plan_of_rest else 1)
+    rest, stop = None, len(runs)
+    if own is None:
+        choice, other = chosen(len(runs), n_samples, flags)
+        if other is not None:
+            plan_of_rest = _plan(settings, other.choice, online=flags.batch_size == 1 and n_samples > 1)
+            rest, stop = Rest(plan_of_rest, flags, n_samples), len(runs) - other.nets
+    else:
+        # nets whose samples are one batch are trained otherwise than those with minibatches
+        counts, batch = own.counts[own.order], settings.batch_size or n_samples
+        few = int(np.searchsorted(counts, batch, side="right"))
+        if 0 < few < len(runs):
+            choice, _ = chosen(len(runs) - few, int(counts[few:].mean()), flags)
+            rest, stop = Rest(_plan(settings, choice, online=flags.batch_size == 1), flags, n_samples), few
+            n_samples, counts = int(counts[few - 1]), counts[:few]
+            flags = flags_for(n_samples)
+        choice, _ = chosen(stop, int(counts.mean()), flags)
+    plan = _plan(settings, choice, online=flags.batch_size == 1 and n_samples > 1)
+    by_net = own is None and samples.weights is not None and samples.weights.ndim == 2
+    fill = max(plan.fill, rest.plan.fill if rest else 1)
     spec_of = _init_spec if isinstance(settings.init, str) else _init_spec.__wrapped__
     init_spec = None if begin.parameters is not None else spec_of(settings.architecture, settings.init)
     job = Job(
         settings=settings,
         begin=_begin_in_results(begin, runs.parameters, final_state) if options.resumable else begin,
         init_spec=init_spec,
-        data=data_buffers(samples.inputs, samples.targets, samples.weights, fill),
+        data=data_buffers(samples.inputs, samples.targets, samples.weights, fill, samples.rows, n_samples),
         sample_weights=samples.weights if by_net else None,
         flags=flags,
         hyper=_hyperparameters(settings),
         stopping=_stopping_rows(settings, decides),
         plan=plan,
-        stop=len(runs) - rest.nets if rest else len(runs),
+        stop=stop,
         parameters=runs.parameters,
         gradients=np.zeros_like(runs.parameters) if options.gradients_only else None,
         results=_result_buffers(runs),
-        plan_of_rest=plan_of_rest,
+        rest=rest,
+        own=own,
         rate_factor=_rate_factor(settings, begin.first_epoch),
         order_source=options.orders,
         final_state=final_state,
@@ -162,8 +186,11 @@ def _flags(
     gradients_only: bool,
     sklearn: bool,
     resumable: bool,
+    by_net: bool,
 ) -> structs.TrainFlags:
-    """`decides`: whether validation stops nets; `continues`: whether they begin with an optimizer's state."""
+    """`are_moderate`: whether a loss can overflow only if a weighted sum exceeds the kernels' limit (NEAR_OVERFLOW);
+    `decides`: whether validation stops nets; `continues`: whether they begin with an optimizer's state.
+    """
     optimizer, n_out = settings.optimizer, settings.architecture.sizes[-1]
     batch = n_samples if settings.batch_size is None else min(n_samples, settings.batch_size)
     # an array counts even if it is all 0: the losses that rules use must not depend on neighbours
@@ -181,6 +208,7 @@ def _flags(
         dropping=dropping,
         record_every=0 if settings.record_every is None else min(settings.record_every, MAX_EPOCHS),
         rules=any(getattr(settings, name) is not None for name in STOPPING_RULES if name != "patience" or not decides),
+        waits=patience is not None,
         bound_will_do=settings.target_accuracy is None and patience is None and are_moderate,
         has_l2=_any(settings.l2),
         has_momentum=_any(getattr(optimizer, "momentum", 0.0)),
@@ -188,6 +216,7 @@ def _flags(
         nesterov=bool(getattr(optimizer, "nesterov", False)),
         same_powers=not (settings.keep_state or resumable)
         and not continues
+        and not by_net
         and all(np.ndim(getattr(optimizer, name, 0.0)) == 0 for name in ("beta1", "beta2")),
         loss_scale=loss_scale,
         delta_scale=delta_scale,
@@ -201,11 +230,6 @@ def _flags(
 
 def _any(values: PerNet) -> bool:
     return bool(values.any()) if isinstance(values, np.ndarray) else bool(values)
-
-
-def _are_moderate(weights: np.ndarray | None, n_out: int) -> bool:
-    """Whether a loss can overflow only if a weighted sum exceeds the kernels' limit (NEAR_OVERFLOW)."""
-    return weights is None or bool(np.max(weights.sum(axis=-1, dtype=np.float64)) * n_out <= MOST_WEIGHT)
 
 
 def _kernel_asked_for(kernel: Any, flags: structs.TrainFlags) -> str | None:
@@ -269,15 +293,8 @@ def _validation(settings: TrainSettings, held_out: HeldOut, begin: Beginning, op
     )
 
 
-def _plans(
-    settings: TrainSettings, choice: Choice, rest: Rest | None, online: bool
-) -> tuple[ExecutionPlan, ExecutionPlan | None]:
-    """The execution plan of the nets, and that of the last ones if it differs."""
-    plans = [
-        ExecutionPlan.of(settings.architecture, settings.loss_name, settings.dtype, one, online)
-        for one in (choice, *([rest.choice] if rest else []))
-    ]
-    return plans[0], plans[1] if rest else None
+def _plan(settings: TrainSettings, choice: Choice, online: bool) -> ExecutionPlan:
+    return ExecutionPlan.of(settings.architecture, settings.loss_name, settings.dtype, choice, online)
 
 
 def _empty_results(

@@ -8,18 +8,20 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
-from fastmlp._engine.early_stopping import SCORES
-from fastmlp._engine.job import Beginning, Job
+from fastmlp._engine.early_stopping import SCORES, spread_of
+from fastmlp._engine.job import Beginning, Job, OwnSamples
 from fastmlp._engine.memory_limit import refuse_if_too_large
 from fastmlp._engine.optimizer_state import for_optimizer
 from fastmlp._engine.processors import thread_count
 from fastmlp._engine.tile_arrays import data_buffers
+from fastmlp._kernels import structs
 from fastmlp._kernels.formulas.losses import Loss
 from fastmlp._kernels.tiles import draw_samples
 from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 from fastmlp.estimation import results_bytes
 from fastmlp.runs import Runs
 from fastmlp.settings import NetSelection, TrainSettings
+from fastmlp.training import own_samples
 from fastmlp.training.layout import HeldOut, JobOptions, Samples, laid_out, n_records
 
 MAX_SAMPLES_SINGLE = 2**24
@@ -37,15 +39,18 @@ def prepare_job(
 ) -> tuple[Job, Runs]:
     """Check everything, and lay out the job, with checked settings, and its empty results."""
     settings = settings.validated()
-    begin = _beginning(settings, nets, options)
+    begin = _beginning(settings, nets, options, own_samples.implied_nets(settings, X, y))
     settings = settings.validated_for(len(begin.net_ids))
-    samples = _samples(settings, X, y, begin)
     choose("validation_score", settings.validation_score, SCORES)
-    held_out = None if settings.validation is None else _held_out(settings)
+    if own_samples.is_by_net(settings, X, y, len(begin.net_ids)):
+        samples, held_out = _samples_by_net(settings, X, y, begin)
+    else:
+        samples = _samples(settings, X, y, begin)
+        held_out = None if settings.validation is None else _held_out(settings)
     return laid_out(settings, begin, samples, held_out, options, kernel, thread_count(threads))
 
 
-def _beginning(settings: TrainSettings, nets: NetSelection, options: JobOptions) -> Beginning:
+def _beginning(settings: TrainSettings, nets: NetSelection, options: JobOptions, implied_nets: int | None) -> Beginning:
     """The nets' numbers and initial weights; raises MemoryError if the results do not fit into memory."""
     architecture = settings.architecture
     seed, net_ids, n_nets = checks.whole_number("seed", nets.seed, 0, 2**64 - 1), nets.net_ids, nets.n_nets
@@ -58,7 +63,7 @@ def _beginning(settings: TrainSettings, nets: NetSelection, options: JobOptions)
             state = for_optimizer(state, settings.optimizer)
     elif initial is None and isinstance(settings.init, tuple):
         initial = checks.parameters(*settings.init, architecture, settings.dtype)
-    n_given = 1 if initial is None else len(initial)
+    n_given = len(initial) if initial is not None else implied_nets or 1
     count = checks.net_count(net_ids, n_nets, n_given)
     _refuse_what_takes_too_much(settings, count, options)
     numbers = checks.net_numbers(net_ids, n_nets, count)
@@ -77,7 +82,7 @@ def _refuse_what_takes_too_much(settings: TrainSettings, n_nets: int, options: J
         settings.optimizer,
         settings.dtype,
         n_records=0 if options.sklearn else records,
-        validation=settings.validation is not None,
+        validation=settings.validation is not None or settings.validation_rows is not None,
         restore_best=settings.restore_best,
         keeps_state=settings.keep_state or options.resumable,
         gradients=options.gradients_only,
@@ -122,8 +127,77 @@ def _samples(settings: TrainSettings, X: Any, y: Any, begin: Beginning) -> Sampl
         weights = _drawn_samples(weights, n_samples, begin.net_ids, np.uint64(begin.seed), settings.dtype)
     counts_accuracy = checks.counts_accuracy(targets)
     if settings.target_accuracy is not None and not counts_accuracy:
-        raise ValueError("target_accuracy needs classes: a softmax output, or targets that are all 0 or 1")
-    return Samples(inputs, targets, weights, counts_accuracy)
+        raise ValueError(_NEEDS_CLASSES)
+    greatest = 0.0 if weights is None else float(np.max(weights.sum(axis=-1, dtype=np.float64)))
+    return Samples(inputs, targets, weights, counts_accuracy, greatest)
+
+
+_NEEDS_CLASSES = "target_accuracy needs classes: a softmax output, or targets that are all 0 or 1"
+
+
+def _samples_by_net(settings: TrainSettings, X: Any, y: Any, begin: Beginning) -> tuple[Samples, HeldOut | None]:
+    """The training and validation data where nets have samples of their own."""
+    n_nets = len(begin.net_ids)
+    part, held_out = own_samples.training_part(settings, X, y, n_nets), None
+    if settings.dtype == np.float32 and part.counts.max() > MAX_SAMPLES_SINGLE:
+        raise ValueError(f"a net has {part.counts.max():,} samples; float32 counts to {MAX_SAMPLES_SINGLE:,}")
+    if settings.bootstrap:
+        part = _drawn_by_net(part, begin, settings.dtype)
+    spans, classes = part.spans, _classes_by_net(part)
+    if settings.target_accuracy is not None and not classes.all():
+        raise ValueError(f"{_NEEDS_CLASSES}: those of net {begin.net_ids[np.argmin(classes)]} are not")
+    if own_samples.is_validation_by_net(settings, n_nets):
+        validation = own_samples.validation_part(settings, X, y, n_nets)
+        held_out = _held_out_by_net(settings, validation, structs.N_SPANS)
+        spans = np.hstack([spans, validation.spans])
+    elif settings.validation is not None:
+        held_out = _held_out(settings)
+    order = np.lexsort(spans.T[::-1])  # by their number first
+    greatest = 0.0 if part.weights is None else _greatest_sum(part)
+    own = OwnSamples(spans, order, classes)
+    return Samples(part.inputs, part.targets, part.weights, bool(classes.any()), greatest, part.rows, own), held_out
+
+
+def _classes_by_net(part: own_samples.Part) -> np.ndarray:
+    """Whether each net's targets are classes, (n,)."""
+    if checks.counts_accuracy(part.targets):
+        return np.ones(len(part.spans), bool)
+    first, which = part.first_of_each()
+    return np.array([checks.counts_accuracy(part.targets_of(net)) for net in first.tolist()])[which]
+
+
+def _greatest_sum(part: own_samples.Part) -> float:
+    first, _ = part.first_of_each()
+    return max(float(part.weights_of(net).sum(dtype=np.float64)) for net in first.tolist())  # type: ignore[union-attr]
+
+
+def _drawn_by_net(part: own_samples.Part, begin: Beginning, dtype: np.dtype) -> own_samples.Part:
+    """The part with the numbers of times that each net draws each of its samples, times the samples' weights."""
+    counts, spans = part.counts, part.spans.copy()
+    own_samples.refuse_weights(int(counts.sum()), len(counts), dtype)
+    spans[:, structs.FIRST_WEIGHT] = np.cumsum([0, *counts[:-1]])
+    drawn = np.empty(int(counts.sum()), dtype)
+    for size in np.unique(counts).tolist():
+        nets = np.flatnonzero(counts == size)
+        weights = None
+        if part.weights is not None:
+            weights = np.array([part.weights_of(net) for net in nets.tolist()])
+        numbers = np.ascontiguousarray(begin.net_ids[nets])
+        of_size = _drawn_samples(weights, size, numbers, np.uint64(begin.seed), dtype)
+        drawn[spans[nets, structs.FIRST_WEIGHT][:, None] + np.arange(size)] = of_size
+    return part._replace(weights=drawn, spans=spans)
+
+
+def _held_out_by_net(settings: TrainSettings, part: own_samples.Part, first_span: int) -> HeldOut:
+    classes = _classes_by_net(part)
+    _refuse_score(settings, bool(classes.all()))
+    first, which = part.first_of_each()
+    spread = np.array([spread_of(part.targets_of(net), part.weights_of(net)) for net in first.tolist()])[which]
+    most = int(part.counts.max())
+    data = data_buffers(
+        part.inputs, part.targets, part.weights, rows=part.rows, most_samples=most, first_span=first_span
+    )
+    return HeldOut(data, spread, bool(classes.all()))
 
 
 def _drawn_samples(
@@ -150,7 +224,7 @@ def _drawn_samples(
 
 
 def _held_out(settings: TrainSettings) -> HeldOut:
-    given, score, loss = settings.validation, settings.validation_score, settings.loss_code
+    given, loss = settings.validation, settings.loss_code
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         raise TypeError("validation needs a pair (X, y), or (X, y, sample_weight)")
     try:
@@ -167,8 +241,14 @@ def _held_out(settings: TrainSettings) -> HeldOut:
                 "are scored with the same weights"
             )
         weights = checks.sample_weights(given[2], len(inputs), 1, settings.dtype)
-    if score == "accuracy" and not checks.counts_accuracy(targets):
+    classes = checks.counts_accuracy(targets)
+    _refuse_score(settings, classes)
+    return HeldOut(data_buffers(inputs, targets, weights), spread_of(targets, weights), classes)
+
+
+def _refuse_score(settings: TrainSettings, classes: bool) -> None:
+    score, loss = settings.validation_score, settings.loss_code
+    if score == "accuracy" and not classes:
         raise ValueError("validation_score='accuracy' needs classes: a softmax output, or targets that are all 0 or 1")
     if score == "r2" and loss < Loss.MSE:
         raise ValueError("validation_score='r2' is for loss='mse' and 'poisson': use 'loss' or 'accuracy'")
-    return HeldOut(data_buffers(inputs, targets, weights), targets, weights)

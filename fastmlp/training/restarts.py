@@ -31,13 +31,20 @@ def most_restarts(restart_stuck: Any, settings: TrainSettings, y: Any, net_ids: 
             "restart_stuck draws new initial weights: pass init as a name or an initializer, not as arrays"
         )
     targeted = settings.target_loss is not None or settings.target_accuracy is not None
-    targets = checks.real_array("y", y)
+    targets = _all_targets(y)
     softmax = getattr(settings.architecture, "output", "") == "softmax"
     if not targeted and not softmax and not checks.counts_accuracy(targets):
         raise ValueError("restart_stuck needs to know which nets are solved: pass target_loss")
     if np.max(net_ids if net_ids is not None else 0) >= 2**STRIDE_BITS:
         raise ValueError(f"restart_stuck needs net_ids below 2**{STRIDE_BITS}: the restarts' numbers lie above")
     return most
+
+
+def _all_targets(y: Any) -> np.ndarray:
+    """The targets of all nets, whatever form they have."""
+    if isinstance(y, (list, tuple)) and any(hasattr(one, "shape") and np.ndim(one) for one in y):
+        return np.concatenate([checks.real_array("y", one).reshape(-1) for one in y])
+    return checks.real_array("y", y)
 
 
 def solved(runs: Runs, settings: TrainSettings) -> np.ndarray:
@@ -56,16 +63,22 @@ def solved(runs: Runs, settings: TrainSettings) -> np.ndarray:
 
 
 def train_until_solved(
-    most: int, train_all: Callable[[], Runs], train_some: Callable[[TrainSettings, np.ndarray], Runs]
+    most: int,
+    given: TrainSettings,
+    train_all: Callable[[], Runs],
+    train_some: Callable[[TrainSettings, np.ndarray, np.ndarray, int], Runs],
 ) -> Runs:
-    """Train nets with `train_some(net_ids)`, and replace those that are not solved, each at most `most` times."""
+    """Train all nets, and replace those that are not solved, each at most `most` times.
+
+    `given` are the settings; `train_some` trains some of the nets again: it takes their settings, their new numbers,
+    which nets they are, and the number of all.
+    """
     try:
         runs = train_all()
     except TrainingInterrupted as interruption:
         interruption.runs.restarts = np.zeros(len(interruption.runs), np.int64)
         raise
-    settings, first = runs.call, runs.net_ids.copy()
-    assert settings is not None
+    settings, first = runs.call or given.validated().validated_for(len(runs)), runs.net_ids.copy()
     restarts = runs.restarts = np.zeros(len(runs), np.int64)
     for number in range(1, most + 1):
         stuck = np.flatnonzero(~solved(runs, settings))
@@ -73,7 +86,7 @@ def train_until_solved(
             break
         ids = first[stuck] + np.uint64(number << STRIDE_BITS)
         try:
-            _put(runs, stuck, train_some(settings.of(stuck), ids))
+            _put(runs, stuck, train_some(settings.of(stuck), ids, stuck, len(runs)))
         except TrainingInterrupted as interruption:
             _put(runs, stuck, interruption.runs)
             restarts[stuck] = number

@@ -115,7 +115,9 @@ class Runner:
 
     def _finish(self) -> None:
         """Set the state's epoch, and count epochs from where each net began."""
-        runs, begin = self.runs, self.job.begin
+        runs, begin, own = self.runs, self.job.begin, self.job.own
+        if own is not None:
+            runs.accuracy[~own.counts_accuracy] = np.nan
         if runs.state is not None and (runs.status == Status.INTERRUPTED).any():
             runs.state = runs.state._replace(epoch=int(runs.epochs.max()))
         if begin.earlier_epochs is not None:

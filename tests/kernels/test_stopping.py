@@ -96,6 +96,7 @@ def test_rules_stop_each_net_when_plain_python_does(seed):
         dropping=False,
         record_every=0,
         rules=True,
+        waits=True,
         bound_will_do=False,
         has_l2=False,
         has_momentum=False,

@@ -101,7 +101,7 @@ def test_the_last_nets_have_the_same_bits_in_another_way(seed, monkeypatch):
             job, _ = planned(**settings, **rules, threads=threads)
             nets, tiles = settings["n_nets"], threads * job.vectors.width
             rest = nets % tiles if nets > tiles else 0
-            assert (job.stop, job.plan_of_rest is not None) == (nets - rest, rest > 0)
+            assert (job.stop, job.rest is not None) == (nets - rest, rest > 0)
             assert_same_bits(lanes, fastmlp.train(**settings, **rules, threads=threads), settings["architecture"])
 
 
@@ -127,7 +127,7 @@ def test_what_a_job_keeps_is_kept_of_the_last_nets_too(optimizer, monkeypatch, t
     job, _ = planned(
         architecture=arch, X=X, y=y, epochs=12, seed=0, init="he_uniform", **settings | {"validation": None}
     )
-    assert (job.stop, job.plan_of_rest.kernel) == (nets - 1, "units")
+    assert (job.stop, job.rest.plan.kernel) == (nets - 1, "units")
     lanes = fastmlp.train(arch, X, y, epochs=12, kernel="lanes", **settings)
     both = fastmlp.train(arch, X, y, epochs=12, callback=lambda p: seen.append(p) or False, **settings)
     assert_same_bits(lanes, both)
