@@ -16,6 +16,7 @@ from fastmlp._engine.predict import predict, predict_mean, predict_over_nets
 from fastmlp._engine.trained_nets import Status, Train
 from fastmlp._html import html_table
 from fastmlp._io.nets import save
+from fastmlp._own_samples import rows_or_groups
 from fastmlp.architecture import Architecture
 from fastmlp.scoring import REDUCTIONS, evaluate, reduction
 
@@ -323,15 +324,25 @@ class Runs(_Parameters):
         return self[int(np.nanargmin(self.loss))]
 
     def evaluate(
-        self, X: Any, y: Any, *, sample_weight: Any = None, metrics: Any = None, threads: int | None = None
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        metrics: Any = None,
+        rows: Any = None,
+        rows_of: Any = None,
+        groups: Any = None,
+        threads: int | None = None,
     ) -> dict[str, np.ndarray]:
         """Score every net on samples, in blocks, so that outputs of all nets are never held at once.
 
         Parameters
         ----------
-        X, y : array_like
-            The samples, as for `train`.
+        X, y, rows, rows_of, groups
+            The samples, the same for all nets or each net's own, as for `train`.
         sample_weight : array_like of shape (n_samples,), optional
+            As for `train`, where nets have samples of their own.
         metrics : str, function, or list of such, optional
             "loss" (that of training, without the L2 term); for classes "accuracy", "balanced_accuracy" and "roc_auc"
             (of several classes, each against the others, averaged); for numbers, and for the outputs of classes, "r2",
@@ -345,7 +356,8 @@ class Runs(_Parameters):
         Returns
         -------
         dict of ndarrays of shape (n_nets,), float64
-            By the metrics' names; NaN for a net with outputs that are not finite.
+            By the metrics' names; NaN for a net with outputs that are not finite, and where a net's own samples lack a
+            class that the metric needs.
 
         Examples
         --------
@@ -355,7 +367,9 @@ class Runs(_Parameters):
         >>> runs.evaluate(X, y, metrics=["accuracy", "roc_auc"])["roc_auc"].shape
         (100,)
         """
-        return evaluate(self, X, y, sample_weight, metrics, Runs._train, threads)
+        if groups is not None:
+            rows = rows_or_groups(rows, groups, X)
+        return evaluate(self, X, y, sample_weight, metrics, Runs._train, threads, rows, rows_of)
 
     def to_pandas(self, **columns: Any) -> Any:
         """A pandas DataFrame with a row for each net: what `Runs` has of it but weights and curves, and `columns`.

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import _check_data as checks
+from fastmlp import _own_samples as own_samples
 from fastmlp._check_values import choose
 from fastmlp._engine.predict import predict
 from fastmlp._engine.trained_nets import Train, TrainedNets
@@ -21,6 +22,10 @@ from fastmlp.settings import NetSelection, TrainSettings
 
 COPIED_BYTES = 2**25  # of parameters
 BLOCK_BYTES = 2**23  # most bytes of the outputs of a block of nets in float64, if one net's are no more
+
+
+class MissingClassError(ValueError):
+    """A score needs samples of every class."""
 
 
 class Samples(NamedTuple):
@@ -97,7 +102,9 @@ def _roc_auc(outputs: np.ndarray, samples: Samples) -> np.ndarray:
         positive = samples.targets[:, k] == 1
         for some, what in ((positive, "in"), (~positive, "outside")):
             if not samples.weights[some].sum():
-                raise ValueError(f"metric 'roc_auc': there are no samples {what} class {k if n_outputs > 1 else 1}")
+                raise MissingClassError(
+                    f"metric 'roc_auc': there are no samples {what} class {k if n_outputs > 1 else 1}"
+                )
         areas.append(_area(outputs[:, :, k], positive, samples.weights))
     return np.mean(areas, axis=0)
 
@@ -143,16 +150,29 @@ METRICS = (LOSS, *OF_CLASSES, *OF_NUMBERS)
 
 
 def evaluate(
-    runs: TrainedNets, X: Any, y: Any, sample_weight: Any, metrics: Any, train: Train, threads: int | None
+    runs: TrainedNets,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    metrics: Any,
+    train: Train,
+    threads: int | None,
+    rows: Any = None,
+    rows_of: Any = None,
 ) -> dict[str, np.ndarray]:
     """The scores of `Runs.evaluate`; `train` computes the loss, in a call without epochs."""
     arch, dtype = runs.architecture, runs.parameters.dtype
+    call = TrainSettings(
+        arch, loss=loss_name(runs), epochs=0, dtype=dtype, sample_weight=sample_weight, rows=rows, rows_of=rows_of
+    )
+    if own_samples.is_by_net(call, X, y, len(runs)):
+        return _evaluate_by_net(runs, X, y, call, metrics, train, threads)
     inputs = checks.inputs(X, arch, dtype)
     samples = _samples(arch, loss_name(runs), y, len(inputs), sample_weight)
     asked = named_metrics(metrics, samples)
     found = {name: np.full(len(runs), np.nan) for name in asked}
     if LOSS in asked and asked[LOSS] is None:
-        _put_losses(runs, X, y, sample_weight, found[LOSS], train, threads)
+        _put_losses(runs, X, y, call, found[LOSS], train, threads)
     if not any(asked.values()):
         return found
     given = np.asarray(y), sample_weight
@@ -162,6 +182,46 @@ def evaluate(
         outputs = predict(_of_nets(arch, nets), runs.parameters[nets], inputs, threads=threads)
         for name, scores in _scores(outputs, samples, asked, given).items():
             found[name][nets] = scores
+    return found
+
+
+def _evaluate_by_net(
+    runs: TrainedNets, X: Any, y: Any, call: TrainSettings, metrics: Any, train: Train, threads: int | None
+) -> dict[str, np.ndarray]:
+    """`evaluate` where nets have samples of their own: set of samples by set of samples."""
+    arch, softmax = runs.architecture, runs.architecture.activations[-1] == Activation.SOFTMAX
+    part = own_samples.training_part(call.changed(dtype=np.dtype(np.float64)), X, y, len(runs))
+
+    def samples_of(net: int) -> Samples:
+        targets, weights = part.targets_of(net), part.weights_of(net)
+        each = np.ones(len(targets)) if weights is None else weights
+        return Samples(targets, each / each.sum(), softmax, are_classes)
+
+    are_classes = checks.counts_accuracy(part.targets)
+    asked = named_metrics(metrics, Samples(part.targets[:1], np.ones(1), softmax, are_classes))
+    found = {name: np.full(len(runs), np.nan) for name in asked}
+    if LOSS in asked and asked[LOSS] is None:
+        _put_losses(runs, X, y, call, found[LOSS], train, threads)
+    if not any(asked.values()):
+        return found
+    first, which = part.first_of_each()
+    sets = np.split(np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))[:-1])
+    for net, members in zip(first.tolist(), sets, strict=True):
+        samples = samples_of(net)
+        targets = samples.labels if softmax and are_classes else samples.targets
+        given = targets[:, 0] if targets.ndim == 2 and targets.shape[1] == 1 else targets, part.weights_of(net)
+        inputs = part.inputs_of(net).astype(runs.parameters.dtype)
+        size = max(1, BLOCK_BYTES // max(1, 8 * samples.targets.size))
+        for start in range(0, len(members), size):
+            nets = members[start : start + size]
+            outputs = predict(_of_nets(arch, nets), runs.parameters[nets], inputs, threads=threads)
+            for name, metric in asked.items():
+                try:
+                    scores = _scores(outputs, samples, {name: metric}, given)
+                except MissingClassError:
+                    continue
+                if name in scores:
+                    found[name][nets] = scores[name]
     return found
 
 
@@ -193,18 +253,17 @@ def _scores(
 
 
 def _put_losses(
-    runs: TrainedNets, X: Any, y: Any, sample_weight: Any, losses: np.ndarray, train: Train, threads: int | None
+    runs: TrainedNets, X: Any, y: Any, call: TrainSettings, losses: np.ndarray, train: Train, threads: int | None
 ) -> None:
     """The mean losses, with the bits that training has."""
-    call = TrainSettings(
-        runs.architecture, loss=loss_name(runs), epochs=0, dtype=runs.parameters.dtype, sample_weight=sample_weight
-    )
     size = max(1, COPIED_BYTES // (runs.parameters.itemsize * runs.architecture.n_parameters))
     for first in range(0, len(runs), size):
-        nets = runs[first : first + size]
-        own = call.changed(architecture=nets.architecture)
+        which = np.arange(first, min(first + size, len(runs)))
+        nets = runs[which]
+        own, own_X, own_y = own_samples.of_nets(call.of(which), X, y, which, len(runs))
+        own = own.changed(architecture=nets.architecture)
         nets.state = None  # of the optimizer that they were trained with
-        losses[first : first + size] = train(own, X, y, NetSelection(warm_start=nets), threads).loss
+        losses[which] = train(own, own_X, own_y, NetSelection(warm_start=nets), threads).loss
 
 
 class OfOneNet(NamedTuple):
@@ -266,7 +325,7 @@ def loss_name(runs: TrainedNets) -> str:
     return runs.settings.get("loss") or runs.architecture.default_loss
 
 
-def _of_nets(architecture: Architecture, nets: slice) -> Architecture:
+def _of_nets(architecture: Architecture, nets: slice | np.ndarray) -> Architecture:
     slope = architecture.leaky_slope
     return architecture.with_slope(slope[nets]) if isinstance(slope, np.ndarray) else architecture
 

@@ -11,8 +11,9 @@ import numpy as np
 from fastmlp import _check_data as checks
 from fastmlp._engine.processors import thread_count
 from fastmlp._html import html_table
+from fastmlp._own_samples import refuse_by_net
 from fastmlp.architecture import Architecture
-from fastmlp.cross_validation.fold import FoldResult, FoldTask, keywords, refuse_other_samples, train_fold
+from fastmlp.cross_validation.fold import FoldResult, FoldsTask, keywords, refuse_other_samples, train_folds
 from fastmlp.cross_validation.splits import Fold, folds_of
 from fastmlp.distributing.data import Data
 from fastmlp.distributing.dispatcher import run_tasks
@@ -21,7 +22,6 @@ from fastmlp.runs import Runs, Status
 from fastmlp.scoring import default_metrics
 from fastmlp.settings import NetSelection, TrainSettings
 from fastmlp.training import train
-from fastmlp.training.own_samples import refuse_by_net
 from fastmlp.training.prepare import prepare_job
 
 if TYPE_CHECKING:
@@ -222,18 +222,20 @@ def cross_validate(  # noqa: PLR0913
     with contextlib.ExitStack() as stack:
         engine = None if executor is None else stack.enter_context(contextlib.closing(engine_of(executor)))
         own = threads if engine is None else threads or 1
+        # one run of all folds has fewer tiles with empty lanes; an executor has one task a fold
+        tasks = [folds] if engine is None else [[fold] for fold in folds]
         came = dict(
             run_tasks(
                 engine,
-                train_fold,
-                range(len(folds)),
-                lambda k: FoldTask(call, *folds[k], count, number, asked, own),
+                train_folds,
+                range(len(tasks)),
+                lambda k: FoldsTask(call, tasks[k], count, number, asked, own),
                 data,
                 threads=threads,
                 named=lambda k: f"fold {k}",
             )
         )
-    results = [came[k] for k in range(len(folds))]
+    results = [result for k in range(len(tasks)) for result in came[k]]
     return CrossValidation(
         scores={name: np.array([one.scores[name] for one in results]) for name in results[0].scores},
         ensemble={name: np.array([one.ensemble[name] for one in results]) for name in results[0].ensemble},

@@ -1,4 +1,4 @@
-"""A fold: train its nets, and score them on the samples that it leaves out."""
+"""Folds: train their nets, and score these on the samples that the folds leave out."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import _check_data as checks
+from fastmlp.cross_validation.splits import Fold
 from fastmlp.distributing.data import Data
-from fastmlp.runs import Status
+from fastmlp.runs import Runs, Status
 from fastmlp.scoring import scores_of_outputs
 from fastmlp.settings import TrainSettings
 from fastmlp.training import train
 
 
-class FoldTask(NamedTuple):
-    """What trains a fold; all but the samples."""
+class FoldsTask(NamedTuple):
+    """What trains some folds in one run; all but the samples."""
 
     call: TrainSettings
-    train_rows: np.ndarray
-    test_rows: np.ndarray
+    folds: list[Fold]
     n_seeds: int
     seed: int
     metrics: Any
@@ -36,11 +36,19 @@ class FoldResult(NamedTuple):
     epochs: np.ndarray
 
 
-def train_fold(task: FoldTask, data: Data) -> FoldResult:
-    """Train the nets of a fold, and score them on the samples that it leaves out."""
-    rows, held = task.train_rows, task.test_rows
-    asked = keywords(task.call, data, rows)
-    runs = train(X=data.X[rows], y=data.y[rows], n_nets=task.n_seeds, seed=task.seed, threads=task.threads, **asked)
+def train_folds(task: FoldsTask, data: Data) -> list[FoldResult]:
+    """Train the nets of all folds in one run, and score them on the samples that their folds leave out."""
+    numbers, n_folds = np.arange(task.n_seeds), len(task.folds)
+    ids = np.tile(numbers, n_folds)
+    call = task.call if task.call.never_change else task.call.of(ids)
+    asked = {**call.as_keywords(), "sample_weight": data.sample_weight, "validation": data.validation}
+    asked |= {"rows": [rows for rows, _ in task.folds], "rows_of": np.repeat(np.arange(n_folds), task.n_seeds)}
+    runs = train(X=data.X, y=data.y, net_ids=ids, seed=task.seed, threads=task.threads, **asked)
+    of_folds = (runs[k * task.n_seeds : (k + 1) * task.n_seeds] for k in range(n_folds))
+    return [_scored(task, own, held, data) for own, (_, held) in zip(of_folds, task.folds, strict=True)]
+
+
+def _scored(task: FoldsTask, runs: Runs, held: np.ndarray, data: Data) -> FoldResult:
     y, weights = data.y[held], None if data.sample_weight is None else data.sample_weight[held]
     scores = runs.evaluate(data.X[held], y, sample_weight=weights, metrics=task.metrics, threads=task.threads)
     usable = runs[runs.status != Status.DIVERGED]

@@ -10,13 +10,13 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._engine.job import Job
+from fastmlp._own_samples import refuse_by_net
 from fastmlp.architecture import Architecture
 from fastmlp.diagnosis.problem import limit_of_solved
 from fastmlp.distributing.data import Data, copied
 from fastmlp.distributing.tasks import identity
 from fastmlp.settings import BY_NET, NetSelection, TrainSettings
 from fastmlp.training.checkpoint import data_hashes
-from fastmlp.training.own_samples import refuse_by_net
 from fastmlp.training.prepare import prepare_job
 from fastmlp.training.restarts import STRIDE_BITS, most_restarts
 

@@ -14,6 +14,7 @@ import numpy as np
 from fastmlp import _check_data as checks
 from fastmlp._engine.processors import thread_count
 from fastmlp._html import html_table
+from fastmlp._own_samples import refuse_by_net
 from fastmlp._pickling import picklable
 from fastmlp.diagnosis.problem import limit_of_solved
 from fastmlp.distributing.data import Data
@@ -26,7 +27,6 @@ from fastmlp.sweeping.results import SweepResults, medians
 from fastmlp.sweeping.rungs import Nets, Trainer
 from fastmlp.sweeping.together import Rung
 from fastmlp.training import train
-from fastmlp.training.own_samples import refuse_by_net
 from fastmlp.training.prepare import prepare_job
 
 if TYPE_CHECKING:

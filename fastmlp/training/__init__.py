@@ -9,6 +9,7 @@ from typing import Any, Literal, Never
 
 import numpy as np
 
+from fastmlp import _own_samples as own_samples
 from fastmlp._check_values import refuse_unknown
 from fastmlp._engine.job import Job
 from fastmlp._engine.processors import thread_count
@@ -17,7 +18,6 @@ from fastmlp.initializers import Initializer
 from fastmlp.optimizers import Optimizer
 from fastmlp.runs import Runs, Status
 from fastmlp.settings import AN_ARRAY, NOT_KEPT, NetSelection, TrainSettings, as_optimizer
-from fastmlp.training import own_samples
 from fastmlp.training.checkpoint import Checkpoint, load_checkpoint
 from fastmlp.training.interrupted import TrainingInterrupted
 from fastmlp.training.layout import JobOptions
@@ -238,21 +238,13 @@ def train(  # noqa: PLR0913
     settings = settings.changed(
         validation_score=validation_score, restore_best=restore_best, record_every=record_every, keep_state=keep_state
     )
-    rows = _rows_or_groups(rows, groups, X)
+    rows = own_samples.rows_or_groups(rows, groups, X)
     settings = settings.changed(rows=rows, rows_of=rows_of, validation_rows=validation_rows)
     nets, how = NetSelection(n_nets, net_ids, seed, warm_start), HowToRun(kernel, threads, progress, callback)
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every, settings.optimizer)
     if restart_stuck is None:
         return train_nets(settings, X, y, nets, how, kept)
     return _train_until_solved(settings, X, y, nets, how, restart_stuck, kept)
-
-
-def _rows_or_groups(rows: Any, groups: Any, X: Any) -> Any:
-    if groups is None:
-        return rows
-    if rows is not None:
-        raise ValueError("rows and groups both say which samples each net has: leave one of them out")
-    return own_samples.rows_of_groups(groups, X)
 
 
 _ARGUMENTS = set(inspect.signature(train).parameters) - {"unknown"}
@@ -383,7 +375,7 @@ def resume(  # noqa: PLR0913
             else "the job has validation data: pass the same data as validation"
         )
     settings = saved.settings.changed(sample_weight=sample_weight, validation=validation, init="he_uniform")
-    rows = _rows_or_groups(rows, groups, X)
+    rows = own_samples.rows_or_groups(rows, groups, X)
     settings = settings.changed(rows=rows, rows_of=rows_of, validation_rows=validation_rows)
     if schedule is not None:
         settings = settings.changed(schedule=schedule)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _check_data as checks
+from fastmlp import _own_samples as own_samples
 from fastmlp._check_values import choose
 from fastmlp._engine.early_stopping import SCORES, spread_of
 from fastmlp._engine.job import Beginning, Job, OwnSamples
@@ -21,7 +22,6 @@ from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
 from fastmlp.estimation import results_bytes
 from fastmlp.runs import Runs
 from fastmlp.settings import NetSelection, TrainSettings
-from fastmlp.training import own_samples
 from fastmlp.training.layout import HeldOut, JobOptions, Samples, laid_out, n_records
 
 MAX_SAMPLES_SINGLE = 2**24

@@ -218,6 +218,46 @@ def test_wrong_reductions_are_refused():
             runs.predict(X, **changes)
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_scores_on_samples_of_each_nets_own(case):
+    runs, y = trained(case)
+    names = [*names_for(case), lambda y, outputs, sample_weight=None: float(np.sum(y)) + outputs.sum()]
+    rows, which = [RNG.permutation(60)[:40], np.arange(25, 60), np.arange(60)], [0, 1, 2, 0, 1, 0, 2]
+    targets, inputs = np.array([RNG.permutation(y) for _ in runs]), RNG.normal(size=(7, 60, 3))
+    forms = {
+        "folds": ({"rows": rows, "rows_of": which}, lambda i: (X[rows[which[i]]], y[rows[which[i]]])),
+        "targets": ({"y": targets}, lambda i: (X, targets[i])),
+        "inputs": ({"X": inputs, "y": targets}, lambda i: (inputs[i], targets[i])),
+        "tables": ({"X": [X[: 20 + i] for i in range(7)], "y": [y[: 20 + i] for i in range(7)]},
+                   lambda i: (X[: 20 + i], y[: 20 + i])),
+    }  # fmt: skip
+    for form, (given, own) in forms.items():
+        scores = runs.evaluate(**{"X": X, "y": y, **given}, metrics=names)
+        for i in range(7):
+            alone = runs[[i]].evaluate(*own(i), metrics=names)
+            assert {name: values[i] for name, values in scores.items()} == pytest.approx(
+                {name: values[0] for name, values in alone.items()}, rel=1e-12, nan_ok=True
+            ), (form, i)
+    weighted = runs.evaluate(X, y, rows=rows, rows_of=which, sample_weight=WEIGHTS, metrics=names_for(case))
+    for i in range(7):
+        of_net = rows[which[i]]
+        alone = runs[[i]].evaluate(X[of_net], y[of_net], sample_weight=WEIGHTS[of_net], metrics=names_for(case))
+        for name, values in alone.items():
+            assert weighted[name][i] == pytest.approx(values[0], rel=1e-12)
+
+
+def test_a_net_whose_samples_lack_a_class_has_no_area():
+    runs, y = trained("sigmoid", n_nets=2)
+    rows = [np.flatnonzero(y == 1), np.arange(60)]
+    areas = runs.evaluate(X, y, rows=rows, metrics="roc_auc")["roc_auc"]
+    assert np.isnan(areas).tolist() == [True, False]
+    groups = np.arange(60) % 2
+    by_group = runs.evaluate(X, y, groups=groups, metrics=["loss", "accuracy"])
+    for k in range(2):
+        alone = runs[[k]].evaluate(X[groups == k], y[groups == k], metrics=["loss", "accuracy"])
+        assert (by_group["loss"][k], by_group["accuracy"][k]) == (alone["loss"][0], pytest.approx(alone["accuracy"][0]))
+
+
 def test_tables_have_a_row_for_each_net():
     pytest.importorskip("pandas")
     pytest.importorskip("polars")

@@ -38,6 +38,9 @@ class Part(NamedTuple):
         first = self.spans[net, structs.FIRST_ROW]
         return self.rows[first : first + self.counts[net]]
 
+    def inputs_of(self, net: int) -> np.ndarray:
+        return self.inputs[self.spans[net, structs.FIRST_INPUT] + self.rows_of(net)]
+
     def targets_of(self, net: int) -> np.ndarray:
         return self.targets[self.spans[net, structs.FIRST_TARGET] + self.rows_of(net)]
 
@@ -139,6 +142,15 @@ def implied_nets(settings: TrainSettings, X: Any, y: Any) -> int | None:
     if _ndim(y) == 3 or _targets_by_net(settings, X, y, None):
         return len(y)
     return None
+
+
+def rows_or_groups(rows: Any, groups: Any, X: Any) -> Any:
+    """`rows`, or those of `groups`."""
+    if groups is None:
+        return rows
+    if rows is not None:
+        raise ValueError("rows and groups both say which samples each net has: leave one of them out")
+    return rows_of_groups(groups, X)
 
 
 def rows_of_groups(groups: Any, X: Any) -> list[np.ndarray]:
