@@ -65,7 +65,7 @@ def measure_tiles(kinds, F, net, data, tiles, loss_scale, counts_accuracy, measu
                 if net.loss >= Loss.MSE:
                     for k in range(n_out):
                         o = load_grid(Blk, Blk, F, outputs, row + k, 0, step)
-                        error = squared_error(o, targets_of(Blk, F, net, data, samples, s, k))
+                        error = squared_error(o, targets_of(Blk, F, data, samples, s, n_out, k))
                         errors = target + N_MEASURES + k
                         before, before_rest = load(F, measures, errors), load(F, measures, errors + n_out)
                         total, rest = fold_samples(F, data, before, before_rest, weights * error, s, within)

@@ -29,9 +29,8 @@ MOST_WEIGHT = 2.0**26
 
 
 @inline
-def targets_of(Blk, F, net, data, samples, s, k):
+def targets_of(Blk, F, data, samples, s, n_out, k):
     """The targets of output k for a block of samples."""
-    n_out = net.sizes[net.n_layers]
     if data.by_net:
         return load_grid(Blk, Blk, F, data.chunk.targets, s * n_out + k, 0, n_out)
     return spread_samples(Blk, F, data.targets, samples, s, n_out, k)
@@ -79,7 +78,7 @@ def outputs_and_losses(Blk, F, net, data, samples, s, units, outputs, row, unit_
             e = exp_of_negative(-absolute(z))
             o = sigmoid_from(z, e)
             store_grid(Blk, F, outputs, row + k * unit_step, 0, step, o, ratio(Blk, F))
-            t = targets_of(Blk, F, net, data, samples, s, k)
+            t = targets_of(Blk, F, data, samples, s, net.sizes[net.n_layers], k)
             losses = losses + bce(z, e, t)
             if counting:
                 right = _still_right(o, t, right)
@@ -107,7 +106,7 @@ def _losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_step, st
     for k in range(n_out):
         z = load_grid(Blk, Blk, F, units, row + k * unit_step, 0, step)
         o = load_grid(Blk, Blk, F, outputs, row + k * unit_step, 0, step)
-        t = targets_of(Blk, F, net, data, samples, s, k)
+        t = targets_of(Blk, F, data, samples, s, n_out, k)
         losses = losses + loss_of_output(net.loss, z, o, t, greatest, log_sum)
         right = _still_right(o, t, right)
         better = best < z
@@ -135,7 +134,7 @@ def least_losses_of(Blk, F, net, data, samples, s, units, outputs, row, unit_ste
     for k in range(net.sizes[net.n_layers]):
         z = load_grid(Blk, Blk, F, units, row + k * unit_step, 0, step)
         o = load_grid(Blk, Blk, F, outputs, row + k * unit_step, 0, step)
-        t = targets_of(Blk, F, net, data, samples, s, k)
+        t = targets_of(Blk, F, data, samples, s, net.sizes[net.n_layers], k)
         bounds = fma(z * NEAR_OVERFLOW, broadcast(Blk, 0.0), bounds + absolute(o - t))
     return 0.5 * bounds if net.loss == Loss.CROSS_ENTROPY else bounds
 
@@ -153,11 +152,11 @@ def output_deltas(Blk, F, net, data, samples, s, scale, deltas, row, unit_step, 
     if by_output(net.loss) and code == Activation.SOFTMAX:
         for k in range(n_out):
             o = load_grid(Blk, Blk, F, deltas, row + k * unit_step, 0, step)
-            t = targets_of(Blk, F, net, data, samples, s, k)
+            t = targets_of(Blk, F, data, samples, s, n_out, k)
             dot = fma(output_delta(o, t, scale), o, dot)
     for k in range(n_out):
         o = load_grid(Blk, Blk, F, deltas, row + k * unit_step, 0, step)
-        t = targets_of(Blk, F, net, data, samples, s, k)
+        t = targets_of(Blk, F, data, samples, s, n_out, k)
         delta = output_delta(o, t, scale)
         if by_output(net.loss):
             delta = o * (delta - dot) if code == Activation.SOFTMAX else output_backward(code, o, delta)
