@@ -6,7 +6,7 @@ where its own begin in them. So samples that several nets share are stored once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from fastmlp import _check_data as checks
 from fastmlp._engine.memory_limit import refuse_if_too_large
 from fastmlp._kernels import structs
 from fastmlp._kernels.formulas.activations import Activation
+from fastmlp.architecture import Architecture
 from fastmlp.settings import TrainSettings
 
 REST = "rest"
@@ -82,16 +83,16 @@ def _is_one_array(given: Sequence[Any]) -> bool:
     return not any(hasattr(one, "shape") for one in given) and _ndim(given) == 3
 
 
-def is_by_net(settings: TrainSettings, X: Any, y: Any, n_nets: int) -> bool:
+def is_by_net(settings: TrainSettings, X: Any, y: Any) -> bool:
     """Whether nets have samples of their own."""
     if settings.rows is not None or settings.validation_rows is not None or settings.rows_of is not None:
         return True
-    if is_several(X) or _ndim(X) == 3 or _targets_by_net(settings, X, y, n_nets):
+    if is_several(X) or _ndim(X) == 3 or _targets_by_net(settings, X, y):
         return True
-    return is_validation_by_net(settings, n_nets)
+    return is_validation_by_net(settings)
 
 
-def is_validation_by_net(settings: TrainSettings, n_nets: int) -> bool:
+def is_validation_by_net(settings: TrainSettings) -> bool:
     """Whether nets have validation samples of their own."""
     if settings.validation_rows is not None:
         return True
@@ -99,21 +100,35 @@ def is_validation_by_net(settings: TrainSettings, n_nets: int) -> bool:
     if not isinstance(held_out, (tuple, list)) or len(held_out) not in (2, 3):
         return False
     X, y = held_out[:2]
-    return is_several(X) or _ndim(X) == 3 or _targets_by_net(settings, X, y, n_nets)
+    return is_several(X) or _ndim(X) == 3 or _targets_by_net(settings, X, y)
 
 
-def _targets_by_net(settings: TrainSettings, X: Any, y: Any, n_nets: int | None) -> bool:
+def _targets_by_net(settings: TrainSettings, X: Any, y: Any) -> bool:
     """Whether targets for one table of inputs differ from net to net, by their shape."""
     dims = _ndim(y)
     if dims == 3:
         return True
     if dims != 2 or _ndim(X) != 2 or not _takes_rows(settings):
         return False
-    (first, second), n_samples, n_out = np.shape(y), len(X), settings.architecture.sizes[-1]
-    if second != n_samples or (first, second) == (1, 1):
+    (first, second), n_samples = np.shape(y), np.shape(X)[0]
+    if second != n_samples or n_samples == 1:
         return False
-    as_outputs = first == n_samples and second == n_out and settings.loss_name != "cross_entropy"
-    return not as_outputs or n_nets == first != 1  # both readings are possible, which is refused
+    return (first, second) != (n_samples, settings.architecture.sizes[-1])
+
+
+def refuse_two_readings(settings: TrainSettings, X: Any, y: Any, n_nets: int | None) -> None:
+    """Refuse y of shape (k, k) for k samples, k softmax outputs and k nets, whose rows are samples or nets."""
+    if not isinstance(settings.architecture, Architecture):  # which is refused with the other settings
+        return
+    n_out = settings.architecture.sizes[-1]
+    if _ndim(X) != 2 or np.shape(X)[0] != n_out or np.shape(y) != (n_out, n_out) or n_nets != n_out or n_out == 1:
+        return
+    if _takes_rows(settings) and settings.loss_name != "cross_entropy":
+        raise ValueError(
+            f"y has shape {np.shape(y)}, which can be {n_out} outputs for each of {n_out} samples, the same for all "
+            f"nets, or one target a sample for each of {n_nets} nets: for the first pass "
+            f"np.broadcast_to(y, ({n_nets}, {n_out}, {n_out})), for the second y[:, :, None]"
+        )
 
 
 def _takes_rows(settings: TrainSettings) -> bool:
@@ -124,7 +139,7 @@ def _takes_rows(settings: TrainSettings) -> bool:
 
 def refuse_by_net(function: str, settings: TrainSettings, X: Any, y: Any) -> None:
     """Raise for a function whose nets share all samples."""
-    if is_by_net(settings, X, y, 1):
+    if is_by_net(settings, X, y):
         raise ValueError(
             f"{function} trains all nets on the same samples, X of shape (n_samples, n_inputs), y of (n_samples,) or "
             "(n_samples, n_outputs): pass samples of each net's own to train"
@@ -139,7 +154,7 @@ def implied_nets(settings: TrainSettings, X: Any, y: Any) -> int | None:
         return len(settings.rows) if hasattr(settings.rows, "__len__") else None
     if is_several(X) or _ndim(X) == 3:
         return len(X)
-    if _ndim(y) == 3 or _targets_by_net(settings, X, y, None):
+    if _ndim(y) == 3 or _targets_by_net(settings, X, y):
         return len(y)
     return None
 
@@ -178,21 +193,30 @@ def of_nets(settings: TrainSettings, X: Any, y: Any, which: np.ndarray, n_nets: 
 
     def tables(X: Any, y: Any) -> tuple[Any, Any]:
         inputs_by_net = is_several(X) or _ndim(X) == 3
-        targets_by_net = is_several(X) or _targets_by_net(settings, X, y, n_nets)
+        targets_by_net = is_several(X) or _targets_by_net(settings, X, y)
         if _ndim(X) == 3 and _ndim(y) == 2:
             targets_by_net = np.shape(y) == (n_nets, np.shape(X)[1]) and _takes_rows(settings)
-        return some(X) if inputs_by_net else X, some(y) if targets_by_net else y
+        if targets_by_net:
+            y = some(y)
+            if not is_several(X) and _ndim(y) == 2:
+                y = np.asarray(y)[:, :, None]  # which has one reading for any number of nets
+        return some(X) if inputs_by_net else X, y
 
-    weights, held_out = settings.sample_weight, settings.validation
-    if isinstance(weights, (list, tuple)) and is_several(X):
-        settings = settings.changed(sample_weight=some(weights))
-    if is_validation_by_net(settings, n_nets) and held_out is not None:
-        others = tuple(some(one) if _ndim(one) != 1 or is_several(held_out[0]) else one for one in held_out[2:])
+    held_out = settings.validation
+    if is_validation_by_net(settings) and held_out is not None:
+        by_net = is_several(held_out[0])
+        others = tuple(one if one is None or (_ndim(one) == 1 and not by_net) else some(one) for one in held_out[2:])
         settings = settings.changed(validation=(*tables(*held_out[:2]), *others))
     return settings, *tables(X, y)
 
 
 # ------------------------------------------------------------------------------------------- reading and checking
+
+
+def parts_of(settings: TrainSettings, X: Any, y: Any, n_nets: int) -> tuple[Part, Part | None]:
+    """The samples of each net in training, and in validation if these are by net too."""
+    training = training_part(settings, X, y, n_nets)
+    return training, validation_part(settings, X, y, n_nets) if is_validation_by_net(settings) else None
 
 
 def training_part(settings: TrainSettings, X: Any, y: Any, n_nets: int) -> Part:
@@ -221,13 +245,19 @@ def validation_part(settings: TrainSettings, X: Any, y: Any, n_nets: int) -> Par
             raise ValueError("validation_rows='rest' is what rows leaves of X: pass rows, and leave validation out")
         lists = _lists("rows", settings.rows, settings.rows_of, n_nets, tables)
         assert lists is not None
-        rest = [np.setdiff1d(np.arange(tables.n_samples), one) for one in lists.lists]
+        rest = [_left_out(one, tables.n_samples) for one in lists.lists]
         for k, one in enumerate(rest):
             if not one.size:
                 raise ValueError(f"rows[{k}] has all samples of X, so that validation_rows='rest' has none left")
         return tables.part(Lists(rest, lists.which), weights)
     of = settings.rows_of if rows is not None else None
     return tables.part(_lists("validation_rows", rows, of, n_nets, tables), weights)
+
+
+def _left_out(rows: np.ndarray, n_samples: int) -> np.ndarray:
+    left = np.ones(n_samples, bool)
+    left[rows] = False
+    return np.flatnonzero(left).astype(np.int32)
 
 
 def _lists(name: str, given: Any, rows_of: Any, n_nets: int, tables: _Tables) -> Lists | None:
@@ -238,8 +268,11 @@ def _lists(name: str, given: Any, rows_of: Any, n_nets: int, tables: _Tables) ->
         return None
     if tables.sizes is not None:
         raise ValueError(f"{name} cannot go with a list of tables of different sizes: leave those samples out of X")
-    if isinstance(given, str) or not hasattr(given, "__len__"):
-        raise TypeError(f"{name}={given!r}: needs a list of arrays of sample numbers, one a net, or with rows_of a few")
+    if isinstance(given, (str, Mapping, set, frozenset)) or not hasattr(given, "__len__"):
+        raise TypeError(
+            f"{name} is of type {type(given).__name__}: needs a list of arrays of sample numbers, one a net, or with "
+            "rows_of a few"
+        )
     if isinstance(given, np.ndarray) and given.ndim == 2 and given.size and given.dtype.kind in "iu":
         _numbers(name, given.reshape(-1), tables.n_samples)
         lists = list(given.astype(np.int32))
@@ -248,11 +281,14 @@ def _lists(name: str, given: Any, rows_of: Any, n_nets: int, tables: _Tables) ->
     if rows_of is None:
         if len(lists) != n_nets:
             raise ValueError(
-                f"{name} has {len(lists)} lists for {n_nets} nets: pass one a net, or with rows_of, which says which "
-                "list each net has, a few; to train all nets on the same samples pass X[rows] and y[rows]"
+                f"{name} has {len(lists)} lists for {n_nets} nets (groups gives one for each label): pass one a net, "
+                "or with rows_of, which says which list each net has, a few; to train all nets on the same samples "
+                "pass X[rows] and y[rows]"
             )
         return Lists(lists, np.arange(n_nets))
     which = np.asarray(rows_of)
+    if name == "validation_rows" and tables.n_lists not in (None, len(lists)):
+        raise ValueError(f"validation_rows has {len(lists)} lists, rows {tables.n_lists}: both need the same number")
     if which.dtype.kind not in "iu" or which.shape != (n_nets,):
         raise ValueError(
             f"rows_of has dtype {which.dtype} and shape {which.shape}; needs one whole number for each of {n_nets} nets"
@@ -264,7 +300,12 @@ def _lists(name: str, given: Any, rows_of: Any, n_nets: int, tables: _Tables) ->
 
 def _numbers(name: str, given: Any, n_samples: int) -> np.ndarray:
     """Sample numbers from numbers or a mask."""
-    array = np.asarray(given)
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        raise ValueError(
+            f"{name} has parts of different lengths; needs a row of sample numbers: of pairs (train, test) the first"
+        ) from None
     if array.dtype.kind == "b":
         if array.shape != (n_samples,):
             raise ValueError(
@@ -294,7 +335,7 @@ class _Tables:
         """The number of samples of each net, (n,), where they differ."""
         if is_several(X):
             self._refuse_other_number("X is a list of", len(X))
-            tables = [checks.inputs(one, architecture, dtype) for one in X]
+            tables = [_named(f"X[{k}]", checks.inputs, one, architecture, dtype) for k, one in enumerate(X)]
             self.sizes = np.array([len(one) for one in tables])
             self.inputs, self._input_step = np.concatenate(tables), -1
             self.n_samples = int(self.sizes.max())
@@ -307,9 +348,12 @@ class _Tables:
             elif array.ndim != 2:
                 raise ValueError(f"X has shape {array.shape}; needs (n_samples, {n_in}) or (n_nets, n_samples, {n_in})")
             self.n_samples = array.shape[-2]
-            self.inputs = checks.inputs(array.reshape(-1, array.shape[-1]), architecture, dtype)
+            array = _without_repeats(array, 2)
             self._input_step = self.n_samples if array.ndim == 3 else 0
+            _refuse_tables("X", array, dtype)
+            self.inputs = checks.inputs(np.reshape(array, (-1, array.shape[-1])), architecture, dtype)
         self.targets, self._target_step = self._read_targets(y)
+        self.n_lists = len(settings.rows) if hasattr(settings.rows, "__len__") else None
 
     def _refuse_other_number(self, what: str, found: int) -> None:
         if found != self._n_nets:
@@ -327,10 +371,7 @@ class _Tables:
                 raise ValueError(f"X is a list of {n_nets} tables: y needs to be a list of {n_nets} arrays")
             targets = []
             for k, (one, size) in enumerate(zip(y, self.sizes.tolist(), strict=True)):
-                try:
-                    targets.append(checked(one, size))
-                except (ValueError, TypeError) as error:
-                    raise type(error)(f"y[{k}]: {error}") from None
+                targets.append(_named(f"y[{k}]", checked, one, size))
             return np.concatenate(targets), -1
         if isinstance(y, (list, tuple)) and len(y) == n_nets and all(_ndim(one) >= 1 for one in y):
             y = [checks.real_array(f"y[{k}]", one) for k, one in enumerate(y)]
@@ -347,12 +388,9 @@ class _Tables:
                     f"{n_nets} nets its own"
                 )
             return checked(array, n), 0
-        if array.shape == (n, n_out) and settings.loss_name != "cross_entropy" and n_nets > 1 and n_out > 1:
-            raise ValueError(
-                f"y has shape {array.shape}, which can be {n_out} outputs for each of {n} samples, the same for all "
-                f"nets, or one target a sample for each of {n_nets} nets: for the first pass "
-                f"np.broadcast_to(y, ({n_nets}, {n}, {n_out})), for the second y[:, :, None]"
-            )
+        if array.strides[0] == 0:
+            return checked(array[0], n), 0
+        _refuse_tables("y", array, settings.dtype, n_out)
         flat = array.reshape(-1) if array.ndim == 2 else array.reshape(-1, array.shape[2])
         return checked(flat, n_nets * n), n
 
@@ -382,10 +420,11 @@ class _Tables:
                     f"{self._prefix}sample_weight needs a list of {n_nets} arrays, one number for each sample of a net"
                 )
             own = [
-                checks.sample_weights(one, size, 0, dtype) for one, size in zip(given, self.sizes.tolist(), strict=True)
+                _named(f"{self._prefix}sample_weight[{k}]", checks.sample_weights, one, size, 0, dtype)
+                for k, (one, size) in enumerate(zip(given, self.sizes.tolist(), strict=True))
             ]
             spans[:, structs.FIRST_WEIGHT] = np.cumsum([0, *self.sizes[:-1]])
-            return part._replace(weights=np.concatenate(own), spans=spans)  # type: ignore[arg-type]
+            return part._replace(weights=np.concatenate(own), spans=spans)
         array = checks.real_array("sample_weight", given)
         if array.shape not in ((n,), (n_nets, n)):
             raise ValueError(
@@ -400,8 +439,33 @@ class _Tables:
             refuse_weights(int(part.counts.sum()), n_nets, dtype)
             chosen = [array[net] if lists is None else array[net, part.rows_of(net)] for net in range(n_nets)]
             spans[:, structs.FIRST_WEIGHT] = np.cumsum([0, *part.counts[:-1]])
-        checked = [checks.sample_weights(one, one.size, 0, dtype) for one in chosen]
-        return part._replace(weights=np.concatenate(checked), spans=spans)  # type: ignore[arg-type]
+        what = "net" if lists is None or array.ndim == 2 else "list"
+        checked = [
+            _named(f"{self._prefix}of {what} {k}", checks.sample_weights, one, one.size, 0, dtype)
+            for k, one in enumerate(chosen)
+        ]
+        return part._replace(weights=np.concatenate(checked), spans=spans)
+
+
+def _named(name: str, check: Callable[..., Any], *arguments: Any) -> Any:
+    """What a check gives; its error names the table."""
+    if arguments[0] is None:
+        raise TypeError(f"{name} is None: needs an array")
+    try:
+        return check(*arguments)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{name}: {error}") from None
+
+
+def _without_repeats(array: np.ndarray, dims: int) -> np.ndarray:
+    """The array of one net where all nets have the same one, such as by `np.broadcast_to`."""
+    return array[0] if array.ndim > dims and len(array) and array.strides[0] == 0 else array
+
+
+def _refuse_tables(name: str, array: np.ndarray, dtype: np.dtype, n_columns: int = 1) -> None:
+    """Raise MemoryError if the samples of all nets do not fit into memory, twice while they are laid out."""
+    size = max(array.size, int(np.prod(array.shape[:2])) * n_columns)
+    refuse_if_too_large(2 * size * dtype.itemsize, f"{name} of shape {array.shape}", "train fewer nets at once")
 
 
 def refuse_weights(numbers: int, n_nets: int, dtype: np.dtype) -> None:

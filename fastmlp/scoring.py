@@ -165,7 +165,7 @@ def evaluate(
     call = TrainSettings(
         arch, loss=loss_name(runs), epochs=0, dtype=dtype, sample_weight=sample_weight, rows=rows, rows_of=rows_of
     )
-    if own_samples.is_by_net(call, X, y, len(runs)):
+    if own_samples.is_by_net(call, X, y):
         return _evaluate_by_net(runs, X, y, call, metrics, train, threads)
     inputs = checks.inputs(X, arch, dtype)
     samples = _samples(arch, loss_name(runs), y, len(inputs), sample_weight)

@@ -206,7 +206,9 @@ class TrainSettings:
         chosen: dict[str, Any] = {}
         for name in (*_named("by_net"), "sample_weight"):
             values = getattr(self, name)
-            if values is not None and np.ndim(values) == (2 if name == "sample_weight" else 1):
+            if name == "sample_weight" and isinstance(values, (list, tuple)) and len(values) and np.ndim(values[0]):
+                chosen[name] = [values[i] for i in np.arange(len(values))[which].tolist()]
+            elif values is not None and np.ndim(values) == (2 if name == "sample_weight" else 1):
                 chosen[name] = np.asarray(values)[which]
         if self.rows_of is not None:
             chosen["rows_of"] = np.asarray(self.rows_of)[which]

@@ -119,9 +119,8 @@ class ChunkTrainer:
 
     def train_chunk(self, chunk: Chunk, team: Team, report: Callable[[Report], None]) -> None:
         """Train the nets of one chunk to the end, or until the job halts."""
-        job, pacing = self.job, Pacing(self.job)
-        tiles = self._lent_tiles(chunk)
-        nets = job.nets_of(*chunk)
+        job, nets = self.job, self.job.nets_of(*chunk)
+        pacing, tiles = Pacing(job, nets), self._lent_tiles(chunk)
         unfinished = job.results.status.array[nets] == structs.INTERRUPTED
         begin, end = int(job.results.epochs.array[nets][unfinished][0]), job.last_epoch
         epoch = begin
@@ -318,22 +317,19 @@ class ChunkTrainer:
         """
         job, validation = self.job, self.job.validation
         assert validation is not None
-        status, nets = job.results.status.array, job.nets_of(*chunk)
-        scored = np.zeros(job.n_nets, bool)
-        scored[nets] = validation.best_epoch[nets] > 0
+        nets = np.arange(job.n_nets)[job.nets_of(*chunk)]
+        status = job.results.status.array[nets]
+        scored = (status == structs.STALLED) & (not validation.restore)
         if validation.restore:
-            scored &= status != structs.REACHED_TARGET
-            job.parameters[scored] = validation.best_parameters[scored]
-        else:
-            scored[nets] = status[nets] == structs.STALLED
+            scored = (validation.best_epoch[nets] > 0) & (status != structs.REACHED_TARGET)
+            job.parameters[nets[scored]] = validation.best_parameters[nets[scored]]
         tiles = self._lent_tiles(chunk)
         self._fill_settings(tiles)
         self.copy_in(tiles, job.parameters, 0)
         measures = self._measured(tiles, self._data_for(team), job.flags.counts_accuracy, team.scratches[0])
-        lanes = tiles.result_index >= 0
-        chosen = scored[tiles.result_index[lanes]]
+        lanes = tiles.result_index >= 0  # those of `nets`, in their order
         for values, k in ((job.results.loss, 0), (job.results.accuracy, 1)):
-            values.array[tiles.result_index[lanes][chosen]] = measures[:, k][lanes][chosen]
+            values.array[nets[scored]] = measures[:, k][lanes][scored]
         self._give_back_tiles(chunk, tiles)
 
     def copy_in(self, tiles: TileArrays, parameters: np.ndarray, first_row: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from fastmlp._engine.cost_model import rounds
@@ -43,7 +45,7 @@ def unfinished_chunks(job: Job, threads: int) -> list[Chunk]:
 
 def all_chunks(job: Job, threads: int) -> list[Chunk]:
     """Chunks of all nets."""
-    size = _chunk_size(job, threads)
+    size = _chunk_size(replace(job, first=0, stop=job.n_nets), threads)
     return [(first, min(first + size, job.n_nets)) for first in range(0, job.n_nets, size)]
 
 

@@ -31,8 +31,11 @@ class Pace(NamedTuple):
 class Pacing:
     """Chooses the pace of one chunk from its speed so far."""
 
-    def __init__(self, job: Job) -> None:
-        self.job, self._since_closing = job, 0.0
+    def __init__(self, job: Job, nets: slice | np.ndarray) -> None:
+        """`nets` are those of the chunk."""
+        self.job, self._since_closing, self._in_orders = job, 0.0, job.data.n_samples
+        if job.own is not None and job.flags.shuffle:
+            self._in_orders = int(np.unique(job.own.counts[nets]).sum())
 
     def first(self, n_tiles: int) -> Pace:
         """The pace of the first slice."""
@@ -65,12 +68,9 @@ class Pacing:
         return False
 
     def _within_limits(self, length: float, n_tiles: int) -> int:
-        job = self.job
-        n_samples = in_orders = job.data.n_samples
-        if job.own is not None:
-            in_orders = int(np.unique(job.own.counts[job.nets_of(job.first, job.stop)]).sum())
+        n_samples = self.job.data.n_samples
         if self.job.flags.shuffle:
-            length = min(length, epochs_of_orders(in_orders))
+            length = min(length, epochs_of_orders(self._in_orders))
         if self.job.flags.order_by_net:
             length = min(length, MOST_ORDERS_BY_NET / (n_samples * n_tiles))
         return max(1, int(length))

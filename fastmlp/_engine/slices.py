@@ -70,7 +70,12 @@ def _orders_of_own(job: Job, tiles: TileArrays, first: int, stop: int) -> Buffer
     """Orders for each number of samples of these nets, or for each net; `tiles.spans` say where each begins."""
     spans = tiles.spans[: tiles.count]
     filled = tiles.result_index[: tiles.count] >= 0
-    if not job.flags.shuffle or not filled.any():
+    if not job.flags.shuffle:
+        return _NO_ORDERS
+    if not filled.any():  # to compile the kernels
+        if job.orders_by_net is None:
+            seeds = _keys(job, np.zeros(1, np.uint64), SHUFFLING_BY_NET) if job.flags.order_by_net else [job.seed]
+            orders_of(job, first, first, seeds[0])
         return _NO_ORDERS
     counts, begin = spans[:, structs.COUNT][filled], spans[:, structs.FIRST_ORDER]
     if job.flags.order_by_net:  # each tile has one net
@@ -78,9 +83,24 @@ def _orders_of_own(job: Job, tiles: TileArrays, first: int, stop: int) -> Buffer
         orders = [orders_of(job, first, stop, key, int(n)).array.ravel() for key, n in zip(keys, counts, strict=True)]
         begin[filled] = np.cumsum([0, *(order.size for order in orders[:-1])])
         return Buffer(np.concatenate(orders))
+    if job.orders_by_net is not None:
+        return _given_orders(job, tiles, filled, first, stop)
     sizes, which = np.unique(counts, return_inverse=True)
     begin[filled] = ((stop - first) * np.cumsum([0, *sizes[:-1]]))[which]
     return Buffer(np.concatenate([orders_of(job, first, stop, n_samples=int(n)).array.ravel() for n in sizes]))
+
+
+def _given_orders(job: Job, tiles: TileArrays, filled: np.ndarray, first: int, stop: int) -> Buffer:
+    """Orders from several functions, of which each net has one."""
+    assert job.orders_by_net is not None
+    functions, which = job.orders_by_net
+    chosen, places = np.unique(which[tiles.result_index[: tiles.count][filled]], return_inverse=True)
+    begin, orders = job.begin.first_epoch, []
+    for function in (functions[k] for k in chosen.tolist()):
+        orders.append(np.zeros(0, np.int32) if function is None else function(first - begin, stop - begin).ravel())
+    firsts = np.cumsum([0, *(order.size for order in orders[:-1])])
+    tiles.spans[: tiles.count, structs.FIRST_ORDER][filled] = firsts[places.reshape(-1)]
+    return Buffer(np.concatenate(orders))
 
 
 def _keys(job: Job, numbers: np.ndarray, purpose: int) -> np.ndarray:

@@ -240,6 +240,7 @@ def train(  # noqa: PLR0913
     )
     rows = own_samples.rows_or_groups(rows, groups, X)
     settings = settings.changed(rows=rows, rows_of=rows_of, validation_rows=validation_rows)
+    own_samples.refuse_two_readings(settings, X, y, n_nets)
     nets, how = NetSelection(n_nets, net_ids, seed, warm_start), HowToRun(kernel, threads, progress, callback)
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every, settings.optimizer)
     if restart_stuck is None:

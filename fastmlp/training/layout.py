@@ -44,6 +44,8 @@ class JobOptions:
     """Whether to only record validation scores: they neither stop a net nor choose its weights."""
     orders: Callable[[int, int], np.ndarray] | None = None
     """The function that gives the order of samples for a range of epochs of this call, (epochs, S) int32."""
+    orders_by_net: tuple[list[Callable[[int, int], np.ndarray] | None], np.ndarray] | None = None
+    """With samples of each net's own: several such functions, and which of them each net has, (n,)."""
     first_epoch: int = 0
     """The first epoch of a job that continues without `warm_start`."""
     resumable: bool = False
@@ -156,6 +158,7 @@ def laid_out(
         own=own,
         rate_factor=_rate_factor(settings, begin.first_epoch),
         order_source=options.orders,
+        orders_by_net=options.orders_by_net,
         final_state=final_state,
         validation=validation,
         resumable=options.resumable,

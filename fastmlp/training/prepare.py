@@ -36,14 +36,20 @@ def prepare_job(
     kernel: Any = None,
     threads: Any = None,
     options: JobOptions = JobOptions(),  # noqa: B008
+    parts: tuple[own_samples.Part, own_samples.Part | None] | None = None,
 ) -> tuple[Job, Runs]:
-    """Check everything, and lay out the job, with checked settings, and its empty results."""
+    """Check everything, and lay out the job, with checked settings, and its empty results.
+
+    `parts`, in place of X and y, are samples of each net's own that are checked already.
+    """
     settings = settings.validated()
     begin = _beginning(settings, nets, options, own_samples.implied_nets(settings, X, y))
     settings = settings.validated_for(len(begin.net_ids))
     choose("validation_score", settings.validation_score, SCORES)
-    if own_samples.is_by_net(settings, X, y, len(begin.net_ids)):
-        samples, held_out = _samples_by_net(settings, X, y, begin)
+    if parts is None and own_samples.is_by_net(settings, X, y):
+        parts = own_samples.parts_of(settings, X, y, len(begin.net_ids))
+    if parts is not None:
+        samples, held_out = _samples_by_net(settings, *parts, begin)
     else:
         samples = _samples(settings, X, y, begin)
         held_out = None if settings.validation is None else _held_out(settings)
@@ -135,10 +141,11 @@ def _samples(settings: TrainSettings, X: Any, y: Any, begin: Beginning) -> Sampl
 _NEEDS_CLASSES = "target_accuracy needs classes: a softmax output, or targets that are all 0 or 1"
 
 
-def _samples_by_net(settings: TrainSettings, X: Any, y: Any, begin: Beginning) -> tuple[Samples, HeldOut | None]:
+def _samples_by_net(
+    settings: TrainSettings, part: own_samples.Part, validation: own_samples.Part | None, begin: Beginning
+) -> tuple[Samples, HeldOut | None]:
     """The training and validation data where nets have samples of their own."""
-    n_nets = len(begin.net_ids)
-    part, held_out = own_samples.training_part(settings, X, y, n_nets), None
+    held_out = None
     if settings.dtype == np.float32 and part.counts.max() > MAX_SAMPLES_SINGLE:
         raise ValueError(f"a net has {part.counts.max():,} samples; float32 counts to {MAX_SAMPLES_SINGLE:,}")
     if settings.bootstrap:
@@ -146,8 +153,7 @@ def _samples_by_net(settings: TrainSettings, X: Any, y: Any, begin: Beginning) -
     spans, classes = part.spans, _classes_by_net(part)
     if settings.target_accuracy is not None and not classes.all():
         raise ValueError(f"{_NEEDS_CLASSES}: those of net {begin.net_ids[np.argmin(classes)]} are not")
-    if own_samples.is_validation_by_net(settings, n_nets):
-        validation = own_samples.validation_part(settings, X, y, n_nets)
+    if validation is not None:
         held_out = _held_out_by_net(settings, validation, structs.N_SPANS)
         spans = np.hstack([spans, validation.spans])
     elif settings.validation is not None:
@@ -184,15 +190,19 @@ def _drawn_by_net(part: own_samples.Part, begin: Beginning, dtype: np.dtype) -> 
             weights = np.array([part.weights_of(net) for net in nets.tolist()])
         numbers = np.ascontiguousarray(begin.net_ids[nets])
         of_size = _drawn_samples(weights, size, numbers, np.uint64(begin.seed), dtype)
-        drawn[spans[nets, structs.FIRST_WEIGHT][:, None] + np.arange(size)] = of_size
+        for net, own in zip(nets.tolist(), of_size, strict=True):
+            begin_of_net = spans[net, structs.FIRST_WEIGHT]
+            drawn[begin_of_net : begin_of_net + size] = own
     return part._replace(weights=drawn, spans=spans)
 
 
 def _held_out_by_net(settings: TrainSettings, part: own_samples.Part, first_span: int) -> HeldOut:
     classes = _classes_by_net(part)
     _refuse_score(settings, bool(classes.all()))
-    first, which = part.first_of_each()
-    spread = np.array([spread_of(part.targets_of(net), part.weights_of(net)) for net in first.tolist()])[which]
+    spread = np.zeros(settings.architecture.sizes[-1])
+    if settings.validation_score == "r2":
+        first, which = part.first_of_each()
+        spread = np.array([spread_of(part.targets_of(net), part.weights_of(net)) for net in first.tolist()])[which]
     most = int(part.counts.max())
     data = data_buffers(
         part.inputs, part.targets, part.weights, rows=part.rows, most_samples=most, first_span=first_span

@@ -42,9 +42,12 @@ def most_restarts(restart_stuck: Any, settings: TrainSettings, y: Any, net_ids: 
 
 def _all_targets(y: Any) -> np.ndarray:
     """The targets of all nets, whatever form they have."""
-    if isinstance(y, (list, tuple)) and any(hasattr(one, "shape") and np.ndim(one) for one in y):
+    try:
+        return checks.real_array("y", y)
+    except ValueError:
+        if not isinstance(y, (list, tuple)):
+            raise
         return np.concatenate([checks.real_array("y", one).reshape(-1) for one in y])
-    return checks.real_array("y", y)
 
 
 def solved(runs: Runs, settings: TrainSettings) -> np.ndarray:

@@ -47,7 +47,9 @@ class Runner:
         self.job, self.runs = job, runs
         self._threads = threads
         self._trainers = [new_trainer(part) for part in job.parts()]
-        self._is_short = job.plan.threads_per_net == 1 and job.seconds <= SHORT_SECONDS
+        parts = [trainer.job for trainer in self._trainers]
+        alone = all(part.plan.threads_per_net == 1 for part in parts)
+        self._is_short = alone and sum(part.seconds for part in parts) <= SHORT_SECONDS
 
     def compile(self, progress: bool = False) -> None:
         """Compile or load the kernels, and note the seconds."""
@@ -63,9 +65,15 @@ class Runner:
         signals = (signal.SIGINT,) if self._is_short and checkpoint is None else ()
         with Stopping(*signals) as stopping:
             while True:
-                # the second part last, to fill the threads' remaining time
                 chunks = [(k, c) for k, t in enumerate(self._trainers) for c in unfinished_chunks(t.job, self._threads)]
-                not_begun = self._on_threads(self._train_chunk, chunks, job.halt, reporter, stopping)
+                # the second part last, to fill the threads' remaining time; after the first, if it has other samples
+                runs_of = [chunks] if job.own is None else [[c for c in chunks if c[0] == k] for k in (0, 1)]
+                not_begun = list[tuple[int, Chunk]]()
+                for some in runs_of:
+                    if job.halt.any():
+                        not_begun += some
+                    elif some:
+                        not_begun += self._on_threads(self._train_chunk, some, some[0][0], job.halt, reporter, stopping)
                 if checkpoint is not None and chunks:
                     checkpoint.write(job, self.runs)
                 if job.halt[0] or not job.halt[1]:
@@ -93,18 +101,20 @@ class Runner:
     def _settle(self, reporter: _Reporter, stopping: Stopping) -> None:
         """Restore the nets' best weights, even after an interrupt."""
         chunks, halt = all_chunks(self.job, self._threads), np.zeros(2, np.int8)
-        for chunk in self._on_threads(self._settle_chunk, chunks, halt, reporter, stopping):
+        for chunk in self._on_threads(self._settle_chunk, chunks, 0, halt, reporter, stopping):
             self._settle_chunk(chunk, self._new_teams(), lambda _report: None)
 
     def _on_threads(
         self,
         work: Callable[[Work, list[Team], Callable[[Report], None]], None],
         chunks: list[Work],
+        part: int,
         halt: np.ndarray,
         reporter: _Reporter,
         stopping: Stopping,
     ) -> list[Work]:
-        several = min(max(1, self._threads // self.job.plan.threads_per_net), max(1, len(chunks)))
+        members = self._trainers[part].job.plan.threads_per_net
+        several = min(max(1, self._threads // members), max(1, len(chunks)))
         if self._is_short and len(chunks) == 1:
             teams = [trainer.lent_team() for trainer in self._trainers]
             not_begun = workers.run_here(chunks, work, teams, halt, reporter, stopping)

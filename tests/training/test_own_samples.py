@@ -10,6 +10,7 @@ import pytest
 
 import fastmlp
 from fastmlp import Architecture
+from fastmlp._engine import tile_arrays, units_memory
 from tests.support.data import ROOT, XOR_X, bits
 from tests.support.own_cases import differences, random_case
 
@@ -101,6 +102,79 @@ def test_restarts_keep_the_samples_of_their_net():
             alone = fastmlp.train(arch, XOR_X, targets[i], net_ids=[i], **settings)
             assert bits(alone.parameters[0]) == bits(runs.parameters[i])
             assert (alone.restarts[0], alone.net_ids[0]) == (runs.restarts[i], runs.net_ids[i])
+
+
+def test_restarts_keep_weights_and_validation_of_their_net():
+    targets = np.array([[0, 1, 1, 0], [0, 0, 0, 1], [1, 0, 0, 1], [0, 1, 1, 1]] * 5)
+    weights, held_out = RNG.random((20, 4)) + 0.1, (RNG.normal(size=(20, 3, 2)), RNG.integers(0, 2, (20, 3)), None)
+    settings = {"optimizer": fastmlp.SGD(0.5), "epochs": 300, "target_loss": 0.1, "restart_stuck": 2}
+    arch = Architecture((2, 2, 1))
+    own = {"sample_weight": list(weights), "validation": (list(held_out[0]), list(held_out[1]))}
+    tables = fastmlp.train(arch, [XOR_X] * 20, list(targets), **own, **settings)
+    arrays = fastmlp.train(arch, XOR_X, targets, sample_weight=weights, validation=held_out, **settings)
+    nested = fastmlp.train(
+        arch, [XOR_X.tolist()] * 20, targets.tolist(), sample_weight=weights.tolist(), validation=held_out, **settings
+    )
+    assert tables.restarts.max() > 0
+    assert bits(tables.parameters) == bits(arrays.parameters) == bits(nested.parameters)
+
+
+def small_chunks(monkeypatch):
+    """Chunks of few samples, so that gradients of a minibatch come from several."""
+    monkeypatch.setattr(tile_arrays, "CHUNK_SAMPLES", 16)
+    monkeypatch.setattr(units_memory, "CHUNK_SAMPLES", 16)
+    monkeypatch.setattr(units_memory, "CHUNK_BYTES", 1)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kernel", ["lanes", "units"])
+def test_several_chunks_of_samples(kernel, monkeypatch):
+    rows = [RNG.integers(0, 300, int(n)) for n in (9, 16, 17, 40, 100, 100, 150, 290, 300, 33)]
+    inputs, targets = RNG.normal(size=(300, 4)), RNG.integers(0, 3, 300)
+    arch = Architecture((4, 9, 3), output="softmax")
+    given = {"rows": rows, "validation_rows": "rest", "sample_weight": (np.arange(300) % 4) / 2, "kernel": kernel}
+    for settings in (
+        {"optimizer": "adam", "epochs": 6},
+        {"batch_size": 64, "optimizer": fastmlp.SGD(0.1, momentum=0.9), "epochs": 4, "dropout": 0.2, "patience": 2},
+        {"batch_size": 40, "bootstrap": True, "epochs": 3, "record_every": 1},
+    ):
+        whole = fastmlp.train(arch, inputs, targets, threads=2, **given, **settings)
+        with monkeypatch.context() as patched:
+            small_chunks(patched)
+            small = fastmlp.train(arch, inputs, targets, threads=1, **given, **settings)
+        assert bits(small.parameters) == bits(whole.parameters)
+        alone = []
+        for i, own in enumerate(rows):
+            rest = np.setdiff1d(np.arange(300), own)
+            of_net = {"sample_weight": given["sample_weight"][own], "validation": (inputs[rest], targets[rest])}
+            alone.append(fastmlp.train(arch, inputs[own], targets[own], net_ids=[i], **of_net, **settings))
+        assert not differences(whole, alone)
+
+
+def test_teams_of_threads_and_parts_of_different_kernels():
+    inputs, targets = RNG.normal(size=(900, 30)), RNG.integers(0, 2, 900)
+    arch = Architecture((30, 200, 1))
+    rows = [np.arange(20), np.arange(900), np.arange(50, 800)]
+    settings = {"batch_size": 64, "optimizer": fastmlp.Adam(0.01), "epochs": 3, "shuffle": "by_net"}
+    runs = fastmlp.train(arch, inputs, targets, rows=rows, threads=3, **settings)
+    for i, own in enumerate(rows):
+        alone = fastmlp.train(arch, inputs[own], targets[own], net_ids=[i], threads=1, **settings)
+        assert bits(alone.parameters[0]) == bits(runs.parameters[i])
+
+
+def test_many_chunks_of_nets_that_end_at_different_times():
+    sizes = RNG.integers(3, 12, 900)
+    groups = np.repeat(np.arange(900), sizes)
+    inputs, targets = RNG.normal(size=(len(groups), 2)), RNG.integers(0, 2, len(groups))
+    arch = Architecture((2, 6, 1))
+    settings = {"optimizer": fastmlp.Adam(0.1), "epochs": 200, "target_loss": 0.3, "batch_size": 8, "patience": 50}
+    runs = fastmlp.train(arch, inputs, targets, groups=groups, threads=2, **settings)
+    assert len(np.unique(runs.epochs)) > 20
+    for i in range(0, 900, 31):
+        own = groups == i
+        alone = fastmlp.train(arch, inputs[own], targets[own], net_ids=[i], **settings)
+        assert bits(alone.parameters[0]) == bits(runs.parameters[i])
+        assert (alone.epochs[0], alone.status[0]) == (runs.epochs[i], runs.status[i])
 
 
 def test_a_warm_start_goes_on_with_the_same_samples():
@@ -240,6 +314,12 @@ def test_resuming_needs_the_same_samples(tmp_path):
         ({"rows": [np.arange(20)], "validation_rows": "rest"}, "has none left"),
         ({"rows": [[0], [1]], "validation_rows": "others"}, "or 'rest'"),
         ({"rows": [[0], [1]], "validation_rows": [[0]]}, "validation_rows has 1 lists for 2 nets"),
+        ({"rows": [[0], [1]], "rows_of": [0, 1], "validation_rows": [[0], [1], [2]]}, "3 lists, rows 2"),
+        ({"rows": [(np.arange(9), np.arange(9, 20))]}, r"rows\[0\] has parts of different lengths"),
+        ({"rows": {"a": [0], "b": [1]}}, "rows is of type dict"),
+        ({"X": X[:1], "y": np.ones((5, 1))}, "X has 1 samples"),
+        ({"X": [X, X[:4]], "y": [Y, Y[:4]], "sample_weight": [np.ones(20), None]}, r"sample_weight\[1\] is None"),
+        ({"X": [X, X[:4] * np.nan], "y": [Y, Y[:4]]}, r"X\[1\]: X has nan"),
         ({"X": [X, X[:4]], "y": Y}, "y needs to be a list of 2 arrays"),
         ({"X": [X, X[:4]], "y": [Y, Y]}, r"y\[1\]: y has shape \(20,\), X has 4 samples"),
         ({"X": [X, X[:4, :2]], "y": [Y, Y[:4]]}, "needs 3 columns"),
@@ -263,6 +343,19 @@ def test_wrong_samples_are_refused(settings, message, monkeypatch):
     monkeypatch.setattr(fastmlp.training, "Runner", lambda *_: pytest.fail("trained"))
     with pytest.raises((ValueError, TypeError), match=message):
         fastmlp.train(ARCH, **{"X": X, "y": Y, **settings})
+
+
+def test_one_hot_rows_are_not_read_as_targets_by_net():
+    with pytest.raises(ValueError, match=r"pass y\.argmax\(axis=1\)"):
+        fastmlp.train(Architecture((3, 5, 3), output="softmax"), X[:3], np.eye(3), n_nets=3)
+
+
+def test_the_number_of_stuck_nets_does_not_change_how_targets_are_read():
+    arch, targets = Architecture((3, 2, 4), output="softmax"), np.eye(4)
+    settings = {"loss": "mse", "target_loss": 1e-9, "epochs": 2, "restart_stuck": 1}
+    assert len(fastmlp.train(arch, X[:4], targets, net_ids=range(4), **settings)) == 4
+    found = fastmlp.sweep(X[:4], targets, {"sizes": [(3, 2, 4)]}, output="softmax", loss="mse", epochs=2, n_seeds=4)
+    assert found.loss.shape == (1, 4)
 
 
 def test_targets_that_can_be_read_in_two_ways_are_refused():
