@@ -22,12 +22,12 @@ from fastmlp.training import Progress, TrainingInterrupted, resume, train
 find_moved_modules()
 
 if TYPE_CHECKING:
-    from fastmlp.estimators import MLPClassifier, MLPRegressor
+    from fastmlp.estimators import MLPClassifier, MLPRegressor, MLPSearchCV
 
 
 def __getattr__(name: str) -> Any:
     """Import on first use: the estimators, which need scikit-learn, and `__version__`."""
-    if name in ("MLPClassifier", "MLPRegressor"):
+    if name in ("MLPClassifier", "MLPRegressor", "MLPSearchCV"):
         try:
             from fastmlp import estimators
         except ImportError as error:
@@ -62,6 +62,7 @@ __all__ = [
     "LossAndGradients",
     "MLPClassifier",
     "MLPRegressor",
+    "MLPSearchCV",
     "Network",
     "Normal",
     "Optimizer",

@@ -75,6 +75,7 @@ class Job:
     own: OwnSamples | None = None  # samples of each net's own; `first` and `stop` are then places in its order
     rate_factor: Callable[[int], float] | None = None  # factor of the learning rate in an epoch
     order_source: Callable[[int, int], np.ndarray] | None = None  # in place of the library's own orders
+    orders_by_net: tuple[list[Callable[[int, int], np.ndarray] | None], np.ndarray] | None = None  # several, by net
     final_state: OptimizerState | None = None  # filled by training, or None if not wanted
     validation: Validation | None = None
     resumable: bool = False  # whether a halt leaves every net as it was between two epochs

@@ -19,6 +19,9 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from sklearn.utils.validation import validate_data
 
 from fastmlp.estimators._base import BaseMLP
+from fastmlp.estimators._search import MLPSearchCV
+
+__all__ = ["MLPClassifier", "MLPRegressor", "MLPSearchCV"]
 
 FLOATS = (np.float64, np.float32)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from copy import copy
 from multiprocessing import current_process
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -47,6 +47,47 @@ CALLER = 4  # frames from a warning to the caller of fit
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 )
+
+
+class Fit(NamedTuple):
+    """A call of `fit` before its nets are trained."""
+
+    settings: TrainSettings
+    """Without samples."""
+    X: np.ndarray
+    targets: np.ndarray
+    """As `train` takes them."""
+    weights: np.ndarray | None
+    rows: np.ndarray | None
+    """The samples to train on; None for all."""
+    held_rows: np.ndarray | None
+    """Those to score on."""
+    held_out: tuple | None
+    """Others to score on, as `train` takes them."""
+    initial: np.ndarray | None
+    earlier: Runs | None
+    orders: Orders | None
+    seed: int
+    incremental: bool
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples to train on."""
+        return len(self.X) if self.rows is None else len(self.rows)
+
+    @property
+    def first_epoch(self) -> int:
+        return 0 if self.earlier is None or self.earlier.state is None else self.earlier.state.epoch
+
+    def samples(self) -> tuple[TrainSettings, np.ndarray, np.ndarray]:
+        """The settings with what belongs to the samples, and the samples."""
+        X, targets, weights, validation = self.X, self.targets, self.weights, self.held_out
+        if self.rows is not None:
+            held = self.held_rows
+            validation = X[held], targets[held], None if weights is None else weights[held]
+            X, targets = X[self.rows], targets[self.rows]
+            weights = None if weights is None else weights[self.rows]
+        return self.settings.changed(sample_weight=weights, validation=validation), X, targets
 
 
 class BaseMLP(BaseEstimator):
@@ -90,6 +131,12 @@ class BaseMLP(BaseEstimator):
         for name, value in given.items():
             if name not in ("self", "__class__"):
                 setattr(self, name, value)
+
+    @classmethod
+    @functools.cache
+    def _get_param_names(cls) -> list[str]:
+        """scikit-learn's, found once: every clone asks for them several times."""
+        return super()._get_param_names()
 
     def _loss_of_net(self) -> str:
         """The loss's name in `train`."""
@@ -151,10 +198,15 @@ class BaseMLP(BaseEstimator):
         if self.solver == "lbfgs":
             self._fit_lbfgs(architecture, initial, earlier, X, y, sample_weight)
         else:
-            self._fit_stochastic(
+            fit = self._prepared(
                 architecture, initial, earlier, X, y, sample_weight, incremental, held_out, random_state
             )
+            self._train_prepared(fit)
         return self
+
+    def _train_prepared(self, fit: Fit) -> None:
+        """Train the nets of a call of `fit`, at once."""
+        self._fit_stochastic(fit)
 
     def _class_weighted(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:  # noqa: ARG002
         return sample_weight
@@ -207,7 +259,7 @@ class BaseMLP(BaseEstimator):
             return min(available_threads(), effective_n_jobs(-1))
         return available_threads()  # joblib would read the same files, each time
 
-    def _fit_stochastic(
+    def _prepared(
         self,
         architecture: Architecture,
         initial: np.ndarray | None,
@@ -218,11 +270,11 @@ class BaseMLP(BaseEstimator):
         incremental: bool,
         held_out: tuple | None,
         random_state: np.random.RandomState,
-    ) -> None:
+    ) -> Fit:
         if not hasattr(self, "loss_curve_"):  # the last call was lbfgs's
             self._begin_curves()
-        X, y, sample_weight, validation = self._split(X, y, sample_weight, held_out, random_state)
-        n_samples = len(X)
+        rows, held_rows, validation = self._split(X, y, held_out, random_state)
+        n_samples = len(X) if rows is None else len(rows)
         batch_size = self._batch_size(n_samples)
         optimizer = self._optimizer_of_net()
         first_epoch = 0
@@ -232,33 +284,41 @@ class BaseMLP(BaseEstimator):
         n_epochs = 1 if incremental else self.max_iter
         orders = Orders(n_samples, random_state, n_epochs) if self.shuffle and batch_size < n_samples else None
         settings = self._settings(architecture, optimizer, n_epochs, batch_size, X.dtype).changed(
-            sample_weight=sample_weight,
-            validation=validation,
-            schedule=self._schedule(n_samples, first_epoch, incremental),
+            schedule=self._schedule(n_samples, first_epoch, incremental)
         )
-        options = JobOptions(parameters=initial, sklearn=True, watch_only=not self.early_stopping, orders=orders)
-        nets = NetSelection(seed=self._seed, warm_start=earlier)
-        threads = self._threads()
-        job, runs = prepare_job(settings, X, self._net_targets(y), nets, threads=threads, options=options)
+        targets, seed = self._net_targets(y), self._seed
+        held = rows, held_rows, validation
+        return Fit(settings, X, targets, sample_weight, *held, initial, earlier, orders, seed, incremental)
+
+    def _fit_stochastic(self, fit: Fit) -> None:
+        options = JobOptions(
+            parameters=fit.initial, sklearn=True, watch_only=not self.early_stopping, orders=fit.orders
+        )
+        nets, threads = NetSelection(seed=fit.seed, warm_start=fit.earlier), self._threads()
+        job, runs = prepare_job(*fit.samples(), nets, threads=threads, options=options)
         runner = Runner(job, runs, threads)
         runner.compile(self.progress)
-        printer = Printer(runs, first_epoch) if self.verbose else None
+        printer = Printer(runs, fit.first_epoch) if self.verbose else None
         interrupted = runner.run(self.progress, printer)
         if interrupted == signal.SIGTERM:
             signal.raise_signal(interrupted)  # scikit-learn's estimators let it end the process
         if interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=CALLER)
-        trained = runs.epochs - (0 if earlier is None else earlier.epochs)
-        if orders is not None:
-            orders.finish(int(trained.max()))
+            warnings.warn("Training interrupted by user.", stacklevel=CALLER + 1)
+        waited = job.validation.waited if self.early_stopping and job.validation is not None else None
+        self._finish(fit, runs, waited, bool(interrupted))
+
+    def _finish(self, fit: Fit, runs: Runs, waited: np.ndarray | None, interrupted: bool) -> None:
+        """Take what training gave; `waited` are the epochs that nets waited for a better validation score."""
+        trained = runs.epochs - (0 if fit.earlier is None else fit.earlier.epochs)
+        if fit.orders is not None:
+            fit.orders.finish(int(trained.max()))
         runs.history = known(runs.history, trained)
         runs.validation_history = known(runs.validation_history, trained)
         runs.validation_losses = known(runs.validation_losses, trained)
         assert runs.state is not None
-        waited = runs.state.watched[1]
-        if self.early_stopping and job.validation is not None:
-            waited = job.validation.waited
-        self._take(runs, n_samples, trained, warn=not incremental and not interrupted, waited=waited)
+        if waited is None:
+            waited = runs.state.watched[1]
+        self._take(runs, fit.n_samples, trained, warn=not fit.incremental and not interrupted, waited=waited)
 
     def _batch_size(self, n_samples: int) -> int:
         if self.batch_size == "auto":
@@ -291,33 +351,26 @@ class BaseMLP(BaseEstimator):
         )
 
     def _split(
-        self,
-        X: np.ndarray,
-        y: np.ndarray,
-        sample_weight: np.ndarray | None,
-        held_out: tuple | None,
-        random_state: np.random.RandomState,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple | None]:
-        """Training data, and what is held out of it or was given."""
+        self, X: np.ndarray, y: np.ndarray, held_out: tuple | None, random_state: np.random.RandomState
+    ) -> tuple[np.ndarray | None, np.ndarray | None, tuple | None]:
+        """The samples to train on and those held out, None for all and none, and what was given to score on."""
         if held_out is not None and held_out[0] is not None:
             X_val = _dense(validate_data(self, held_out[0], accept_sparse=["csr", "csc"], dtype=X.dtype, reset=False))
             y_val = self._held_out_targets(held_out[1])
             if len(y_val) != len(X_val):
                 raise ValueError(f"X_val has {len(X_val)} samples, y_val {len(y_val)}: both need the same number")
             weights = None if held_out[2] is None else _check_sample_weight(held_out[2], X_val)
-            return X, y, sample_weight, (X_val, self._net_targets(y_val.reshape(len(y_val), -1)), weights)
+            return None, None, (X_val, self._net_targets(y_val.reshape(len(y_val), -1)), weights)
         if not self.early_stopping:
-            return X, y, sample_weight, None
-        arrays = [X, y] if sample_weight is None else [X, y, sample_weight]
-        parts = train_test_split(
-            *arrays, random_state=random_state, test_size=self.validation_fraction, stratify=self._stratify(y)
+            return None, None, None
+        rows, held_rows = train_test_split(
+            np.arange(len(X)), random_state=random_state, test_size=self.validation_fraction, stratify=self._stratify(y)
         )
-        if len(parts[1]) < 2:
+        if len(held_rows) < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        weights, weights_val = parts[4:] if sample_weight is not None else (None, None)
-        return parts[0], parts[2], weights, (parts[1], self._net_targets(parts[3]), weights_val)
+        return rows, held_rows, None
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:  # noqa: ARG002
         return None
@@ -368,7 +421,7 @@ class BaseMLP(BaseEstimator):
             warnings.warn(
                 f"{(~usable).sum()} of {len(runs)} restarts diverged: {left_out}. A lower learning_rate_init helps",
                 RuntimeWarning,
-                stacklevel=CALLER + 1,
+                stacklevel=CALLER + 3,
             )
         # the loss of the weights; of interrupted nets, which are not measured, that of their last epoch
         scores = -np.where(np.isnan(runs.loss), last(runs.history, trained), runs.loss)
@@ -403,7 +456,7 @@ class BaseMLP(BaseEstimator):
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
                 "converged yet.",
                 ConvergenceWarning,
-                stacklevel=CALLER + 1,
+                stacklevel=CALLER + 3,
             )
 
     def _fit_lbfgs(

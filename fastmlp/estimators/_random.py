@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +55,7 @@ def seed_of(random_state: np.random.RandomState) -> int:
 
 
 def _copy(random_state: np.random.RandomState) -> np.random.RandomState:
-    copy = np.random.RandomState()
+    copy = np.random.RandomState(0)  # without a number it would ask the system for one
     copy.set_state(random_state.get_state())
     return copy
 
@@ -67,6 +69,9 @@ class Orders:
 
     def __init__(self, n_samples: int, random_state: np.random.RandomState, n_epochs: int):
         self._caller, self._random_state = random_state, _copy(random_state)
+        state: Any = random_state.get_state()
+        self.key: Hashable = n_samples, state[1].tobytes(), *state[2:]
+        """Orders with the same key are the same."""
         self._length = max(1, min(MOST_EPOCHS, n_epochs, MOST_NUMBERS // n_samples))
         self._marks = [(random_state.get_state(), np.arange(n_samples))]
         self._blocks: OrderedDict[int, np.ndarray] = OrderedDict()
