@@ -14,6 +14,7 @@ from fastmlp._kernels.formulas.activation_choice import formulas_for
 from fastmlp._kernels.formulas.activations import BY_CODE
 from fastmlp._kernels.formulas.losses import LOSSES, Loss
 from fastmlp._kernels.formulas.optimizers import N_HYPERPARAMETERS
+from fastmlp._kernels.own_samples import MOST_SETS
 from fastmlp._simd.cpu import MOST_UNITS, units_at_once
 from fastmlp._simd.types import Buffer, VectorSpec, aligned_copy, aligned_zeros, static
 
@@ -190,14 +191,16 @@ def data_memory(
 def own_chunk(architecture: Architecture, n_columns: int, vectors: Vectors, capacity: int) -> structs.OwnChunk:
     """One thread's room for a chunk of samples of each net's own."""
     dtype, width, n_in, n_out = vectors.F.dtype, vectors.width, architecture.sizes[0], architecture.sizes[-1]
-    inputs, columns = aligned_zeros((capacity * n_columns + MOST_COLUMNS, width), dtype), n_columns
-    inputs[: capacity * columns].reshape(capacity, columns, width)[:, n_in] = 1
+    inputs = aligned_zeros((capacity * n_columns + MOST_COLUMNS, width), dtype)
+    inputs[: capacity * n_columns].reshape(capacity, n_columns, width)[:, n_in] = 1
     return structs.OwnChunk(
         inputs=Buffer(inputs),
         targets=Buffer(aligned_zeros((capacity * n_out, width), dtype)),
         weights=Buffer(aligned_zeros((capacity, width), dtype)),
         places=Buffer(aligned_zeros((capacity, width), np.int64)),
         counts=Buffer(aligned_zeros((structs.N_COUNTS, width), dtype)),
+        leads=Buffer(aligned_zeros((MOST_SETS,), np.int64)),
+        members=Buffer(aligned_zeros((MOST_SETS, width), dtype)),
         ends=Buffer(aligned_zeros((width + 2,), np.int64)),
     )
 

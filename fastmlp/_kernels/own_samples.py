@@ -12,6 +12,8 @@ from fastmlp._simd.arithmetic import broadcast, fold_compensated, select
 from fastmlp._simd.jit import inline
 from fastmlp._simd.memory import load, store
 
+MOST_SETS = 4  # of nets with the same inputs, in a tile, that are laid out set by set: for more, net by net is faster
+
 
 @inline
 def _span(data, tiles, tile, k, lane):
@@ -109,35 +111,85 @@ def _same(data, tiles, tile, k, lane, lead):
 
 
 @inline
+def _note_sets(data, tiles, tile, order):
+    """Find the nets with the same inputs in the same order: the first lane of each such set, and its members.
+
+    Returns the number of sets, or `MOST_SETS` + 1 if there are more.
+    """
+    leads, members, width, n_sets = data.chunk.leads, data.chunk.members, tiles.width, 0
+    for lane in range(width):
+        if _is_filled(tiles, tile, lane):
+            k, found = 0, False
+            while k < n_sets and not found:
+                lead = leads[k]
+                found = (
+                    _same(data, tiles, tile, structs.COUNT, lane, lead)
+                    and _same(data, tiles, tile, structs.FIRST_ROW, lane, lead)
+                    and _same(data, tiles, tile, structs.FIRST_INPUT, lane, lead)
+                    and (order < 0 or _same(data, tiles, tile, structs.FIRST_ORDER, lane, lead))
+                )
+                k += 0 if found else 1
+            if not found:
+                if n_sets == MOST_SETS:
+                    return MOST_SETS + 1
+                leads[n_sets] = lane
+                for other in range(width):
+                    members[n_sets * width + other] = 0.0
+                n_sets += 1
+            members[k * width + lane] = 1.0
+    return n_sets
+
+
+@inline
+def _is_common(data, tiles, tile, k, lead):
+    """Whether all nets of the tile have the same number k of their spans as lane `lead`."""
+    common = True
+    for lane in range(tiles.width):
+        common = common and (not _is_filled(tiles, tile, lane) or _same(data, tiles, tile, k, lane, lead))
+    return common
+
+
+@inline
+def _last_of(data, tiles, tile, stop, lane):
+    """The last position of a net's samples in a pass to `stop`."""
+    return max(0, min(_span(data, tiles, tile, structs.COUNT, lane), stop) - 1)
+
+
+@inline
 def gather(F, net, data, tiles, tile, orders, order, stop, first, count, n_filled):
     """Lay out a chunk of `count` samples of every net, from position `first` of its order on, of a pass to `stop`.
 
-    Up to `n_filled` samples are copies. Nets with the same samples in the same order are common: each number of theirs
-    is read once and written to all lanes.
+    Up to `n_filled` samples are copies. Nets with the same inputs in the same order are common: each number of theirs
+    is read once and written to all their lanes.
     """
     n_in, n_out, n_columns, width = net.sizes[0], net.sizes[net.n_layers], data.n_columns, tiles.width
     chunk = data.chunk
     _note_ends(data, tiles, tile, first, count)
+    n_sets = _note_sets(data, tiles, tile, order)
+    if n_sets <= MOST_SETS:
+        for k in range(n_sets):
+            lane, mine = chunk.leads[k], load(F, chunk.members, k) != 0.0
+            begin, last = _order_of(data, tiles, tile, order, lane), _last_of(data, tiles, tile, stop, lane)
+            rows = _span(data, tiles, tile, structs.FIRST_ROW, lane)
+            inputs = _span(data, tiles, tile, structs.FIRST_INPUT, lane)
+            for s in range(n_filled):
+                x = (inputs + data.rows[rows + _place_at(orders, begin, min(first + s, last))]) * n_columns
+                target = s * n_columns
+                if k == 0:
+                    for i in range(n_in):
+                        store(chunk.inputs, target + i, broadcast(F, data.inputs[x + i]))
+                else:
+                    for i in range(n_in):
+                        others = load(F, chunk.inputs, target + i)
+                        store(chunk.inputs, target + i, select(mine, broadcast(F, data.inputs[x + i]), others))
     lead = 0
     while lead < width - 1 and not _is_filled(tiles, tile, lead):
         lead += 1
-    same_rows = same_targets = same_weights = True
-    for lane in range(lead + 1, width):
-        if _is_filled(tiles, tile, lane):
-            same_rows = (
-                same_rows
-                and _same(data, tiles, tile, structs.COUNT, lane, lead)
-                and _same(data, tiles, tile, structs.FIRST_ROW, lane, lead)
-                and _same(data, tiles, tile, structs.FIRST_INPUT, lane, lead)
-                and (order < 0 or _same(data, tiles, tile, structs.FIRST_ORDER, lane, lead))
-            )
-            same_targets = same_targets and _same(data, tiles, tile, structs.FIRST_TARGET, lane, lead)
-            same_weights = same_weights and _same(data, tiles, tile, structs.FIRST_WEIGHT, lane, lead)
-    all_same = same_rows and same_targets and same_weights
+    all_same = n_sets == 1 and _is_common(data, tiles, tile, structs.FIRST_TARGET, lead)
+    all_same = all_same and _is_common(data, tiles, tile, structs.FIRST_WEIGHT, lead)
     for lane in range(lead, lead + 1 if all_same else width):
         if _is_filled(tiles, tile, lane):
-            begin = _order_of(data, tiles, tile, order, lane)
-            last = max(0, min(_span(data, tiles, tile, structs.COUNT, lane), stop) - 1)
+            begin, last = _order_of(data, tiles, tile, order, lane), _last_of(data, tiles, tile, stop, lane)
             rows = _span(data, tiles, tile, structs.FIRST_ROW, lane)
             inputs = _span(data, tiles, tile, structs.FIRST_INPUT, lane)
             targets = _span(data, tiles, tile, structs.FIRST_TARGET, lane)
@@ -148,10 +200,7 @@ def gather(F, net, data, tiles, tile, orders, order, stop, first, count, n_fille
                 if data.weighting != structs.UNWEIGHTED:
                     weight = data.weights[weights + place]
                 x, t = (inputs + row) * n_columns, (targets + row) * n_out
-                if same_rows and lane == lead:
-                    for i in range(n_in):
-                        store(chunk.inputs, s * n_columns + i, broadcast(F, data.inputs[x + i]))
-                elif not same_rows:
+                if n_sets > MOST_SETS:
                     for i in range(n_in):
                         chunk.inputs[(s * n_columns + i) * width + lane] = data.inputs[x + i]
                 if all_same:

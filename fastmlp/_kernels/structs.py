@@ -97,6 +97,8 @@ class OwnChunk(NamedTuple):
     weights: Buffer  # (C, W)
     places: Buffer  # (C, W) int64: the samples' numbers among those of the net, for dropout
     counts: Buffer  # (N_COUNTS, W) numbers of samples of each net; whether its minibatches end with this pass
+    leads: Buffer  # (MOST_SETS,) int64: the first lane of each set of nets with the same inputs
+    members: Buffer  # (MOST_SETS, W) whether a lane belongs to the set
     ends: Buffer  # (W + 2,) int64: how many there are, then the different numbers IN_CHUNK of nets, ascending
 
 

@@ -5,6 +5,7 @@ So that a net of the estimators starts from scikit-learn's initial weights, and 
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -36,7 +37,7 @@ def initial_weights(
     result = np.empty((n_nets, architecture.n_parameters), dtype)
     result[0] = np.concatenate(first)
     if n_nets > 1:
-        others = np.random.default_rng(_copy(random_state).randint(2**32, size=4, dtype=np.uint32))
+        others = np.random.default_rng(_of_state(random_state.get_state()).randint(2**32, size=4, dtype=np.uint32))
         scale = np.concatenate(
             [
                 np.full((n_in + 1) * n_out, bound)
@@ -50,14 +51,16 @@ def initial_weights(
 
 def seed_of(random_state: np.random.RandomState) -> int:
     """A seed for what scikit-learn has not, dropout and bootstrap, that leaves no trace either."""
-    low, high = _copy(random_state).randint(2**32, size=2, dtype=np.uint32)
+    state = random_state.get_state()
+    low, high = random_state.randint(2**32, size=2, dtype=np.uint32)
+    random_state.set_state(state)
     return int(low) | int(high) << 32
 
 
-def _copy(random_state: np.random.RandomState) -> np.random.RandomState:
-    copy = np.random.RandomState(0)  # without a number it would ask the system for one
-    copy.set_state(random_state.get_state())
-    return copy
+def _of_state(state: Any) -> np.random.RandomState:
+    generator = np.random.RandomState(0)  # without a number it would ask the system for one
+    generator.set_state(state)
+    return generator
 
 
 class Orders:
@@ -68,12 +71,12 @@ class Orders:
     """
 
     def __init__(self, n_samples: int, random_state: np.random.RandomState, n_epochs: int):
-        self._caller, self._random_state = random_state, _copy(random_state)
+        self._caller = random_state
         state: Any = random_state.get_state()
         self.key: Hashable = n_samples, state[1].tobytes(), *state[2:]
         """Orders with the same key are the same."""
         self._length = max(1, min(MOST_EPOCHS, n_epochs, MOST_NUMBERS // n_samples))
-        self._marks = [(random_state.get_state(), np.arange(n_samples))]
+        self._marks = [(state, np.arange(n_samples))]
         self._blocks: OrderedDict[int, np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -96,6 +99,10 @@ class Orders:
         while len(self._blocks) > KEPT_BLOCKS:
             self._blocks.popitem(last=False)
         return self._blocks[number]
+
+    @functools.cached_property
+    def _random_state(self) -> np.random.RandomState:
+        return _of_state(self._marks[0][0])
 
     def _draw(self, number: int) -> np.ndarray:
         state, order = self._marks[number]

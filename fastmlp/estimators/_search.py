@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing, indexable
@@ -249,5 +249,12 @@ def _with_outcomes(estimator: BaseMLP, outcomes: list[BaseMLP | Exception]) -> B
         """Of pickles, in which it is an ordinary estimator."""
         return object.__new__, (kind,), self.__getstate__()
 
-    methods = {"fit": fit, "score": score, "__reduce__": reduce, "__module__": kind.__module__}
+    def cheap_clone(self: BaseMLP) -> BaseMLP:
+        """A clone that shares the parameters, except for generators."""
+        parameters = self.get_params(deep=False)
+        random_state = parameters.pop("random_state")
+        return type(self)(**parameters | {"random_state": clone(random_state, safe=False)})
+
+    methods = {"fit": fit, "score": score, "__sklearn_clone__": cheap_clone}
+    methods |= {"__reduce__": reduce, "__module__": kind.__module__}  # type: ignore[dict-item]
     return type(kind.__name__, (kind,), methods)(**estimator.get_params(deep=False))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable
+from copy import copy
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -75,27 +76,36 @@ def fitted(estimator: BaseMLP, calls: list[Call], X: Any, y: Any, given: dict[st
     """The fitted estimator of each call, or what it raised; `given` are further arguments of `fit`."""
     results: list[Any] = [None] * len(calls)
     waiting, tables = list[Waiting](), dict[int, _Table]()
+    before: tuple[dict[str, Any], BaseMLP] | None = None
     for place, call in enumerate(calls):
         table = tables.get(call.table)
         if table is None:
             table = tables[call.table] = _Table(_safe_indexing(X, call.rows), _safe_indexing(y, call.rows))
-        one, held = clone(estimator), list[Fit]()
+        held = list[Fit]()
         try:
-            one.set_params(**clone(call.parameters, safe=False))
+            one, is_valid = _prepared(estimator, call.parameters, before)
+        except Exception as error:
+            results[place] = error
+            continue
+        try:
             own = {name: _own(value, call.rows, X) for name, value in given.items()}
             drawn = one.random_state is None and one.solver != "lbfgs"
             if drawn:  # NumPy's common generator would give all calls the same numbers
                 one.random_state = int(np.random.randint(LARGEST_SEED))
-            one._train_prepared, one._validate_input = held.append, table.validating(one)
+            own_methods: dict[str, Any] = {"_train_prepared": held.append, "_validate_input": table.validating(one)}
+            if is_valid:
+                own_methods["_validate_params"] = _do_nothing
+            one.__dict__.update(own_methods)
             one.fit(table.X, table.y, **own)
+            before = call.parameters, one
             if drawn:
                 one.random_state = None
         except Exception as error:
             results[place] = error
             continue
         finally:
-            for name in ("_train_prepared", "_validate_input"):
-                vars(one).pop(name, None)
+            for name in ("_train_prepared", "_validate_input", "_validate_params"):
+                one.__dict__.pop(name, None)
         results[place] = one
         waiting += [Waiting(place, one, fit, call.table) for fit in held]
     groups = defaultdict[Hashable, list[Waiting]](list)
@@ -108,6 +118,25 @@ def fitted(estimator: BaseMLP, calls: list[Call], X: Any, y: Any, given: dict[st
             else:
                 _train_at_once(some, results)
     return results
+
+
+def _prepared(
+    estimator: BaseMLP, parameters: dict[str, Any], before: tuple[dict[str, Any], BaseMLP] | None
+) -> tuple[BaseMLP, bool]:
+    """The estimator with these parameters, and whether they are known to be valid: those of the call before are."""
+    if before is not None and before[0] is parameters and not isinstance(before[1].random_state, np.random.RandomState):
+        one = copy(before[1])
+        kept = one.get_params(deep=False)
+        one.__dict__.clear()
+        one.__dict__.update(kept)
+        return one, True
+    one = clone(estimator)
+    one.set_params(**clone(parameters, safe=False))
+    return one, False
+
+
+def _do_nothing() -> None:
+    """In place of a check."""
 
 
 def _own(value: Any, rows: np.ndarray, X: Any) -> Any:
@@ -187,6 +216,8 @@ def _train_at_once(members: list[Waiting], results: list[Any]) -> None:
     )
     training, validation = _parts(members, counts)
     sources, source_of = _orders(members, counts)
+    if sources:
+        training.spans[:, structs.FIRST_ORDER] = source_of  # so that nets with the same order are trained side by side
     options = JobOptions(
         parameters=np.concatenate([each.fit.initial for each in members]),
         sklearn=True,
