@@ -124,8 +124,9 @@ def _settings_of(runs: TrainedNets, needed: bool) -> TrainSettings | None:
     if needed and call is None:
         raise ValueError(
             "try_fixes=True trains the same nets again, but the settings of these are not fully known. fastmlp.train "
-            "records them, except with warm_start; a file holds them if all are names and numbers, without arrays, "
-            "functions, initializers, weights or validation"
+            "records them, except with warm_start and with samples of each net's own (train one net on its samples, "
+            "and diagnose it on them); a file holds them if all are names and numbers, without arrays, functions, "
+            "initializers, weights or validation"
         )
     return call
 

@@ -123,7 +123,7 @@ def _verdict(d: Findings) -> str:  # noqa: PLR0911 - one for each kind of findin
     if counts.pop(Cause.UNDECIDED, 0) > sum(counts.values()):
         return (
             "The cause cannot be told, because these nets have no record of their settings. Diagnose nets that "
-            "fastmlp.train\nreturned, trained without warm_start."
+            "fastmlp.train\nreturned, trained without warm_start and on the same samples."
         )
     if d.as_good_as_the_data and not helped:
         return _as_good(d)

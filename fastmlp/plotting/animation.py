@@ -90,7 +90,10 @@ def training_steps(
     runs = runs if which is None else runs[[which]]
     call = runs.call
     if call is None:
-        raise ValueError("animate trains the nets again, but these have no record of their settings")
+        raise ValueError(
+            "animate trains the nets again, but these have no record of their settings: it needs nets of train without "
+            "warm_start, all on the same samples"
+        )
     asked = [
         name
         for name in ("schedule", "validation", "target_loss", "target_accuracy", "patience")
