@@ -7,7 +7,14 @@ from fastmlp._moved import find_moved_modules
 from fastmlp._version import version
 from fastmlp.architecture import Architecture
 from fastmlp.audit import GradientAudit, audit_gradients
-from fastmlp.cross_validation import CrossValidation, cross_validate
+from fastmlp.cross_validation import (
+    CrossValidation,
+    LearningCurve,
+    PermutationTest,
+    cross_validate,
+    learning_curve,
+    permutation_test,
+)
 from fastmlp.diagnosis import Cause, Diagnosis
 from fastmlp.estimation import Estimate, estimate
 from fastmlp.gradients import LossAndGradients, loss_and_gradients
@@ -59,6 +66,7 @@ __all__ = [
     "FileFormatError",
     "GradientAudit",
     "Initializer",
+    "LearningCurve",
     "LossAndGradients",
     "MLPClassifier",
     "MLPRegressor",
@@ -66,6 +74,7 @@ __all__ = [
     "Network",
     "Normal",
     "Optimizer",
+    "PermutationTest",
     "Progress",
     "RMSprop",
     "Rprop",
@@ -81,8 +90,10 @@ __all__ = [
     "audit_gradients",
     "cross_validate",
     "estimate",
+    "learning_curve",
     "load",
     "loss_and_gradients",
+    "permutation_test",
     "resume",
     "survey",
     "sweep",

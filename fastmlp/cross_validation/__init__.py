@@ -1,43 +1,39 @@
-"""`cross_validate`: train many seeds on each fold, and score them on the samples that the fold leaves out."""
+"""`cross_validate`: train many seeds on each fold, and score them on the samples that the fold leaves out.
+
+`learning_curve` and `permutation_test` do so with parts of each fold's samples, and with shuffled targets.
+"""
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastmlp import _check_data as checks
-from fastmlp._engine.processors import thread_count
 from fastmlp._html import html_table
-from fastmlp._own_samples import refuse_by_net
 from fastmlp.architecture import Architecture
-from fastmlp.cross_validation.fold import FoldResult, FoldsTask, keywords, refuse_other_samples, train_folds
+from fastmlp.cross_validation.fold import FoldResult, keywords
+from fastmlp.cross_validation.learning import LearningCurve, learning_curve
+from fastmlp.cross_validation.permutation import PermutationTest, permutation_test
 from fastmlp.cross_validation.splits import Fold, folds_of
+from fastmlp.cross_validation.study import Study
 from fastmlp.distributing.data import Data
-from fastmlp.distributing.dispatcher import run_tasks
-from fastmlp.distributing.engines import engine_of
 from fastmlp.runs import Runs, Status
-from fastmlp.scoring import default_metrics
-from fastmlp.settings import NetSelection, TrainSettings
+from fastmlp.settings import TrainSettings
 from fastmlp.training import train
-from fastmlp.training.prepare import prepare_job
+
+__all__ = [
+    "CrossValidation",
+    "LearningCurve",
+    "PermutationTest",
+    "cross_validate",
+    "learning_curve",
+    "permutation_test",
+]
 
 if TYPE_CHECKING:
     from fastmlp.plotting import CrossValidationPlots
-
-NOT_HERE = {
-    "n_nets": "pass n_seeds",
-    "net_ids": "the nets of each fold have the numbers 0 to n_seeds - 1",
-    "warm_start": "each fold begins with fresh nets",
-    "checkpoint": "pass the folds one by one to fastmlp.train",
-    "keep_state": "train(fold, keep_state=True) of the result gives it",
-    "rows": "cv says which samples a fold has",
-    "rows_of": "cv says which samples a fold has",
-    "validation_rows": "pass validation, or train(fold, validation_rows=…) of the result",
-    "record_every": "train(fold, record_every=…) of the result gives curves",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,67 +189,20 @@ def cross_validate(  # noqa: PLR0913
     >>> found.scores["accuracy"].shape, found.out_of_fold.shape
     ((4, 50), (100, 1))
     """
-    for name, advice in NOT_HERE.items():
-        if name in settings:
-            raise TypeError(f"cross_validate takes no {name}: {advice}")
-    count = checks.whole_number("n_seeds", n_seeds, 1, 2**40)
-    number = checks.whole_number("seed", seed, 0, 2**64 - 1)
-    if threads is not None:
-        thread_count(threads)
-    unknown = settings.keys() - TrainSettings.__dataclass_fields__.keys()
-    if unknown:
-        raise TypeError(f"cross_validate got an unexpected argument {sorted(unknown)[0]!r}")
-    call = TrainSettings(architecture, **settings).validated().validated_for(count)
-    refuse_by_net("cross_validate", call, X, y)
-    data = Data.copied(X, y, sample_weight, call.validation)
-    weights, n_samples = data.sample_weight, len(data.X)
-    if weights is not None and weights.shape != (n_samples,):
-        raise ValueError(f"sample_weight has shape {weights.shape}; needs ({n_samples},), one a sample")
-    if call.begins_with_arrays and any(len(layer) != count for part in call.init for layer in part or ()):  # type: ignore[union-attr]
-        raise ValueError(f"init holds another number of nets than n_seeds={count}")
-    one = NetSelection(net_ids=np.zeros(1, np.uint64), seed=number)
-    first = call if call.never_change else call.of(slice(0, 1))
-    prepare_job(first.changed(sample_weight=weights), data.X, data.y, one, threads=1)
-    folds = folds_of(cv, data, groups, architecture)
-    call = call.with_factors().changed(validation=None)
-    asked = _metrics(metrics, call, data.y)
-    for k, (rows, held) in enumerate(folds):
-        refuse_other_samples(k, rows, held, call, data, asked)
-    with contextlib.ExitStack() as stack:
-        engine = None if executor is None else stack.enter_context(contextlib.closing(engine_of(executor)))
-        own = threads if engine is None else threads or 1
-        # one run of all folds has fewer tiles with empty lanes; an executor has one task a fold
-        tasks = [folds] if engine is None else [[fold] for fold in folds]
-        came = dict(
-            run_tasks(
-                engine,
-                train_folds,
-                range(len(tasks)),
-                lambda k: FoldsTask(call, tasks[k], count, number, asked, own),
-                data,
-                threads=threads,
-                named=lambda k: f"fold {k}",
-            )
-        )
-    results = [result for k in range(len(tasks)) for result in came[k]]
+    study = Study.of("cross_validate", architecture, X, y, n_seeds, seed, sample_weight, threads, settings)
+    folds = folds_of(cv, study.data, groups, architecture)
+    results = study.trained(folds, study.metrics(metrics), executor)
     return CrossValidation(
         scores={name: np.array([one.scores[name] for one in results]) for name in results[0].scores},
         ensemble={name: np.array([one.ensemble[name] for one in results]) for name in results[0].ensemble},
-        out_of_fold=_averaged(folds, results, n_samples, architecture.sizes[-1]),
+        out_of_fold=_averaged(folds, results, study.n_samples, architecture.sizes[-1]),
         folds=folds,
         status=np.array([one.status for one in results]),
         epochs=np.array([one.epochs for one in results]),
-        _call=call,
-        _data=data,
-        _seed=number,
+        _call=study.call,
+        _data=study.data,
+        _seed=study.seed,
     )
-
-
-def _metrics(metrics: Any, call: TrainSettings, y: np.ndarray) -> Any:
-    """The same metrics for all folds, as a list."""
-    if metrics is None:
-        return default_metrics(call.architecture.output == "softmax" or checks.counts_accuracy(y))
-    return (metrics,) if isinstance(metrics, str) or callable(metrics) else metrics
 
 
 def _averaged(folds: list[Fold], results: list[FoldResult], n_samples: int, n_outputs: int) -> np.ndarray:

@@ -24,6 +24,8 @@ class FoldsTask(NamedTuple):
     seed: int
     metrics: Any
     threads: int | None
+    on_own: bool = False
+    """Whether to score nets on the samples that they are trained on, too."""
 
 
 class FoldResult(NamedTuple):
@@ -34,6 +36,7 @@ class FoldResult(NamedTuple):
     outputs: np.ndarray  # the mean over the nets that did not diverge, (n_test, n_out)
     status: np.ndarray
     epochs: np.ndarray
+    own_scores: dict[str, np.ndarray]  # on the samples that they are trained on, if asked for
 
 
 def train_folds(task: FoldsTask, data: Data) -> list[FoldResult]:
@@ -45,10 +48,11 @@ def train_folds(task: FoldsTask, data: Data) -> list[FoldResult]:
     asked |= {"rows": [rows for rows, _ in task.folds], "rows_of": np.repeat(np.arange(n_folds), task.n_seeds)}
     runs = train(X=data.X, y=data.y, net_ids=ids, seed=task.seed, threads=task.threads, **asked)
     of_folds = (runs[k * task.n_seeds : (k + 1) * task.n_seeds] for k in range(n_folds))
-    return [_scored(task, own, held, data) for own, (_, held) in zip(of_folds, task.folds, strict=True)]
+    return [_scored(task, own, fold, data) for own, fold in zip(of_folds, task.folds, strict=True)]
 
 
-def _scored(task: FoldsTask, runs: Runs, held: np.ndarray, data: Data) -> FoldResult:
+def _scored(task: FoldsTask, runs: Runs, fold: Fold, data: Data) -> FoldResult:
+    rows, held = fold
     y, weights = data.y[held], None if data.sample_weight is None else data.sample_weight[held]
     scores = runs.evaluate(data.X[held], y, sample_weight=weights, metrics=task.metrics, threads=task.threads)
     usable = runs[runs.status != Status.DIVERGED]
@@ -56,7 +60,13 @@ def _scored(task: FoldsTask, runs: Runs, held: np.ndarray, data: Data) -> FoldRe
     if len(usable):
         outputs = usable.predict(data.X[held], reduce="mean", threads=task.threads)
     ensemble = scores_of_outputs(runs.architecture, task.call.loss_name, outputs, y, weights, task.metrics)
-    return FoldResult(scores, ensemble, outputs, runs.status, runs.epochs)
+    own = {}
+    if task.on_own:
+        own_weights = None if data.sample_weight is None else data.sample_weight[rows]
+        own = runs.evaluate(
+            data.X[rows], data.y[rows], sample_weight=own_weights, metrics=task.metrics, threads=task.threads
+        )
+    return FoldResult(scores, ensemble, outputs, runs.status, runs.epochs, own)
 
 
 def keywords(call: TrainSettings, data: Data, rows: np.ndarray) -> dict[str, Any]:
