@@ -7,6 +7,7 @@ from fastmlp._moved import find_moved_modules
 from fastmlp._version import version
 from fastmlp.architecture import Architecture
 from fastmlp.audit import GradientAudit, audit_gradients
+from fastmlp.comparison import Comparison, compare
 from fastmlp.cross_validation import (
     CrossValidation,
     LearningCurve,
@@ -60,6 +61,7 @@ __all__ = [
     "Adam",
     "Architecture",
     "Cause",
+    "Comparison",
     "CrossValidation",
     "Diagnosis",
     "Estimate",
@@ -88,6 +90,7 @@ __all__ = [
     "Uniform",
     "VarianceScaling",
     "audit_gradients",
+    "compare",
     "cross_validate",
     "estimate",
     "learning_curve",
