@@ -115,7 +115,7 @@ class Comparison:
         winner, loser = (first, second) if better else (second, first)
         if difference.low <= 0 <= difference.high:
             lines.append(
-                f"0 is in the interval of the mean difference: neither of {first} and {second} is shown better."
+                f"0 is in the interval of the mean difference: it is open whether {first} or {second} is better."
             )
             if difference.estimate:
                 size, seeds = abs(difference.estimate), self.seeds_needed()
