@@ -12,11 +12,11 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._html import html_table
+from fastmlp._splits import Fold, folds_of
 from fastmlp.architecture import Architecture
 from fastmlp.cross_validation.fold import FoldResult, keywords
 from fastmlp.cross_validation.learning import LearningCurve, learning_curve
 from fastmlp.cross_validation.permutation import PermutationTest, permutation_test
-from fastmlp.cross_validation.splits import Fold, folds_of
 from fastmlp.cross_validation.study import Study
 from fastmlp.distributing.data import Data
 from fastmlp.runs import Runs, Status

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import _check_data as checks
-from fastmlp.cross_validation.splits import Fold
+from fastmlp._splits import Fold
 from fastmlp.distributing.data import Data
 from fastmlp.runs import Runs, Status
 from fastmlp.scoring import scores_of_outputs

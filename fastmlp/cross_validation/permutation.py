@@ -9,8 +9,8 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
+from fastmlp._splits import Fold, folds_of
 from fastmlp.architecture import Architecture
-from fastmlp.cross_validation.splits import Fold, folds_of
 from fastmlp.cross_validation.study import Study
 from fastmlp.runs import Runs
 from fastmlp.scoring import METRICS

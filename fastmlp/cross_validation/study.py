@@ -10,9 +10,9 @@ import numpy as np
 from fastmlp import _check_data as checks
 from fastmlp._engine.processors import thread_count
 from fastmlp._own_samples import refuse_by_net
+from fastmlp._splits import Fold
 from fastmlp.architecture import Architecture
 from fastmlp.cross_validation.fold import FoldResult, FoldsTask, refuse_other_samples, train_folds
-from fastmlp.cross_validation.splits import Fold
 from fastmlp.distributing.data import Data
 from fastmlp.distributing.dispatcher import run_tasks
 from fastmlp.distributing.engines import engine_of

@@ -16,6 +16,7 @@ from fastmlp._engine.processors import thread_count
 from fastmlp._html import html_table
 from fastmlp._own_samples import refuse_by_net
 from fastmlp._pickling import picklable
+from fastmlp._splits import folds_of
 from fastmlp.diagnosis.problem import limit_of_solved
 from fastmlp.distributing.data import Data
 from fastmlp.distributing.engines import engine_of
@@ -167,7 +168,7 @@ def _plain_column(values: np.ndarray, text: bool = False) -> Any:
     return [v if simple else shown(v) for v in values] if text or not simple else list(values)
 
 
-def sweep(
+def sweep(  # noqa: PLR0913
     X: Any,
     y: Any,
     grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[Any]]],
@@ -176,6 +177,8 @@ def sweep(
     seed: int = 0,
     solved_loss: float | None = None,
     halving: int | None = None,
+    cv: Any = None,
+    groups: Any = None,
     threads: int | None = None,
     executor: Any = None,
     **fixed: Any,
@@ -204,6 +207,9 @@ def sweep(
     halving : int, optional
         Successive halving: all settings are trained for a part of their epochs, the best 1 / `halving` of them for
         `halving` times as many, and so on. Nets continue where they were. Settings that stayed longer rank higher.
+    cv, groups : optional
+        Folds, as for `cross_validate`: every setting has `n_seeds` nets for each fold, which are trained on its samples
+        and validated on those that it leaves out. Nets of the first fold come first.
     threads : int, optional
         Threads; with `executor`, those of each task (default 1).
     executor : optional
@@ -243,7 +249,12 @@ def sweep(
     """
     count = checks.whole_number("n_seeds", n_seeds, 1, 2**40)
     seed = checks.whole_number("seed", seed, 0, 2**64 - 1)
-    settings = settings_of(grid, for_halving(fixed) if halving is not None else fixed)
+    on_folds = cv is not None
+    if on_folds and fixed.get("validation") is not None:
+        raise ValueError("cv validates nets on what their folds leave out: leave validation out")
+    if groups is not None and not on_folds:
+        raise ValueError("groups are for a splitter: pass cv too, such as GroupKFold(5) of sklearn.model_selection")
+    settings = settings_of(grid, for_halving(fixed, on_folds) if halving is not None else fixed, on_folds)
     if threads is not None:
         thread_count(threads)
     for setting in settings:
@@ -254,6 +265,12 @@ def sweep(
         job, _ = prepare_job(setting.call, X, y, NetSelection(net_ids=nets.ids[:1], seed=seed), threads=1)
         seconds_a_net.append(job.seconds_a_net)
     limits = np.array([limit_of_solved(setting.call, y, solved_loss) for setting in settings])
+    if on_folds:
+        settings, ids = _on_folds(settings, X, y, cv, groups, count)
+        nets = nets._replace(ids=ids)
+        for setting in settings:
+            one = setting.call.of(np.arange(0, len(ids), count))  # a net of each fold
+            prepare_job(one, X, y, NetSelection(net_ids=ids[::count], seed=seed), threads=1)
     rungs, rows = _rungs(settings, halving), np.arange(len(settings))
     calls, data = _separated(settings, X, y, executor is not None)
     begun = time.perf_counter()
@@ -276,6 +293,18 @@ def sweep(
         settings,
         tuple(nets),
     )
+
+
+def _on_folds(
+    settings: list[Setting], X: Any, y: Any, cv: Any, groups: Any, n_seeds: int
+) -> tuple[list[Setting], np.ndarray]:
+    """The settings with the samples of each fold, and the numbers of the nets, fold by fold."""
+    folds = folds_of(cv, Data.copied(X, y, None, None), groups, settings[0].call.architecture)
+    rows, held = zip(*folds, strict=True)
+    which = np.repeat(np.arange(len(folds)), n_seeds)
+    own = {"rows": list(rows), "rows_of": which, "validation_rows": list(held)}
+    ids = np.tile(np.arange(n_seeds, dtype=np.uint64), len(folds))
+    return [setting._replace(call=setting.call.changed(**own)) for setting in settings], ids
 
 
 def _separated(settings: list[Setting], X: Any, y: Any, for_others: bool) -> tuple[list[TrainSettings], Data]:
@@ -301,7 +330,8 @@ def _rungs(settings: list[Setting], halving: int | None) -> list[Rung]:
     if halving is None:
         return [Rung(0.0, 1.0)]
     factor = checks.whole_number("halving", halving, 2)
-    if any(s.call.validation is not None and s.call.patience is not None for s in settings):
+    validated = any(s.call.validation is not None or s.call.validation_rows is not None for s in settings)
+    if validated and any(s.call.patience is not None for s in settings):
         raise ValueError("halving does not keep the state of patience on validation data: leave one of them out")
     if any(s.call.schedule is not None for s in settings):
         raise ValueError(

@@ -46,7 +46,9 @@ def _comparable(value: Any) -> Any:
     return id(value) if isinstance(value, np.ndarray) or callable(value) else repr(value)
 
 
-def settings_of(grid: Any, fixed: dict[str, Any]) -> list[Setting]:
+def settings_of(grid: Any, fixed: dict[str, Any], on_folds: bool = False) -> list[Setting]:
+    """The settings of all rows; `on_folds` says that nets are validated on what their folds leave out."""
+    validated = on_folds or fixed.get("validation") is not None
     grids = [grid] if isinstance(grid, Mapping) else grid
     if not isinstance(grids, (list, tuple)) or not grids or not all(isinstance(one, Mapping) for one in grids):
         raise TypeError(
@@ -69,10 +71,10 @@ def settings_of(grid: Any, fixed: dict[str, Any]) -> list[Setting]:
     if not found:
         raise ValueError("the grid is empty: needs at least one setting")
     given = [name for name in ("validation_score", "restore_best") if name in fixed]
-    if given and fixed.get("validation") is None:
-        raise ValueError(f"{' and '.join(given)} need validation, a pair (X, y): pass it, or leave them out")
+    if given and not validated:
+        raise ValueError(f"{' and '.join(given)} need validation, a pair (X, y), or cv: pass it, or leave them out")
     losses = sorted({s.call.loss_name for s in found})
-    if fixed.get("validation") is not None and fixed.get("validation_score", "loss") == "loss" and len(losses) > 1:
+    if validated and fixed.get("validation_score", "loss") == "loss" and len(losses) > 1:
         raise ValueError(
             f"validation_score='loss' does not compare settings of different losses ({', '.join(losses)}): needs "
             "'accuracy' or 'r2'"
@@ -80,9 +82,9 @@ def settings_of(grid: Any, fixed: dict[str, Any]) -> list[Setting]:
     return found
 
 
-def for_halving(fixed: dict[str, Any]) -> dict[str, Any]:
+def for_halving(fixed: dict[str, Any], on_folds: bool) -> dict[str, Any]:
     """Settings with which nets continue from rung to rung."""
-    if fixed.get("validation") is None:
+    if not on_folds and fixed.get("validation") is None:
         return fixed
     if fixed.get("restore_best"):
         raise ValueError("halving continues with the nets' last weights: leave restore_best out")

@@ -109,7 +109,10 @@ class Trainer:
             alive = [self._alive[row][1][np.searchsorted(self._alive[row][0], places)] for row, places in rows]
         threads = self._nets.threads if self._engine is None else self._nets.threads or 1
         ids = [self._nets.ids[places] for _, places in rows]
-        return Task([self._calls[row] for row, _ in rows], ids, alive, self._nets.seed, threads, rung)
+        calls = [
+            self._calls[row] if self._calls[row].rows is None else self._calls[row].of(places) for row, places in rows
+        ]
+        return Task(calls, ids, alive, self._nets.seed, threads, rung)
 
     def _name(self, part: Part) -> str:
         others = f" and {len(part.rows) - 1} more settings" if len(part.rows) > 1 else ""

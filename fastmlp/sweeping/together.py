@@ -101,6 +101,8 @@ def _together(calls: list[TrainSettings], counts: list[int]) -> TrainSettings:
     optimizer = type(first.optimizer)(**{name: spread(values) for name, values in own.items()})
     slope = spread([c.architecture.leaky_slope for c in calls])
     numbers = {name: spread([getattr(c, name) for c in calls]) for name in OWN}
+    if first.rows is not None:
+        numbers["rows_of"] = np.concatenate([c.rows_of for c in calls])
     return first.changed(**numbers, optimizer=optimizer, architecture=first.architecture.with_slope(slope))
 
 

@@ -363,3 +363,62 @@ def test_restarts_take_numpys_false_for_false():
     assert bits(fastmlp.train(arch, XOR_X, XOR_Y, keep_state=np.False_, **settings).parameters) == bits(
         plain.parameters
     )
+
+
+# ------------------------------------------------------------------------------------------------ folds
+
+
+@pytest.mark.parametrize("halving", [None, 2])
+@pytest.mark.parametrize("executor", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_folds_are_trained_and_validated_apart(halving, executor):
+    grid = {"sizes": [(10, 6, 1), (10, 1)], "learning_rate": [0.003, 0.03], "init": ["he_uniform", "torch"]}
+    folds = [(np.arange(30, 90), np.arange(30)), (np.arange(60), np.arange(60, 90)), (np.arange(0, 90, 2), [1, 5, 7])]
+    fixed = {
+        "epochs": 8,
+        "batch_size": 16,
+        "cv": folds,
+        "n_seeds": 5,
+        "validation_score": "accuracy",
+        "halving": halving,
+    }
+    X, y = NOISY[:90], NOISY_Y[:90]
+    if executor:
+        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+            found = fastmlp.sweep(X, y, grid, executor=pool, **fixed)
+    else:
+        found = fastmlp.sweep(X, y, grid, **fixed)
+    assert found.loss.shape == (8, 15)
+    for row in range(8):
+        epochs = int(found.table["epochs"][row])
+        named = found.table["param_sizes"][row], found.table["param_learning_rate"][row], found.table["param_init"][row]
+        scores = []
+        for fold, (rows, held) in enumerate(folds):
+            alone = fastmlp.train(
+                fastmlp.Architecture(named[0]),
+                X[rows],
+                y[rows],
+                n_nets=5,
+                epochs=epochs,
+                optimizer=fastmlp.Adam(named[1]),
+                init=named[2],
+                batch_size=16,
+                validation=(X[held], y[held]),
+                validation_score="accuracy",
+                restore_best=halving is None,
+            )
+            assert (found.loss[row, 5 * fold : 5 * fold + 5] == alone.loss).all(), (row, fold)
+            scores.append(alone.validation_score)
+        assert found.table["median_validation"][row] == np.median(scores)
+        assert (found.train(row).loss == found.loss[row]).all()
+
+
+def test_folds_that_do_not_fit_are_refused():
+    grid = {"sizes": [(10, 1)]}
+    with pytest.raises(ValueError, match="leave validation out"):
+        fastmlp.sweep(NOISY, NOISY_Y, grid, cv=2, validation=(NOISY, NOISY_Y))
+    with pytest.raises(ValueError, match="pass cv too"):
+        fastmlp.sweep(NOISY, NOISY_Y, grid, groups=np.zeros(len(NOISY)))
+    with pytest.raises(ValueError, match=r"fold 0 has the sample 999"):
+        fastmlp.sweep(NOISY, NOISY_Y, grid, cv=[([999], [0])])
+    with pytest.raises(ValueError, match="leave one of them out"):
+        fastmlp.sweep(NOISY, NOISY_Y, {"sizes": [(10, 1), (10, 2, 1)]}, cv=[([1], [0])], halving=2, patience=3)
