@@ -74,6 +74,39 @@ def test_the_bits_of_compiled_code(name):
     assert digest(name) == JOBS[name][-1]
 
 
+# Settings of `train`; hash of parameters, losses and best epochs
+OWN_SAMPLES = {
+    "full batch": ({"optimizer": fastmlp.Adam(0.05), "patience": 2}, "e7adbe21491aa003"),
+    "minibatches": (
+        {"batch_size": 3, "optimizer": fastmlp.SGD(0.2, 0.9), "dropout": 0.3, "patience": 2, "record_every": 1},
+        "4d7d5278b148976a",
+    ),
+    "weights": (
+        {"batch_size": 2, "sample_weight": np.arange(12) % 4 + 0.5, "bootstrap": True, "loss": "mse"},
+        "d8b0d0dc2622c4c6",
+    ),
+    "validation": (
+        {"batch_size": 4, "validation_rows": "rest", "patience": 1, "validation_score": "accuracy"},
+        "5b394056dd4550c1",
+    ),
+    "units": ({"batch_size": 4, "kernel": "units", "validation_rows": "rest", "dropout": 0.2}, "6ed575ebf67ec043"),
+    "one set": ({"rows": np.tile([0, 3, 5, 8, 9], (7, 1)), "optimizer": "adam", "batch_size": 2}, "29084b16515715ef"),
+}
+
+
+@pytest.mark.parametrize("name", OWN_SAMPLES)
+def test_the_bits_of_samples_of_each_nets_own(name):
+    settings, expected = OWN_SAMPLES[name]
+    rng = np.random.Generator(np.random.PCG64(4))
+    X, y = rng.integers(-8, 9, (12, 4)) / 4, rng.integers(0, 3, 12)
+    rows = [rng.integers(0, 12, n) for n in (1, 3, 3, 7, 8, 9, 10)]
+    arch = fastmlp.Architecture((4, 5, 3), output="softmax")
+    runs = fastmlp.train(arch, X, y, **{"rows": rows, "epochs": 3, "threads": 1, **settings})
+    best = b"" if runs.best_epoch is None else bits(runs.best_epoch)
+    found = hashlib.sha256(bits(runs.parameters) + bits(runs.loss) + best).hexdigest()[:16]
+    assert found == expected
+
+
 # The architecture's hidden activations, output and loss; mistakes; hash of parameters
 MISTAKEN = {
     "scales": (

@@ -93,6 +93,26 @@ def _activations(kernel):
     )
 
 
+def _own_samples(kernel):
+    X, y = _data(5, 40, 4, 3)
+    rows = [np.arange(k % 5, 40, 2 + k % 3)[: 4 + k] for k in range(20)]
+    arch = fastmlp.Architecture((4, 6, 3), "tanh", "softmax")
+    return fastmlp.train(
+        arch,
+        X,
+        y,
+        rows=rows,
+        validation_rows="rest",
+        patience=3,
+        epochs=7,
+        batch_size=5,
+        optimizer="adam",
+        dropout=0.1,
+        sample_weight=np.arange(1, 41),
+        kernel=kernel,
+    )
+
+
 JOBS = {
     "xor sgd": _xor(optimizer=fastmlp.SGD(0.5), target_loss=0.3),
     "xor online momentum": _xor(optimizer=fastmlp.SGD(0.1, 0.5, True), batch_size=1),
@@ -103,6 +123,7 @@ JOBS = {
     "values rprop": _values,
     "counts, dropout, validation": _counts,
     "activations": _activations,
+    "own samples": _own_samples,
 }
 
 
