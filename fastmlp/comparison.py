@@ -11,11 +11,13 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
+from fastmlp.scoring import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
     from fastmlp.plotting import ComparisonPlots
 
 FEWEST = 3  # scores that an interval needs
+FEW = 10  # scores with which it tends to be too narrow
 LARGEST_SEED = 2**32 - 1
 
 
@@ -61,8 +63,8 @@ class Comparison:
     n_folds: int
     n_seeds: tuple[int, int]
     """The numbers of scores in each fold."""
-    left_out: int
-    """Scores, or pairs, that are not numbers."""
+    left_out: tuple[int, int]
+    """Scores of both that are not numbers, such as those of nets that diverged."""
     higher_is_better: bool
     _spread: float = field(repr=False)
 
@@ -104,9 +106,12 @@ class Comparison:
         first, second = self.names
         difference, n = self.difference["mean"], self.n_seeds
         pairs = f"{n[0] * self.n_folds:,} paired scores" if self.paired else f"{n[0]:,} and {n[1]:,} scores a fold"
-        lines = [f"{pairs}, {self.n_folds} fold{'s' * (self.n_folds > 1)}, {self.confidence:.0%} intervals"]
-        if self.left_out:
-            lines[0] += f"; {self.left_out:,} that are not numbers are left out"
+        lines = [f"{pairs}, {self.n_folds} fold{'s' * (self.n_folds > 1)}, {100 * self.confidence:g}% intervals"]
+        if min(n) < FEW:
+            lines[0] += f"; with fewer than {FEW} scores in a fold these may be too narrow"
+        if any(self.left_out):
+            lost = " and ".join(f"{count:,} of {name}" for name, count in zip(self.names, self.left_out, strict=True))
+            lines.append(f"Left out because they are not numbers: {lost}.")
         width = max(len(name) for name in (*self.names, "difference"))
         for name, values in (*zip(self.names, self.scores, strict=True), ("difference", self.difference)):
             shown = ", ".join(f"{statistic} {interval}" for statistic, interval in values.items())
@@ -138,7 +143,7 @@ def compare(
     metric: str | None = None,
     names: tuple[str, str] = ("a", "b"),
     paired: bool | None = None,
-    higher_is_better: bool = True,
+    higher_is_better: bool | None = None,
     confidence: float = 0.95,
     n_resamples: int = 9999,
     seed: int = 0,
@@ -156,15 +161,16 @@ def compare(
     names : tuple of two str, default ("a", "b")
         How both are called in the report.
     paired : bool, optional
-        Whether scores at the same place belong together: they have the same fold, and the same seed and so the same
-        initial weights and order of samples. By default if the shapes are equal.
-    higher_is_better : bool, default True
-        False for losses and errors.
+        Whether scores at the same place belong together: they have the same fold and the same seed, and so the same
+        order of samples. By default if the shapes are equal, and the folds and seeds of two `CrossValidation` too.
+    higher_is_better : bool, optional
+        False for losses and errors. By default as the metric of a `CrossValidation` has it; otherwise True.
     confidence : float, default 0.95
         Of the intervals.
     n_resamples : int, default 9999
         Of the bootstrap: within each fold, scores (or pairs) are drawn with replacement. Intervals are bias-corrected
-        and accelerated. They say what other seeds would give on the same folds, not what other data would.
+        and accelerated (BCa), or percentiles where these do not exist. They say what other seeds would give on the same
+        folds, not what other data would. With fewer than 10 scores in a fold they tend to be too narrow.
     seed : int, default 0
         For the bootstrap.
 
@@ -204,7 +210,11 @@ def compare(
     same_shape = arrays[0].shape == arrays[1].shape
     if paired and not same_shape:
         raise ValueError(f"a has shape {arrays[0].shape}, b {arrays[1].shape}: paired scores need the same shape")
-    pairs = same_shape if paired is None else bool(paired)
+    if paired and not _same_folds(a, b):
+        raise ValueError("a and b are of different folds or seeds: their scores are no pairs")
+    pairs = same_shape and _same_folds(a, b) if paired is None else bool(paired)
+    if higher_is_better is None:
+        higher_is_better = _metric_of(a, metric) not in LOWER_IS_BETTER
     finite = [np.isfinite(array) for array in arrays]
     if pairs:
         finite = [finite[0] & finite[1]] * 2
@@ -224,7 +234,7 @@ def compare(
         found = {name: bootstrap.of_two(of, *folds) for name, of in STATISTICS.items()}
         better = bootstrap.of_better(sign, *folds)
         spread = np.sqrt(sum(np.mean([fold.var(ddof=1) for fold in several]) for several in folds))
-    lost = sum(int((~one).sum()) for one in (finite[:1] if pairs else finite))
+    lost = tuple(int((~np.isfinite(array)).sum()) for array in arrays)
     return Comparison(
         (names[0], names[1]),
         (scores[0], scores[1]),
@@ -234,9 +244,26 @@ def compare(
         float(level),
         len(arrays[0]),
         (arrays[0].shape[1], arrays[1].shape[1]),
-        lost,
+        (lost[0], lost[1]),
         bool(higher_is_better),
         float(spread),
+    )
+
+
+def _metric_of(given: Any, metric: str | None) -> str | None:
+    """The name of the scores, if it is known."""
+    scores = getattr(given, "scores", None)
+    return metric if metric is not None or not isinstance(scores, dict) else [*scores][-1]
+
+
+def _same_folds(a: Any, b: Any) -> bool:
+    """Whether two cross-validations have the same folds and seeds; true for arrays, of which nothing is known."""
+    folds, others = getattr(a, "folds", None), getattr(b, "folds", None)
+    if folds is None or others is None:
+        return True
+    same = len(folds) == len(others) and getattr(a, "_seed", None) == getattr(b, "_seed", None)
+    return same and all(
+        np.array_equal(x, y) for pair in zip(folds, others, strict=True) for x, y in zip(*pair, strict=True)
     )
 
 

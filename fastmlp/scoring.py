@@ -147,6 +147,7 @@ OF_NUMBERS: dict[str, Metric] = {
 }
 LOSS = "loss"
 METRICS = (LOSS, *OF_CLASSES, *OF_NUMBERS)
+LOWER_IS_BETTER = (LOSS, "mean_absolute_error", "mean_squared_error", "root_mean_squared_error")
 
 
 def evaluate(

@@ -62,9 +62,15 @@ def _scored(task: FoldsTask, runs: Runs, fold: Fold, data: Data) -> FoldResult:
     ensemble = scores_of_outputs(runs.architecture, task.call.loss_name, outputs, y, weights, task.metrics)
     own = {}
     if task.on_own:
-        own_weights = None if data.sample_weight is None else data.sample_weight[rows]
+        # as samples of each net's own, of which a metric may lack a class
         own = runs.evaluate(
-            data.X[rows], data.y[rows], sample_weight=own_weights, metrics=task.metrics, threads=task.threads
+            data.X,
+            data.y,
+            rows=[rows],
+            rows_of=np.zeros(len(runs), np.intp),
+            sample_weight=data.sample_weight,
+            metrics=task.metrics,
+            threads=task.threads,
         )
     return FoldResult(scores, ensemble, outputs, runs.status, runs.epochs, own)
 

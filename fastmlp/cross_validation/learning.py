@@ -28,7 +28,7 @@ class LearningCurve:
     """By the metrics' names, the score of each net on the samples that its fold leaves out, (n_sizes, n_folds,
     n_seeds)."""
     train_scores: dict[str, np.ndarray]
-    """The same on the samples that the net was trained on."""
+    """The same on the samples that the net was trained on; NaN where these lack a class that the metric needs."""
     status: np.ndarray
     """The `Status` of each net, (n_sizes, n_folds, n_seeds)."""
 
@@ -160,7 +160,7 @@ def learning_curve(  # noqa: PLR0913
         generator = np.random.RandomState(study.seed % 2**32)
         folds = [(generator.permutation(rows), held) for rows, held in folds]
     parts: list[Fold] = [(rows[:size], held) for size in sizes for rows, held in folds]
-    results = study.trained(parts, study.metrics(metrics), executor, on_own=True)
+    results = study.trained(parts, study.metrics(metrics), executor, on_own=True, n_folds=len(folds))
     shape = len(sizes), len(folds), study.n_seeds
     return LearningCurve(
         np.array(sizes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +12,16 @@ from fastmlp import _check_data as checks
 from fastmlp._check_values import choose
 from fastmlp._splits import Fold, folds_of
 from fastmlp.architecture import Architecture
+from fastmlp.cross_validation.fold import refuse_other_samples
 from fastmlp.cross_validation.study import Study
 from fastmlp.runs import Runs
-from fastmlp.scoring import METRICS
+from fastmlp.scoring import LOWER_IS_BETTER, METRICS
 from fastmlp.training import train
 
 if TYPE_CHECKING:
     from fastmlp.plotting import PermutationTestPlots
 
-MOST_TARGETS = 2**24  # numbers that are laid out at once
-LOWER_IS_BETTER = ("loss", "mean_absolute_error", "mean_squared_error", "root_mean_squared_error")
+MOST_TARGETS = 2**24  # numbers that are laid out at once, classes one-hot
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,7 @@ class PermutationTest:
 
     metric: str
     score: float
-    """The mean score of all folds and seeds."""
+    """The mean score of all folds and seeds, without nets that diverged and folds that lack a class."""
     permuted_scores: np.ndarray
     """That of nets trained on shuffled targets, (n_permutations,)."""
     p_value: float
@@ -116,10 +117,15 @@ def permutation_test(  # noqa: PLR0913
     generator, places = np.random.RandomState(study.seed % 2**32), np.arange(study.n_samples)
     orders = [places, *(_shuffled(places, groups, generator) for _ in range(count))]
     folds_of_order = []
+    if not callable(getattr(cv, "split", None)) and isinstance(cv, Iterable):
+        cv = list(cv)  # it is gone through for each order
     for order in orders:
         folds = folds_of(cv, study.data._replace(y=study.data.y[order]), groups, architecture)
         folds_of_order.append(folds)
-    at_once = max(1, MOST_TARGETS // (study.data.y.size * len(folds_of_order[0]) * study.n_seeds))
+    for k, (rows, held) in enumerate(folds_of_order[0]):
+        refuse_other_samples(k, rows, held, study.call, study.data, [name])
+    numbers = study.n_samples * architecture.sizes[-1] * len(folds_of_order[0]) * study.n_seeds
+    at_once = max(1, MOST_TARGETS // numbers)
     scores = [
         value
         for first in range(0, len(orders), at_once)
@@ -160,4 +166,5 @@ def _scores(study: Study, orders: list[np.ndarray], folds: list[list[Fold]], nam
     scores = runs.evaluate(
         data.X, own, rows=held, rows_of=rows_of, sample_weight=data.sample_weight, metrics=name, threads=study.threads
     )[name]
-    return [float(np.mean(part)) for part in np.split(scores, len(orders))]
+    finite = [part[np.isfinite(part)] for part in np.split(scores, len(orders))]
+    return [float(part.mean()) if part.size else float("nan") for part in finite]

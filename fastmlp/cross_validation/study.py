@@ -90,10 +90,16 @@ class Study(NamedTuple):
             return default_metrics(softmax or checks.counts_accuracy(self.data.y))
         return (asked,) if isinstance(asked, str) or callable(asked) else asked
 
-    def trained(self, folds: list[Fold], metrics: Any, executor: Any, on_own: bool = False) -> list[FoldResult]:
-        """Train the nets of all folds, and score them; `on_own` says whether also on the samples they train on."""
+    def trained(
+        self, folds: list[Fold], metrics: Any, executor: Any, on_own: bool = False, n_folds: int | None = None
+    ) -> list[FoldResult]:
+        """Train the nets of all folds, and score them.
+
+        `on_own` says whether also on the samples they train on; `n_folds` after how many their numbers begin anew.
+        """
+        number = len(folds) if n_folds is None else n_folds
         for k, (rows, held) in enumerate(folds):
-            refuse_other_samples(k, rows, held, self.call, self.data, metrics)
+            refuse_other_samples(k % number, rows, held, self.call, self.data, metrics)
         with contextlib.ExitStack() as stack:
             engine = None if executor is None else stack.enter_context(contextlib.closing(engine_of(executor)))
             own = self.threads if engine is None else self.threads or 1
@@ -107,7 +113,7 @@ class Study(NamedTuple):
                     lambda k: FoldsTask(self.call, tasks[k], self.n_seeds, self.seed, metrics, own, on_own),
                     self.data,
                     threads=self.threads,
-                    named=lambda k: f"fold {k}",
+                    named=lambda k: f"fold {k % number}",
                 )
             )
         return [result for k in range(len(tasks)) for result in came[k]]

@@ -127,6 +127,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     (32, 1, 2)
     """
 
+    _trains_together = True  # but no subclass, whose methods may do other things
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
@@ -341,6 +342,7 @@ intercepts_, runs_, n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_featu
     (True, True)
     """
 
+    _trains_together = True  # but no subclass, whose methods may do other things
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
         "loss": [StrOptions({"squared_error", "poisson"})],

@@ -125,6 +125,7 @@ class BaseMLP(BaseEstimator):
         "progress": ["boolean"],
     }
     _validation_score: str
+    _parameter_names: tuple[str, ...]
 
     def __init__(self, given: dict[str, Any]) -> None:
         """Keep what a constructor was given, its `locals()`, as it is."""
@@ -133,10 +134,12 @@ class BaseMLP(BaseEstimator):
                 setattr(self, name, value)
 
     @classmethod
-    @functools.cache
     def _get_param_names(cls) -> list[str]:
-        """scikit-learn's, found once: every clone asks for them several times."""
-        return super()._get_param_names()
+        """scikit-learn's, found once for a class: every clone asks for them several times."""
+        names = vars(cls).get("_parameter_names")
+        if names is None:
+            names = cls._parameter_names = tuple(super()._get_param_names())
+        return list(names)
 
     def _loss_of_net(self) -> str:
         """The loss's name in `train`."""

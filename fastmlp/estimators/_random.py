@@ -51,6 +51,9 @@ def initial_weights(
 
 def seed_of(random_state: np.random.RandomState) -> int:
     """A seed for what scikit-learn has not, dropout and bootstrap, that leaves no trace either."""
+    if random_state is np.random.mtrand._rand:  # which other threads may use at the same time
+        low, high = _of_state(random_state.get_state()).randint(2**32, size=2, dtype=np.uint32)
+        return int(low) | int(high) << 32
     state = random_state.get_state()
     low, high = random_state.randint(2**32, size=2, dtype=np.uint32)
     random_state.set_state(state)

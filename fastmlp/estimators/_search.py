@@ -9,6 +9,8 @@ from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import parallel_config
+from sklearn import get_config
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.model_selection._search import BaseSearchCV
@@ -25,6 +27,8 @@ from fastmlp.estimators._results import packed
 from fastmlp.estimators._together import Call, fitted
 
 DEFAULT_N_ITER = 10
+LARGEST_SEED = 2**31 - 1
+MOST_OUTPUTS = 2**24  # of many estimators at once
 ACCURACY = "_accuracy_on_held_out"  # the attribute of a fitted estimator that the search scores
 NO_SAMPLES = Data(np.zeros((0, 0)), np.zeros(0))
 
@@ -47,10 +51,12 @@ def fit_task(task: Task, _data: Data) -> list[BaseMLP | Exception]:
 class MLPSearchCV(BaseSearchCV):
     """Search over parameters of `MLPClassifier` or `MLPRegressor` with cross-validation, much faster than one by one.
 
-    Results are those of scikit-learn's `GridSearchCV` or `RandomizedSearchCV` over the same estimator. The nets of all
-    settings, folds and restarts whose layers and kind of training are the same are trained in one run: learning rates,
-    `alpha`, `tol`, `dropout` and other numbers can differ in it. ``solver="lbfgs"`` and `learning_rate="invscaling"`
-    are trained fit by fit.
+    For a fixed `random_state` of the estimator, results are those of scikit-learn's `GridSearchCV` or
+    `RandomizedSearchCV` over it. The nets of all settings, folds and restarts whose layers and kind of training are the
+    same are trained in one run: learning rates, `alpha`, `tol`, `momentum`, `n_iter_no_change`, and without dropout and
+    bootstrap `random_state` can differ in it. Settings that differ in others, such as `max_iter` and `batch_size`, have
+    runs of their own; ``solver="lbfgs"``, ``learning_rate="invscaling"`` and subclasses are trained fit by fit. The
+    fitted nets of all settings and folds are held until they are scored.
 
     Parameters
     ----------
@@ -145,28 +151,52 @@ multimetric_, classes_, n_features_in_, feature_names_in_
                 f"estimator is of type {type(original).__name__}: MLPSearchCV needs fastmlp.MLPClassifier or "
                 "fastmlp.MLPRegressor; for pipelines and others use scikit-learn's GridSearchCV"
             )
+        if y is None:
+            raise ValueError("MLPSearchCV requires y to be passed, but the target y is None.")
+        if get_config().get("enable_metadata_routing"):
+            raise ValueError(
+                "MLPSearchCV does not route metadata: use GridSearchCV, or turn enable_metadata_routing off"
+            )
         candidates = self._settings_to_try()
+        self._get_scorers()  # which refuses those that are not known before anything is trained
         X, y = indexable(X, y)
         splitter = check_cv(cv, y, classifier=is_classifier(original))
-        splits = list(splitter.split(X, y, params.get("groups")))
-        calls = [Call(one, np.asarray(rows), k) for one in candidates for k, (rows, _) in enumerate(splits)]
+        splits = [
+            (np.asarray(rows), np.asarray(held)) for rows, held in splitter.split(X, y, groups=params.get("groups"))
+        ]
+        outcomes, seconds = list[BaseMLP | Exception](), None
+        if "_trains_together" in vars(type(original)):  # subclasses are fitted as scikit-learn does
+            outcomes, seconds = self._outcomes(candidates, splits, X, y, params)
+        try:
+            self.estimator, self.cv = _with_outcomes(original, outcomes), splits
+            self._candidates = candidates
+            with parallel_config("sequential"):  # outcomes are taken in this order, in this process
+                super().fit(X, y, **params)
+        finally:
+            self.estimator, self.cv = original, cv
+            self.__dict__.pop("_candidates", None)
+            outcomes.clear()
+        if self.refit:
+            self.best_estimator_.__class__ = type(original)
+        if seconds is not None:
+            self.cv_results_["mean_fit_time"][:], self.cv_results_["std_fit_time"][:] = seconds, 0.0
+        return self
+
+    def _outcomes(
+        self, candidates: list[dict[str, Any]], splits: list[Any], X: Any, y: Any, params: dict[str, Any]
+    ) -> tuple[list[BaseMLP | Exception], float]:
+        """The fitted estimators of all settings and folds, and the seconds that each took on average."""
+        count = len(candidates) * len(splits)
+        draws = any(one.get("random_state", self.estimator.random_state) is None for one in candidates)
+        seeds = iter(np.random.randint(LARGEST_SEED, size=count).tolist() if draws else [0] * count)
+        calls = [Call(one, rows, k, next(seeds)) for one in candidates for k, (rows, _) in enumerate(splits)]
         begun = time.perf_counter()
         given = {name: value for name, value in params.items() if name != "groups"}
         outcomes = self._fitted(calls, len(splits), X, y, given)
         seconds = (time.perf_counter() - begun) / max(1, len(calls))
         if self.scoring is None and not self.return_train_score and "sample_weight" not in params:
             _put_accuracies(outcomes, [held for _ in candidates for _, held in splits], X, y)
-        try:
-            self.estimator, self.cv = _with_outcomes(original, outcomes), splits
-            self._candidates = candidates
-            super().fit(X, y, **params)
-        finally:
-            self.estimator, self.cv = original, cv
-            self.__dict__.pop("_candidates", None)
-        if hasattr(self, "best_estimator_"):
-            self.best_estimator_.__class__ = type(original)
-        self.cv_results_["mean_fit_time"][:], self.cv_results_["std_fit_time"][:] = seconds, 0.0
-        return self
+        return outcomes, seconds
 
     def _settings_to_try(self) -> list[dict[str, Any]]:
         grids = [self.param_grid] if isinstance(self.param_grid, Mapping) else self.param_grid
@@ -181,8 +211,12 @@ multimetric_, classes_, n_features_in_, feature_names_in_
     def _fitted(
         self, calls: list[Call], n_splits: int, X: Any, y: Any, given: dict[str, Any]
     ) -> list[BaseMLP | Exception]:
+        estimator = self.estimator
         if self.executor is None:
-            return fitted(self.estimator, calls, X, y, given)
+            return fitted(estimator, calls, X, y, given)
+        n_jobs = estimator.n_jobs
+        if n_jobs is None:  # workers share the processors
+            estimator = clone(estimator).set_params(n_jobs=1)
         with contextlib.closing(engine_of(self.executor)) as engine:
             starts = range(0, len(calls), n_splits)
             came = dict(
@@ -190,13 +224,17 @@ multimetric_, classes_, n_features_in_, feature_names_in_
                     engine,
                     fit_task,
                     starts,
-                    lambda start: Task(self.estimator, calls[start : start + n_splits], X, y, given),
+                    lambda start: Task(estimator, calls[start : start + n_splits], X, y, given),
                     NO_SAMPLES,
                     threads=None,
                     named=lambda start: f"setting {start // n_splits}",
                 )
             )
-        return [outcome for start in starts for outcome in came[start]]
+        outcomes = [outcome for start in starts for outcome in came[start]]
+        for outcome, call in zip(outcomes, calls, strict=True):
+            if not isinstance(outcome, Exception) and "n_jobs" not in call.parameters:
+                outcome.n_jobs = n_jobs
+        return outcomes
 
     def _run_search(self, evaluate_candidates: Any) -> None:
         evaluate_candidates(self._candidates)
@@ -210,18 +248,27 @@ def _put_accuracies(outcomes: list[BaseMLP | Exception], held: list[np.ndarray],
     for place, outcome in enumerate(outcomes):
         if isinstance(outcome, Exception) or not is_classifier(outcome):
             continue
-        if outcome.combine == "best" or len(outcome.runs_) == 1:
+        if (outcome.combine == "best" or len(outcome.runs_) == 1) and len(outcome.classes_) > 1:
             kind = outcome.runs_.architecture, outcome.coefs_[0].dtype, outcome.classes_.tobytes()
             same[(*kind, held[place].tobytes())].append(place)
     for places in same.values():
         several: list[Any] = [outcomes[place] for place in places]
-        first, rows = several[0], held[places[0]]
-        inputs = validate_data(first, _safe_indexing(X, rows), reset=False).astype(first.coefs_[0].dtype)
-        nets = np.array([packed(one.coefs_, one.intercepts_) for one in several])
+        with contextlib.suppress(Exception):  # which scikit-learn's own scoring then reports
+            _put_accuracies_of(several, _safe_indexing(X, held[places[0]]), _safe_indexing(y, held[places[0]]))
+
+
+def _put_accuracies_of(several: list[Any], X: Any, y: Any) -> None:
+    """Note the accuracies of estimators of one kind on the same samples."""
+    first = several[0]
+    inputs = validate_data(first, X, reset=False).astype(first.coefs_[0].dtype)
+    at_once = max(1, MOST_OUTPUTS // (len(inputs) * first.n_outputs_))
+    for start in range(0, len(several), at_once):
+        some = several[start : start + at_once]
+        nets = np.array([packed(one.coefs_, one.intercepts_) for one in some])
         outputs = predict(first.runs_.architecture, nets, inputs, first._threads())
         chosen = (outputs[:, :, 0] > 0.5).astype(np.intp) if first.n_outputs_ == 1 else outputs.argmax(axis=2)
-        right = first.classes_[chosen] == np.asarray(_safe_indexing(y, rows))
-        for one, accuracy in zip(several, right.mean(axis=1).tolist(), strict=True):
+        right = first.classes_[chosen] == np.asarray(y)
+        for one, accuracy in zip(some, right.mean(axis=1).tolist(), strict=True):
             one.__dict__[ACCURACY] = accuracy
 
 
@@ -230,24 +277,35 @@ def _with_outcomes(estimator: BaseMLP, outcomes: list[BaseMLP | Exception]) -> B
 
     scikit-learn clones it for each setting and fold, and then once more for all samples, which is fitted as usual.
     """
-    left, kind = iter(outcomes), type(estimator)
+    kind: Any = type(estimator)
+    left = iter(range(len(outcomes)))
 
-    def fit(self: BaseMLP, *args: Any, **given: Any) -> BaseMLP:
-        outcome = next(left, None)
-        if outcome is None:
-            return kind.fit(self, *args, **given)
-        if isinstance(outcome, Exception):
-            raise outcome
-        self.__dict__.update(outcome.__dict__)
-        return self
+    def as_usual(self: BaseMLP) -> tuple[Any, ...]:
+        """Of pickles, in which it is an ordinary estimator."""
+        return object.__new__, (kind,), self.__getstate__()
 
     def score(self: BaseMLP, X: Any, y: Any, sample_weight: Any = None) -> float:
         known = self.__dict__.get(ACCURACY)
         return kind.score(self, X, y, sample_weight) if known is None else known
 
-    def reduce(self: BaseMLP) -> tuple[Any, ...]:
-        """Of pickles, in which it is an ordinary estimator."""
-        return object.__new__, (kind,), self.__getstate__()
+    def plain_clone(self: BaseMLP) -> BaseMLP:
+        """Of scorers that fit it again."""
+        return clone(kind(**self.get_params(deep=False)))
+
+    common = {"__reduce__": as_usual, "__module__": kind.__module__}
+    done = type(kind.__name__, (kind,), common | {"score": score, "__sklearn_clone__": plain_clone})
+
+    def fit(self: BaseMLP, *args: Any, **given: Any) -> BaseMLP:
+        place = next(left, None)
+        if place is None:
+            self.__class__ = kind
+            return self.fit(*args, **given)
+        outcome = outcomes[place]
+        if isinstance(outcome, Exception):
+            raise outcome
+        self.__dict__.update(outcome.__dict__)
+        self.__class__ = done
+        return self
 
     def cheap_clone(self: BaseMLP) -> BaseMLP:
         """A clone that shares the parameters, except for generators."""
@@ -255,6 +313,5 @@ def _with_outcomes(estimator: BaseMLP, outcomes: list[BaseMLP | Exception]) -> B
         random_state = parameters.pop("random_state")
         return type(self)(**parameters | {"random_state": clone(random_state, safe=False)})
 
-    methods = {"fit": fit, "score": score, "__sklearn_clone__": cheap_clone}
-    methods |= {"__reduce__": reduce, "__module__": kind.__module__}  # type: ignore[dict-item]
-    return type(kind.__name__, (kind,), methods)(**estimator.get_params(deep=False))
+    ready = type(kind.__name__, (kind,), common | {"fit": fit, "__sklearn_clone__": cheap_clone})
+    return ready(**estimator.get_params(deep=False))

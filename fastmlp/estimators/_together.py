@@ -6,6 +6,7 @@ differ from net to net, and the samples too.
 
 from __future__ import annotations
 
+import signal
 from collections import defaultdict
 from collections.abc import Callable, Hashable
 from copy import copy
@@ -20,7 +21,7 @@ from sklearn.utils.validation import _num_samples
 from fastmlp import _check_data as checks
 from fastmlp._kernels import structs
 from fastmlp._own_samples import Part
-from fastmlp.estimators._base import BaseMLP, Fit
+from fastmlp.estimators._base import BaseMLP, Fit, _dense
 from fastmlp.settings import NetSelection
 from fastmlp.training.layout import JobOptions
 from fastmlp.training.prepare import prepare_job
@@ -28,7 +29,6 @@ from fastmlp.training.runner import Runner
 
 MOST_BYTES = 2**28  # of parameters, their state and curves in a run
 PER_NET = ("l2", "dropout", "tol", "patience")
-LARGEST_SEED = 2**31 - 1
 
 
 class Call(NamedTuple):
@@ -38,6 +38,8 @@ class Call(NamedTuple):
     rows: np.ndarray
     table: int
     """Calls with the same number have the same samples."""
+    seed: int
+    """In place of a `random_state` of None."""
 
 
 class Waiting(NamedTuple):
@@ -64,7 +66,8 @@ class _Table:
         def validate(X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
             if self._checked is None:
                 before = set(vars(estimator))
-                self._checked = check(X, y, incremental, reset)
+                checked, targets = check(X, y, incremental, reset)
+                self._checked = _dense(checked), targets
                 self._attributes = {name: value for name, value in vars(estimator).items() if name not in before}
             estimator.__dict__.update(self._attributes)
             return self._checked
@@ -90,8 +93,8 @@ def fitted(estimator: BaseMLP, calls: list[Call], X: Any, y: Any, given: dict[st
         try:
             own = {name: _own(value, call.rows, X) for name, value in given.items()}
             drawn = one.random_state is None and one.solver != "lbfgs"
-            if drawn:  # NumPy's common generator would give all calls the same numbers
-                one.random_state = int(np.random.randint(LARGEST_SEED))
+            if drawn:  # from NumPy's common generator all calls would take the same numbers
+                one.random_state = call.seed
             own_methods: dict[str, Any] = {"_train_prepared": held.append, "_validate_input": table.validating(one)}
             if is_valid:
                 own_methods["_validate_params"] = _do_nothing
@@ -115,8 +118,11 @@ def fitted(estimator: BaseMLP, calls: list[Call], X: Any, y: Any, given: dict[st
         for some in _fitting(members):
             if kind is None or len(some) == 1:
                 _train_one_by_one(some, results)
-            else:
+                continue
+            try:
                 _train_at_once(some, results)
+            except Exception:  # of one of them, which then gets it alone
+                _train_one_by_one(some, results)
     return results
 
 
@@ -237,7 +243,10 @@ def _train_at_once(members: list[Waiting], results: list[Any]) -> None:
     )
     runner = Runner(job, runs, threads)
     runner.compile(first.progress)
-    if runner.run(first.progress) is not None:
+    received = runner.run(first.progress)
+    if received == signal.SIGTERM:
+        signal.raise_signal(received)  # scikit-learn's estimators let it end the process
+    if received is not None:
         raise KeyboardInterrupt
     for each, start, stop in zip(members, bounds[:-1], bounds[1:], strict=True):
         own = runs[start:stop]
@@ -253,6 +262,9 @@ def _each(values: list[Any], counts: list[int]) -> Any:
     """One value for all nets, or one for each."""
     if all(value is None for value in values) or all(np.ndim(value) == 0 and value == values[0] for value in values):
         return values[0]
+    for value, count in zip(values, counts, strict=True):
+        if np.ndim(value) and np.shape(value) != (count,):
+            raise ValueError(f"a parameter has shape {np.shape(value)} for {count} restarts")
     return np.concatenate([np.broadcast_to(value, count) for value, count in zip(values, counts, strict=True)])
 
 

@@ -60,7 +60,7 @@ class ComparisonPlots:
         names = [*self._found.difference]
         ax.set_yticks([-k for k in range(len(names))], names)
         ax.set(xlabel=label, ylim=(0.5 - len(names), 0.5))
-        ax.set_title(f"{self._found.confidence:.0%} intervals", fontsize=10)
+        ax.set_title(f"{100 * self._found.confidence:g}% intervals", fontsize=10)
         without_frame(ax)
 
 

@@ -1,5 +1,6 @@
 """`MLPSearchCV`: the results of scikit-learn's searches over the same estimators, from common runs."""
 
+import gc
 import pickle
 import unittest
 import warnings
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", minversion="1.6")
+import joblib
 import scipy.sparse
 import scipy.stats
 from sklearn.base import clone
@@ -183,6 +185,90 @@ def test_fits_that_fail_get_the_error_score():
         MLPSearchCV(estimator, grid, cv=2, error_score="raise").fit(X, y)
 
 
+def test_fits_of_a_common_run_fail_alone():
+    X, y = scale(DATA["wine"][0]), DATA["wine"][1]
+    for estimator, grid in (
+        (estimator_for("wine", dropout=0.2), {"hidden_layer_sizes": [(), (10,)], "alpha": [1e-4, 1.0]}),
+        (estimator_for("wine", n_restarts=3), {"alpha": [[1e-4, 1e-3, 1e-2], [1e-4, 1e-3]], "n_restarts": [2, 3]}),
+        (estimator_for("wine"), {"n_iter_no_change": [10, 10**8], "alpha": [1e-4, 1.0]}),
+        (estimator_for("diabetes"), {"loss": ["squared_error", "poisson"]}),
+    ):
+        targets = DATA["diabetes"][1] if isinstance(estimator, MLPRegressor) else y
+        inputs = DATA["diabetes"][0] if isinstance(estimator, MLPRegressor) else X
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ours, theirs = (
+                kind(estimator, grid, cv=2, error_score=-9.0).fit(inputs, targets)
+                for kind in (MLPSearchCV, GridSearchCV)
+            )
+        assert_same_results(ours, theirs)
+        assert (ours.cv_results_["mean_test_score"] == -9).any()
+
+
+class Counting(MLPClassifier):
+    """A subclass that does more in `fit` and scores otherwise."""
+
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.n_weights_ = sum(layer.size for layer in self.coefs_)
+        return self
+
+    def score(self, X, y):
+        return -float(self.n_weights_)
+
+
+def test_grids_of_other_parameters_subclasses_and_folds_of_one_class():
+    X, y = scale(DATA["breast_cancer"][0]).astype(np.float32)[:150], DATA["breast_cancer"][1][:150]
+    for estimator, grid, cv in (
+        (estimator_for("wine"), {"n_restarts": [1, 3], "batch_size": [7, 200], "max_iter": [3, 9]}, 2),
+        (estimator_for("wine"), {"random_state": [0, 1, np.random.RandomState(3)], "dropout": [0.0, 0.3]}, 2),
+        (
+            estimator_for("wine", warm_start=True, solver="rprop", batch_size=500),
+            {"learning_rate_init": [0.01, 0.1]},
+            2,
+        ),
+        (Counting((3,), max_iter=2, random_state=0), {"hidden_layer_sizes": [(3,), (4,)]}, 2),
+        (
+            estimator_for("wine"),
+            {"alpha": [1e-4, 1.0]},
+            [(np.flatnonzero(y == 1).tolist(), [0, 1, 2]), ([*range(90)], [99])],
+        ),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ours, theirs = (kind(estimator, grid, cv=cv).fit(X, y) for kind in (MLPSearchCV, GridSearchCV))
+        assert_same_results(ours, theirs)
+        assert [w.tobytes() for w in ours.best_estimator_.coefs_] == [
+            w.tobytes() for w in theirs.best_estimator_.coefs_
+        ]
+
+
+def test_scorers_that_fit_again_and_backends_of_joblib():
+    X, y = scale(DATA["wine"][0]), DATA["wine"][1]
+
+    def refitted(estimator, X, y):
+        return clone(estimator).set_params(max_iter=3).fit(X, y).score(X, y)
+
+    estimator = estimator_for("wine")
+    ours, theirs = (kind(estimator, GRID, cv=2, scoring=refitted).fit(X, y) for kind in (MLPSearchCV, GridSearchCV))
+    assert_same_results(ours, theirs)
+    with joblib.parallel_config("threading", n_jobs=3):
+        assert_same_results(MLPSearchCV(estimator, GRID, cv=2).fit(X, y), GridSearchCV(estimator, GRID, cv=2).fit(X, y))
+
+
+def test_nothing_of_a_search_is_kept():
+    X, y = scale(DATA["wine"][0]), DATA["wine"][1]
+    search = MLPSearchCV(estimator_for("wine"), {"alpha": [1e-4, 1.0]}, cv=2, refit=False).fit(X, y)
+    del search
+    gc.collect()
+    kept = [one for one in gc.get_objects() if isinstance(one, MLPClassifier) and hasattr(one, "runs_")]
+    fresh = MLPSearchCV(estimator_for("wine"), {"alpha": [1e-4, 1.0]}, cv=2, refit=False).fit(X, y)
+    gc.collect()
+    now = [one for one in gc.get_objects() if isinstance(one, MLPClassifier) and hasattr(one, "runs_")]
+    assert len(now) == len(kept)
+    assert fresh.cv_results_["mean_test_score"].shape == (2,)
+
+
 def test_an_executor_does_not_show():
     X, y = scale(DATA["wine"][0]), DATA["wine"][1]
     here = MLPSearchCV(estimator_for("wine"), GRID, cv=2).fit(X, y)
@@ -217,6 +303,8 @@ def test_parameters_stay_as_they_were_and_results_can_be_pickled():
         ),
         (lambda: MLPSearchCV(MLPClassifier(), {"alpha": 1.0}), "Parameter grid for parameter 'alpha'"),
         (lambda: MLPSearchCV(MLPClassifier(), GRID, n_iter=0), "n_iter=0"),
+        (lambda: MLPSearchCV(MLPClassifier(), GRID, scoring=["accuracy", "f1_macro"]), "multi-metric"),
+        (lambda: MLPSearchCV(MLPClassifier(), GRID, scoring="speed"), "speed"),
         (lambda: MLPSearchCV(MLPClassifier(), GRID, executor=3), "executor"),
         (lambda: MLPSearchCV(MLPClassifier(), {"speed": [1]}, error_score="raise"), "Invalid parameter 'speed'"),
     ],

@@ -83,8 +83,8 @@ def test_scores_that_are_not_numbers_are_left_out():
     a, b = A.copy(), B.copy()
     a[0, 3], b[0, 3], b[2, 5] = np.nan, np.inf, np.nan
     found = fastmlp.compare(a, b)
-    assert found.left_out == 2
-    assert "2 that are not numbers are left out" in str(found)
+    assert found.left_out == (1, 2)
+    assert "Left out because they are not numbers: 1 of a and 2 of b." in str(found)
     keep = np.isfinite(a) & np.isfinite(b)
     assert found.difference["mean"].estimate == pytest.approx((a - b)[keep].mean())
     with pytest.raises(ValueError, match="a fold has 2 scores that are numbers"):
@@ -108,7 +108,13 @@ def test_cross_validations_and_pictures():
     one, other = (
         fastmlp.cross_validate(fastmlp.Architecture((2, n, 1)), X, y, cv=3, n_seeds=6, epochs=20) for n in (2, 8)
     )
-    found = fastmlp.compare(one, other, metric="loss", higher_is_better=False)
+    found = fastmlp.compare(one, other, metric="loss")
+    assert not found.higher_is_better
+    assert "may be too narrow" in str(found)
+    elsewhere = fastmlp.cross_validate(fastmlp.Architecture((2, 2, 1)), X, y, cv=3, n_seeds=6, epochs=1, seed=1)
+    assert not fastmlp.compare(one, elsewhere).paired
+    with pytest.raises(ValueError, match="different folds or seeds"):
+        fastmlp.compare(one, elsewhere, paired=True)
     assert (found.n_folds, found.n_seeds) == (3, (6, 6))
     assert found.difference["mean"].estimate == pytest.approx((one.scores["loss"] - other.scores["loss"]).mean())
     assert [text.get_text() for text in found.plot.intervals().get_yticklabels()] == [*STATISTICS]

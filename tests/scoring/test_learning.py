@@ -46,6 +46,23 @@ def test_every_point_of_a_curve_is_that_of_a_call(case, executor):
                 assert bits(curve.train_scores[name][k, fold]) == bits(values)
 
 
+def test_a_part_of_a_fold_without_a_class_has_no_area():
+    y = np.r_[np.zeros(20), RNG.integers(0, 2, 70)].astype(int)
+    curve = fastmlp.learning_curve(
+        fastmlp.Architecture((3, 4, 1)),
+        X,
+        y,
+        cv=[(np.arange(60), np.arange(60, 90))],
+        train_sizes=[5, 60],
+        n_seeds=2,
+        epochs=2,
+        metrics="roc_auc",
+        shuffle_samples=False,
+    )
+    assert np.isnan(curve.train_scores["roc_auc"]).tolist() == [[[True, True]], [[False, False]]]
+    assert np.isfinite(curve.scores["roc_auc"]).all()
+
+
 def test_sizes_are_those_of_scikit_learn():
     model_selection = pytest.importorskip("sklearn.model_selection")
     dummy = pytest.importorskip("sklearn.dummy")
@@ -115,6 +132,18 @@ def test_a_relation_is_found_and_none_is_not(monkeypatch):
     assert whole.plot.scores().lines[0].get_xdata()[0] == whole.score
 
 
+def test_folds_from_an_iterator_and_nets_that_diverge():
+    cv = [(np.arange(30, 90), np.arange(30)), (np.arange(60), np.arange(60, 90))]
+    settings = {"epochs": 20, "n_permutations": 3, "n_seeds": 2}
+    listed = fastmlp.permutation_test(LINE, X, NUMBERS, cv=cv, **settings)
+    assert bits(fastmlp.permutation_test(LINE, X, NUMBERS, cv=iter(cv), **settings).permuted_scores) == bits(
+        listed.permuted_scores
+    )
+    rates = fastmlp.SGD(np.array([1e-3, 1e9]))
+    one = fastmlp.permutation_test(LINE, X, NUMBERS, cv=cv, optimizer=fastmlp.SGD(1e-3), **settings | {"n_seeds": 1})
+    assert fastmlp.permutation_test(LINE, X, NUMBERS, cv=cv, optimizer=rates, **settings).score == one.score
+
+
 def test_targets_are_shuffled_within_groups():
     model_selection = pytest.importorskip("sklearn.model_selection")
     groups = np.arange(90) % 6
@@ -150,10 +179,11 @@ def test_wrong_curves_are_refused(settings, message):
         ({"n_permutations": 0}, "n_permutations=0"),
         ({"metric": "speed"}, "metric='speed' is not known"),
         ({"metric": "r2", "warm_start": 1}, "permutation_test takes no warm_start"),
+        ({"y": NUMBERS, "metric": "accuracy", "architecture": LINE}, "is for classes"),
         ({"y": np.zeros(3)}, "90 samples"),
     ],
 )
 def test_wrong_permutation_tests_are_refused(settings, message):
     cv = [(np.arange(30, 90), np.arange(30))]
     with pytest.raises((ValueError, TypeError), match=message):
-        fastmlp.permutation_test(SOFTMAX, **{"X": X, "y": CLASSES, "cv": cv, "epochs": 1, **settings})
+        fastmlp.permutation_test(**{"architecture": SOFTMAX, "X": X, "y": CLASSES, "cv": cv, "epochs": 1, **settings})
