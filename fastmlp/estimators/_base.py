@@ -195,7 +195,7 @@ class BaseMLP(BaseEstimator):
         earlier = None if first_pass else self._earlier_runs(architecture, X.dtype)
         initial = None
         if earlier is None:
-            self._seed = seed_of(random_state)
+            self._seed = seed_of(random_state, self.random_state)
             logistic = self.activation == "logistic"
             initial = initial_weights(architecture, self.n_restarts, logistic, random_state, X.dtype)
         if self.solver == "lbfgs":

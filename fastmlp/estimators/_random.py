@@ -49,14 +49,23 @@ def initial_weights(
     return result
 
 
-def seed_of(random_state: np.random.RandomState) -> int:
-    """A seed for what scikit-learn has not, dropout and bootstrap, that leaves no trace either."""
-    if random_state is np.random.mtrand._rand:  # which other threads may use at the same time
-        low, high = _of_state(random_state.get_state()).randint(2**32, size=2, dtype=np.uint32)
-        return int(low) | int(high) << 32
-    state = random_state.get_state()
+def seed_of(random_state: np.random.RandomState, given: Any) -> int:
+    """A seed for what scikit-learn has not, dropout and bootstrap, that leaves no trace either.
+
+    `random_state` is new, if a number is `given` for it.
+    """
+    if isinstance(given, (int, np.integer)):
+        return _seed_of_number(int(given))
+    return _drawn_seed(_of_state(random_state.get_state()))
+
+
+@functools.lru_cache(1024)
+def _seed_of_number(number: int) -> int:
+    return _drawn_seed(np.random.RandomState(number))
+
+
+def _drawn_seed(random_state: np.random.RandomState) -> int:
     low, high = random_state.randint(2**32, size=2, dtype=np.uint32)
-    random_state.set_state(state)
     return int(low) | int(high) << 32
 
 
