@@ -38,12 +38,14 @@ def groups_data(rng, groups=GROUPS, sizes=SIZES):
     return X, y, labels
 
 
-def train_groups(X, y, labels, epochs=GROUP_EPOCHS):
-    return fastmlp.train(ARCHITECTURE, X, y, groups=labels, optimizer=fastmlp.Adam(RATE), epochs=epochs)
+def train_groups(X, y, labels, **settings):
+    settings = {"optimizer": fastmlp.Adam(RATE), "epochs": GROUP_EPOCHS, **settings}
+    return fastmlp.train(ARCHITECTURE, X, y, groups=labels, **settings)
 
 
-def train_shared(X, y, nets, size, epochs=GROUP_EPOCHS):
-    return fastmlp.train(ARCHITECTURE, X[:size], y[:size], n_nets=nets, optimizer=fastmlp.Adam(RATE), epochs=epochs)
+def train_shared(X, y, size, **settings):
+    settings = {"optimizer": fastmlp.Adam(RATE), "epochs": GROUP_EPOCHS, **settings}
+    return fastmlp.train(ARCHITECTURE, X[:size], y[:size], n_nets=GROUPS, **settings)
 
 
 ARCHITECTURE = fastmlp.Architecture((8, 8, 1))
@@ -94,14 +96,14 @@ def groups_row(rounds):
     size = len(y) // GROUPS
     ours, shared, jax = [], [], []
     with_jax = padded_with_jax(X, y, labels) if importlib.util.find_spec("jax") else None
-    train_shared(X, y, GROUPS, size, 1)
+    train_shared(X, y, size, epochs=1)
     losses = train_groups(X, y, labels).loss
     if with_jax is not None:
         difference = np.abs(np.median(with_jax()) - np.median(losses))
         assert difference < 1e-3, f"JAX's losses differ: {difference}"
     for _ in range(rounds):
         ours.append(train_groups(X, y, labels).train_seconds)
-        shared.append(train_shared(X, y, GROUPS, size).train_seconds)
+        shared.append(train_shared(X, y, size).train_seconds)
         if with_jax is not None:
             jax.append(seconds(with_jax))
     rate = GROUPS * GROUP_EPOCHS / np.median(ours)
@@ -109,6 +111,22 @@ def groups_row(rounds):
     if jax:
         others += f"; {np.median(np.divide(jax, ours)):.1f} × JAX vmap, padded"
     return f"{GROUPS:,} groups of {SIZES[0]} to {SIZES[1] - 1} samples, 8-8-1, Adam, full batch", f"{rate:,.0f}", others
+
+
+def minibatches_row(rounds, batch_size=10):
+    """The same groups with shuffled minibatches, whose inputs are laid out anew for each net."""
+    X, y, labels = groups_data(np.random.default_rng(0))
+    size, settings = len(y) // GROUPS, {"batch_size": batch_size}
+    train_groups(X, y, labels, **settings, epochs=1), train_shared(X, y, size, **settings, epochs=1)
+    ours, shared = [], []
+    for _ in range(rounds):
+        ours.append(train_groups(X, y, labels, **settings).train_seconds)
+        shared.append(train_shared(X, y, size, **settings).train_seconds)
+    return (
+        f"the same groups, shuffled minibatches of {batch_size}",
+        f"{GROUPS * GROUP_EPOCHS / np.median(ours):,.0f}",
+        f"{np.median(np.divide(shared, ours)):.0%} of the rate on shared samples",
+    )
 
 
 # ------------------------------------------------------------------------------------------------ folds
@@ -177,7 +195,7 @@ def search_row(rounds):
     )
 
 
-ROWS = {"groups": groups_row, "folds": folds_row, "search": search_row}
+ROWS = {"groups": groups_row, "minibatches": minibatches_row, "folds": folds_row, "search": search_row}
 
 
 def main():
