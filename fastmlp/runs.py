@@ -14,9 +14,9 @@ import numpy as np
 from fastmlp._check_values import choose
 from fastmlp._engine.predict import predict, predict_mean, predict_over_nets
 from fastmlp._engine.trained_nets import Status, Train
-from fastmlp._html import html_table
 from fastmlp._io.nets import save
 from fastmlp._own_samples import rows_or_groups
+from fastmlp._tables import html_table
 from fastmlp.architecture import Architecture
 from fastmlp.scoring import REDUCTIONS, evaluate, reduction
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp import _check_data as checks
-from fastmlp._html import html_table
 from fastmlp._splits import Fold, folds_of
+from fastmlp._tables import html_table, text_table
 from fastmlp.architecture import Architecture
 from fastmlp.cross_validation.fold import FoldResult, keywords
 from fastmlp.cross_validation.learning import LearningCurve, learning_curve
@@ -116,9 +116,7 @@ class CrossValidation:
         return f"CrossValidation({len(self.folds)} folds x {self.status.shape[1]:,} seeds{left_out})"
 
     def __str__(self) -> str:
-        rows = self._rows()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join([self._caption, *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)])
+        return f"{self._caption}\n{text_table(self._rows())}"
 
     def __repr__(self) -> str:
         return self._caption

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp import _check_data as checks
-from fastmlp._html import html_table
 from fastmlp._splits import Fold, folds_of
+from fastmlp._tables import html_table, text_table
 from fastmlp.architecture import Architecture
 from fastmlp.cross_validation.study import Study
 from fastmlp.runs import Status
@@ -80,9 +80,7 @@ class LearningCurve:
         return f"LearningCurve({n_sizes} sizes x {n_folds} folds x {n_seeds:,} seeds)"
 
     def __str__(self) -> str:
-        rows = self._rows()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join([self._caption, *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)])
+        return f"{self._caption}\n{text_table(self._rows())}"
 
     def __repr__(self) -> str:
         return self._caption

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastmlp._html import html_table
+from fastmlp._tables import html_table
 from fastmlp.diagnosis import causes
 from fastmlp.diagnosis.baselines import CONSTANT
 from fastmlp.diagnosis.causes import Cause, Plateau

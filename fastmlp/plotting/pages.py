@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp._engine.trained_nets import TrainedNets
-from fastmlp._html import html_table
+from fastmlp._tables import html_table
 from fastmlp.diagnosis.causes import Cause
 from fastmlp.diagnosis.report import MEANINGS, Diagnosis
 from fastmlp.plotting.style import BLUE, GREEN, GREY

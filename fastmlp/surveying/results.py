@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fastmlp._check_values import choose
-from fastmlp._html import html_table
+from fastmlp._tables import html_table
 from fastmlp.architecture import Architecture
 from fastmlp.distributing.data import Data
 from fastmlp.distributing.tasks import identity

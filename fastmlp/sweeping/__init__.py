@@ -13,10 +13,10 @@ import numpy as np
 
 from fastmlp import _check_data as checks
 from fastmlp._engine.processors import thread_count
-from fastmlp._html import html_table
 from fastmlp._own_samples import refuse_by_net
 from fastmlp._pickling import picklable
 from fastmlp._splits import folds_of
+from fastmlp._tables import html_table, text_table
 from fastmlp.diagnosis.problem import limit_of_solved
 from fastmlp.distributing.data import Data
 from fastmlp.distributing.engines import engine_of
@@ -150,10 +150,7 @@ class Sweep:
         return f"… and {len(self) - SHOWN} more" if len(self) > SHOWN else ""
 
     def __str__(self) -> str:
-        rows = self._first_rows()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        return "\n".join([self._caption, *lines, *([self._more] if self._more else [])])
+        return "\n".join([self._caption, text_table(self._first_rows()), *([self._more] if self._more else [])])
 
     def _repr_html_(self) -> str:
         """A table of the best settings, for notebooks."""

@@ -241,7 +241,7 @@ def test_notebooks_show_tables(things):
     many = RUNS[np.zeros(40, int)]._repr_html_()
     assert many.count("<tr>") == 11
     assert "30 more nets" in many
-    from fastmlp._html import html_table
+    from fastmlp._tables import html_table
 
     assert "&lt;b&gt;" in html_table("<b>", ["<b>"], [["<b>"]], "<b>")
     assert "<b>" not in html_table("<b>", ["<b>"], [["<b>"]], "<b>")

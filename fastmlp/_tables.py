@@ -1,9 +1,15 @@
-"""Tables as HTML, for notebooks."""
+"""Tables as text, and as HTML for notebooks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+
+
+def text_table(rows: Sequence[Sequence[str]]) -> str:
+    """Lines with a column for each place of the rows, as wide as its longest text."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 def html_table(caption: str, heading: Sequence[str], rows: Sequence[Sequence[object]], more: str = "") -> str:
