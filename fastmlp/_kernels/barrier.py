@@ -10,11 +10,10 @@ import sys
 import threading
 import time
 
-from llvmlite import ir
-from numba.core import cgutils, types
-
 from fastmlp._simd.codegen import as_index, compiles, place
 from fastmlp._simd.jit import inline
+from fastmlp._simd.numba_internals import cgutils, types
+from fastmlp._simd.numba_internals import llvm_ir as ir
 from fastmlp._simd.types import BufferType
 
 # Positions in the team's shared memory, in different cache lines

@@ -13,11 +13,11 @@ import operator
 import os
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
 
 from fastmlp._simd.codegen import as_vectors, compiles, concatenate, intrinsic, part, splat
 from fastmlp._simd.cpu import register_count
+from fastmlp._simd.numba_internals import cgutils, types
+from fastmlp._simd.numba_internals import llvm_ir as ir
 from fastmlp._simd.types import ALL, AllLanesType, ConstantsType, LanesType, VectorType
 
 # ------------------------------------------------------------------------------------- constants and copies

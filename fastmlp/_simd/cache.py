@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator, NullCache
+
+from fastmlp._simd.numba_internals import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator, NullCache
 
 DAY = 24 * 3600.0
 UNUSED_SECONDS = 7 * DAY  # after which the code of another version is removed

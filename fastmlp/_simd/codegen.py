@@ -1,11 +1,9 @@
 """Compile operations on vectors and buffers: registration, and shared pieces of LLVM code."""
 
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core.typing import signature
-from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import lower_builtin
 
+from fastmlp._simd.numba_internals import AbstractTemplate, cgutils, infer_global, signature, types
+from fastmlp._simd.numba_internals import llvm_ir as ir
 from fastmlp._simd.types import BOUNDS_CHECKED, VectorType
 
 

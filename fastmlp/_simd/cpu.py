@@ -5,10 +5,8 @@ import os
 import platform
 
 import numpy as np
-from llvmlite.binding import get_host_cpu_name
-from numba.core import config
-from numba.core.codegen import get_host_cpu_features
 
+from fastmlp._simd.numba_internals import config, get_host_cpu_features, llvm
 from fastmlp._simd.types import VectorSpec
 
 
@@ -71,4 +69,4 @@ def _features_of(name, features):
     return frozenset((features or "").split(","))
 
 
-_host_name = functools.cache(get_host_cpu_name)
+_host_name = functools.cache(llvm.get_host_cpu_name)

@@ -9,31 +9,12 @@ several times faster, with the same result.
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding as llvm
 import numba
 import numpy as np
-from numba.core import config, typed_passes, types, untyped_passes
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
 
 from fastmlp._simd.cache import cache_of
+from fastmlp._simd.numba_internals import UNUSED_PASSES, Compiler, JITCodeLibrary, config, llvm, types, untyped_passes
 from fastmlp._simd.static_branches import PruneStaticBranches
-
-_UNUSED_PASSES = (
-    untyped_passes.WithLifting,
-    untyped_passes.InlineClosureLikes,
-    untyped_passes.RewriteSemanticConstants,
-    untyped_passes.DeadBranchPrune,
-    untyped_passes.RewriteDynamicRaises,
-    untyped_passes.MakeFunctionToJitFunction,
-    untyped_passes.InlineInlinables,
-    untyped_passes.FindLiterallyCalls,
-    untyped_passes.LiteralUnroll,
-    typed_passes.InlineOverloads,
-    typed_passes.NopythonRewrites,
-    typed_passes.AnnotateTypes,
-    typed_passes.DumpParforDiagnostics,
-)
 
 
 class _InlinedLibrary(JITCodeLibrary):
@@ -117,7 +98,7 @@ class _KernelCompiler(Compiler):
         self.state.library.enable_object_caching()
         pipelines = super().define_pipelines()
         for manager in pipelines:
-            manager.passes[:] = [entry for entry in manager.passes if entry[0] not in _UNUSED_PASSES]
+            manager.passes[:] = [entry for entry in manager.passes if entry[0] not in UNUSED_PASSES]
             if any(entry[0] is untyped_passes.IRProcessing for entry in manager.passes):
                 manager.add_pass_after(PruneStaticBranches, untyped_passes.FixupArgs)
             manager.finalize()

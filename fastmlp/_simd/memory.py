@@ -6,10 +6,10 @@ As in `arithmetic`, each is a plain function on NumPy arrays, which defines its 
 import operator
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
 
 from fastmlp._simd.codegen import as_index, compiles, concatenate, part, place, splat
+from fastmlp._simd.numba_internals import cgutils, types
+from fastmlp._simd.numba_internals import llvm_ir as ir
 from fastmlp._simd.types import BufferType, LanesType, VectorType, rows_of
 
 

@@ -8,11 +8,11 @@ System/6000 processor, 1990.
 """
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils
 
 from fastmlp._simd.codegen import compiles, concatenate, intrinsic, part
 from fastmlp._simd.cpu import roots_are_slow
+from fastmlp._simd.numba_internals import cgutils
+from fastmlp._simd.numba_internals import llvm_ir as ir
 from fastmlp._simd.types import VectorType
 
 REGISTER = 8  # float64 numbers

@@ -10,11 +10,8 @@ import operator
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from numba.core import ir, types
-from numba.core.analysis import compute_cfg_from_blocks
-from numba.core.compiler_machinery import FunctionPass, register_pass
-from numba.core.ir_utils import build_definitions
-
+from fastmlp._simd.numba_internals import FunctionPass, build_definitions, compute_cfg_from_blocks, register_pass, types
+from fastmlp._simd.numba_internals import numba_ir as ir
 from fastmlp._simd.types import StaticType
 
 _UNKNOWN = object()

@@ -11,13 +11,11 @@ import math
 from typing import TypeVar
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, config, types
-from numba.core.datamodel import models
-from numba.core.imputils import lower_constant
 from numba.extending import NativeValue, register_model, typeof_impl, unbox
 
 from fastmlp._simd.cache import sources_hash
+from fastmlp._simd.numba_internals import cgutils, config, lower_constant, models, types
+from fastmlp._simd.numba_internals import llvm_ir as ir
 
 # With NUMBA_BOUNDSCHECK=1, for tests, every access to a buffer is checked, and a buffer carries its length
 BOUNDS_CHECKED = bool(config.BOUNDSCHECK)  # type: ignore[attr-defined]

@@ -9,10 +9,8 @@ import time
 from typing import Any
 
 import llvmlite
-import llvmlite.binding as llvm
 import numba
 import numpy as np
-from numba.core import config
 
 import fastmlp
 from fastmlp._engine.processors import available_threads
@@ -20,6 +18,7 @@ from fastmlp._engine.tile_arrays import TINY_PARAMETERS
 from fastmlp._kernels import epoch_loop
 from fastmlp._simd.cache import ADVICE
 from fastmlp._simd.cpu import cpu_features, host_lanes
+from fastmlp._simd.numba_internals import config, llvm
 
 
 def cache_folder() -> str:
