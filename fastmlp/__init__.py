@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastmlp._io.safetensors import FileFormatError
 from fastmlp._moved import find_moved_modules
-from fastmlp._version import version
+from fastmlp._version import BITS_VERSION, version
 from fastmlp.architecture import Architecture
 from fastmlp.audit import GradientAudit, audit_gradients
 from fastmlp.comparison import Comparison, compare
@@ -57,6 +57,7 @@ def __dir__() -> list[str]:
 _NOT_SHOWN = {"Any", "TYPE_CHECKING", "annotations", "version", "find_moved_modules"}
 
 __all__ = [
+    "BITS_VERSION",
     "SGD",
     "Adam",
     "Architecture",

@@ -17,6 +17,7 @@ from fastmlp._engine.trained_nets import Status, Train
 from fastmlp._io.nets import save
 from fastmlp._own_samples import rows_or_groups
 from fastmlp._tables import html_table
+from fastmlp._version import BITS_VERSION
 from fastmlp.architecture import Architecture
 from fastmlp.scoring import REDUCTIONS, evaluate, reduction
 
@@ -77,9 +78,11 @@ class Network(_Parameters):
     net_id : int
         The net's number, which with the seed determines its initial weights.
     seed : int
-    loss, accuracy, epochs, status, settings
+    loss, accuracy, epochs, status, settings, bits_version
         See `Runs`.
     """
+
+    bits_version: int | None = None  # for pickles of earlier versions
 
     def __init__(
         self,
@@ -92,6 +95,7 @@ class Network(_Parameters):
         status: Status,
         seed: int = 0,
         settings: dict[str, Any] | None = None,
+        bits_version: int | None = BITS_VERSION,
     ) -> None:
         self.architecture = architecture
         self.parameters = parameters
@@ -102,6 +106,7 @@ class Network(_Parameters):
         self.status = status
         self.seed = seed
         self.settings = settings or {}
+        self.bits_version = bits_version
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the net to a file that `fastmlp.load` reads; see `Runs.save`."""
@@ -115,6 +120,7 @@ class Network(_Parameters):
             np.array([self.net_id], np.uint64),
             self.seed,
             settings=self.settings,
+            bits_version=self.bits_version,
         )
         save(path, one, network=True)
 
@@ -126,7 +132,7 @@ class Network(_Parameters):
         sizes = "-".join(map(str, self.architecture.sizes))
         return (
             f"Network({sizes}, net_id={self.net_id}, loss={self.loss:.4g}, accuracy={self.accuracy:.4g}, "
-            f"epochs={self.epochs}, {self.status.name.lower()})"
+            f"epochs={self.epochs}, {self.status.name.lower()}, bits_version={self.bits_version})"
         )
 
     def _repr_html_(self) -> str:
@@ -182,10 +188,13 @@ class Runs(_Parameters):
         All weights and biases of a net in one row: layer by layer the weights (in, out), then the biases.
     weights, weights_out_in, biases : list of ndarray
         One array a layer, (n_nets, in, out), (n_nets, out, in) and (n_nets, out); views of `parameters`.
+    bits_version : int or None
+        The `fastmlp.BITS_VERSION` that trained the nets; None for nets of several, and for files without one.
     compile_seconds, train_seconds : float
         Seconds that the call spent compiling or loading the kernels, and training.
     """
 
+    bits_version: int | None = None  # for pickles of earlier versions
     _train: ClassVar[Train]  # `fastmlp.train`, set by `fastmlp.training`, which imports this module
     _PER_NET = ("parameters", "loss", "accuracy", "epochs", "status", "net_ids")
     _IF_KEPT = (
@@ -218,6 +227,7 @@ class Runs(_Parameters):
         state: OptimizerState | None = None,
         settings: dict[str, Any] | None = None,
         restarts: np.ndarray | None = None,
+        bits_version: int | None = BITS_VERSION,
     ) -> None:
         self.architecture = architecture
         self.parameters = parameters
@@ -237,6 +247,7 @@ class Runs(_Parameters):
         self.state = state
         self.settings = settings or {}
         self.restarts = restarts
+        self.bits_version = bits_version
         self.call: TrainSettings | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -285,6 +296,7 @@ class Runs(_Parameters):
                 Status(int(self.status[which])),
                 self.seed,
                 self.settings,
+                self.bits_version,
             )
         subset = Runs(
             architecture=architecture,
@@ -292,6 +304,7 @@ class Runs(_Parameters):
             settings=self.settings,
             compile_seconds=self.compile_seconds,
             train_seconds=self.train_seconds,
+            bits_version=self.bits_version,
             **{name: getattr(self, name)[which] for name in self._PER_NET},
             **{name: value[which] for name in self._IF_KEPT if (value := getattr(self, name)) is not None},
         )
@@ -315,7 +328,15 @@ class Runs(_Parameters):
         arrays: dict[str, Any] = {name: np.concatenate([part.per_net()[name] for part in parts]) for name in first}
         states = [part.state for part in parts if part.state is not None]
         state = joined(states) if len(states) == len(parts) else None
-        return cls(architecture=architecture, seed=parts[0].seed, state=state, settings=parts[0].settings, **arrays)
+        versions = {part.bits_version for part in parts}
+        return cls(
+            architecture=architecture,
+            seed=parts[0].seed,
+            state=state,
+            settings=parts[0].settings,
+            bits_version=versions.pop() if len(versions) == 1 else None,
+            **arrays,
+        )
 
     def best(self) -> Network:
         """The net of least loss; the first one of several."""
@@ -527,7 +548,8 @@ class Runs(_Parameters):
         ended = ", ".join(f"{name}: {count:,}" for name, count in self.counts().items() if count)
         finite = self.loss[np.isfinite(self.loss)]
         losses = f"loss {finite.min():.4g} to {finite.max():.4g}, " if finite.size else ""
-        return f"Runs({len(self):,} x {sizes}, {self.parameters.dtype}, {losses}{ended})"
+        about = f"{losses}{ended}, bits_version={self.bits_version}"
+        return f"Runs({len(self):,} x {sizes}, {self.parameters.dtype}, {about})"
 
     def _repr_html_(self) -> str:
         """A table of the first nets, for notebooks."""

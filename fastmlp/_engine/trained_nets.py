@@ -35,6 +35,7 @@ class TrainedNets(Protocol):
     status: np.ndarray
     net_ids: np.ndarray
     seed: int
+    bits_version: int | None
     history: np.ndarray | None
     validation_score: np.ndarray | None
     best_epoch: np.ndarray | None

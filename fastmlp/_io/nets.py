@@ -95,6 +95,7 @@ def described(runs: TrainedNets, state: OptimizerState | None) -> dict[str, Any]
 
     architecture = runs.architecture
     return {
+        "bits_version": runs.bits_version,
         "versions": {"fastmlp": version(), "numba": numba.__version__, "numpy": np.__version__},
         "settings": runs.settings,
         "sizes": list(architecture.sizes),
@@ -118,6 +119,8 @@ def wanted_tensors(entries: dict[str, Entry], about: dict[str, Any]) -> dict[str
         raise FileFormatError(f"the metadata has kind={about['kind']!r}")
     if not (0 <= about["seed"] < 2**64 and 0 <= about["epoch"] < 2**60):
         raise FileFormatError(f"the metadata has seed={about['seed']}, epoch={about['epoch']}")
+    if type(about.get("bits_version")) not in (int, type(None)):
+        raise FileFormatError(f"the metadata has bits_version={about['bits_version']!r}")
     if not isinstance(about.get("optimizer"), (str, type(None))):
         raise FileFormatError(f"the metadata has optimizer={about['optimizer']!r}")
     if len(about["sizes"]) - 1 > len(entries):
@@ -199,6 +202,7 @@ def attributes_of(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> dict[
         "parameters": np.concatenate(parts, axis=1),
         "seed": about["seed"],
         "settings": about["settings"],
+        "bits_version": about.get("bits_version"),
         "state": state,
         **{name: arrays.get(name) for name in ARRAYS},
     }

@@ -11,10 +11,10 @@ import numpy as np
 from fastmlp import _check_data as checks
 from fastmlp._engine.job import Job
 from fastmlp._own_samples import refuse_by_net
+from fastmlp._version import BITS_VERSION
 from fastmlp.architecture import Architecture
 from fastmlp.diagnosis.problem import limit_of_solved
 from fastmlp.distributing.data import Data, copied
-from fastmlp.distributing.tasks import identity
 from fastmlp.settings import BY_NET, NetSelection, TrainSettings
 from fastmlp.training.checkpoint import data_hashes
 from fastmlp.training.prepare import prepare_job
@@ -77,7 +77,7 @@ class Description:
         arch = self.architecture
         slope = arch.leaky_slope
         return {
-            **identity(),
+            "bits_version": BITS_VERSION,
             "architecture": {
                 "sizes": list(arch.sizes),
                 "hidden": [code.name.lower() for code in arch.activations[:-1]],

@@ -25,8 +25,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from fastmlp._io.safetensors import FileFormatError
+from fastmlp._version import BITS_VERSION
 from fastmlp.distributing.data import Data, FileOfData, file_of_data
-from fastmlp.distributing.tasks import identity
 from fastmlp.distributing.warn import warn_caller
 from fastmlp.loading import load
 from fastmlp.optimizers import OPTIMIZERS
@@ -90,9 +90,12 @@ class Folder:
                 f"folder={str(path)!r} holds no survey: begin one with fastmlp.survey(…, folder={str(path)!r})"
             )
         plain = _described_in(where)
-        theirs = {name: plain.get(name) for name in identity()}
-        if theirs != identity():
-            raise ValueError(f"folder={str(path)!r} was made by another version, {theirs}; this one is {identity()}")
+        theirs = plain.get("bits_version")
+        if theirs != BITS_VERSION:
+            raise ValueError(
+                f"folder={str(path)!r} has bits_version={theirs}, this fastmlp has {BITS_VERSION}: nets of the two may "
+                "differ, so continue it with the fastmlp that began it, or use another folder"
+            )
         try:
             arrays = _arrays_in(where / INPUTS)
             about = described_again(plain, Data.of_arrays(arrays), arrays)
@@ -150,7 +153,7 @@ class Folder:
         self._write(
             f"{name}.json",
             {
-                **identity(),
+                "bits_version": BITS_VERSION,
                 "first": str(piece.first),
                 "stop": str(piece.stop),
                 "nets": bool(piece.nets),
@@ -201,9 +204,8 @@ class Folder:
         try:
             content = _checked(path.read_bytes())
             first, stop = int(content["first"]), int(content["stop"])
-            theirs = {name: content[name] for name in identity()}
-            if theirs != identity():
-                raise ValueError(f"made by another version, {theirs}")
+            if content["bits_version"] != BITS_VERSION:
+                raise ValueError(f"it has bits_version={content['bits_version']}, this fastmlp has {BITS_VERSION}")
             summary = Summary.from_plain(content["summary"], about.settings.dtype, about.keep)
             fits = (first, stop) == (file.first, file.stop) and summary.n_nets == stop - first
             if not fits or not about.first_net <= first < stop <= about.stop:

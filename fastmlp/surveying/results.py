@@ -13,9 +13,9 @@ import numpy as np
 
 from fastmlp._check_values import choose
 from fastmlp._tables import html_table
+from fastmlp._version import BITS_VERSION
 from fastmlp.architecture import Architecture
 from fastmlp.distributing.data import Data
-from fastmlp.distributing.tasks import identity
 from fastmlp.runs import Runs
 from fastmlp.statistics import interval, percent, wilson_interval
 from fastmlp.surveying.description import Description
@@ -215,10 +215,10 @@ class Survey:
             raise ValueError(
                 f"this survey has settings that JSON does not hold ({error}): call fastmlp.train with net_ids"
             ) from None
-        theirs = {name: self.about.get(name) for name in identity()}
-        if theirs != identity():
+        theirs = self.about.get("bits_version")
+        if theirs != BITS_VERSION:
             warnings.warn(
-                f"this survey was made by another version, {theirs}; this one is {identity()}: the nets may differ",
+                f"this survey has bits_version={theirs}, this fastmlp has {BITS_VERSION}: the nets may differ",
                 RuntimeWarning,
                 stacklevel=3,
             )
@@ -334,7 +334,10 @@ class Survey:
 
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.about["architecture"]["sizes"]))
-        return f"Survey({len(self):,} x {sizes}, {self.about['dtype']}, solved: {self.n_solved:,})"
+        return (
+            f"Survey({len(self):,} x {sizes}, {self.about['dtype']}, solved: {self.n_solved:,}, "
+            f"bits_version={self.about.get('bits_version')})"
+        )
 
     def _repr_html_(self) -> str:
         """A table for notebooks."""

@@ -337,7 +337,8 @@ def resume(  # noqa: PLR0913
 ) -> Runs:
     """Continue a job of ``train(..., checkpoint=path)``, to the same bits as without the stop.
 
-    The number of threads, the kernel and the processor may differ from before.
+    The number of threads, the kernel and the processor may differ from before. A job that was begun with another
+    `fastmlp.BITS_VERSION` goes on with a warning, for its nets may end with other bits.
 
     Parameters
     ----------

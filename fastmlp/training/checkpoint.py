@@ -27,9 +27,10 @@ from fastmlp._io.safetensors import Entry, FileFormatError, read, refuse_other_k
 from fastmlp._kernels import structs
 from fastmlp._kernels.tiles import CONSTANT, NORMAL, InitSpec
 from fastmlp._simd.types import Buffer
+from fastmlp._version import BITS_VERSION
 from fastmlp.architecture import Architecture
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
-from fastmlp.runs import Runs
+from fastmlp.runs import Runs, Status
 from fastmlp.settings import FUNCTION, NOT_KEPT, NUMBERS, WORDS, TrainSettings
 
 LEAST_SECONDS = 1e-3
@@ -184,6 +185,19 @@ class Saved(NamedTuple):
                     f"{name} differs from that of the job: pass the same {name}, in the same order of samples"
                 )
 
+    def _bits_version_of_results(self) -> int | None:
+        """None, with a warning, if the job goes on where another version of the bits has stopped."""
+        theirs = self.runs.bits_version
+        if theirs == BITS_VERSION or not (self.runs.status == Status.INTERRUPTED).any():
+            return theirs
+        warnings.warn(
+            f"the job was begun with bits_version={theirs}, this fastmlp has {BITS_VERSION}: the nets go on, but "
+            "perhaps not to the bits of training without a stop; the fastmlp that began the job gives those",
+            UserWarning,
+            stacklevel=4,
+        )
+        return None
+
     def put_into(self, job: Job, runs: Runs) -> Job:
         """The job that continues from the checkpoint."""
         for name in (*nets.ARRAYS, "parameters"):
@@ -192,6 +206,7 @@ class Saved(NamedTuple):
                 raise FileFormatError(f"{name} does not fit the settings")
             if there is not None and name != "net_ids":
                 there[...] = saved
+        runs.bits_version = self._bits_version_of_results()
         assert job.final_state is not None
         for name in STATE_ARRAYS:
             there, saved = getattr(job.final_state, name), getattr(self.state, name)

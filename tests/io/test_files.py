@@ -350,7 +350,7 @@ def test_a_job_of_the_old_format_goes_on():
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "job")
         path.write_bytes((DATA / "job-format-1").read_bytes())
-        with pytest.warns(UserWarning, match="older fastmlp"):
+        with pytest.warns(UserWarning, match="older fastmlp"), pytest.warns(UserWarning, match="bits_version=None"):
             runs = fastmlp.resume(path, X, y, validation=(X[:6], y[:6]))
         arch = fastmlp.Architecture((3, 4, 1), "leaky_relu")
         whole = fastmlp.train(arch, X, y, n_nets=4, epochs=6, batch_size=8, patience=3, validation=(X[:6], y[:6]))

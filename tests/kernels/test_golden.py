@@ -8,10 +8,12 @@ import sys
 
 import pytest
 
+import fastmlp
+from tests.support import golden
 from tests.support.data import ROOT, SUPPORT
 from tests.support.golden import FILE, JOBS, golden_hash
 
-GOLDEN = json.loads(FILE.read_text())
+GOLDEN = json.loads(FILE.read_text())["hashes"]
 
 
 def hashes_of(arguments=(), command=(sys.executable,), **environment):
@@ -38,6 +40,23 @@ def test_golden_hash_on_this_processor(name, kernel):
 @pytest.mark.parametrize("cpu", ["haswell", "x86-64"])
 def test_golden_hashes_on_narrower_instruction_sets(cpu):
     assert hashes_of(NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES="") == GOLDEN
+
+
+def test_the_hashes_are_those_of_this_version_of_the_bits():
+    assert json.loads(FILE.read_text())["bits_version"] == fastmlp.BITS_VERSION
+
+
+def test_changed_bits_need_another_version_of_the_bits(tmp_path, monkeypatch):
+    """Otherwise files, checkpoints and surveys would go on with other bits and say nothing."""
+    file, name = tmp_path / "golden.json", "xor sgd"
+    file.write_text(FILE.read_text())
+    golden.write({name: GOLDEN[name], "a new job": "0"}, file)
+    with pytest.raises(SystemExit, match="the bits of xor sgd have changed: raise BITS_VERSION"):
+        golden.write({name: "other"}, file)
+    monkeypatch.setattr(fastmlp, "BITS_VERSION", fastmlp.BITS_VERSION + 1)
+    golden.write({name: "other"}, file)
+    written = json.loads(file.read_text())
+    assert written == {"bits_version": fastmlp.BITS_VERSION, "hashes": GOLDEN | {name: "other", "a new job": "0"}}
 
 
 def test_golden_hashes_without_the_jit():

@@ -1,6 +1,7 @@
 """Hashes of a few small jobs, the same on every instruction set: `python tests/support/golden.py [--write] [NAME …]`.
 
-Run by itself (it needs numpy and numba alone), so that other processors, and an emulated one, can be asked too.
+Run by itself (it needs numpy and numba alone), so that other processors, and an emulated one, can be asked too. `--write`
+refuses hashes that have changed while `fastmlp.BITS_VERSION` has not.
 """
 
 import hashlib
@@ -135,6 +136,19 @@ def golden_hash(name, kernel=None):
     return digest.hexdigest()[:32]
 
 
+def write(hashes, file=FILE):
+    """Write the hashes of this `fastmlp.BITS_VERSION`; ends the program if it should have risen."""
+    before = json.loads(file.read_text())
+    changed = [name for name, value in hashes.items() if before["hashes"].get(name, value) != value]
+    if changed and before["bits_version"] >= fastmlp.BITS_VERSION:
+        sys.exit(
+            f"the bits of {', '.join(changed)} have changed: raise BITS_VERSION above {before['bits_version']} in "
+            "fastmlp/_version.py, and say so in CHANGELOG.md"
+        )
+    content = {"bits_version": fastmlp.BITS_VERSION, "hashes": before["hashes"] | hashes}
+    file.write_text(json.dumps(content, indent=2) + "\n")
+
+
 if __name__ == "__main__":
     names = [name for name in sys.argv[1:] if name != "--write"] or list(JOBS)
     hashes = {name: golden_hash(name) for name in names}
@@ -142,5 +156,5 @@ if __name__ == "__main__":
         if golden_hash(name, "units") != hashes[name]:
             sys.exit(f"{name}: the units kernel gives other bits")
     if "--write" in sys.argv:
-        FILE.write_text(json.dumps(hashes, indent=2) + "\n")
+        write(hashes)
     print(json.dumps(hashes))

@@ -87,7 +87,7 @@ def test_damaged_files_are_trained_again(tmp_path, trained, damage):
     if damage == "another version":
         from fastmlp.surveying import folder
 
-        inner = json.loads(content)["content"] | {"kernels": "00000000"}
+        inner = json.loads(content)["content"] | {"bits_version": 0}
         text = json.dumps(inner, sort_keys=True, separators=(",", ":"))
         path.write_text(json.dumps({"sha256": folder._digest(text), "content": inner}))
     trained.clear()
