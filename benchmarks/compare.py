@@ -90,7 +90,7 @@ def competitors(workload, seconds):
 def with_options(workload, epochs, threads):
     """The same training with a rule that stops no net, a learning rate for each net, and a progress bar."""
     rates = np.full(workload.nets, workload.learning_rate)
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
         return workload.train(epochs, threads, rate=rates, target_loss=1e-9, progress=True)
 
 
@@ -210,7 +210,7 @@ def main():
     rows = [compare(workload, rounds, options.quick) for workload in WORKLOADS if options.only in workload.name]
     result = json.dumps({"machine": platform.processor() or platform.machine(), "rows": rows})
     if options.keep:
-        Path(options.keep).write_text(result)
+        Path(options.keep).write_text(result, encoding="utf-8")
     if options.json:
         print(result)
         return

@@ -6,9 +6,11 @@ the time, all members lose more than half of theirs: fewer members are then fast
 
 from __future__ import annotations
 
+import sys
 import time
 
-SHORT_SECONDS = 0.002  # shorter slices say nothing
+# Shorter slices say nothing: Windows counts a thread's time in ticks of 15.6 ms
+SHORT_SECONDS = 0.5 if sys.platform == "win32" else 0.002
 LEAST_SHARE = 0.75  # a member that ran for a smaller share of a slice shared its processor with another process
 SLICES = 2  # a team gives such members up after this number of slices in a row
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 16.0  # seconds until all members are tried again; the pause doubles if that fails

@@ -7,6 +7,9 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+SIGTERM: signal.Signals | None = getattr(signal, "SIGTERM", None)  # not every system has it
+STOP_SIGNALS = (signal.SIGINT,) if SIGTERM is None else (signal.SIGINT, SIGTERM)
+
 
 class LeaveAtOnce(KeyboardInterrupt):
     """Ctrl-C was pressed a second time."""
@@ -19,7 +22,7 @@ class Stopping:
     """
 
     def __init__(self, *numbers: signal.Signals) -> None:
-        self._numbers = numbers or (signal.SIGINT, signal.SIGTERM)
+        self._numbers = numbers or STOP_SIGNALS
         self.received: signal.Signals | None = None
         self.wake: Callable[[], None] = lambda: None  # called when a signal arrives
         self._before: dict[signal.Signals, object] = {}

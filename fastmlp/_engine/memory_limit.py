@@ -19,7 +19,7 @@ def available_bytes() -> int | None:
 
 def _free() -> int | None:
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     except OSError:
@@ -36,8 +36,8 @@ def _control_group() -> int | None:
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ):
         try:
-            taken = int(Path(used).read_text()) - _page_cache(Path(used).with_name("memory.stat"))
-            return max(0, int(Path(limit).read_text()) - taken)
+            taken = int(Path(used).read_text(encoding="utf-8")) - _page_cache(Path(used).with_name("memory.stat"))
+            return max(0, int(Path(limit).read_text(encoding="utf-8")) - taken)
         except (OSError, ValueError):
             continue
     return None
@@ -45,7 +45,7 @@ def _control_group() -> int | None:
 
 def _page_cache(statistics: Path) -> int:
     """Bytes of file cache in a control group, which the system frees when needed."""
-    for line in statistics.read_text().splitlines():
+    for line in statistics.read_text(encoding="utf-8").splitlines():
         if line.startswith(("inactive_file ", "total_inactive_file ")):
             return int(line.split()[1])
     return 0

@@ -64,9 +64,9 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
             _sign(file)
             file.flush()
             os.fsync(file.fileno())
-            if os.name == "posix":  # while it is locked; other systems cannot move an open file
+            if MOVES_OPEN_FILES:  # while it is locked
                 partial.replace(path)
-        if os.name != "posix":
+        if not MOVES_OPEN_FILES:
             partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -105,6 +105,7 @@ def refuse_special(path: Path) -> None:
 
 
 PARTIAL = ".partial"
+MOVES_OPEN_FILES = os.name == "posix"
 PIECE_BYTES = 2**18
 
 

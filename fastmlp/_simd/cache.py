@@ -99,7 +99,8 @@ class _Files:
                     older.unlink(missing_ok=True)
         except OSError as error:
             partial.unlink(missing_ok=True)
-            _warn_once(f"compiled code cannot be written to {self._folder} ({error.strerror})")
+            if not path.exists():  # otherwise another process has written it and, on Windows, reads it now
+                _warn_once(f"compiled code cannot be written to {self._folder} ({error.strerror})")
 
     def flush(self) -> None:
         """Nothing to do: the files are not cached in memory."""

@@ -25,6 +25,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from fastmlp._engine.interrupts import SIGTERM
 from fastmlp._engine.predict import is_small, predict, predict_mean
 from fastmlp._engine.processors import available_threads
 from fastmlp._kernels.formulas.activations import RECORDS
@@ -303,7 +304,7 @@ class BaseMLP(BaseEstimator):
         runner.compile(self.progress)
         printer = Printer(runs, fit.first_epoch) if self.verbose else None
         interrupted = runner.run(self.progress, printer)
-        if interrupted == signal.SIGTERM:
+        if interrupted is not None and interrupted == SIGTERM:
             signal.raise_signal(interrupted)  # scikit-learn's estimators let it end the process
         if interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=CALLER + 1)

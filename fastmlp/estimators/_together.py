@@ -19,6 +19,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from fastmlp import _check_data as checks
+from fastmlp._engine.interrupts import SIGTERM
 from fastmlp._kernels import structs
 from fastmlp._own_samples import Part
 from fastmlp.estimators._base import BaseMLP, Fit, _dense
@@ -244,7 +245,7 @@ def _train_at_once(members: list[Waiting], results: list[Any]) -> None:
     runner = Runner(job, runs, threads)
     runner.compile(first.progress)
     received = runner.run(first.progress)
-    if received == signal.SIGTERM:
+    if received is not None and received == SIGTERM:
         signal.raise_signal(received)  # scikit-learn's estimators let it end the process
     if received is not None:
         raise KeyboardInterrupt
