@@ -4,8 +4,6 @@ Kernels are warmed up in `setup`; ratios are medians of rounds that measure both
 process.
 """
 
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -97,19 +95,3 @@ class RatioToNumpy(Xor):
         return float(np.median(ratios))
 
     track_ratio.unit = "times"
-
-
-class ColdStart:
-    """A process of its own, with a warm cache."""
-
-    timeout = 300
-
-    def setup(self):
-        self.time_a_small_job()
-
-    def time_import(self):
-        subprocess.run([sys.executable, "-c", "import fastmlp"], check=True)
-
-    def time_a_small_job(self):
-        command = [sys.executable, "-m", "fastmlp", "xor", "--restarts", "32", "--json"]
-        subprocess.run(command, check=True, capture_output=True)
