@@ -36,7 +36,7 @@ def show(_options: argparse.Namespace) -> int:
     interesting = ("sse2", "avx2", "fma", "avx512f", "neon", "sve")
     present = [name for name in interesting if f"+{name}" in cpu_features()]
     rows = {
-        "fastmlp": fastmlp.__version__,
+        "fastmlp": f"{fastmlp.__version__}, bits version {fastmlp.BITS_VERSION}",
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "numpy, numba, llvmlite": f"{np.__version__}, {numba.__version__}, {llvmlite.__version__}",
         "processor": f"{cpu}: {', '.join(present) or 'no vector features found'}",
