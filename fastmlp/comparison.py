@@ -48,7 +48,18 @@ STATISTICS: dict[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The results of `compare`."""
+    """The results of `compare`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastmlp
+    >>> rng = np.random.default_rng(0)
+    >>> a, b = rng.normal(0.91, 0.01, 50), rng.normal(0.90, 0.01, 50)  # scores of 50 seeds each
+    >>> found = fastmlp.compare(a, b, names=("new", "old"))
+    >>> found.difference["mean"].low > 0, found.share_better.estimate > 0.6
+    (True, True)
+    """
 
     names: tuple[str, str]
     scores: tuple[dict[str, Interval], dict[str, Interval]]

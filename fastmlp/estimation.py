@@ -28,7 +28,17 @@ KEPT_IN_WRITING = 2**17  # bytes that small jobs still hold while a checkpoint i
 
 
 class Estimate(NamedTuple):
-    """Upper bounds of memory, in bytes."""
+    """Upper bounds of memory, in bytes.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> memory = fastmlp.estimate(fastmlp.Architecture((2, 8, 1)), n_samples=200, n_nets=1_000_000)
+    >>> memory.results, memory.total > memory.results
+    (157000000, True)
+    >>> str(memory).split(" (")[1][:15]
+    'results 149.7, '
+    """
 
     results: int
     """The results, and what is kept for each net during training."""

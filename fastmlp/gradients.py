@@ -18,7 +18,17 @@ from fastmlp.training.runner import Runner
 
 
 class LossAndGradients(NamedTuple):
-    """Losses and gradients of n nets."""
+    """Losses and gradients of n nets.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> runs = fastmlp.train(fastmlp.Architecture((2, 4, 1)), X, y, n_nets=3, epochs=0)
+    >>> found = fastmlp.loss_and_gradients(runs.architecture, runs.weights, runs.biases, X, y)
+    >>> found.loss.shape, [gradient.shape for gradient in found.weight_gradients]
+    ((3,), [(3, 2, 4), (3, 4, 1)])
+    """
 
     loss: np.ndarray
     """The mean loss of each net, (n,)."""

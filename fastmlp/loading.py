@@ -48,6 +48,17 @@ def load(
     ------
     FileFormatError
         If the file is incomplete, damaged, or of another kind.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "nets.safetensors"
+    >>> runs = fastmlp.train(fastmlp.Architecture((2, 4, 1)), X, y, n_nets=100, epochs=50)
+    >>> runs.save(path)
+    >>> fastmlp.load(path, kind="runs").weights_sha256() == runs.weights_sha256()
+    True
     """
     if not isinstance(allow_nonfinite, bool):
         raise TypeError(f"allow_nonfinite={allow_nonfinite!r}: needs True or False")

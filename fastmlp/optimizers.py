@@ -21,7 +21,14 @@ def _same(a: Setting, b: Setting) -> bool:
 
 
 class Optimizer:
-    """Base class of the optimizers: checks their settings, and makes the kernels' rows of hyperparameters."""
+    """Base class of the optimizers: checks their settings, and makes the kernels' rows of hyperparameters.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> isinstance(fastmlp.Adam(), fastmlp.Optimizer), fastmlp.Adam().name
+    (True, 'adam')
+    """
 
     method: Method
     _below_one: tuple[str, ...] = ()
@@ -108,6 +115,15 @@ class SGD(Optimizer):
     ----------
     PyTorch's documentation of torch.optim.SGD; Sutskever, Martens, Dahl and Hinton, On the importance of
     initialization and momentum in deep learning, ICML 2013.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> arch = fastmlp.Architecture((2, 8, 1))
+    >>> runs = fastmlp.train(arch, X, y, n_nets=50, optimizer=fastmlp.SGD(0.5, 0.9), epochs=300)
+    >>> bool((runs.accuracy == 1).mean() > 0.8)
+    True
     """
 
     learning_rate: Setting = 0.1
@@ -151,6 +167,18 @@ class Adam(Optimizer):
     ----------
     PyTorch's documentation of torch.optim.Adam and AdamW; Kingma and Ba, Adam: a method for stochastic
     optimization, ICLR 2015; Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019.
+
+    Examples
+    --------
+    A learning rate for each net:
+
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> runs = fastmlp.train(
+    ...     fastmlp.Architecture((2, 8, 1)), X, y, n_nets=3, optimizer=fastmlp.Adam([0.0001, 0.01, 0.1]), epochs=100
+    ... )
+    >>> bool(runs.loss[0] > runs.loss[1] > runs.loss[2])
+    True
     """
 
     learning_rate: Setting = 0.001
@@ -199,6 +227,15 @@ class RMSprop(Optimizer):
     References
     ----------
     PyTorch's documentation of torch.optim.RMSprop; Tieleman and Hinton, Lecture 6.5, COURSERA, 2012.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> arch = fastmlp.Architecture((2, 8, 1))
+    >>> runs = fastmlp.train(arch, X, y, n_nets=50, optimizer=fastmlp.RMSprop(0.01), epochs=300)
+    >>> bool((runs.accuracy == 1).mean() > 0.8)
+    True
     """
 
     learning_rate: Setting = 0.01
@@ -242,6 +279,15 @@ class Rprop(Optimizer):
     References
     ----------
     PyTorch's documentation of torch.optim.Rprop; Igel and Hüsken, Improving the Rprop learning algorithm, 2000.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> arch = fastmlp.Architecture((2, 8, 1))
+    >>> runs = fastmlp.train(arch, X, y, n_nets=50, optimizer=fastmlp.Rprop(0.01), epochs=300)
+    >>> bool((runs.accuracy == 1).mean() > 0.8)
+    True
     """
 
     learning_rate: Setting = 0.01

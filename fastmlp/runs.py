@@ -80,6 +80,17 @@ class Network(_Parameters):
     seed : int
     loss, accuracy, epochs, status, settings, bits_version
         See `Runs`.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> runs = fastmlp.train(fastmlp.Architecture((2, 4, 1)), X, y, n_nets=100, optimizer=fastmlp.SGD(0.5), epochs=2000)
+    >>> net = runs.best()
+    >>> net.predict(X).round().ravel()
+    array([0., 1., 1., 0.], dtype=float32)
+    >>> [w.shape for w in net.weights], net.status.name
+    ([(2, 4), (4, 1)], 'RAN_ALL_EPOCHS')
     """
 
     bits_version: int | None = None  # for pickles of earlier versions
@@ -192,6 +203,17 @@ class Runs(_Parameters):
         The `fastmlp.BITS_VERSION` that trained the nets; None for nets of several, and for files without one.
     compile_seconds, train_seconds : float
         Seconds that the call spent compiling or loading the kernels, and training.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> runs = fastmlp.train(fastmlp.Architecture((2, 4, 1)), X, y, n_nets=100, optimizer=fastmlp.SGD(0.5), epochs=2000)
+    >>> solved = runs[runs.accuracy == 1]
+    >>> len(solved), solved.weights[0].shape
+    (63, (63, 2, 4))
+    >>> solved.predict(X, reduce="mean").round().ravel()
+    array([0., 1., 1., 0.])
     """
 
     bits_version: int | None = None  # for pickles of earlier versions

@@ -15,7 +15,18 @@ from fastmlp.settings import NetSelection, TrainSettings
 
 
 class Status(IntEnum):
-    """How a net's training ended."""
+    """How a net's training ended.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> runs = fastmlp.train(
+    ...     fastmlp.Architecture((2, 4, 1)), X, y, n_nets=100, optimizer=fastmlp.SGD(0.5), epochs=2000, target_loss=0.1
+    ... )
+    >>> int((runs.status == fastmlp.Status.REACHED_TARGET).sum()), fastmlp.Status(runs.status[0]).name
+    (63, 'RAN_ALL_EPOCHS')
+    """
 
     RAN_ALL_EPOCHS = structs.RAN_ALL_EPOCHS
     REACHED_TARGET = structs.REACHED_TARGET

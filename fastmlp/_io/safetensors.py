@@ -34,7 +34,20 @@ Entry = tuple[np.dtype, tuple[int, ...]]  # a tensor's dtype and shape
 
 
 class FileFormatError(ValueError):
-    """The file is damaged, or not one that fastmlp can read; the message says why."""
+    """The file is damaged, or not one that fastmlp can read; the message says why.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import fastmlp
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "nets"
+    >>> _ = path.write_bytes(b"no nets")
+    >>> try:
+    ...     fastmlp.load(path)
+    ... except fastmlp.FileFormatError as error:
+    ...     print(str(error) != "")
+    True
+    """
 
 
 def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:

@@ -51,7 +51,21 @@ def __getattr__(name: str) -> Any:
 
 @dataclass(frozen=True)
 class GradientAudit:
-    """What `audit_gradients` found."""
+    """What `audit_gradients` found.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> arch = fastmlp.Architecture((2, 3, 1))
+    >>> runs = fastmlp.train(arch, X, y, epochs=0)
+    >>> weights, biases = [w[0] for w in runs.weights], [b[0] for b in runs.biases]
+    >>> _, by_weights, by_biases = fastmlp.loss_and_gradients(arch, runs.weights, runs.biases, X, y)
+    >>> wrong = [2 * g[0] for g in by_weights], [2 * g[0] for g in by_biases]
+    >>> audit = fastmlp.audit_gradients(arch, weights, biases, X, y, *wrong)
+    >>> audit.right, audit.mistakes, audit.factor
+    (False, ('mean_over_features',), None)
+    """
 
     right: bool
     """Whether all gradients are right, and the outputs too if they were given."""

@@ -43,7 +43,18 @@ LEFT_TO_AUDITS = ("one_minibatch",)
 
 @dataclass(frozen=True, eq=False)
 class MistakenRuns:
-    """The n nets that were trained with mistakes on S samples."""
+    """The n nets that were trained with mistakes on S samples.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> from fastmlp.audit import train_with_mistakes
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> arch, rate = fastmlp.Architecture((2, 4, 1)), fastmlp.SGD(0.5)
+    >>> found = train_with_mistakes(arch, X, y, mistakes="sign_flipped", n_nets=100, optimizer=rate, epochs=50)
+    >>> len(found.runs), found.n_solved
+    (100, 0)
+    """
 
     mistakes: tuple[Placed, ...]
     """The mistakes and their layers."""
@@ -145,7 +156,7 @@ def train_with_mistakes(  # noqa: PLR0913
     X, y, n_nets, seed, optimizer, epochs, loss, init, batch_size, shuffle, l2, net_ids, threads, progress
         As for `fastmlp.train`. The learning rate refers to the right gradient, that of the mean loss.
     mistakes : str, tuple or list of these
-        Names from `fastmlp.audit.MISTAKES`. A mistake that belongs to layers is made in all of them; a pair
+        Names from ``fastmlp.audit.MISTAKES``. A mistake that belongs to layers is made in all of them; a pair
         ``(name, layers)`` names the layers, counted from 0 for the weights of the inputs. A mistake with a parameter
         takes the most common value: the last sample where one sample is left, and 0.01 for an L2 term that does not
         belong there.

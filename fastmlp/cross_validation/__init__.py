@@ -38,7 +38,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
-    """The results of `cross_validate`."""
+    """The results of `cross_validate`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastmlp
+    >>> X = np.random.default_rng(0).normal(size=(60, 3))
+    >>> y = (X[:, 0] > X[:, 1]).astype(int)
+    >>> arch, settings = fastmlp.Architecture((3, 4, 1)), {"optimizer": fastmlp.Adam(0.05), "epochs": 50}
+    >>> found = fastmlp.cross_validate(arch, X, y, cv=3, n_seeds=10, **settings)
+    >>> sorted(found.scores), found.scores["accuracy"].shape, found.ensemble["accuracy"].shape
+    (['accuracy', 'loss'], (3, 10), (3,))
+    >>> len(found.train(fold=0))  # its nets again
+    10
+    """
 
     scores: dict[str, np.ndarray]
     """By the metrics' names, the score of each net on the samples that its fold leaves out, (n_folds, n_seeds)."""

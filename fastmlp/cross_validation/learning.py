@@ -20,7 +20,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LearningCurve:
-    """The results of `learning_curve`."""
+    """The results of `learning_curve`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastmlp
+    >>> X = np.random.default_rng(0).normal(size=(60, 3))
+    >>> y = (X[:, 0] > X[:, 1]).astype(int)
+    >>> arch, settings = fastmlp.Architecture((3, 4, 1)), {"optimizer": fastmlp.Adam(0.05), "epochs": 50}
+    >>> found = fastmlp.learning_curve(arch, X, y, train_sizes=[10, 40], cv=3, n_seeds=10, **settings)
+    >>> found.train_sizes, found.scores["accuracy"].shape
+    (array([10, 40]), (2, 3, 10))
+    >>> few, many = found.scores["accuracy"].mean(axis=(1, 2))
+    >>> bool(few < many)
+    True
+    """
 
     train_sizes: np.ndarray
     """The numbers of samples, ascending, (n_sizes,)."""

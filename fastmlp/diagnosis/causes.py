@@ -20,7 +20,17 @@ from fastmlp.diagnosis.problem import Problem, cannot_be_solved, entropy, least_
 
 
 class Cause(IntEnum):
-    """Why a net is not solved."""
+    """Why a net is not solved.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> arch = fastmlp.Architecture((2, 4, 1), bias=False)
+    >>> runs = fastmlp.train(arch, X, y, n_nets=10, optimizer=fastmlp.SGD(0.5), epochs=100)
+    >>> bool((runs.diagnose(X, y).causes == fastmlp.Cause.ZERO_INPUT).all())
+    True
+    """
 
     SOLVED = 0
     DIVERGED = 1

@@ -42,9 +42,31 @@ MEANINGS = {
 }
 
 
+_NOT_AT_FAULT = (
+    "Backpropagation is not at fault here: that of fastmlp is tested. If your own program, with these settings, does\n"
+    "worse than these shares, audit its gradients: fastmlp.audit_gradients."
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """The diagnosis of n nets of L layers, from `Runs.diagnose`; print it for a report."""
+    """The diagnosis of n nets of L layers, from `Runs.diagnose`; print it for a report.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> runs = fastmlp.train(
+    ...     fastmlp.Architecture((2, 4, 1)), X, y, n_nets=1000, optimizer=fastmlp.SGD(0.5), epochs=1000
+    ... )
+    >>> diagnosis = runs.diagnose(X, y)
+    >>> diagnosis.counts()["solved"] == diagnosis.n_solved
+    True
+    >>> stuck = runs[diagnosis.causes == fastmlp.Cause.PLATEAU]
+    >>> plateau = diagnosis.plateaus[diagnosis.plateau[diagnosis.causes == fastmlp.Cause.PLATEAU][0]]
+    >>> len(stuck) > 100, round(plateau.loss, 2) in (0.35, 0.48, 0.69)
+    (True, True)
+    """
 
     causes: np.ndarray
     """The `Cause` of each net, (n,) int8."""
@@ -89,11 +111,7 @@ class Diagnosis:
     """Number of samples that the diagnosis used."""
     constant_targets: bool = False
     """Whether all samples have the same targets."""
-    backpropagation: str = field(
-        default="Backpropagation is not at fault here: that of fastmlp is tested. If your own program, with these "
-        "settings, does\nworse than these shares, audit its gradients: fastmlp.audit_gradients.",
-        repr=False,
-    )
+    backpropagation: str = field(default_factory=lambda: _NOT_AT_FAULT, repr=False)
 
     @property
     def n_solved(self) -> int:

@@ -78,7 +78,8 @@ _KNOWN: dict[str, Data] = {}  # the last samples that this process has read
 def write_data(data: Data) -> FileOfData:
     """Write the samples to a file that workers read."""
     with tempfile.NamedTemporaryFile(prefix="fastmlp-samples-", suffix=".npz", delete=False) as file:
-        np.savez(file, **data.arrays())  # NumPy 2.0 has no allow_pickle here
+        arrays: dict[str, Any] = data.arrays()
+        np.savez(file, **arrays)  # NumPy 2.0 has no allow_pickle here
     return file_of_data(file.name)
 
 

@@ -24,7 +24,16 @@ class ComparisonResult(Protocol):
 
 
 class ComparisonPlots:
-    """The pictures of a `Comparison`; each takes the axes to draw on, and returns them."""
+    """The pictures of a `Comparison`; each takes the axes to draw on, and returns them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastmlp
+    >>> rng = np.random.default_rng(0)
+    >>> found = fastmlp.compare(rng.normal(0.91, 0.01, 50), rng.normal(0.90, 0.01, 50), names=("new", "old"))
+    >>> ax = found.plot.intervals()
+    """
 
     def __init__(self, found: ComparisonResult) -> None:
         self._found = found

@@ -21,7 +21,17 @@ class CrossValidationResult(Protocol):
 
 
 class CrossValidationPlots:
-    """The pictures of a `CrossValidation`; each takes the axes to draw on, and returns them."""
+    """The pictures of a `CrossValidation`; each takes the axes to draw on, and returns them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastmlp
+    >>> X = np.random.default_rng(0).normal(size=(60, 3))
+    >>> y = (X[:, 0] > X[:, 1]).astype(int)
+    >>> arch, settings = fastmlp.Architecture((3, 4, 1)), {"optimizer": fastmlp.Adam(0.05), "epochs": 50}
+    >>> ax = fastmlp.cross_validate(arch, X, y, cv=3, n_seeds=10, **settings).plot.scores("accuracy")
+    """
 
     def __init__(self, found: CrossValidationResult) -> None:
         self._found = found
@@ -78,7 +88,18 @@ class LearningCurveResult(Protocol):
 
 
 class LearningCurvePlots:
-    """The pictures of a `LearningCurve`; each takes the axes to draw on, and returns them."""
+    """The pictures of a `LearningCurve`; each takes the axes to draw on, and returns them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastmlp
+    >>> X = np.random.default_rng(0).normal(size=(60, 3))
+    >>> y = (X[:, 0] > X[:, 1]).astype(int)
+    >>> arch, settings = fastmlp.Architecture((3, 4, 1)), {"optimizer": fastmlp.Adam(0.05), "epochs": 50}
+    >>> found = fastmlp.learning_curve(arch, X, y, train_sizes=[10, 40], cv=3, n_seeds=10, **settings)
+    >>> ax = found.plot.scores("accuracy")
+    """
 
     def __init__(self, found: LearningCurveResult) -> None:
         self._found = found
@@ -131,7 +152,17 @@ class PermutationTestResult(Protocol):
 
 
 class PermutationTestPlots:
-    """The pictures of a `PermutationTest`; each takes the axes to draw on, and returns them."""
+    """The pictures of a `PermutationTest`; each takes the axes to draw on, and returns them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastmlp
+    >>> X = np.random.default_rng(0).normal(size=(60, 3))
+    >>> y = (X[:, 0] > X[:, 1]).astype(int)
+    >>> arch, settings = fastmlp.Architecture((3, 4, 1)), {"optimizer": fastmlp.Adam(0.05), "epochs": 50}
+    >>> ax = fastmlp.permutation_test(arch, X, y, n_permutations=19, n_seeds=2, **settings).plot.scores()
+    """
 
     def __init__(self, found: PermutationTestResult) -> None:
         self._found = found

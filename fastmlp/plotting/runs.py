@@ -21,7 +21,16 @@ NETS_A_BLOCK = 4096
 
 
 class RunsPlots:
-    """The pictures of `runs.plot`; each takes the axes to draw on, and returns them."""
+    """The pictures of `runs.plot`; each takes the axes to draw on, and returns them.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> runs = fastmlp.train(fastmlp.Architecture((2, 4, 1)), X, y, n_nets=100, epochs=200, record_every=10)
+    >>> ax = runs.plot.fan()
+    >>> ax.figure.savefig("losses.png")  # doctest: +SKIP
+    """
 
     def __init__(self, runs: TrainedNets, train: Train) -> None:
         """Draw pictures of `runs`; some of them train nets again with `train`, which is `fastmlp.train`."""

@@ -42,7 +42,18 @@ class SurveyResult(Protocol):
 
 
 class SurveyPlots:
-    """The pictures of `survey.plot`; each takes the axes to draw on, and returns them."""
+    """The pictures of `survey.plot`; each takes the axes to draw on, and returns them.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> found = fastmlp.survey(
+    ...     fastmlp.Architecture((2, 4, 1)), X, y, n_nets=10_000, optimizer=fastmlp.SGD(0.5), epochs=500,
+    ...     target_loss=0.1,
+    ... )
+    >>> ax = found.plot.losses()
+    """
 
     def __init__(self, survey: SurveyResult) -> None:
         self._survey = survey

@@ -22,7 +22,16 @@ class SweepResult(Protocol):
 
 
 class SweepPlots:
-    """The pictures of `sweep.plot`."""
+    """The pictures of `sweep.plot`.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> grid = {"sizes": [(2, 2, 1), (2, 8, 1)], "learning_rate": [0.1, 1.0]}
+    >>> found = fastmlp.sweep(X, y, grid, optimizer="sgd", epochs=100, n_seeds=20)
+    >>> ax = found.plot.success_map("learning_rate", "sizes")
+    """
 
     def __init__(self, sweep: SweepResult) -> None:
         self._sweep = sweep

@@ -162,7 +162,7 @@ def run_part(
     on_failure: Literal["raise", "skip"] = "raise",
     progress: bool = False,
 ) -> Survey:
-    """Train a part of a survey in a folder, of which a call of `survey` has written the description.
+    """Train a part of a survey in a folder, of which a call of `fastmlp.survey` has written the description.
 
     What is there and whole is not trained again. Parts may run at the same time, on different machines.
 
@@ -172,12 +172,26 @@ def run_part(
     part, of : int
         The number of this part, from 1, and how many there are; by default there is one.
     executor, shard_nets, shard_seconds, shard_threads, retries, on_failure, progress
-        As for `survey`.
+        As for `fastmlp.survey`.
 
     Returns
     -------
     Survey
         The nets of this part, but for those in files that have nets of other parts too.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import fastmlp
+    >>> from fastmlp.surveying import run_part
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> folder = tempfile.mkdtemp()
+    >>> arch = fastmlp.Architecture((2, 4, 1))
+    >>> _ = fastmlp.survey(arch, X, y, n_nets=1000, epochs=10, folder=folder, executor="parts")
+    >>> len(run_part(folder, 1, 2)), len(run_part(folder, 2, 2))
+    (500, 500)
+    >>> fastmlp.Survey.from_folder(folder).complete
+    True
     """
     of = checks.whole_number("of", of, 1)
     part = checks.whole_number("part", part, 1)

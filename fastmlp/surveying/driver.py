@@ -28,7 +28,17 @@ NO_DATA = Data(np.zeros((0, 0)), np.zeros(0))
 
 
 class Progress(NamedTuple):
-    """Progress of a survey, for its callback."""
+    """Progress of a survey, for its callback.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> seen = []
+    >>> _ = fastmlp.survey(fastmlp.Architecture((2, 4, 1)), X, y, n_nets=1000, epochs=10, callback=seen.append)
+    >>> seen[-1].done, seen[-1].n_nets, seen[-1].failed
+    (1000, 1000, 0)
+    """
 
     done: int
     """Nets."""

@@ -187,7 +187,8 @@ class Folder:
 
     def _write_inputs(self) -> None:
         def write(file: IO[bytes]) -> None:
-            np.savez(file, **arrays_of(self._about))  # NumPy 2.0 has no allow_pickle here
+            arrays: dict[str, Any] = arrays_of(self._about)
+            np.savez(file, **arrays)  # NumPy 2.0 has no allow_pickle here
 
         self._write_file(INPUTS, write)
 

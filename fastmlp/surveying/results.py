@@ -39,6 +39,20 @@ class Survey:
     """What a survey found out about its nets, without keeping them.
 
     Everything but `seconds` and `net_epochs_here` is exact and the same for every executor, shard size and order.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> found = fastmlp.survey(
+    ...     fastmlp.Architecture((2, 4, 1)), X, y, n_nets=10_000, optimizer=fastmlp.SGD(0.5), epochs=500,
+    ...     target_loss=0.1,
+    ... )
+    >>> found.n_solved, len(found.best), found.mean_loss < 0.3
+    (6459, 100, True)
+    >>> low, high = found.loss_quantile(0.5)
+    >>> low <= 0.1 <= high * 1.01
+    True
     """
 
     about: dict[str, Any]

@@ -15,6 +15,24 @@ class SurveyError(RuntimeError):
     ----------
     survey : Survey
         The other nets so far.
+
+    Examples
+    --------
+    An executor whose tasks all fail:
+
+    >>> import fastmlp
+    >>> from concurrent.futures import Future
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> class Broken:
+    ...     def submit(self, *task):
+    ...         future = Future()
+    ...         future.set_exception(RuntimeError("no memory"))
+    ...         return future
+    >>> try:
+    ...     fastmlp.survey(fastmlp.Architecture((2, 4, 1)), X, y, n_nets=100, executor=Broken(), retries=1)
+    ... except fastmlp.SurveyError as error:
+    ...     print(error.survey.complete)
+    False
     """
 
     def __init__(self, message: str, survey: Survey) -> None:
@@ -34,6 +52,21 @@ class SurveyInterrupted(KeyboardInterrupt):
         The nets so far.
     signal : signal.Signals
         SIGINT or SIGTERM.
+
+    Examples
+    --------
+    A callback that stops the survey, in place of Ctrl-C:
+
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> def stop(progress):
+    ...     raise KeyboardInterrupt
+    >>> try:
+    ...     fastmlp.survey(fastmlp.Architecture((2, 4, 1)), X, y, n_nets=1000, shard_nets=100, epochs=10, callback=stop)
+    ... except fastmlp.SurveyInterrupted as stopped:
+    ...     found = stopped.survey
+    >>> len(found) < 1000, found.complete
+    (True, False)
     """
 
     def __init__(self, survey: Survey, received: signal.Signals = signal.SIGINT) -> None:

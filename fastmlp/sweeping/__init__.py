@@ -39,7 +39,19 @@ SHOWN = 10  # most rows printed
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """The results of `sweep`: one row for each setting, in the order of the grid."""
+    """The results of `sweep`: one row for each setting, in the order of the grid.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> grid = {"sizes": [(2, 2, 1), (2, 8, 1)], "learning_rate": [0.1, 1.0]}
+    >>> found = fastmlp.sweep(X, y, grid, optimizer="sgd", epochs=500, n_seeds=100)
+    >>> len(found), found.loss.shape, found.best()
+    (4, (4, 100), [{'sizes': (2, 8, 1), 'learning_rate': 1.0}])
+    >>> len(found.train(row=3))  # the nets of a row again
+    100
+    """
 
     table: dict[str, np.ndarray]
     """Columns: ``param_…`` for each setting of the grid; `n_seeds`, `n_solved`, `success_rate` and its 95 % interval

@@ -363,6 +363,17 @@ def resume(  # noqa: PLR0913
         For other data than those of the job, or invalid input.
     MemoryError, OSError, TrainingInterrupted
         As for `train`.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> job = pathlib.Path(tempfile.mkdtemp()) / "job"
+    >>> runs = fastmlp.train(fastmlp.Architecture((2, 4, 1)), X, y, n_nets=100, epochs=50, checkpoint=job)
+    >>> again = fastmlp.resume(job, X, y)  # here the job had ended: its results
+    >>> again.weights_sha256() == runs.weights_sha256()
+    True
     """
     _refuse_uncallable(callback)
     saved = load_checkpoint(path)

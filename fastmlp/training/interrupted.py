@@ -23,6 +23,21 @@ class TrainingInterrupted(KeyboardInterrupt):
         The file that `resume` continues from, if there is one.
     signal : signal.Signals
         SIGINT or SIGTERM.
+
+    Examples
+    --------
+    A callback that stops training, in place of Ctrl-C:
+
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> def stop(progress):
+    ...     raise KeyboardInterrupt
+    >>> try:
+    ...     runs = fastmlp.train(fastmlp.Architecture((2, 4, 1)), X, y, n_nets=20_000, epochs=100_000, callback=stop)
+    ... except fastmlp.TrainingInterrupted as stopped:
+    ...     runs = stopped.runs
+    >>> len(runs), runs.counts()["interrupted"] > 0
+    (20000, True)
     """
 
     def __init__(self, runs: Runs, received: signal.Signals, checkpoint: Checkpoint | None = None) -> None:

@@ -22,7 +22,19 @@ SHORT_SECONDS = 0.01  # a job of one chunk that takes no longer runs in the call
 
 
 class Progress(NamedTuple):
-    """Progress of a call of `train`, for its callback."""
+    """Progress of a call of `train`, for its callback.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> seen = []
+    >>> runs = fastmlp.train(
+    ...     fastmlp.Architecture((2, 4, 1)), X, y, n_nets=100, epochs=200, callback=seen.append
+    ... )
+    >>> seen[-1].net_epochs, seen[-1].finished, seen[-1].n_nets
+    (20000, 100, 100)
+    """
 
     net_epochs: int
     """Completed net-epochs; a net that stopped early counts with all its epochs."""
