@@ -197,17 +197,38 @@ def lines(rows, names):
         ]
 
 
+def brief_lines(rows):
+    """The README's table: of each library the fastest of its versions."""
+    libraries = ("NumPy", "JAX", "PyTorch", "scikit-learn")
+    yield ["workload", "net-epochs/s", *(f"× {library}" for library in libraries)]
+    for row in rows:
+        best = [
+            min((times for name, times in row["times"].items() if name.startswith(library)), default=None)
+            for library in libraries
+        ]
+        yield [
+            row["workload"],
+            f"{row['net_epochs_per_second']:,.0f}",
+            *("" if times is None else f"{times:,.1f}" if times < 100 else f"{times:,.0f}" for times in best),
+        ]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object, every round included")
     parser.add_argument("--keep", metavar="FILE", help="also write the JSON object to this file")
+    parser.add_argument("--from", dest="kept", metavar="FILE", help="print what --keep wrote, and measure nothing")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.add_argument("--brief", action="store_true", help="print the README's table: the fastest of each library")
     parser.add_argument("--quick", action="store_true", help="a fiftieth of the work, to see that it runs")
     parser.add_argument("--rounds", type=int, default=5, help="default 5")
     parser.add_argument("--only", default="", help="workloads whose name contains this")
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds
-    rows = [compare(workload, rounds, options.quick) for workload in WORKLOADS if options.only in workload.name]
+    if options.kept:
+        rows = json.loads(Path(options.kept).read_text(encoding="utf-8"))["rows"]
+    else:
+        rows = [compare(workload, rounds, options.quick) for workload in WORKLOADS if options.only in workload.name]
     result = json.dumps({"machine": platform.processor() or platform.machine(), "rows": rows})
     if options.keep:
         Path(options.keep).write_text(result, encoding="utf-8")
@@ -215,7 +236,7 @@ def main():
         print(result)
         return
     names = list(dict.fromkeys(name for row in rows for name in row["times"]))
-    table = list(lines(rows, names))
+    table = list(brief_lines(rows) if options.brief else lines(rows, names))
     if options.markdown:
         table.insert(1, ["---"] * len(table[0]))
         print("\n".join(f"| {' | '.join(row)} |" for row in table))

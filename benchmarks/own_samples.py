@@ -1,7 +1,7 @@
 """Folds, a model a group, and a search, each in one run: python -m benchmarks.own_samples
 
 Every row gives medians of rounds in which all that it compares is measured one after the other. `--markdown` prints
-the table of the README.
+the table of docs/performance/index.md.
 """
 
 import argparse
