@@ -1,7 +1,11 @@
-"""Which widths, activations and learning rates solve XOR, and how often: 72 settings times 1,000 seeds.
-
-Run: python examples/sweep_xor.py
 """
+Which widths and learning rates solve XOR?
+==========================================
+
+72 settings times 1,000 seeds: widths, activations and learning rates, and how often each combination solves XOR.
+"""
+
+from matplotlib import pyplot as plt
 
 import fastmlp
 
@@ -15,9 +19,6 @@ found = fastmlp.sweep(X, y, grid, optimizer="sgd", epochs=1000, n_seeds=1000)
 print(found)
 print("Best:", found.best())
 
-try:
-    found.plot.success_map("learning_rate", "sizes").figure.savefig("sweep_xor.png", dpi=110)
-except ImportError:
-    print('For a picture install matplotlib: pip install "fastmlp[plot]"')
-else:
-    print("Picture: sweep_xor.png")
+# %%
+found.plot.success_map("learning_rate", "sizes")
+plt.show()

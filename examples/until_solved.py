@@ -1,9 +1,12 @@
-"""A thousand nets that all solve XOR: those that get stuck begin again, from fresh seeds, until they do.
+"""
+A thousand nets that all solve XOR
+==================================
 
-Run: python examples/until_solved.py
+Nets that get stuck begin again, from fresh seeds, until all are solved. How many times must a net begin?
 """
 
 import numpy as np
+from matplotlib import pyplot as plt
 
 import fastmlp
 
@@ -13,4 +16,11 @@ runs = fastmlp.train(
     patience=200, restart_stuck=100,
 )  # fmt: skip
 print(runs)
-print("restarts:", {int(k): int(n) for k, n in zip(*np.unique(runs.restarts, return_counts=True), strict=True)})
+
+# %%
+restarts, nets = np.unique(runs.restarts, return_counts=True)
+plt.bar(restarts, nets)
+plt.yscale("log")
+plt.xlabel("restarts that a net needed")
+plt.ylabel("nets")
+plt.show()

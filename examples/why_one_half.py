@@ -1,9 +1,13 @@
-"""A net written by hand in NumPy that prints 0.5 for every input, and what fastmlp says of it.
+"""
+A net that prints 0.5 for every input
+=====================================
 
-Run: python examples/why_one_half.py
+A net written by hand in NumPy, as people write it, and what fastmlp says of it: first of its gradients, then of its
+settings.
 """
 
 import numpy as np
+from matplotlib import pyplot as plt
 
 import fastmlp
 
@@ -39,12 +43,25 @@ for _ in range(999):
     outputs, _ = step(0.01)
 print("It prints", outputs.ravel().round(4))
 
+# %%
 # Is the backpropagation at fault?
+
 arch = fastmlp.Architecture((2, 3, 3, 1))
-print()
 print(fastmlp.audit_gradients(arch, *before, X, y, *gradients))
 
-# No. The initial weights, the learning rate, or luck? Ten thousand restarts of the same tell.
+# %%
+# No. The initial weights, the learning rate, or luck? Ten thousand restarts of the same tell:
+
 runs = fastmlp.train(arch, X, y, n_nets=10_000, init=fastmlp.Normal(0.001), optimizer=fastmlp.SGD(0.01), epochs=1000)
-print()
-print(runs.diagnose(X, y, try_fixes=True))
+diagnosis = runs.diagnose(X, y, try_fixes=True)
+print(diagnosis)
+
+# %%
+# The same seeds, each with one change:
+
+names = [trial.fix.name for trial in diagnosis.trials]
+plt.barh(names, [trial.after / trial.n_nets for trial in diagnosis.trials])
+plt.gca().invert_yaxis()
+plt.xlabel("share of nets solved")
+plt.tight_layout()
+plt.show()
