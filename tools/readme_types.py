@@ -1,7 +1,8 @@
-"""The README's examples as a type checker sees them: python tools/readme_types.py
+"""The examples of README and some how-to pages as a type checker sees them: python tools/readme_types.py
 
-Puts the lines of all examples into one module, and has mypy and pyright (its fork basedpyright, which pip installs
-whole) check it; the exit code says whether both are content.
+Puts the lines of each page's examples into one module, and has mypy and pyright (its fork basedpyright, which pip
+installs whole) check it; the exit code says whether both are content. Pages that pass on a dict of settings are left
+out: its values have no types of their own.
 """
 
 import doctest
@@ -10,7 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+HOW_TO = ("stuck-net", "model-per-group", "long-jobs-and-clusters")
+PAGES = (README, *(ROOT / "docs" / "how-to" / f"{name}.md" for name in HOW_TO))
 CHECKERS = (("mypy", "--no-incremental", "--ignore-missing-imports"), ("basedpyright", "--level", "error"))
 # What the examples do not show: what a selection and a file give
 MORE = """
@@ -31,22 +35,25 @@ fastmlp.train(fastmlp.Architecture((2, 1)), [[0, 1]], [1], learning_rate=0.1)
 
 
 def main() -> int:
-    examples = doctest.DocTestParser().get_examples(README.read_text(encoding="utf-8"))
-    code = "".join(example.source for example in examples)
+    examples = {page: doctest.DocTestParser().get_examples(page.read_text(encoding="utf-8")) for page in PAGES}
+    code = {page: "".join(example.source for example in found) for page, found in examples.items()}
     settings = '[tool.basedpyright]\ntypeCheckingMode = "standard"\n'
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "pyproject.toml").write_text(settings)
-        right, wrong = Path(folder, "examples.py"), Path(folder, "mistakes.py")
-        right.write_text(code + MORE, encoding="utf-8")
+        wrong = Path(folder, "mistakes.py")
+        right = [Path(folder, f"{page.stem.lower().replace('-', '_')}_examples.py") for page in PAGES]
+        for file, page in zip(right, PAGES, strict=True):
+            file.write_text(code[page] + MORE * (page == README), encoding="utf-8")
         wrong.write_text(WRONG)
         for command in CHECKERS:
-            done = subprocess.run([sys.executable, "-m", *command, right], cwd=folder, check=False)
+            done = subprocess.run([sys.executable, "-m", *command, *right], cwd=folder, check=False)
             refused = subprocess.run(
                 [sys.executable, "-m", *command, wrong], cwd=folder, check=False, capture_output=True, text=True
             )
             found = sum("error" in line and "mistakes.py:" in line for line in refused.stdout.splitlines())
-            print(f"{command[0]}: {len(examples)} examples, exit code {done.returncode}; {found} of 2 mistakes found")
+            n = sum(map(len, examples.values()))
+            print(f"{command[0]}: {n} examples, exit code {done.returncode}; {found} of 2 mistakes found")
             failed |= bool(done.returncode) or found < 2
     return int(failed)
 
