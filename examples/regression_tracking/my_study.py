@@ -7,7 +7,7 @@ import numpy as np
 import fastmlp
 
 ARCHITECTURE = fastmlp.Architecture((4, 8, 1))
-SETTINGS = {"optimizer": fastmlp.Adam(0.01), "epochs": 50, "batch_size": 16}
+SETTINGS = {"optimizer": fastmlp.Adam(0.01), "epochs": 50, "batch_size": 16, "threads": 1}
 
 
 def samples(n=120):

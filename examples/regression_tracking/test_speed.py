@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from my_study import train_all
 
-MOST_TIMES_THE_REFERENCE = 3.0  # measured: 0.6 to 1.1 on two cores of a Zen 5 server; 20 when trained call by call
+MOST_TIMES_THE_REFERENCE = 5.0  # measured: 1.0 to 1.2 on a busy Zen 5 server; 19 to 22 when trained call by call
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -24,8 +24,7 @@ def test_the_study(benchmark):
 
 
 def test_the_study_beside_a_reference():
-    """A ratio to NumPy's work in the same seconds holds on other machines too, roughly."""
-    matrix = np.random.default_rng(0).normal(size=(400, 400)).astype(np.float32)
+    """A ratio to plain Python in the same seconds, on one thread like the study, holds elsewhere too, roughly."""
 
     def seconds(function):
         begun = time.perf_counter()
@@ -33,9 +32,7 @@ def test_the_study_beside_a_reference():
         return time.perf_counter() - begun
 
     def reference():
-        for _ in range(20):
-            np.tanh(matrix @ matrix)
+        sum(k * k for k in range(200_000))
 
-    reference()
-    ratio = np.median([seconds(train_all) / seconds(reference) for _ in range(7)])
+    ratio = np.median([seconds(train_all) / seconds(reference) for _ in range(15)])
     assert ratio < MOST_TIMES_THE_REFERENCE, f"{ratio:.2f} times the reference"

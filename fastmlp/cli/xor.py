@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from math import log
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,11 @@ def _show(
 
 
 def _train(options: argparse.Namespace) -> Runs:
+    file = options.checkpoint
+    if file is not None and Path(file).is_file():
+        raise ValueError(
+            f"--checkpoint {file} exists already: continue it with `fastmlp resume {file}`, or remove it to start again"
+        )
     return fastmlp.train(
         **job_of(options),
         threads=options.threads,

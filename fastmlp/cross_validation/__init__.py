@@ -163,7 +163,7 @@ def cross_validate(  # noqa: PLR0913
     Parameters
     ----------
     architecture, X, y
-        As for `train`.
+        As for `train`, X of shape (n_samples, n_inputs).
     cv : int, splitter of scikit-learn, or iterable of (train, test), default 5
         A number of folds: in the order of the samples, stratified if y holds classes, as scikit-learn has it (extra
         ``sklearn``). An iterable gives for each fold the numbers, or masks, of the samples to train and to score on.

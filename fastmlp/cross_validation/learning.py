@@ -130,7 +130,7 @@ def learning_curve(  # noqa: PLR0913
     Parameters
     ----------
     architecture, X, y
-        As for `train`.
+        As for `train`, X of shape (n_samples, n_inputs).
     train_sizes : array_like, default (0.1, 0.33, 0.55, 0.78, 1.0)
         Shares of the samples that the smallest fold trains on, above 0 and up to 1, or their numbers, as for
         scikit-learn's `learning_curve`.

@@ -88,7 +88,7 @@ def permutation_test(  # noqa: PLR0913
     Parameters
     ----------
     architecture, X, y
-        As for `train`.
+        As for `train`, X of shape (n_samples, n_inputs).
     cv, groups, n_seeds, seed, sample_weight, threads
         As for `cross_validate`. Targets are shuffled within groups, if they are given. Folds that go by the classes
         are drawn anew for shuffled ones.

@@ -122,6 +122,12 @@ def test_an_interrupted_job_tells_no_share_and_draws_nothing(tmp_path):
     assert (tmp_path / "xor.png").read_bytes() == b"the picture that was there"
 
 
+def test_a_checkpoint_that_is_there_says_which_command_goes_on(capsys, tmp_path):
+    job = tmp_path / "xor.job"
+    job.write_bytes(b"")
+    assert f"`fastmlp resume {job}`" in refused(capsys, "xor", "--checkpoint", job, "--no-picture")
+
+
 def test_info_and_help(tmp_path):
     shown = command("info", folder=tmp_path).stdout
     for part in ("fastmlp:", "processor:", "vector width:", "threads:", "cache folder:"):
