@@ -98,7 +98,6 @@ class TimeFolds:
         fastmlp.cross_validate(SMALL, self.X, self.y, cv=5, n_seeds=20, **self.settings())
 
     def time_learning_curve(self):
-        needs("learning_curve")
         fastmlp.learning_curve(SMALL, self.X, self.y, train_sizes=[50, 400], cv=5, n_seeds=20, **self.settings())
 
 

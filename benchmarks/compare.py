@@ -225,6 +225,8 @@ def main():
     parser.add_argument("--only", default="", help="workloads whose name contains this")
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds
+    if options.kept and (options.json or options.keep or options.only or options.quick):
+        parser.error("--from prints what was measured: leave --json, --keep, --only and --quick out")
     if options.kept:
         rows = json.loads(Path(options.kept).read_text(encoding="utf-8"))["rows"]
     else:

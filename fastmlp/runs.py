@@ -17,7 +17,6 @@ from fastmlp._engine.trained_nets import Status, Train
 from fastmlp._io.nets import save
 from fastmlp._own_samples import rows_or_groups
 from fastmlp._tables import html_table
-from fastmlp._version import BITS_VERSION
 from fastmlp.architecture import Architecture
 from fastmlp.scoring import REDUCTIONS, evaluate, reduction
 
@@ -106,7 +105,7 @@ class Network(_Parameters):
         status: Status,
         seed: int = 0,
         settings: dict[str, Any] | None = None,
-        bits_version: int | None = BITS_VERSION,
+        bits_version: int | None = None,
     ) -> None:
         self.architecture = architecture
         self.parameters = parameters
@@ -200,7 +199,8 @@ class Runs(_Parameters):
     weights, weights_out_in, biases : list of ndarray
         One array a layer, (n_nets, in, out), (n_nets, out, in) and (n_nets, out); views of `parameters`.
     bits_version : int or None
-        The `fastmlp.BITS_VERSION` that trained the nets; None for nets of several, and for files without one.
+        The `fastmlp.BITS_VERSION` that trained the nets; None if several have, after a warm start too, for files
+        without one, and for nets that SciPy's L-BFGS trained.
     compile_seconds, train_seconds : float
         Seconds that the call spent compiling or loading the kernels, and training.
 
@@ -249,7 +249,7 @@ class Runs(_Parameters):
         state: OptimizerState | None = None,
         settings: dict[str, Any] | None = None,
         restarts: np.ndarray | None = None,
-        bits_version: int | None = BITS_VERSION,
+        bits_version: int | None = None,
     ) -> None:
         self.architecture = architecture
         self.parameters = parameters

@@ -40,12 +40,12 @@ def main() -> int:
     settings = '[tool.basedpyright]\ntypeCheckingMode = "standard"\n'
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "pyproject.toml").write_text(settings)
+        Path(folder, "pyproject.toml").write_text(settings, encoding="utf-8")
         wrong = Path(folder, "mistakes.py")
         right = [Path(folder, f"{page.stem.lower().replace('-', '_')}_examples.py") for page in PAGES]
         for file, page in zip(right, PAGES, strict=True):
             file.write_text(code[page] + MORE * (page == README), encoding="utf-8")
-        wrong.write_text(WRONG)
+        wrong.write_text(WRONG, encoding="utf-8")
         for command in CHECKERS:
             done = subprocess.run([sys.executable, "-m", *command, *right], cwd=folder, check=False)
             refused = subprocess.run(

@@ -51,6 +51,7 @@ class Beginning(NamedTuple):
     state: OptimizerState | None
     first_epoch: int  # the first epoch, for orders, dropout and the schedule
     earlier_epochs: np.ndarray | None  # (n,) epochs of each net before this job, or None
+    bits_version: int | None = None  # of the results; None after a warm start from nets of another
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,11 @@ class Failure(NamedTuple):
 
 @functools.cache
 def identity() -> dict[str, str]:
-    """The version whose bits this process computes."""
-    return {"fastmlp": version(), "kernels": sources_hash()}
+    """What must be the same in all processes of a job: the release or commit, and the sources of the kernels.
+
+    A checkout's version without what tells when it was installed.
+    """
+    return {"fastmlp": version().split("+")[0], "kernels": sources_hash()}
 
 
 def here() -> str:

@@ -315,6 +315,7 @@ def _empty_results(
         net_ids=begin.net_ids,
         seed=begin.seed,
         history=curves(nets, records, settings.dtype, options.sklearn) if records else None,
+        bits_version=begin.bits_version,
     )
     final_state = None
     if settings.keep_state or options.resumable:

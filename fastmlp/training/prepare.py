@@ -19,6 +19,7 @@ from fastmlp._kernels import structs
 from fastmlp._kernels.formulas.losses import Loss
 from fastmlp._kernels.tiles import draw_samples
 from fastmlp._simd.types import Buffer, VectorSpec, aligned_zeros
+from fastmlp._version import BITS_VERSION
 from fastmlp.estimation import results_bytes
 from fastmlp.runs import Runs
 from fastmlp.settings import NetSelection, TrainSettings
@@ -77,7 +78,9 @@ def _beginning(settings: TrainSettings, nets: NetSelection, options: JobOptions,
         raise ValueError(
             f"init holds {n_given} nets, but n_nets or net_ids ask for {len(numbers)}: both need the same number"
         )
-    return Beginning(numbers, seed, initial, state, first_epoch, earlier)
+    before = BITS_VERSION if nets.warm_start is None else nets.warm_start.bits_version
+    version = BITS_VERSION if before == BITS_VERSION else None
+    return Beginning(numbers, seed, initial, state, first_epoch, earlier, version)
 
 
 def _refuse_what_takes_too_much(settings: TrainSettings, n_nets: int, options: JobOptions) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import resource
 import signal
 import threading
 import time
@@ -117,6 +116,7 @@ def test_ten_thousand_predictions_from_eight_threads_and_after_a_fork():
             thread.join()
 
     work_on_all(50)
+    resource = pytest.importorskip("resource")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     work_on_all()
     assert not wrong

@@ -1,6 +1,7 @@
 """The version of the bits: in results, in files, and when a job goes on that another version began."""
 
 import json
+import pickle
 
 import pytest
 
@@ -87,3 +88,30 @@ def test_an_unfinished_job_of_other_bits_goes_on_with_a_warning(tmp_path, monkey
     assert seen[0].filename == __file__
     assert runs.bits_version is None
     assert (runs.parameters == trained().parameters).all()
+
+
+def test_training_that_continues_nets_of_other_bits_has_none():
+    runs = trained(keep_state=True)
+    assert fastmlp.train(ARCH, XOR_X, XOR_Y, warm_start=runs, epochs=2).bits_version == OURS
+    for other in (OURS + 1, None):
+        runs.bits_version = other
+        assert fastmlp.train(ARCH, XOR_X, XOR_Y, warm_start=runs, epochs=2).bits_version is None
+
+
+def test_restarted_nets_have_it():
+    assert trained(restart_stuck=2, target_loss=0.01).bits_version == OURS
+
+
+def test_pickles_from_before_it_have_none():
+    runs = trained()
+    net = runs[0]
+    del runs.bits_version, net.bits_version
+    again, one = pickle.loads(pickle.dumps((runs, net)))
+    assert again.bits_version is again[0].bits_version is one.bits_version is None
+
+
+def test_estimators_have_it_but_not_with_scipys_lbfgs():
+    pytest.importorskip("sklearn")
+    model = fastmlp.MLPClassifier((3,), max_iter=50, random_state=0, tol=1)
+    assert model.fit(XOR_X, XOR_Y).runs_.bits_version == OURS
+    assert model.set_params(solver="lbfgs").fit(XOR_X, XOR_Y).runs_.bits_version is None

@@ -61,7 +61,7 @@ def test_no_other_module_imports_them():
     for path in (ROOT / "fastmlp").rglob("*.py"):
         if path.name == "numba_internals.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             for name in names:
@@ -70,7 +70,9 @@ def test_no_other_module_imports_them():
 
 def test_every_name_is_used():
     sources = "\n".join(
-        path.read_text() for path in (ROOT / "fastmlp").rglob("*.py") if path.name != "numba_internals.py"
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "fastmlp").rglob("*.py")
+        if path.name != "numba_internals.py"
     )
     assert [name for name in internals.__all__ if name not in sources] == []
 

@@ -22,8 +22,6 @@ MODULES = ("fcntl", "pwd", "grp", "resource", "termios")
 
 def take_away():
     import multiprocessing.popen_spawn_posix
-    import multiprocessing.resource_tracker
-    import multiprocessing.spawn
     import subprocess  # noqa: F401
 
     with contextlib.suppress(ImportError):

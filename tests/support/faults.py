@@ -52,7 +52,7 @@ def noting(marks, work, shard, sent):
     """Run a shard, and leave a mark with its nets when it has ended."""
     answer = run_in_worker(work, shard, sent)
     time.sleep(0.2)
-    with open(f"{marks}/{shard.first}-{time.time_ns()}", "x"):
+    with open(f"{marks}/{shard.first}-{time.time_ns()}", "x", encoding="utf-8"):
         return answer
 
 

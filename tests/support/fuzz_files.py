@@ -185,7 +185,7 @@ def try_to_load(path, content):
 
 def limit_memory(size):
     """What the process has now, and twice the file and 64 MiB; more is a MemoryError."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
     limit = pages * resource.getpagesize() + 2 * size + 64 * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
