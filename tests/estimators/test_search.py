@@ -261,10 +261,10 @@ def test_nothing_of_a_search_is_kept():
     search = MLPSearchCV(estimator_for("wine"), {"alpha": [1e-4, 1.0]}, cv=2, refit=False).fit(X, y)
     del search
     gc.collect()
-    kept = [one for one in gc.get_objects() if isinstance(one, MLPClassifier) and hasattr(one, "runs_")]
+    kept = [one for one in gc.get_objects() if type(one) is MLPClassifier and hasattr(one, "runs_")]
     fresh = MLPSearchCV(estimator_for("wine"), {"alpha": [1e-4, 1.0]}, cv=2, refit=False).fit(X, y)
     gc.collect()
-    now = [one for one in gc.get_objects() if isinstance(one, MLPClassifier) and hasattr(one, "runs_")]
+    now = [one for one in gc.get_objects() if type(one) is MLPClassifier and hasattr(one, "runs_")]
     assert len(now) == len(kept)
     assert fresh.cv_results_["mean_test_score"].shape == (2,)
 

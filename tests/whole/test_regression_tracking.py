@@ -10,7 +10,8 @@ import pytest
 from tests.support.data import ROOT
 
 EXAMPLE = ROOT / "examples" / "regression_tracking"
-COMPARED = ("--benchmark-compare", "--benchmark-compare-fail=median:50%")
+# Wider than on the page, 50 %, for other tests run at the same time; the slowdown is some 1,000 %
+COMPARED = ("--benchmark-compare", "--benchmark-compare-fail=median:250%")
 
 
 @pytest.fixture
@@ -19,7 +20,9 @@ def project(tmp_path):
 
 
 def run(project, *command, **environment):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    # pytest-benchmark measures nothing in a worker of pytest-xdist, and asv takes no PYTHONPATH
+    usual = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHONPATH"))}
+    environment = {**usual, **environment}
     done = subprocess.run(
         [sys.executable, "-m", *command], cwd=project, env=environment, capture_output=True, text=True, check=False
     )
