@@ -49,8 +49,8 @@ def setup(app):
     app.connect("autodoc-skip-member", skip)
 
 
-# Pages in Markdown, three of which are notebooks
-myst_enable_extensions = ["colon_fence", "deflist"]
+# Pages in Markdown; those with a kernelspec are notebooks
+myst_enable_extensions = ["colon_fence", "deflist", "substitution"]
 myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
@@ -93,11 +93,9 @@ html_context = {"default_mode": "light"}
 html_extra_path = ["../.asv/html-for-site"] if os.path.isdir("../.asv/html-for-site") else []
 
 # asv's own pages, if `asv publish` has made them
-HAS_ASV_PAGES = bool(html_extra_path)
-myst_enable_extensions.append("substitution")
 myst_substitutions = {
     "asv_pages": '<a href="../asv/index.html">asv\'s own pages</a> show every benchmark and parameter, each commit, '
     "and where a benchmark became slower for good."
-    if HAS_ASV_PAGES
+    if html_extra_path
     else "`asv publish` makes pages of every benchmark and parameter; they are part of the published documentation."
 }
